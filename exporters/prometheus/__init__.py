@@ -1,0 +1,1 @@
+"""Turns a Snapshot into a Prometheus exposition; knows neither Django nor Azure."""

@@ -1,0 +1,1 @@
+"""Reads Azure Service Bus namespaces through their management endpoint; knows neither Django nor Prometheus."""

@@ -1,0 +1,111 @@
+"""What a namespace holds at one moment: plain values, none of them invented.
+
+`None` always means "the service did not say": such a value makes no sample. Times are Unix seconds (UTC), durations
+seconds, sizes bytes. "Never" (a time in the year 0001) and "forever" (a duration of .NET's TimeSpan.MaxValue) are
+`None` too, as both have no number that a dashboard could use.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .errors import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """An entity's CountDetails: messages by state."""
+
+    active: int
+    dead_letter: int
+    scheduled: int
+    transfer: int
+    transfer_dead_letter: int
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    name: str
+    status: str | None = None  # in Prometheus's spelling: active, disabled, send_disabled, receive_disabled, ...
+    counts: Counts | None = None  # None: the service left CountDetails out, as it does while it throttles
+    messages: int | None = None  # MessageCount, the service's own total
+    size_bytes: int | None = None
+    max_size_bytes: int | None = None
+    created: float | None = None
+    updated: float | None = None
+    accessed: float | None = None
+    max_delivery_count: int | None = None
+    lock_duration_seconds: float | None = None
+    default_message_ttl_seconds: float | None = None
+    requires_session: bool | None = None
+    partitioned: bool | None = None
+    forward_to: str | None = None  # the absolute sb:// URI that the service reports
+    forward_dead_lettered_messages_to: str | None = None
+    user_metadata: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    name: str
+    status: str | None = None
+    counts: Counts | None = None
+    size_bytes: int | None = None
+    max_size_bytes: int | None = None
+    subscription_count: int | None = None
+    created: float | None = None
+    updated: float | None = None
+    accessed: float | None = None
+    default_message_ttl_seconds: float | None = None
+    partitioned: bool | None = None
+    user_metadata: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    topic_name: str
+    name: str
+    status: str | None = None
+    counts: Counts | None = None
+    messages: int | None = None
+    created: float | None = None
+    updated: float | None = None
+    accessed: float | None = None
+    max_delivery_count: int | None = None
+    lock_duration_seconds: float | None = None
+    default_message_ttl_seconds: float | None = None
+    requires_session: bool | None = None
+    forward_to: str | None = None
+    forward_dead_lettered_messages_to: str | None = None
+    user_metadata: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceInfo:
+    name: str
+    sku: str | None = None  # Basic, Standard, Premium
+    messaging_units: int | None = None  # Premium only
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one part of a read is missing or incomplete."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that one read learnt, also when it failed half-way."""
+
+    queues: tuple[Queue, ...] = ()
+    topics: tuple[Topic, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
+    info: NamespaceInfo | None = None
+    # What was asked for: collector name (namespace, queues, topics, subscriptions) -> None if it was read whole,
+    # else why not. The exposition's `up` is 1 when every value is None.
+    collectors: Mapping[str, Failure | None] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)  # reason (filtered, duplicate, limit) -> entities
+    requests: int = 0  # management requests sent, whatever their answer
+    throttled_requests: int = 0  # of these, answered 429 or 503
+    duration_seconds: float = 0.0
+    read_at: float = 0.0  # Unix seconds at the start of the read

@@ -1,0 +1,35 @@
+"""Why a read failed, in the words that operations people search for."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The causes that `servicebus_scrape_error{reason}` tells apart."""
+
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    DNS = "dns"
+    TLS = "tls"
+    CONNECTION = "connection"
+    TIMEOUT = "timeout"
+    THROTTLED = "throttled"
+    SERVER_ERROR = "server_error"
+    MALFORMED = "malformed"
+    TOO_LARGE = "too_large"
+    CREDENTIAL = "credential"
+    BUDGET = "budget"
+    OVERLOADED = "overloaded"
+
+
+class ServiceBusError(Exception):
+    """A read that failed for one of the known reasons.
+
+    The message is shown to people and written to logs, so it never holds a response body, a header or a secret:
+    an entity's entry can carry its AuthorizationRules, which are keys.
+    """
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message

@@ -1,0 +1,37 @@
+"""Finds the real programs that end-to-end tests start.
+
+A newcomer's machine may lack them: such a test is skipped with a plain reason. CI sets HUB_TEST_NO_SKIP=1, where a
+missing program is a failure.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+# Debian puts PostgreSQL's server programs outside of PATH.
+_EXTRA_PATHS = ["/usr/sbin", "/sbin", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)]
+
+RECORDINGS = Path(__file__).resolve().parent.parent.parent / "shared" / "recordings"
+
+
+def require(name: str) -> str:
+    """Return the path of the program; skip the test when it isn't installed (fail under HUB_TEST_NO_SKIP=1)."""
+    path = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *_EXTRA_PATHS]))
+    if path is None:
+        _missing(f"{name} is not installed; .ci/run installs everything that the whole suite needs")
+    return path
+
+
+def require_recordings() -> Path:
+    """Return the folder of recorded responses; skip (or fail, see above) where it isn't there."""
+    if not RECORDINGS.is_dir():
+        _missing(f"{RECORDINGS} is not there; the recorded responses live beside the checkout")
+    return RECORDINGS
+
+
+def _missing(reason: str) -> None:
+    if os.environ.get("HUB_TEST_NO_SKIP") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
