@@ -1,0 +1,152 @@
+"""Secrets at rest: the key ring, and the model field that encrypts.
+
+A value is encrypted with Fernet under the first key of HUB_ENCRYPTION_KEYS and decrypts under any of them. It is bound
+to its row and column: copied into another row it does not decrypt, so who can write to the database can't make the hub
+send one team's key to another team's host. What does not decrypt raises; ciphertext is never handed out as a value.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models
+
+_BINDING_BYTES = 16
+
+
+class UndecryptableError(Exception):
+    """A stored secret that no key of the ring opens, or that was moved here from another row."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"The secret of {where} can't be decrypted with HUB_ENCRYPTION_KEYS. "
+            "Add the key it was encrypted with, or enter the secret again."
+        )
+        self.where = where
+
+
+class Sealed:
+    """An encrypted value as it is stored. It shows nothing of itself: what reads it needs the key ring."""
+
+    __slots__ = ("ciphertext",)
+
+    def __init__(self, ciphertext: str) -> None:
+        self.ciphertext = ciphertext
+
+    def __repr__(self) -> str:
+        return "<Sealed>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sealed) and other.ciphertext == self.ciphertext
+
+    def __hash__(self) -> int:
+        return hash(self.ciphertext)
+
+
+class KeyRing:
+    """Encrypts with its first key, decrypts with all of them."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        if not keys:
+            raise ImproperlyConfigured("HUB_ENCRYPTION_KEYS is empty; it takes one key or more.")
+        try:
+            self._fernet = MultiFernet([Fernet(key) for key in keys])
+        except ValueError:
+            raise ImproperlyConfigured(
+                "HUB_ENCRYPTION_KEYS holds something that is not a key; a key is 32 random bytes in url-safe base64, "
+                'as `python -c "import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())"` makes.'
+            ) from None
+
+    def seal(self, plaintext: str, binding: str) -> Sealed:
+        return Sealed(self._fernet.encrypt(_digest(binding) + plaintext.encode()).decode("ascii"))
+
+    def open(self, sealed: Sealed, binding: str) -> str:
+        """Return the plaintext; raise UndecryptableError for a wrong key, damage or another row's value."""
+        try:
+            payload = self._fernet.decrypt(sealed.ciphertext)
+        except InvalidToken:
+            raise UndecryptableError(binding) from None
+        if not hmac.compare_digest(payload[:_BINDING_BYTES], _digest(binding)):
+            raise UndecryptableError(binding)
+        return payload[_BINDING_BYTES:].decode()
+
+
+def _digest(binding: str) -> bytes:
+    return hashlib.sha256(binding.encode()).digest()[:_BINDING_BYTES]
+
+
+@lru_cache(maxsize=4)
+def _ring(keys: tuple[str, ...]) -> KeyRing:
+    return KeyRing(keys)
+
+
+def key_ring() -> KeyRing:
+    return _ring(tuple(settings.HUB_ENCRYPTION_KEYS))
+
+
+def fingerprint(plaintext: str) -> str:
+    """Return eight hex digits that tell two secrets apart in the history and reveal nothing of them.
+
+    Keyed, so that nobody who reads the history can try guesses against it.
+    """
+    return hmac.new(settings.SECRET_KEY.encode(), plaintext.encode(), hashlib.sha256).hexdigest()[:8]
+
+
+class EncryptedField(models.TextField[Any, Any]):
+    """A text column that holds ciphertext. The model needs a `uid` that is set before the first save.
+
+    Assign a str to set a secret; after loading or saving the attribute is a Sealed (or "" when there is none). Read
+    the value with `reveal(instance, field_name)`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("blank", True)
+        kwargs.setdefault("default", "")
+        super().__init__(*args, **kwargs)
+
+    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Sealed | str:
+        return Sealed(value) if value else ""
+
+    def to_python(self, value: Any) -> Any:
+        return value
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        value = getattr(model_instance, self.attname)
+        if isinstance(value, str) and value:
+            value = key_ring().seal(value, binding(model_instance, self.attname))
+            setattr(model_instance, self.attname, value)
+        return value
+
+    def get_prep_value(self, value: Any) -> Any:
+        if isinstance(value, Sealed):
+            return value.ciphertext
+        if value in (None, ""):
+            return ""
+        # Reached by filter(), update() and the like, which know no row to bind the value to.
+        raise TypeError("A secret is stored by saving its object; it can't be searched for or updated in bulk.")
+
+    def value_to_string(self, obj: models.Model) -> str:
+        # dumpdata writes what is stored, never the plaintext of an object that was not saved yet.
+        value = self.value_from_object(obj)
+        return value.ciphertext if isinstance(value, Sealed) else ""
+
+
+def binding(instance: models.Model, field_name: str) -> str:
+    """Return what a row's secret is bound to; it also names the row in an error."""
+    return f"{instance._meta.label_lower} {instance.uid} {field_name}"  # type: ignore[attr-defined]
+
+
+def reveal(instance: models.Model, field_name: str) -> str:
+    """Return the plaintext of a secret, "" when none is set; raise UndecryptableError naming the row."""
+    value = getattr(instance, field_name)
+    if isinstance(value, Sealed):
+        try:
+            return key_ring().open(value, binding(instance, field_name))
+        except UndecryptableError:
+            raise UndecryptableError(f"{instance._meta.verbose_name} “{instance}” (row {instance.pk})") from None
+    return str(value or "")

@@ -1,0 +1,75 @@
+"""Logs to standard error, as text for people or as JSON for machines."""
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+# What every LogRecord has; anything else was passed as `extra` and belongs into the line.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def _extras(record: logging.LogRecord) -> dict[str, Any]:
+    # Django attaches request objects to its records; only plain values are fit for a line.
+    return {
+        key: value
+        for key, value in vars(record).items()
+        if key not in _STANDARD and isinstance(value, str | int | float | bool)
+    }
+
+
+class TextFormatter(logging.Formatter):
+    """`2026-01-31T12:00:00.123Z INFO exporters.scrape message key=value`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        parts = [_time(record), record.levelname, record.name, record.getMessage()]
+        parts += [f"{key}={value}" for key, value in _extras(record).items()]
+        line = " ".join(parts)
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_extras(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def _time(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def logging_config(level: str, log_format: str) -> dict[str, Any]:
+    """Return a dictConfig: everything to standard error at `level`, libraries that chatter only from warnings on."""
+    formatter = {"text": "hub.logs.TextFormatter", "json": "hub.logs.JsonFormatter"}[log_format]
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"hub": {"()": formatter}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "hub"}},
+        "root": {"handlers": ["stderr"], "level": level.upper()},
+        "loggers": {
+            # These print request headers or bodies at debug, which can carry tokens.
+            "azure": {"level": "WARNING"},
+            "msal": {"level": "WARNING"},
+            "aiohttp": {"level": "WARNING"},
+            "asyncio": {"level": "WARNING"},
+            "urllib3": {"level": "WARNING"},
+            # Logs every SQL statement with its parameters at debug.
+            "django.db.backends": {"level": "INFO"},
+            "django": {"handlers": [], "level": "INFO" if level == "debug" else level.upper(), "propagate": True},
+            "django.server": {"handlers": [], "propagate": True},
+        },
+    }

@@ -1,0 +1,231 @@
+"""The hub's one settings module. Everything that an operator sets is a HUB_* variable; docs/configuration.md has the table."""
+
+import base64
+import secrets
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from . import environment
+from .logs import logging_config
+from .version import VERSION
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# Development conveniences (error pages, generated keys without a word) are off unless asked for.
+DEBUG = environment.boolean("HUB_DEBUG", False)
+
+# --- Files of the hub itself -----------------------------------------------------------------------------------------
+HUB_DATA_DIR = Path(environment.text("HUB_DATA_DIR", str(BASE_DIR / "var"))).absolute()
+
+
+def _kept_key(file_name: str, make: Any) -> str:
+    """Return the key kept in HUB_DATA_DIR, made on the first start: a local run needs no set-up.
+
+    Replicas share no such folder: they set the variable, and a deployment check says so.
+    """
+    path = HUB_DATA_DIR / file_name
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        pass
+    key: str = make()
+    try:
+        HUB_DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.open("x", encoding="ascii") as file:
+            path.chmod(0o600)
+            file.write(key + "\n")
+    except FileExistsError:  # another process was faster
+        return path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"HUB_DATA_DIR ({HUB_DATA_DIR}) can't be written: {error}. Name a writable folder in HUB_DATA_DIR, "
+            "or set HUB_SECRET_KEY and HUB_ENCRYPTION_KEYS."
+        ) from None
+    return key
+
+
+def _new_encryption_key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode("ascii")
+
+
+_secret_key = environment.text("HUB_SECRET_KEY")
+_encryption_keys = environment.words("HUB_ENCRYPTION_KEYS")
+HUB_KEYS_ARE_GENERATED = _secret_key is None or not _encryption_keys
+SECRET_KEY = _secret_key or _kept_key("secret_key", lambda: secrets.token_urlsafe(50))
+# The first encrypts, all decrypt. Apart from SECRET_KEY, so that one can be rotated without the other.
+HUB_ENCRYPTION_KEYS = _encryption_keys or [_kept_key("encryption_key", _new_encryption_key)]
+
+# --- Who may ask ------------------------------------------------------------------------------------------------------
+HUB_PORT = environment.integer("HUB_PORT", 9580, minimum=1, maximum=65535)
+HUB_EXTERNAL_URL = environment.text("HUB_EXTERNAL_URL", f"http://localhost:{HUB_PORT}").rstrip("/")
+ALLOWED_HOSTS = environment.words("HUB_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = [HUB_EXTERNAL_URL] if HUB_EXTERNAL_URL.startswith("https://") else []
+# "none" opens /metrics/<namespace>, /sd and /metrics to whoever reaches the port: for closed networks only.
+HUB_SCRAPE_AUTH = environment.choice("HUB_SCRAPE_AUTH", "required", ["required", "none"])
+HUB_NAMESPACE_LABEL = environment.text("HUB_NAMESPACE_LABEL", "servicebus_namespace")
+
+# --- Where the hub may connect ----------------------------------------------------------------------------------------
+HUB_ENDPOINT_SUFFIXES = environment.words("HUB_ENDPOINT_SUFFIXES")
+HUB_ALLOW_LOOPBACK = environment.boolean("HUB_ALLOW_LOOPBACK", False)
+HUB_CA_FILE = environment.text("HUB_CA_FILE")
+if HUB_CA_FILE and not Path(HUB_CA_FILE).is_file():
+    raise ImproperlyConfigured(f"HUB_CA_FILE names {HUB_CA_FILE}, which is not a file.")
+
+# --- Scrapes ----------------------------------------------------------------------------------------------------------
+HUB_WORKERS = environment.integer("HUB_WORKERS", 2, minimum=1, maximum=64)
+HUB_THREADS = environment.integer("HUB_THREADS", 64, minimum=1, maximum=1000)
+# How many scrapes a worker process runs at a time; what comes on top is refused at once. Below HUB_THREADS, so that
+# the admin and the health checks always find a free thread.
+HUB_MAX_SCRAPES = environment.integer("HUB_MAX_SCRAPES", max(1, HUB_THREADS - 16), minimum=1, maximum=1000)
+# How old a worker's compiled configuration may be before it asks the database again.
+HUB_CATALOG_SECONDS = environment.seconds("HUB_CATALOG_SECONDS", 2.0, minimum=0.1, maximum=5.0)
+
+HUB_CONFIG = environment.text("HUB_CONFIG")
+HUB_ADMIN_PASSWORD = environment.text("HUB_ADMIN_PASSWORD")
+
+# --- Django -----------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "exporters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "simple_history",
+    "axes",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "simple_history.middleware.HistoryRequestMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+
+ROOT_URLCONF = "hub.urls"
+WSGI_APPLICATION = "hub.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+_database_url = environment.text("HUB_DATABASE_URL", f"sqlite:///{HUB_DATA_DIR / 'hub.sqlite3'}")
+try:
+    DATABASES: dict[str, Any] = {"default": environ.Env.db_url_config(_database_url)}
+    if not DATABASES["default"].get("ENGINE"):
+        raise ValueError
+except Exception:  # whatever the parser makes of it, the URL holds a password and must not be repeated
+    raise ImproperlyConfigured(
+        "HUB_DATABASE_URL is not understood; it takes postgres://user:password@host:5432/name or sqlite:////path."
+    ) from None
+_database = DATABASES["default"]
+if "sqlite" in _database["ENGINE"]:
+    # WAL lets scrapes read while the admin writes; IMMEDIATE makes writers wait for each other instead of failing.
+    _database["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 5,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+else:
+    _database["CONN_HEALTH_CHECKS"] = True
+    _database["OPTIONS"] = {
+        # connect_timeout: a database that is gone must not hold a request longer than a scrape may take.
+        "connect_timeout": 3,
+        "pool": {"min_size": 1, "max_size": 8, "timeout": 3, "open": False},
+    }
+
+# Left empty, what scrapes share stays on this machine, in files below HUB_DATA_DIR.
+HUB_CACHE_URL = environment.text("HUB_CACHE_URL")
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = Path(environment.text("HUB_STATIC_ROOT", str(BASE_DIR / "staticfiles")))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = not STATIC_ROOT.is_dir()
+if WHITENOISE_USE_FINDERS:  # a checkout in which nobody collected the static files
+    STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+
+# --- The web ----------------------------------------------------------------------------------------------------------
+_https = HUB_EXTERNAL_URL.startswith("https://")
+SESSION_COOKIE_SECURE = _https
+CSRF_COOKIE_SECURE = _https
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 3600
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],  # the admin's stylesheet has data: icons
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+# A stranger who guesses from one address is slowed down there; the user can still sign in from elsewhere.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
+
+HUB_LOG_LEVEL = environment.choice("HUB_LOG_LEVEL", "info", ["debug", "info", "warning", "error"])
+HUB_LOG_FORMAT = environment.choice("HUB_LOG_FORMAT", "text", ["text", "json"])
+LOGGING = logging_config(HUB_LOG_LEVEL, HUB_LOG_FORMAT)
+LOGGING_CONFIG = "logging.config.dictConfig"
+
+HUB_VERSION = VERSION
