@@ -136,7 +136,11 @@ class Credential(models.Model):
         super().save(*args, **kwargs)
 
     def reveal_secret(self) -> str:
+        """Return the secret in plain text; raise UndecryptableError naming the row."""
         return reveal(self, "secret")
+
+    def reveal_certificate_password(self) -> str:
+        return reveal(self, "certificate_password")
 
 
 def default_metric_groups() -> list[str]:
@@ -339,3 +343,21 @@ class ScrapeToken(models.Model):
     def is_usable(self, now: datetime | None = None) -> bool:
         moment = now or timezone.now()
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > moment)
+
+
+class ConfigurationVersion(models.Model):
+    """One row that counts changes of the configuration, so that a worker can ask cheaply whether it has the newest."""
+
+    number = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return str(self.number)
+
+    @classmethod
+    def read(cls) -> int:
+        return cls.objects.filter(pk=1).values_list("number", flat=True).first() or 0
+
+    @classmethod
+    def bump(cls) -> None:
+        if not cls.objects.filter(pk=1).update(number=models.F("number") + 1):
+            cls.objects.get_or_create(pk=1, defaults={"number": 1})

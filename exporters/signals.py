@@ -1,0 +1,30 @@
+"""Tells the catalog that the configuration changed: this process at once, the others by the version row."""
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Model
+from django.db.models.signals import m2m_changed, post_delete, post_save
+from django.dispatch import receiver
+
+from .catalog import catalog
+from .models import ConfigurationVersion, Credential, LabelRule, Namespace, ScrapeToken, Team
+
+_CONFIGURATION = (Team, Credential, Namespace, LabelRule, ScrapeToken)
+
+
+@receiver([post_save, post_delete], dispatch_uid="configuration_changed")
+def _configuration_changed(sender: type[Model], **kwargs: Any) -> None:
+    if sender in _CONFIGURATION:
+        _changed()
+
+
+@receiver(m2m_changed, sender=ScrapeToken.namespaces.through, dispatch_uid="token_namespaces_changed")
+def _token_namespaces_changed(**kwargs: Any) -> None:
+    _changed()
+
+
+def _changed() -> None:
+    ConfigurationVersion.bump()
+    transaction.on_commit(catalog.invalidate)
+    catalog.invalidate()
