@@ -4,6 +4,7 @@ import base64
 import secrets
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -61,10 +62,15 @@ HUB_ENCRYPTION_KEYS = _encryption_keys or [_kept_key("encryption_key", _new_encr
 # --- Who may ask ------------------------------------------------------------------------------------------------------
 HUB_PORT = environment.integer("HUB_PORT", 9580, minimum=1, maximum=65535)
 HUB_EXTERNAL_URL = environment.text("HUB_EXTERNAL_URL", f"http://localhost:{HUB_PORT}").rstrip("/")
-ALLOWED_HOSTS = environment.words("HUB_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+# For the web pages alone: scrapes, discovery and probes arrive under whatever address Prometheus or a kubelet uses.
+ALLOWED_HOSTS = environment.words(
+    "HUB_ALLOWED_HOSTS", sorted({"localhost", "127.0.0.1", "[::1]", urlsplit(HUB_EXTERNAL_URL).hostname or "localhost"})
+)
 CSRF_TRUSTED_ORIGINS = [HUB_EXTERNAL_URL] if HUB_EXTERNAL_URL.startswith("https://") else []
 # "none" opens /metrics/<namespace>, /sd and /metrics to whoever reaches the port: for closed networks only.
 HUB_SCRAPE_AUTH = environment.choice("HUB_SCRAPE_AUTH", "required", ["required", "none"])
+# Opens /metrics (the hub's own metrics) without a token.
+HUB_METRICS_OPEN = environment.boolean("HUB_METRICS_OPEN", False)
 HUB_NAMESPACE_LABEL = environment.text("HUB_NAMESPACE_LABEL", "servicebus_namespace")
 
 # --- Where the hub may connect ----------------------------------------------------------------------------------------
@@ -76,10 +82,14 @@ if HUB_CA_FILE and not Path(HUB_CA_FILE).is_file():
 
 # --- Scrapes ----------------------------------------------------------------------------------------------------------
 HUB_WORKERS = environment.integer("HUB_WORKERS", 2, minimum=1, maximum=64)
-HUB_THREADS = environment.integer("HUB_THREADS", 64, minimum=1, maximum=1000)
+# A scrape waits in its thread for Service Bus; threads that wait cost little, too few would let hung targets block
+# healthy ones.
+HUB_THREADS = environment.integer("HUB_THREADS", 256, minimum=2, maximum=2000)
 # How many scrapes a worker process runs at a time; what comes on top is refused at once. Below HUB_THREADS, so that
 # the admin and the health checks always find a free thread.
-HUB_MAX_SCRAPES = environment.integer("HUB_MAX_SCRAPES", max(1, HUB_THREADS - 16), minimum=1, maximum=1000)
+HUB_MAX_SCRAPES = environment.integer("HUB_MAX_SCRAPES", max(1, HUB_THREADS - 24), minimum=1, maximum=2000)
+# Answers after which a worker process is replaced by a fresh one; 0: never.
+HUB_MAX_REQUESTS = environment.integer("HUB_MAX_REQUESTS", 0, minimum=0, maximum=10_000_000)
 # How old a worker's compiled configuration may be before it asks the database again.
 HUB_CATALOG_SECONDS = environment.seconds("HUB_CATALOG_SECONDS", 2.0, minimum=0.1, maximum=5.0)
 
@@ -101,6 +111,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "hub.middleware.MachineEndpoints",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",

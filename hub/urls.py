@@ -1,8 +1,12 @@
 """Every address of the hub."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
+
+from exporters.views import landing
 
 urlpatterns = [
+    path("", landing.landing, name="landing"),
     path("admin/", admin.site.urls),
+    path("", include("exporters.urls")),
 ]

@@ -1,0 +1,49 @@
+# Everything a newcomer needs: `make run` and `make test`. Needs Python 3.11 or later, make and git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench format lock clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+# One environment for everything: it holds what the hub needs and what its tests need. Made anew when a
+# requirements file changed; a half-made one has no stamp and is completed by the next call.
+$(VENV)/.stamp: requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed; $(PYTHON) is `$(PYTHON) -V 2>&1`. Name another: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Preparing $(VENV) (once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+run: $(VENV)/.stamp ## Start the hub on port 9580 with a demo (DEMO=0: without)
+	@exec $(BIN)/python manage.py run $(if $(filter 0,$(DEMO)),,--demo)
+
+test: $(VENV)/.stamp ## Run the whole suite
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+check: $(VENV)/.stamp ## Lint, types, Django's own checks, migrations, import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -W error manage.py check
+	@$(BIN)/python -W error manage.py makemigrations --check --dry-run
+	@$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.stamp ## Compare the hub with a plain exporter on the SDK (prints its own table)
+	@$(BIN)/python -m bench
+
+format: $(VENV)/.stamp ## Format the code
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+lock: $(VENV)/.stamp ## Pin the requirements anew from pyproject.toml (needs uv)
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.txt
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+clean: ## Remove what was made, but not var/ (the hub's data)
+	rm -rf $(VENV) staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,27 @@
+"""Makes the database ready for the hub; deployments run it before gunicorn."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from exporters import startup
+
+
+class Command(BaseCommand):
+    help = (
+        "Migrate the database, create the user admin (reset by HUB_ADMIN_PASSWORD), apply HUB_CONFIG. "
+        "Safe to repeat, and safe beside a running hub."
+    )
+    # The checks that need the database would fail before it is migrated.
+    requires_system_checks = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        startup.migrate()
+        administrator = startup.ensure_administrator()
+        if administrator.password:
+            self.stdout.write(
+                f"The password of {administrator.username} is in {settings.HUB_DATA_DIR / 'admin_password'}."
+            )
+        if settings.HUB_CONFIG:
+            startup.apply_config(settings.HUB_CONFIG)

@@ -1,0 +1,72 @@
+"""One scrape from request to result: admission, the read within its deadline, the hub's own figures."""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from . import telemetry, upstream
+from .catalog import Target
+from .prometheus import text
+from .prometheus.collector import SnapshotCollector
+from .servicebus.entities import Failure, Snapshot
+from .servicebus.errors import Reason
+
+logger = logging.getLogger(__name__)
+
+_slots = threading.BoundedSemaphore(settings.HUB_MAX_SCRAPES)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a scrape answers with."""
+
+    snapshot: Snapshot
+    age_seconds: float = 0.0  # 0 unless the read was made for an earlier scrape
+
+
+def scrape(target: Target, seconds: float) -> Result:
+    """Read a namespace within so many seconds. Never raises for what goes wrong on the way: the snapshot says it."""
+    if not _slots.acquire(blocking=False):
+        telemetry.SCRAPES.labels("refused").inc()
+        return Result(failed(Reason.OVERLOADED, "The hub runs as many scrapes as HUB_MAX_SCRAPES allows."))
+    started = time.monotonic()
+    try:
+        with telemetry.SCRAPES_IN_FLIGHT.track_inprogress():
+            snapshot = upstream.read(target, seconds)
+    finally:
+        _slots.release()
+    _record(target, snapshot, time.monotonic() - started)
+    return Result(snapshot)
+
+
+def failed(reason: Reason, message: str, duration_seconds: float = 0.0) -> Snapshot:
+    """Return the snapshot of a read that never began."""
+    return Snapshot(
+        collectors={"namespace": Failure(reason, message)}, duration_seconds=duration_seconds, read_at=time.time()
+    )
+
+
+def exposition(target: Target, result: Result, accept: str) -> tuple[bytes, str]:
+    """Return the answer's body and content type for a scrape, in the format that the Accept header asks for."""
+    collector = SnapshotCollector(result.snapshot, groups=target.groups, age_seconds=result.age_seconds)
+    answer_format = text.negotiate(accept)
+    return text.render(collector.collect(), answer_format), answer_format.content_type
+
+
+def _record(target: Target, snapshot: Snapshot, seconds: float) -> None:
+    failures = [failure for failure in snapshot.collectors.values() if failure is not None]
+    anything = snapshot.queues or snapshot.topics or snapshot.subscriptions
+    outcome = "success" if not failures else "partial" if anything else "failure"
+    telemetry.SCRAPES.labels(outcome).inc()
+    telemetry.SCRAPE_DURATION.observe(seconds)
+    telemetry.UPSTREAM_REQUESTS.labels("ok").inc(snapshot.requests - snapshot.throttled_requests)
+    telemetry.UPSTREAM_REQUESTS.labels("throttled").inc(snapshot.throttled_requests)
+    if failures:
+        logger.warning(
+            "Scrape of %s failed: %s", target.name, "; ".join(sorted({f"{f.reason}: {f.message}" for f in failures}))
+        )
+    else:
+        logger.debug("Scraped %s in %.3f s with %d requests", target.name, seconds, snapshot.requests)

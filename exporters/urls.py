@@ -1,0 +1,12 @@
+"""The machine endpoints: what Prometheus and probes ask."""
+
+from django.urls import path
+
+from .views import health, metrics
+
+urlpatterns = [
+    path("metrics", metrics.hub, name="hub-metrics"),
+    path("metrics/<str:name>", metrics.namespace, name="namespace-metrics"),
+    path("-/healthy", health.healthy, name="healthy"),
+    path("-/ready", health.ready, name="ready"),
+]

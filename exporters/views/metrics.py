@@ -1,0 +1,103 @@
+"""`/metrics/<namespace>`: one scrape, then and there; `/metrics`: the hub about itself."""
+
+import math
+
+from django.conf import settings
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+from prometheus_client.exposition import choose_encoder, gzip_accepted
+
+from .. import telemetry
+from ..catalog import Configuration, catalog
+from ..prometheus.text import compress
+from ..scrape import exposition, scrape
+from .auth import grant_for, unauthorized
+
+# Kept back from Prometheus's timeout for rendering and the way back.
+_RESERVE_SECONDS = 0.5
+# Without the header: Prometheus's default scrape_timeout of 10 s, less the reserve.
+_DEFAULT_SECONDS = 9.5
+_MINIMUM_SECONDS = 0.1
+
+
+class BadTimeoutError(ValueError):
+    """The timeout header holds no number of seconds."""
+
+
+def time_allowed(request: HttpRequest, namespace_limit: float) -> float:
+    """Return the seconds that this scrape may take: Prometheus's timeout less the reserve, at most the namespace's own.
+
+    Prometheus sends X-Prometheus-Scrape-Timeout-Seconds as a float. Raises BadTimeoutError for anything else.
+    """
+    header = request.headers.get("X-Prometheus-Scrape-Timeout-Seconds")
+    allowed = _DEFAULT_SECONDS
+    if header is not None:
+        try:
+            timeout = float(header)
+        except ValueError:
+            timeout = math.nan
+        if not (math.isfinite(timeout) and timeout > 0):
+            raise BadTimeoutError("X-Prometheus-Scrape-Timeout-Seconds must be a number of seconds above 0, like 10 or 9.5.")
+        # A timeout near the reserve would leave nothing: half of it is then better than an answer without a read.
+        allowed = max(timeout - _RESERVE_SECONDS, timeout / 2)
+    return max(_MINIMUM_SECONDS, min(allowed, namespace_limit))
+
+
+def _plain(text: str, status: int) -> HttpResponse:
+    return HttpResponse(text + "\n", status=status, content_type="text/plain; charset=utf-8")
+
+
+def _configuration() -> Configuration | HttpResponse:
+    try:
+        return catalog.current()
+    except DatabaseError:
+        return _plain(
+            "The configuration can't be read: the database doesn't answer or is not migrated (see /-/ready).", 503
+        )
+
+
+def _answer(request: HttpRequest, body: bytes, content_type: str) -> HttpResponse:
+    headers = {"Vary": "Accept, Accept-Encoding", "Cache-Control": "no-store"}
+    if gzip_accepted(request.headers.get("Accept-Encoding", "")):
+        body = compress(body)
+        headers["Content-Encoding"] = "gzip"
+    return HttpResponse(body, content_type=content_type, headers=headers)
+
+
+@require_safe
+def namespace(request: HttpRequest, name: str) -> HttpResponse:
+    """Answer 200 with an exposition (servicebus_up 0 or 1), 401 without a valid token, 404 for what it may not see."""
+    configuration = _configuration()
+    if isinstance(configuration, HttpResponse):
+        return configuration
+    grant = grant_for(request, configuration)
+    if grant is None:
+        return unauthorized()
+    target = configuration.targets.get(name)
+    # One answer for an unknown, a paused and another team's namespace: a token learns nothing of what it may not see.
+    if target is None or not target.enabled or not grant.opens(target):
+        return _plain(
+            f"There is no namespace “{name}” that this token may scrape. It may be paused, "
+            "belong to another team, or be spelt differently.",
+            404,
+        )
+    try:
+        seconds = time_allowed(request, target.limits.timeout_seconds)
+    except BadTimeoutError as error:
+        return _plain(str(error), 400)
+    result = scrape(target, seconds)
+    body, content_type = exposition(target, result, request.headers.get("Accept", ""))
+    return _answer(request, body, content_type)
+
+
+@require_safe
+def hub(request: HttpRequest) -> HttpResponse:
+    """Answer with the hub's own metrics, over all worker processes."""
+    configuration = _configuration()
+    if isinstance(configuration, HttpResponse):
+        return configuration
+    if not settings.HUB_METRICS_OPEN and grant_for(request, configuration) is None:
+        return unauthorized()
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return _answer(request, encode(telemetry.registry()), content_type)

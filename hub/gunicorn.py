@@ -1,0 +1,50 @@
+"""gunicorn's configuration: `gunicorn -c hub/gunicorn.py`."""
+
+import atexit
+import os
+import shutil
+import socket
+import tempfile
+from typing import Any
+
+# Before anything imports prometheus_client's metrics: worker processes sum theirs through files in this folder. Made
+# anew at each start, as the files of a former run belong to processes that are gone.
+if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    _folder = tempfile.mkdtemp(prefix="hub-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = _folder
+    _owner = os.getpid()
+    atexit.register(lambda: os.getpid() == _owner and shutil.rmtree(_folder, ignore_errors=True))
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
+
+from hub import settings  # noqa: E402 - the folder above must be named first
+
+wsgi_app = "hub.wsgi:application"
+# Both IP versions where the machine has them.
+bind = [f"[::]:{settings.HUB_PORT}" if socket.has_dualstack_ipv6() else f"0.0.0.0:{settings.HUB_PORT}"]
+worker_class = "gthread"
+workers = settings.HUB_WORKERS
+threads = settings.HUB_THREADS
+# Loaded once and shared by the workers through fork; the I/O loop, threads and connections start after it.
+preload_app = True
+# Above the longest common scrape interval, so that Prometheus keeps its connection (2 s by default).
+keepalive = 75
+# gthread's timeout only tells a dead worker from a living one; the hub's own deadline ends a slow scrape.
+timeout = 60
+# A scrape in flight may take as long as its deadline.
+graceful_timeout = 30
+max_requests = settings.HUB_MAX_REQUESTS
+max_requests_jitter = settings.HUB_MAX_REQUESTS // 10
+control_socket_disable = True
+# Workers tell the master that they live through a file; on a disk that blocks they would be killed for it.
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
+logconfig_dict = settings.LOGGING
+accesslog = None
+proc_name = "servicebus-exporter-hub"
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Forget the live gauges of a worker that ended."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)
