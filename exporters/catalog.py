@@ -196,7 +196,9 @@ class Catalog:
 
 def load() -> Configuration:
     """Read the whole configuration from the database, in a number of queries that doesn't grow with it."""
-    version = ConfigurationVersion.read()  # before the rows: a change in between is then seen by the next check
+    version = (
+        ConfigurationVersion.read()
+    )  # before the rows: a change in between is then seen by the next check
     targets = {
         namespace.name: target(namespace)
         for namespace in Namespace.objects.select_related("team", "credential").order_by("name")
@@ -209,7 +211,9 @@ def load() -> Configuration:
             namespaces=frozenset(namespace.name for namespace in token.namespaces.all()),
             expires_at=token.expires_at,
         )
-        for token in ScrapeToken.objects.filter(revoked_at=None).select_related("team").prefetch_related("namespaces")
+        for token in ScrapeToken.objects.filter(revoked_at=None)
+        .select_related("team")
+        .prefetch_related("namespaces")
     }
     return Configuration(version=version, targets=targets, grants=grants)
 

@@ -67,7 +67,9 @@ class Membership(models.Model):
 
     class Meta:
         ordering = ["team__name", "user__username"]
-        constraints = [models.UniqueConstraint(fields=["user", "team"], name="one_membership_for_a_user_in_a_team")]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "team"], name="one_membership_for_a_user_in_a_team")
+        ]
 
     def __str__(self) -> str:
         return f"{self.user} in {self.team}"
@@ -91,7 +93,9 @@ class Credential(models.Model):
         help_text="Lower-case letters, digits and hyphens.",
     )
     # Empty for the hub's own identities, which belong to no team.
-    team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="credentials")
+    team = models.ForeignKey(
+        Team, on_delete=models.CASCADE, null=True, blank=True, related_name="credentials"
+    )
     kind = models.CharField(max_length=20, choices=Kind, default=Kind.CONNECTION_STRING)
     secret = EncryptedField(
         help_text="The connection string, the client secret, or the certificate with its private key (PEM)."
@@ -271,7 +275,9 @@ class LabelRule(models.Model):
         LOWERCASE = "lowercase"
         UPPERCASE = "uppercase"
 
-    team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="label_rules")
+    team = models.ForeignKey(
+        Team, on_delete=models.CASCADE, null=True, blank=True, related_name="label_rules"
+    )
     namespace = models.ForeignKey(
         Namespace, on_delete=models.CASCADE, null=True, blank=True, related_name="label_rules"
     )
@@ -359,7 +365,9 @@ class ScrapeRecord(models.Model):
     namespace = models.ForeignKey(Namespace, on_delete=models.CASCADE, related_name="records")
     at = models.DateTimeField()
     outcome = models.CharField(max_length=8, choices=Outcome)
-    reason = models.CharField(max_length=16, blank=True)  # of the first failure, as in servicebus_scrape_error
+    reason = models.CharField(
+        max_length=16, blank=True
+    )  # of the first failure, as in servicebus_scrape_error
     message = models.TextField(blank=True)
     duration_seconds = models.FloatField()
     allowed_seconds = models.FloatField()
@@ -379,7 +387,9 @@ class ScrapeRecord(models.Model):
 class NamespaceStatus(models.Model):
     """The last scrape of each namespace and the outline of the ones before: one row a target for the start page."""
 
-    namespace = models.OneToOneField(Namespace, on_delete=models.CASCADE, primary_key=True, related_name="status")
+    namespace = models.OneToOneField(
+        Namespace, on_delete=models.CASCADE, primary_key=True, related_name="status"
+    )
     at = models.DateTimeField()
     outcome = models.CharField(max_length=8, choices=Outcome)
     reason = models.CharField(max_length=16, blank=True)

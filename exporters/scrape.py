@@ -45,7 +45,9 @@ def scrape(target: Target, seconds: float) -> Result:
 def failed(reason: Reason, message: str, duration_seconds: float = 0.0) -> Snapshot:
     """Return the snapshot of a read that never began."""
     return Snapshot(
-        collectors={"namespace": Failure(reason, message)}, duration_seconds=duration_seconds, read_at=time.time()
+        collectors={"namespace": Failure(reason, message)},
+        duration_seconds=duration_seconds,
+        read_at=time.time(),
     )
 
 
@@ -66,7 +68,9 @@ def _record(target: Target, snapshot: Snapshot, seconds: float) -> None:
     telemetry.UPSTREAM_REQUESTS.labels("throttled").inc(snapshot.throttled_requests)
     if failures:
         logger.warning(
-            "Scrape of %s failed: %s", target.name, "; ".join(sorted({f"{f.reason}: {f.message}" for f in failures}))
+            "Scrape of %s failed: %s",
+            target.name,
+            "; ".join(sorted({f"{f.reason}: {f.message}" for f in failures})),
         )
     else:
         logger.debug("Scraped %s in %.3f s with %d requests", target.name, seconds, snapshot.requests)

@@ -128,7 +128,9 @@ class EncryptedField(models.TextField[Any, Any]):
         if value in (None, ""):
             return ""
         # Reached by filter(), update() and the like, which know no row to bind the value to.
-        raise TypeError("A secret is stored by saving its object; it can't be searched for or updated in bulk.")
+        raise TypeError(
+            "A secret is stored by saving its object; it can't be searched for or updated in bulk."
+        )
 
     def value_to_string(self, obj: models.Model) -> str:
         # dumpdata writes what is stored, never the plaintext of an object that was not saved yet.
@@ -148,5 +150,7 @@ def reveal(instance: models.Model, field_name: str) -> str:
         try:
             return key_ring().open(value, binding(instance, field_name))
         except UndecryptableError:
-            raise UndecryptableError(f"{instance._meta.verbose_name} “{instance}” (row {instance.pk})") from None
+            raise UndecryptableError(
+                f"{instance._meta.verbose_name} “{instance}” (row {instance.pk})"
+            ) from None
     return str(value or "")

@@ -28,7 +28,9 @@ def read(name: str) -> str | None:
         try:
             value = Path(file_name).read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise ImproperlyConfigured(f"{name}_FILE names {file_name}, which can't be read: {error}") from None
+            raise ImproperlyConfigured(
+                f"{name}_FILE names {file_name}, which can't be read: {error}"
+            ) from None
     return value or None
 
 

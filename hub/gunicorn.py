@@ -17,7 +17,7 @@ if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 
-from hub import settings  # noqa: E402 - the folder above must be named first
+from hub import settings
 
 wsgi_app = "hub.wsgi:application"
 # Both IP versions where the machine has them.

@@ -69,7 +69,11 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
             "urllib3": {"level": "WARNING"},
             # Logs every SQL statement with its parameters at debug.
             "django.db.backends": {"level": "INFO"},
-            "django": {"handlers": [], "level": "INFO" if level == "debug" else level.upper(), "propagate": True},
+            "django": {
+                "handlers": [],
+                "level": "INFO" if level == "debug" else level.upper(),
+                "propagate": True,
+            },
             "django.server": {"handlers": [], "propagate": True},
         },
     }

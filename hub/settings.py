@@ -64,7 +64,8 @@ HUB_PORT = environment.integer("HUB_PORT", 9580, minimum=1, maximum=65535)
 HUB_EXTERNAL_URL = environment.text("HUB_EXTERNAL_URL", f"http://localhost:{HUB_PORT}").rstrip("/")
 # For the web pages alone: scrapes, discovery and probes arrive under whatever address Prometheus or a kubelet uses.
 ALLOWED_HOSTS = environment.words(
-    "HUB_ALLOWED_HOSTS", sorted({"localhost", "127.0.0.1", "[::1]", urlsplit(HUB_EXTERNAL_URL).hostname or "localhost"})
+    "HUB_ALLOWED_HOSTS",
+    sorted({"localhost", "127.0.0.1", "[::1]", urlsplit(HUB_EXTERNAL_URL).hostname or "localhost"}),
 )
 CSRF_TRUSTED_ORIGINS = [HUB_EXTERNAL_URL] if HUB_EXTERNAL_URL.startswith("https://") else []
 # "none" opens /metrics/<namespace>, /sd and /metrics to whoever reaches the port: for closed networks only.

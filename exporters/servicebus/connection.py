@@ -102,7 +102,9 @@ def parse_connection_string(text: str) -> ConnectionString:
             )
         key = name.strip().lower()
         if key in values:
-            raise ConnectionStringError(f"The connection string names {name.strip()[:40]} twice; copy it anew.")
+            raise ConnectionStringError(
+                f"The connection string names {name.strip()[:40]} twice; copy it anew."
+            )
         values[key] = value.strip()
     if "endpoint" not in values:
         raise ConnectionStringError(
@@ -119,12 +121,18 @@ def parse_connection_string(text: str) -> ConnectionString:
     key_name, key_value = values.get("sharedaccesskeyname", ""), values.get("sharedaccesskey", "")
     if signature:
         if not signature.startswith("SharedAccessSignature "):
-            raise ConnectionStringError("SharedAccessSignature= must hold a token that begins with “SharedAccessSignature sr=”.")
+            raise ConnectionStringError(
+                "SharedAccessSignature= must hold a token that begins with “SharedAccessSignature sr=”."
+            )
         missing = [name for name in ("sr", "sig", "se") if f"{name}=" not in signature]
         if missing:
-            raise ConnectionStringError(f"The SharedAccessSignature is cut: it has no {missing[0]}=. Copy it whole.")
+            raise ConnectionStringError(
+                f"The SharedAccessSignature is cut: it has no {missing[0]}=. Copy it whole."
+            )
     elif not key_name:
-        raise ConnectionStringError("The connection string has no SharedAccessKeyName=. Copy it whole from the Azure portal.")
+        raise ConnectionStringError(
+            "The connection string has no SharedAccessKeyName=. Copy it whole from the Azure portal."
+        )
     elif not key_value:
         raise ConnectionStringError(
             "The connection string has no SharedAccessKey=: it is cut, or the portal showed it without the key. "
@@ -150,7 +158,9 @@ class EndpointPolicy:
     def check_host(self, endpoint: Endpoint) -> None:
         """Raise EndpointNotAllowed unless the host is a Service Bus name, or this machine where that is allowed."""
         address = _ip_address(endpoint.host)
-        if self.allow_loopback and (is_localhost(endpoint.host) or (address is not None and address.is_loopback)):
+        if self.allow_loopback and (
+            is_localhost(endpoint.host) or (address is not None and address.is_loopback)
+        ):
             return
         if address is not None:
             raise EndpointNotAllowed("An address by number is not allowed; give the namespace's host name.")

@@ -38,9 +38,7 @@ class Source:
     max_entities: int = 20_000
 
 
-async def read(
-    source: Source, client: Client, *, deadline: float, budget: Budget | None = None
-) -> Snapshot:
+async def read(source: Source, client: Client, *, deadline: float, budget: Budget | None = None) -> Snapshot:
     """Read the namespace and return what was learnt by `deadline`, a value of the running loop's time().
 
     Never raises ServiceBusError: what went wrong stands in the snapshot's `collectors`.
@@ -180,7 +178,12 @@ class _Read:
         count = topic.subscription_count
         pages = 1 if count is None else -(-count // PAGE_SIZE)
         for page in range(pages):
-            self._add("subscriptions", lambda skip=page * PAGE_SIZE, last=page == pages - 1: self._read_subscriptions(topic.name, skip, last))  # type: ignore[misc]
+            self._add(
+                "subscriptions",
+                lambda skip=page * PAGE_SIZE, last=page == pages - 1: self._read_subscriptions(
+                    topic.name, skip, last
+                ),
+            )  # type: ignore[misc]
 
     async def _read_subscriptions(self, topic_name: str, skip: int, follow: bool) -> None:
         try:
@@ -256,6 +259,7 @@ def _name_filter(include: str, exclude: str) -> Callable[[str], bool]:
     excludes: Any = re2.compile(exclude) if exclude else None
     if includes is None and excludes is None:
         return lambda name: True
-    return lambda name: (includes is None or bool(includes.fullmatch(name))) and not (
-        excludes is not None and excludes.fullmatch(name)
+    return lambda name: (
+        (includes is None or bool(includes.fullmatch(name)))
+        and not (excludes is not None and excludes.fullmatch(name))
     )

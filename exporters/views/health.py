@@ -13,7 +13,9 @@ from ..secrets import UndecryptableError
 @require_safe
 def healthy(request: HttpRequest) -> HttpResponse:
     """Answer 200 whenever the process can answer at all."""
-    return HttpResponse("The Service Bus exporter hub is healthy.\n", content_type="text/plain; charset=utf-8")
+    return HttpResponse(
+        "The Service Bus exporter hub is healthy.\n", content_type="text/plain; charset=utf-8"
+    )
 
 
 @require_safe
@@ -23,7 +25,11 @@ def ready(request: HttpRequest) -> HttpResponse:
     # Scrapes need the configuration alone: while the database is away they go on from the last one.
     servable = checks["configuration"] == "ok"
     return JsonResponse(
-        {"ready": servable, "degraded": [name for name, state in checks.items() if state != "ok"], "checks": checks},
+        {
+            "ready": servable,
+            "degraded": [name for name, state in checks.items() if state != "ok"],
+            "checks": checks,
+        },
         status=200 if servable else 503,
     )
 
