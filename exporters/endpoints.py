@@ -11,7 +11,8 @@ def policy() -> EndpointPolicy:
     from .servicebus.connection import DEFAULT_SUFFIXES
 
     return EndpointPolicy(
-        suffixes=(*DEFAULT_SUFFIXES, *settings.HUB_ENDPOINT_SUFFIXES), allow_loopback=settings.HUB_ALLOW_LOOPBACK
+        suffixes=(*DEFAULT_SUFFIXES, *settings.HUB_ENDPOINT_SUFFIXES),
+        allow_loopback=settings.HUB_ALLOW_LOOPBACK,
     )
 
 

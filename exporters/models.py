@@ -67,7 +67,9 @@ class Membership(models.Model):
 
     class Meta:
         ordering = ["team__name", "user__username"]
-        constraints = [models.UniqueConstraint(fields=["user", "team"], name="one_membership_for_a_user_in_a_team")]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "team"], name="one_membership_for_a_user_in_a_team")
+        ]
 
     def __str__(self) -> str:
         return f"{self.user} in {self.team}"
@@ -91,7 +93,9 @@ class Credential(models.Model):
         help_text="Lower-case letters, digits and hyphens.",
     )
     # Empty for the hub's own identities, which belong to no team.
-    team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="credentials")
+    team = models.ForeignKey(
+        Team, on_delete=models.CASCADE, null=True, blank=True, related_name="credentials"
+    )
     kind = models.CharField(max_length=20, choices=Kind, default=Kind.CONNECTION_STRING)
     secret = EncryptedField(
         help_text="The connection string, the client secret, or the certificate with its private key (PEM)."
@@ -101,6 +105,13 @@ class Credential(models.Model):
     secret_fingerprint = models.CharField(max_length=8, blank=True, editable=False)
     secret_set_at = models.DateTimeField(null=True, editable=False)
     certificate_password = EncryptedField(help_text="Only for an encrypted private key.")
+    certificate_password_reference = models.JSONField(default=dict, blank=True, editable=False)
+    expires_at = models.DateTimeField(
+        "expires",
+        null=True,
+        blank=True,
+        help_text="Taken from a certificate or a shared access signature. For a client secret: the date that Azure shows.",
+    )
     tenant_id = models.CharField("tenant", max_length=64, blank=True, help_text="Directory (tenant) ID.")
     client_id = models.CharField(
         "client",
@@ -271,7 +282,9 @@ class LabelRule(models.Model):
         LOWERCASE = "lowercase"
         UPPERCASE = "uppercase"
 
-    team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="label_rules")
+    team = models.ForeignKey(
+        Team, on_delete=models.CASCADE, null=True, blank=True, related_name="label_rules"
+    )
     namespace = models.ForeignKey(
         Namespace, on_delete=models.CASCADE, null=True, blank=True, related_name="label_rules"
     )
@@ -289,6 +302,13 @@ class LabelRule(models.Model):
 
     class Meta:
         ordering = ["team__name", "namespace__name", "position", "pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(team=None) | models.Q(namespace=None),
+                name="a_rule_belongs_to_a_team_or_to_a_namespace",
+                violation_error_message="Choose a team or a namespace, not both.",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.target_label or self.regex}"
@@ -314,7 +334,9 @@ class ScrapeToken(models.Model):
     source = models.CharField(max_length=8, choices=Source, default=Source.ADMIN, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    history = HistoricalRecords(excluded_fields=["token_hash", "last_used_at", "last_used_address"])
+    history = HistoricalRecords(
+        excluded_fields=["token_hash", "last_used_at", "last_used_address"], m2m_fields=["namespaces"]
+    )
 
     class Meta:
         ordering = ["team__name", "name"]

@@ -9,12 +9,17 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
+
+if TYPE_CHECKING:
+    _TextField = models.TextField[Any, Any]
+else:
+    _TextField = models.TextField
 
 _BINDING_BYTES = 16
 
@@ -97,7 +102,7 @@ def fingerprint(plaintext: str) -> str:
     return hmac.new(settings.SECRET_KEY.encode(), plaintext.encode(), hashlib.sha256).hexdigest()[:8]
 
 
-class EncryptedField(models.TextField[Any, Any]):
+class EncryptedField(_TextField):
     """A text column that holds ciphertext. The model needs a `uid` that is set before the first save.
 
     Assign a str to set a secret; after loading or saving the attribute is a Sealed (or "" when there is none). Read
@@ -128,7 +133,9 @@ class EncryptedField(models.TextField[Any, Any]):
         if value in (None, ""):
             return ""
         # Reached by filter(), update() and the like, which know no row to bind the value to.
-        raise TypeError("A secret is stored by saving its object; it can't be searched for or updated in bulk.")
+        raise TypeError(
+            "A secret is stored by saving its object; it can't be searched for or updated in bulk."
+        )
 
     def value_to_string(self, obj: models.Model) -> str:
         # dumpdata writes what is stored, never the plaintext of an object that was not saved yet.
@@ -148,5 +155,7 @@ def reveal(instance: models.Model, field_name: str) -> str:
         try:
             return key_ring().open(value, binding(instance, field_name))
         except UndecryptableError:
-            raise UndecryptableError(f"{instance._meta.verbose_name} “{instance}” (row {instance.pk})") from None
+            raise UndecryptableError(
+                f"{instance._meta.verbose_name} “{instance}” (row {instance.pk})"
+            ) from None
     return str(value or "")

@@ -37,10 +37,14 @@ def validate_host(value: str) -> None:
 
 def validate_target_labels(value: Any) -> None:
     if not isinstance(value, dict):
-        raise ValidationError('Give a JSON object of label names and values, for example {"environment": "prod"}.')
+        raise ValidationError(
+            'Give a JSON object of label names and values, for example {"environment": "prod"}.'
+        )
     for name, text in value.items():
         if not _LABEL_NAME.match(name):
-            raise ValidationError(f"“{name}” is not a label name: use letters, digits and _, not starting with a digit.")
+            raise ValidationError(
+                f"“{name}” is not a label name: use letters, digits and _, not starting with a digit."
+            )
         if name.startswith("__"):
             raise ValidationError(f"“{name}”: labels that start with __ are reserved by Prometheus.")
         if name in {"job", "instance"}:
