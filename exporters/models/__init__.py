@@ -1,0 +1,21 @@
+"""The stored configuration: teams, credentials, namespaces, label rules and scrape tokens."""
+
+from .credentials import Credential
+from .namespaces import Namespace
+from .rules import LabelRule
+from .source import Source
+from .teams import Membership, Team
+from .tokens import TOKEN_PREFIX, ScrapeToken
+from .version import ConfigurationVersion
+
+__all__ = [
+    "TOKEN_PREFIX",
+    "ConfigurationVersion",
+    "Credential",
+    "LabelRule",
+    "Membership",
+    "Namespace",
+    "ScrapeToken",
+    "Source",
+    "Team",
+]
