@@ -181,6 +181,11 @@ class Credential(models.Model):
             raise ValidationError({field: error}) from None
         return material.Facts()
 
+    def take_expiry(self, facts: material.Facts) -> None:
+        """Take over when the secret expires; a client secret doesn't say, so that stays as entered."""
+        if self.kind != self.Kind.CLIENT_SECRET:
+            self.expires_at = facts.expires_at
+
     def clean(self) -> None:
         if self.kind not in self.FIELDS:
             return  # the field's own validation has said so
@@ -195,8 +200,7 @@ class Credential(models.Model):
                 raise error from None
         if errors:
             raise ValidationError(errors)
-        if self.kind != self.Kind.CLIENT_SECRET:
-            self.expires_at = facts.expires_at
+        self.take_expiry(facts)
         if self.pk:
             self._clean_users(facts)
 

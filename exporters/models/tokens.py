@@ -78,6 +78,11 @@ class ScrapeToken(models.Model):
     def hash(token: str) -> str:
         return hashlib.sha256(token.encode()).hexdigest()
 
+    @property
+    def fingerprint(self) -> str:
+        """Eight hex digits that tell two tokens apart."""
+        return self.token_hash[:8]
+
     @staticmethod
     def generate() -> str:
         return TOKEN_PREFIX + random_secrets.token_urlsafe(32)
