@@ -69,8 +69,8 @@ def endpoint_of(host: str, connection: ConnectionString | None) -> Endpoint:
     ):
         raise ValidationError(
             {
-                "host": f"The connection string is for {other.hostname_port}, but the "
-                f"host says {endpoint.hostname_port}. Leave the host empty, or choose that namespace's "
+                "host": f"The connection string is for {other.host_port}, but the "
+                f"host says {endpoint.host_port}. Leave the host empty, or choose that namespace's "
                 "credential."
             }
         )

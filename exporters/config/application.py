@@ -166,11 +166,7 @@ class Application:
             if not entry.faulty:
                 scopes.setdefault((wanted.team, wanted.namespace), []).append((entry, wanted))
         for (team, namespace), pairs in scopes.items():
-            stored = list(
-                LabelRule.objects.filter(team=team, namespace=namespace).order_by(
-                    "position", "pk"
-                )
-            )
+            stored = list(LabelRule.objects.filter(team=team, namespace=namespace).order_by("position", "pk"))
             found = match(stored, [wanted for _, wanted in pairs])
             places = positions(found)
             for (entry, wanted), existing, position in zip(pairs, found, places, strict=True):

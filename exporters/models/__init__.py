@@ -2,6 +2,7 @@
 
 from .credentials import Credential
 from .namespaces import Namespace
+from .records import NamespaceStatus, Outcome, ScrapeRecord
 from .rules import LabelRule
 from .source import Source
 from .teams import Membership, Team
@@ -15,6 +16,9 @@ __all__ = [
     "LabelRule",
     "Membership",
     "Namespace",
+    "NamespaceStatus",
+    "Outcome",
+    "ScrapeRecord",
     "ScrapeToken",
     "Source",
     "Team",

@@ -1,0 +1,94 @@
+"""Who may see and change what. Every query that is made for a user goes through here.
+
+A user acts through memberships: viewer, editor or owner of a team. A platform administrator (superuser) runs the hub
+and may do everything. What a user may not see is absent from every queryset, so that another team's object can't be
+told from one that does not exist.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import Model, Q, QuerySet
+
+from .models import Credential, LabelRule, Membership, Namespace, ScrapeToken, Team
+
+Role = Membership.Role
+User = AbstractBaseUser | AnonymousUser
+M = TypeVar("M", bound=Model)
+
+# From the least to the most; who has a role may do what the ones before it may.
+_RANK = {Role.VIEWER: 0, Role.EDITOR: 1, Role.OWNER: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a model belongs to a team, and the role that each thing takes. None: platform administrators only."""
+
+    team: str  # look-up of the team's primary key
+    view: Role
+    change: Role | None
+    add: Role | None
+    delete: Role | None
+
+
+RULES: dict[type[Model], Rule] = {
+    Team: Rule("pk", Role.VIEWER, Role.OWNER, None, None),
+    Membership: Rule("team", Role.OWNER, Role.OWNER, Role.OWNER, Role.OWNER),
+    Credential: Rule("team", Role.VIEWER, Role.OWNER, Role.OWNER, Role.OWNER),
+    Namespace: Rule("team", Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR),
+    LabelRule: Rule("team", Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR),
+    ScrapeToken: Rule("team", Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR),
+}
+
+
+def is_platform_administrator(user: User) -> bool:
+    return bool(user.is_active and getattr(user, "is_superuser", False))
+
+
+def teams(user: User, role: Role = Role.VIEWER) -> QuerySet[Team]:
+    """Return the teams in which the user has this role or a higher one."""
+    if is_platform_administrator(user):
+        return Team.objects.all()
+    if not user.is_active or user.pk is None:
+        return Team.objects.none()
+    enough = [each for each in Role if _RANK[each] >= _RANK[role]]
+    return Team.objects.filter(memberships__user=user.pk, memberships__role__in=enough)
+
+
+def visible(user: User, queryset: QuerySet[M]) -> QuerySet[M]:
+    """Return what of the queryset the user may see."""
+    return _scoped(user, queryset, _rule(queryset.model).view)
+
+
+def changeable(user: User, queryset: QuerySet[M]) -> QuerySet[M]:
+    """Return what of the queryset the user may change."""
+    return _scoped(user, queryset, _rule(queryset.model).change)
+
+
+def allows(user: User, action: str, model: type[Model], instance: Model | None = None) -> bool:
+    """Tell whether the user may `view`, `add`, `change` or `delete` the instance, or anything of the model."""
+    if is_platform_administrator(user):
+        return True
+    role: Role | None = getattr(_rule(model), action)
+    if role is None:
+        return False
+    if instance is None or instance.pk is None:
+        return teams(user, role).exists()
+    return _scoped(user, model._default_manager.filter(pk=instance.pk), role).exists()
+
+
+def _rule(model: type[Model]) -> Rule:
+    try:
+        return RULES[model]
+    except KeyError:
+        # A model that nobody thought of must not be open to everybody.
+        raise LookupError(f"exporters.access has no rule for {model.__name__}") from None
+
+
+def _scoped(user: User, queryset: QuerySet[Any], role: Role | None) -> QuerySet[Any]:
+    if is_platform_administrator(user):
+        return queryset
+    if role is None:
+        return queryset.none()
+    return queryset.filter(Q(**{f"{_rule(queryset.model).team}__in": teams(user, role)}))

@@ -1,0 +1,32 @@
+"""`manage.py scrape NAME`: the same exposition as /metrics/NAME, in a terminal."""
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from exporters import catalog
+from exporters.models import Namespace
+from exporters.scrape import exposition, scrape
+
+
+class Command(BaseCommand):
+    help = "Scrape one namespace now and print what Prometheus would get. Exits with 1 when servicebus_up is 0."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="the namespace's name, as in /metrics/<name>; a paused one is read too")
+        parser.add_argument("--timeout", type=float, help="seconds; the namespace's own limit when left out")
+
+    def handle(self, *args: Any, name: str, timeout: float | None, **options: Any) -> None:
+        namespace = Namespace.objects.select_related("team", "credential").filter(name=name).first()
+        if namespace is None:
+            known = ", ".join(Namespace.objects.values_list("name", flat=True)[:20]) or "none yet"
+            raise CommandError(f"There is no namespace {name}. Known: {known}.")
+        target = catalog.target(namespace)
+        result = scrape(target, timeout or target.limits.timeout_seconds)
+        body, _ = exposition(target, result, "")
+        self.stdout.write(body.decode(), ending="")
+        failures = {str(failure.message) for failure in result.snapshot.collectors.values() if failure}
+        if failures:
+            self.stderr.write("\n".join(sorted(failures)))
+            sys.exit(1)

@@ -1,0 +1,194 @@
+"""Records of scrapes, written in batches off the request path; never the reason why a scrape fails.
+
+A scrape puts its record into a bounded queue and goes on. A thread of the process writes what has come together every
+few seconds: the records, and each namespace's status for the start page. When the database is away, the newest records
+wait in the queue and the oldest are forgotten.
+"""
+
+import logging
+import os
+import threading
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection, transaction
+from django.db.models import F, Window
+from django.db.models.functions import RowNumber
+
+from .models import Namespace, NamespaceStatus, Outcome, ScrapeRecord
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 2.0
+QUEUE_LENGTH = 10_000
+RECENT = 40  # scrapes in a status's outline
+KEPT = 120  # records of a namespace
+KEPT_FAILURES = 40  # failures of a namespace that stay although newer successes came
+_PRUNE_EVERY = 30  # flushes
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is remembered of one scrape."""
+
+    namespace: str
+    at: datetime
+    outcome: str
+    reason: str
+    message: str
+    duration_seconds: float
+    allowed_seconds: float
+    age_seconds: float
+    requests: int
+    throttled_requests: int
+    series: int
+
+
+class Recorder:
+    """Takes records from any thread and writes them from one of its own, started after the fork with the first record."""
+
+    def __init__(self, flush_seconds: float = FLUSH_SECONDS) -> None:
+        self._flush_seconds = flush_seconds
+        self._reset()
+
+    def _reset(self) -> None:
+        self._queue: deque[Record] = deque(maxlen=QUEUE_LENGTH)
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._failing = False
+        self._flushes = 0
+        self._pid = os.getpid()
+
+    def add(self, record: Record) -> None:
+        if self._pid != os.getpid():  # the parent's records are the parent's to write
+            self._reset()
+        self._queue.append(record)
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="records", daemon=True)
+                    self._thread.start()
+
+    def flush(self) -> None:
+        """Write what is queued; raise the database's error after having put the records back."""
+        batch: list[Record] = []
+        while self._queue:
+            batch.append(self._queue.popleft())
+        if not batch:
+            return
+        try:
+            write(batch)
+        except Exception:
+            self._queue.extendleft(reversed(batch[-QUEUE_LENGTH // 2 :]))
+            raise
+        self._flushes += 1
+        if self._flushes % _PRUNE_EVERY == 1:
+            prune()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(self._flush_seconds)
+            try:
+                self.flush()
+                self._failing = False
+            except Exception as error:
+                if not self._failing:
+                    logger.error("Records of scrapes can't be written (scrapes go on): %s", error)
+                self._failing = True
+            finally:
+                connection.close()
+
+
+def write(batch: list[Record]) -> None:
+    """Store a batch and bring the statuses up to date, in one transaction."""
+    with transaction.atomic():
+        ids = dict(Namespace.objects.filter(name__in={record.namespace for record in batch}).values_list("name", "pk"))
+        known = [record for record in batch if record.namespace in ids]  # one may have been deleted meanwhile
+        ScrapeRecord.objects.bulk_create(
+            [
+                ScrapeRecord(
+                    namespace_id=ids[record.namespace],
+                    at=record.at,
+                    outcome=record.outcome,
+                    reason=record.reason,
+                    message=record.message,
+                    duration_seconds=record.duration_seconds,
+                    allowed_seconds=record.allowed_seconds,
+                    age_seconds=record.age_seconds,
+                    requests=record.requests,
+                    throttled_requests=record.throttled_requests,
+                    series=record.series,
+                )
+                for record in known
+            ],
+            batch_size=500,
+        )
+        _update_statuses(known, ids)
+
+
+def _update_statuses(records: list[Record], ids: dict[str, int]) -> None:
+    # In the order of their keys, so that two replicas that write at once wait for each other instead of deadlocking.
+    stored = {
+        status.namespace_id: status
+        for status in NamespaceStatus.objects.select_for_update()
+        .filter(namespace_id__in={ids[record.namespace] for record in records})
+        .order_by("namespace_id")
+    }
+    for record in sorted(records, key=lambda record: record.at):
+        key = ids[record.namespace]
+        status = stored.get(key)
+        if status is None:
+            status = stored[key] = NamespaceStatus(namespace_id=key, since=record.at, outcome=record.outcome)
+        elif status.at > record.at:
+            continue  # another replica has written a newer one already
+        if status.outcome != record.outcome:
+            status.since = record.at
+        status.at = record.at
+        status.outcome = record.outcome
+        status.reason = record.reason
+        status.message = record.message
+        status.duration_seconds = record.duration_seconds
+        status.allowed_seconds = record.allowed_seconds
+        status.throttled_requests = record.throttled_requests
+        status.series = record.series
+        status.recent = [*status.recent, [record.outcome[0], round(record.duration_seconds * 1000)]][-RECENT:]
+    NamespaceStatus.objects.bulk_create(
+        stored.values(),
+        update_conflicts=True,
+        unique_fields=["namespace"],
+        update_fields=[
+            "at",
+            "outcome",
+            "reason",
+            "message",
+            "duration_seconds",
+            "allowed_seconds",
+            "throttled_requests",
+            "series",
+            "since",
+            "recent",
+        ],
+        batch_size=200,
+    )
+
+
+def prune() -> None:
+    """Keep the newest records of each namespace, and its newest failures beside them."""
+    numbered = ScrapeRecord.objects.annotate(
+        number=Window(RowNumber(), partition_by=F("namespace_id"), order_by=F("at").desc())
+    ).filter(number__gt=KEPT)
+    surplus = set(numbered.values_list("pk", flat=True))
+    failures = (
+        ScrapeRecord.objects.exclude(outcome=Outcome.SUCCESS)
+        .annotate(number=Window(RowNumber(), partition_by=F("namespace_id"), order_by=F("at").desc()))
+        .filter(number__lte=KEPT_FAILURES)
+    )
+    surplus -= set(failures.values_list("pk", flat=True))
+    doomed = sorted(surplus)
+    for start in range(0, len(doomed), 500):
+        ScrapeRecord.objects.filter(pk__in=doomed[start : start + 500]).delete()
+
+
+recorder = Recorder()

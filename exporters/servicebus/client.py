@@ -1,0 +1,205 @@
+"""HTTPS to management endpoints: one session and one SSLContext for each process, bounded answers, errors by cause."""
+
+import asyncio
+import socket
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from .connection import Endpoint, EndpointNotAllowed, EndpointPolicy, is_localhost
+from .errors import Reason, ServiceBusError
+
+# The largest page seen is 300 kB (100 queues); 1,024 characters of UserMetadata for each would make it 500 kB.
+MAX_BODY_BYTES = 16 * 1024 * 1024
+# Longer than a common scrape interval, so that a namespace's connections are there for its next scrape.
+_KEEP_ALIVE_SECONDS = 75
+_RESOLVER_THREADS = 64
+# Looked up again after this long, so that a private endpoint that moves is found.
+_DNS_CACHE_SECONDS = 30
+
+
+class ThrottledError(ServiceBusError):
+    """429 or 503."""
+
+    def __init__(self, status: int, retry_after: float | None) -> None:
+        super().__init__(Reason.THROTTLED, f"Service Bus asks to slow down (status {status}).")
+        self.retry_after = retry_after
+
+
+class PolicyResolver(AbstractResolver):
+    """Resolves names and refuses addresses that the policy refuses, right before the connection is made.
+
+    With a pool of its own: names that don't resolve take seconds, and uvloop would look up four at a time.
+    """
+
+    def __init__(self, policy: EndpointPolicy, look_up: Any = socket.getaddrinfo) -> None:
+        self._policy = policy
+        self._look_up = look_up
+        self._threads = ThreadPoolExecutor(_RESOLVER_THREADS, thread_name_prefix="dns")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        if is_localhost(host.lower()):
+            # RFC 6761, section 6.3: such a name is this machine, and DNS is not asked.
+            found = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
+        else:
+            answers = await asyncio.get_running_loop().run_in_executor(
+                self._threads, lambda: self._look_up(host, port, type=socket.SOCK_STREAM, family=family)
+            )
+            found = [(answer[0], str(answer[4][0])) for answer in answers]
+        for _, address in found:
+            self._policy.check_address(address)
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
+            for kind, address in found
+        ]
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class Client:
+    """Made once for each process, on the I/O loop."""
+
+    def __init__(
+        self,
+        policy: EndpointPolicy,
+        ca_file: str | None = None,
+        *,
+        look_up: Any = socket.getaddrinfo,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
+        self._policy = policy
+        self._max_body_bytes = max_body_bytes
+        self._allowed: set[Endpoint] = set()
+        # 33 to 44 ms: the reason why there is only one.
+        context = ssl.create_default_context()
+        if ca_file:
+            context.load_verify_locations(cafile=ca_file)
+        connector = aiohttp.TCPConnector(
+            ssl=context,
+            resolver=PolicyResolver(policy, look_up),
+            ttl_dns_cache=_DNS_CACHE_SECONDS,
+            limit=0,  # the reader limits how many requests of a namespace are under way
+            keepalive_timeout=_KEEP_ALIVE_SECONDS,
+        )
+        self.session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),  # the whole read has one deadline
+            headers={"User-Agent": "servicebus-exporter-hub", "Accept": "application/atom+xml"},
+            auto_decompress=False,
+            skip_auto_headers=["Accept-Encoding"],
+            trust_env=False,
+        )
+
+    def check(self, endpoint: Endpoint) -> None:
+        """Raise ServiceBusError for an endpoint that the hub may not connect to."""
+        if endpoint in self._allowed:
+            return
+        try:
+            self._policy.check_host(endpoint)
+        except EndpointNotAllowed as error:
+            raise ServiceBusError(Reason.CONNECTION, f"The hub does not connect there. {error}") from None
+        self._allowed.add(endpoint)
+
+    async def get(self, endpoint: Endpoint, path: str, authorization: str) -> bytes:
+        """Return the body of a 200. `path` is quoted already and begins with a slash.
+
+        Raises ServiceBusError by cause, ThrottledError for 429 and 503. Has no deadline of its own: cancel it.
+        """
+        self.check(endpoint)
+        url = URL(endpoint.base_url + path, encoded=True)
+        try:
+            async with self.session.get(
+                url, headers={"Authorization": authorization}, allow_redirects=False
+            ) as response:
+                if response.status == 200:
+                    return await self._body(response)
+                raise _status_error(response)
+        except ServiceBusError:
+            raise
+        except EndpointNotAllowed as error:
+            raise ServiceBusError(Reason.CONNECTION, f"The hub does not connect there. {error}") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _connection_error(error, endpoint) from None
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        if (response.content_length or 0) > self._max_body_bytes:
+            raise self._too_large()
+        pieces, size = [], 0
+        async for piece in response.content.iter_any():
+            size += len(piece)
+            if size > self._max_body_bytes:
+                raise self._too_large()
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def _too_large(self) -> ServiceBusError:
+        return ServiceBusError(
+            Reason.TOO_LARGE, f"An answer is larger than {self._max_body_bytes} bytes, which no page of Service Bus is."
+        )
+
+    async def close(self) -> None:
+        await self.session.close()
+
+
+_STATUS: dict[int, tuple[Reason, str]] = {
+    401: (Reason.UNAUTHORIZED, "Service Bus refuses the credential (401): it is wrong, expired, or lacks the Manage right."),
+    403: (Reason.FORBIDDEN, "Service Bus forbids this (403): a role is missing, or the firewall refuses the hub's address."),
+    404: (Reason.NOT_FOUND, "Service Bus does not know the namespace or the entity (404)."),
+    410: (Reason.NOT_FOUND, "The namespace or the entity is gone (410)."),
+}
+
+
+def _status_error(response: aiohttp.ClientResponse) -> ServiceBusError:
+    status = response.status
+    if status in {429, 503}:
+        return ThrottledError(status, retry_after_seconds(response.headers.get("Retry-After")))
+    if status in _STATUS:
+        return ServiceBusError(*_STATUS[status])
+    if 300 <= status < 400:
+        return ServiceBusError(Reason.MALFORMED, f"The endpoint redirects (status {status}), which is not followed.")
+    if status >= 500:
+        return ServiceBusError(Reason.SERVER_ERROR, f"Service Bus has a fault of its own (status {status}).")
+    return ServiceBusError(Reason.MALFORMED, f"The endpoint answers with status {status}, which Service Bus does not send here.")
+
+
+def retry_after_seconds(text: str | None) -> float | None:
+    """Return Retry-After in seconds, None when it is missing or can't be read (RFC 9110, section 10.2.3)."""
+    if not text:
+        return None
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    from datetime import UTC, datetime
+
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def _connection_error(error: Exception, endpoint: Endpoint) -> ServiceBusError:
+    if isinstance(error, aiohttp.ClientConnectorDNSError | socket.gaierror):
+        return ServiceBusError(Reason.DNS, f"The name {endpoint.host} does not resolve.")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        detail = getattr(error.certificate_error, "verify_message", "") or "it is not valid for this host"
+        return ServiceBusError(Reason.TLS, f"The certificate of {endpoint} is refused: {detail}.")
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return ServiceBusError(Reason.TLS, f"TLS with {endpoint} fails.")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return ServiceBusError(Reason.CONNECTION, f"{endpoint} closed the connection in the middle of an answer.")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return ServiceBusError(Reason.CONNECTION, f"{endpoint} can't be reached: {error.strerror or 'no connection'}.")
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | OSError):
+        return ServiceBusError(Reason.CONNECTION, f"{endpoint} closed the connection without an answer.")
+    if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL | ValueError):
+        return ServiceBusError(Reason.MALFORMED, f"{endpoint} does not answer in HTTP as Service Bus does.")
+    return ServiceBusError(Reason.CONNECTION, f"The request to {endpoint} failed ({type(error).__name__}).")

@@ -1,0 +1,215 @@
+"""Connection strings, endpoints, and which endpoints the hub may connect to.
+
+Connection strings are parsed here and not by the SDK: its parser's errors don't say what to do, it drops the port, and
+importing azure.servicebus costs every worker 100 ms and more. A test holds both to the same results.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+# The public cloud's, and the sovereign clouds' (China, US Government, Germany).
+DEFAULT_SUFFIXES = (
+    "servicebus.windows.net",
+    "servicebus.chinacloudapi.cn",
+    "servicebus.usgovcloudapi.net",
+    "servicebus.cloudapi.de",
+)
+# The local emulator serves the management API over plain http on this port.
+EMULATOR_PORT = 5300
+
+_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)\Z")
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class ConnectionStringError(ValueError):
+    """A connection string that can't be used; the message says how to fix it and repeats no secret."""
+
+
+class EndpointNotAllowed(ValueError):
+    """An endpoint that the hub may not connect to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a namespace's management endpoint listens."""
+
+    host: str  # lower case; an IPv6 address without brackets
+    port: int | None = None  # None: the scheme's own
+    scheme: str = "https"  # http for the local emulator alone
+
+    @property
+    def host_port(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port is None else f"{host}:{self.port}"
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.scheme}://{self.host_port}"
+
+    def __str__(self) -> str:
+        return self.host_port
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionString:
+    endpoint: Endpoint
+    key_name: str = ""
+    key: str = field(default="", repr=False)
+    signature: str = field(default="", repr=False)  # a ready-made SharedAccessSignature
+    entity_path: str = ""
+    emulator: bool = False
+
+
+def parse_host(text: str) -> Endpoint:
+    """Return the endpoint that `host`, `host:port` or an https:// or sb:// address names; ValueError says what is wrong."""
+    text = text.strip()
+    if not text:
+        raise ValueError("The host is empty; give one like payments-prod.servicebus.windows.net.")
+    parts = urlsplit(text if "://" in text else f"sb://{text}")
+    if parts.scheme.lower() not in {"sb", "https", "amqps"}:
+        raise ValueError(f"“{parts.scheme}://” is not an address of Service Bus; give the host alone.")
+    if "@" in parts.netloc:
+        raise ValueError("The host must not hold a user name or password (an @); give the host alone.")
+    if parts.path not in {"", "/"} or parts.query or parts.fragment or "\\" in text:
+        raise ValueError("The host must not hold a path; give one like payments-prod.servicebus.windows.net.")
+    try:
+        port = parts.port
+    except ValueError:
+        raise ValueError("The port must be a number from 1 to 65535.") from None
+    if port == 0:
+        raise ValueError("The port must be a number from 1 to 65535.")
+    host = (parts.hostname or "").rstrip(".").lower()
+    if _ip_address(host) is None and (
+        not host or len(host) > 253 or not all(_LABEL.match(label) for label in host.split("."))
+    ):
+        raise ValueError("This is not a host name; give one like payments-prod.servicebus.windows.net.")
+    return Endpoint(host, port)
+
+
+def parse_connection_string(text: str) -> ConnectionString:
+    """Return what a connection string of the Azure portal says; raise ConnectionStringError."""
+    values: dict[str, str] = {}
+    for part in text.strip().split(";"):
+        if not part.strip():
+            continue
+        name, found, value = part.partition("=")
+        if not found:
+            raise ConnectionStringError(
+                "The connection string is cut or has a part without “=”. Copy it whole from the Azure portal "
+                "(Shared access policies), from Endpoint= to the end."
+            )
+        key = name.strip().lower()
+        if key in values:
+            raise ConnectionStringError(f"The connection string names {name.strip()[:40]} twice; copy it anew.")
+        values[key] = value.strip()
+    if "endpoint" not in values:
+        raise ConnectionStringError(
+            "The connection string has no Endpoint=. Copy it whole from the Azure portal (Shared access policies)."
+        )
+    emulator = values.get("usedevelopmentemulator", "").lower() == "true"
+    try:
+        endpoint = parse_host(values["endpoint"])
+    except ValueError as error:
+        raise ConnectionStringError(f"The connection string's Endpoint can't be used. {error}") from None
+    if emulator:
+        endpoint = Endpoint(endpoint.host, endpoint.port or EMULATOR_PORT, "http")
+    signature = values.get("sharedaccesssignature", "")
+    key_name, key_value = values.get("sharedaccesskeyname", ""), values.get("sharedaccesskey", "")
+    if signature:
+        if not signature.startswith("SharedAccessSignature "):
+            raise ConnectionStringError("SharedAccessSignature= must hold a token that begins with “SharedAccessSignature sr=”.")
+        missing = [name for name in ("sr", "sig", "se") if f"{name}=" not in signature]
+        if missing:
+            raise ConnectionStringError(f"The SharedAccessSignature is cut: it has no {missing[0]}=. Copy it whole.")
+    elif not key_name:
+        raise ConnectionStringError("The connection string has no SharedAccessKeyName=. Copy it whole from the Azure portal.")
+    elif not key_value:
+        raise ConnectionStringError(
+            "The connection string has no SharedAccessKey=: it is cut, or the portal showed it without the key. "
+            "Copy the primary or secondary connection string whole."
+        )
+    return ConnectionString(
+        endpoint=endpoint,
+        key_name=key_name,
+        key=key_value,
+        signature=signature,
+        entity_path=values.get("entitypath", "").strip("/"),
+        emulator=emulator,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPolicy:
+    """Which endpoints the hub may connect to: checked where one is entered and again at every connection."""
+
+    suffixes: tuple[str, ...] = DEFAULT_SUFFIXES
+    allow_loopback: bool = False
+
+    def check_host(self, endpoint: Endpoint) -> None:
+        """Raise EndpointNotAllowed unless the host is a Service Bus name, or this machine where that is allowed."""
+        address = _ip_address(endpoint.host)
+        if self.allow_loopback and (is_localhost(endpoint.host) or (address is not None and address.is_loopback)):
+            return
+        if address is not None:
+            raise EndpointNotAllowed("An address by number is not allowed; give the namespace's host name.")
+        if endpoint.scheme != "https":
+            raise EndpointNotAllowed(
+                "UseDevelopmentEmulator=true is for an emulator on this machine, which the platform has to allow "
+                "(HUB_ALLOW_LOOPBACK=1)."
+            )
+        if not any(endpoint.host.endswith("." + suffix.lstrip(".").lower()) for suffix in self.suffixes):
+            raise EndpointNotAllowed(
+                f"{endpoint.host} is not a Service Bus endpoint. Names end in {', '.join(self.suffixes)}; "
+                "the platform can add others (HUB_ENDPOINT_SUFFIXES)."
+            )
+
+    def check_address(self, text: str) -> None:
+        """Raise EndpointNotAllowed for an address that no Service Bus name may resolve to.
+
+        Private addresses are fine: private endpoints are how many companies run. Loopback, link-local (where clouds
+        serve their metadata) and the like are not, whatever name leads there.
+        """
+        address = _ip_address(text.partition("%")[0])
+        if address is None:
+            raise EndpointNotAllowed("The host's name resolves to something that is not an address.")
+        plain = getattr(address, "ipv4_mapped", None) or address
+        if plain.is_loopback and self.allow_loopback:
+            return
+        if (
+            plain.is_loopback
+            or plain.is_link_local
+            or plain.is_multicast
+            or plain.is_unspecified
+            or plain in _METADATA
+            or (plain.is_reserved and not plain.is_private)
+        ):
+            raise EndpointNotAllowed(
+                f"The host's name resolves to {address}, which is not an address that Service Bus can have."
+            )
+
+
+# Cloud metadata services outside of the link-local range: AWS over IPv6, Azure's wire server, Alibaba.
+_METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "168.63.129.16", "100.100.100.200")))
+
+
+def is_localhost(host: str) -> bool:
+    """Tell whether the name is this machine's by RFC 6761, section 6.3: localhost and everything below it."""
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def _ip_address(host: str) -> IPAddress | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    # What inet_aton takes beyond dotted quads (127.1, 0x7f000001, 2130706433) must not pass for a name.
+    if re.fullmatch(r"(0x[0-9a-f]+|\d+)(\.(0x[0-9a-f]+|\d+)){0,3}", host):
+        try:
+            import socket
+
+            return ipaddress.IPv4Address(socket.inet_aton(host))
+        except OSError:
+            return None
+    return None

@@ -1,0 +1,261 @@
+"""Everything of a namespace, side by side, within a deadline."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import re2
+
+from . import atom
+from .budget import Budget, Unlimited
+from .client import Client, ThrottledError
+from .connection import Endpoint
+from .credentials import Credential
+from .entities import Failure, NamespaceInfo, Queue, Snapshot, Subscription, Topic
+from .errors import Reason, ServiceBusError
+
+API_VERSION = "2021-05"
+PAGE_SIZE = 100  # the service sends no more, whatever is asked for
+
+# After one of these no further request can do better.
+_HOPELESS = frozenset({Reason.UNAUTHORIZED, Reason.FORBIDDEN, Reason.CREDENTIAL, Reason.DNS, Reason.TLS})
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What to read, and how."""
+
+    endpoint: Endpoint
+    credential: Credential
+    entity_path: str = ""  # a queue or a topic: read that one alone
+    include: str = ""  # RE2 that the whole name of a queue or topic must match; empty: all
+    exclude: str = ""
+    concurrency: int = 16  # requests under way at a time
+    max_entities: int = 20_000
+
+
+async def read(
+    source: Source, client: Client, *, deadline: float, budget: Budget | None = None
+) -> Snapshot:
+    """Read the namespace and return what was learnt by `deadline`, a value of the running loop's time().
+
+    Never raises ServiceBusError: what went wrong stands in the snapshot's `collectors`.
+    """
+    return await _Read(source, client, deadline, budget or Unlimited()).run()
+
+
+Job = Callable[[], Awaitable[None]]
+
+
+@dataclass
+class _Read:
+    """One read; nothing of it is shared with another."""
+
+    source: Source
+    client: Client
+    deadline: float
+    budget: Budget
+    info: NamespaceInfo | None = None
+    queues: dict[str, Queue] = field(default_factory=dict)
+    topics: dict[str, Topic] = field(default_factory=dict)
+    subscriptions: dict[tuple[str, str], Subscription] = field(default_factory=dict)
+    failures: dict[str, Failure | None] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+    requests: int = 0
+    throttled: int = 0
+
+    def __post_init__(self) -> None:
+        self._wanted = _name_filter(self.source.include, self.source.exclude)
+        self._jobs: deque[tuple[str, Job]] = deque()
+        self._running: dict[str, int] = {}
+        self._arrived = asyncio.Event()
+        self._hopeless: Failure | None = None
+
+    async def run(self) -> Snapshot:
+        started, read_at = asyncio.get_running_loop().time(), time.time()
+        if self.source.entity_path:
+            # Nothing else: an entity's own key opens nothing else, not even the namespace's SKU.
+            self._add("queues", self._read_entity)
+        else:
+            self._add("namespace", self._read_info)
+            self._add("queues", lambda: self._read_queues(0))
+            self._add("topics", lambda: self._read_topics(0))
+            self.failures["subscriptions"] = None
+        try:
+            async with asyncio.timeout_at(self.deadline), asyncio.TaskGroup() as workers:
+                for _ in range(self.source.concurrency):
+                    workers.create_task(self._work())
+        except TimeoutError:
+            for collector in {*self._running, *(collector for collector, _ in self._jobs)}:
+                self._fail(collector, Failure(Reason.TIMEOUT, "Not everything was read before the deadline."))
+        return Snapshot(
+            queues=tuple(self.queues.values()),
+            topics=tuple(self.topics.values()),
+            subscriptions=tuple(self.subscriptions.values()),
+            info=self.info,
+            collectors=self.failures,
+            dropped=self.dropped,
+            requests=self.requests,
+            throttled_requests=self.throttled,
+            duration_seconds=asyncio.get_running_loop().time() - started,
+            read_at=read_at,
+        )
+
+    # Work: a job belongs to a collector, and may add further jobs while it runs.
+
+    def _add(self, collector: str, job: Job) -> None:
+        self.failures.setdefault(collector, None)
+        self._jobs.append((collector, job))
+        self._arrived.set()
+
+    async def _work(self) -> None:
+        while self._jobs or self._running:
+            if not self._jobs:
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            collector, job = self._jobs.popleft()
+            if self._hopeless is not None:
+                self._fail(collector, self._hopeless)
+                continue
+            self._running[collector] = self._running.get(collector, 0) + 1
+            try:
+                await job()
+            except ServiceBusError as error:
+                failure = Failure(error.reason, error.message)
+                self._fail(collector, failure)
+                if error.reason in _HOPELESS:
+                    self._hopeless = failure
+            self._running[collector] -= 1
+            if not self._running[collector]:
+                del self._running[collector]
+            if not self._running and not self._jobs:
+                self._arrived.set()  # wakes the idle workers, so that they end
+
+    def _fail(self, collector: str, failure: Failure) -> None:
+        if self.failures.get(collector) is None:  # the first cause is the one to look at
+            self.failures[collector] = failure
+
+    async def _get(self, path: str) -> bytes:
+        authorization = await self.source.credential.authorization(self.source.endpoint)
+        await self.budget.acquire(self.deadline)
+        self.requests += 1
+        try:
+            body = await self.client.get(self.source.endpoint, path, authorization)
+        except ThrottledError as error:
+            self.throttled += 1
+            self.budget.throttled(error.retry_after)
+            raise
+        self.budget.succeeded()
+        return body
+
+    # The collectors
+
+    async def _read_info(self) -> None:
+        self.info = atom.parse_namespace_info(await self._get(f"/$namespaceinfo?api-version={API_VERSION}"))
+
+    async def _read_queues(self, skip: int) -> None:
+        page = atom.parse_queues(await self._get(_listing("/$Resources/queues", skip)))
+        for queue in page.entities:
+            if self._takes(queue.name, queue.name in self.queues):
+                self.queues[queue.name] = queue
+        if page.next_skip is not None:
+            self._add("queues", _next(self._read_queues, skip, page.next_skip))
+
+    async def _read_topics(self, skip: int) -> None:
+        page = atom.parse_topics(await self._get(_listing("/$Resources/topics", skip)))
+        if page.next_skip is not None:
+            self._add("topics", _next(self._read_topics, skip, page.next_skip))
+        for topic in page.entities:
+            if self._takes(topic.name, topic.name in self.topics):
+                self.topics[topic.name] = topic
+                self._add_subscriptions(topic)
+
+    def _add_subscriptions(self, topic: Topic) -> None:
+        # The number of pages is known beforehand, so they need not wait for each other.
+        count = topic.subscription_count
+        pages = 1 if count is None else -(-count // PAGE_SIZE)
+        for page in range(pages):
+            self._add("subscriptions", lambda skip=page * PAGE_SIZE, last=page == pages - 1: self._read_subscriptions(topic.name, skip, last))  # type: ignore[misc]
+
+    async def _read_subscriptions(self, topic_name: str, skip: int, follow: bool) -> None:
+        try:
+            body = await self._get(_listing(f"/{quote(topic_name, safe='')}/subscriptions", skip))
+            page = atom.parse_subscriptions(body, topic_name)
+        except ServiceBusError as error:
+            if error.reason is Reason.NOT_FOUND:
+                # Deleted since the listing: gone, and no failure.
+                self.topics.pop(topic_name, None)
+                return
+            raise
+        for subscription in page.entities:
+            key = (topic_name, subscription.name)
+            if key in self.subscriptions:
+                self._drop("duplicate")
+            elif self._has_room():
+                self.subscriptions[key] = subscription
+        if follow and page.next_skip is not None:
+            following = page.next_skip
+            if following <= skip:
+                raise ServiceBusError(Reason.MALFORMED, "A listing's next page does not lie behind this one.")
+            self._add("subscriptions", lambda: self._read_subscriptions(topic_name, following, True))
+
+    async def _read_entity(self) -> None:
+        """Read the one entity that the credential is for: a queue, or a topic with its subscriptions."""
+        path = f"/{quote(self.source.entity_path, safe='')}?enrich=false&api-version={API_VERSION}"
+        body = await self._get(path)
+        if atom.kind_of_entry(body) == "topic":
+            self.failures["topics"] = self.failures.pop("queues")
+            self._running["topics"] = self._running.pop("queues")
+            for topic in atom.parse_topics(body).entities:
+                self.topics[topic.name] = topic
+                self._add_subscriptions(topic)
+        else:
+            for queue in atom.parse_queues(body).entities:
+                self.queues[queue.name] = queue
+
+    # What is taken of a listing
+
+    def _takes(self, name: str, repeated: bool) -> bool:
+        if repeated:
+            self._drop("duplicate")
+            return False
+        if not self._wanted(name):
+            self._drop("filtered")
+            return False
+        return self._has_room()
+
+    def _has_room(self) -> bool:
+        if len(self.queues) + len(self.topics) + len(self.subscriptions) < self.source.max_entities:
+            return True
+        self._drop("limit")
+        return False
+
+    def _drop(self, reason: str) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+
+def _listing(path: str, skip: int) -> str:
+    return f"{path}?$skip={skip}&$top={PAGE_SIZE}&api-version={API_VERSION}"
+
+
+def _next(read_page: Callable[[int], Awaitable[None]], skip: int, following: int) -> Job:
+    if following <= skip:
+        # It would be read for ever.
+        raise ServiceBusError(Reason.MALFORMED, "A listing's next page does not lie behind this one.")
+    return lambda: read_page(following)
+
+
+def _name_filter(include: str, exclude: str) -> Callable[[str], bool]:
+    """Return whether a name is wanted; patterns match whole names."""
+    includes: Any = re2.compile(include) if include else None
+    excludes: Any = re2.compile(exclude) if exclude else None
+    if includes is None and excludes is None:
+        return lambda name: True
+    return lambda name: (includes is None or bool(includes.fullmatch(name))) and not (
+        excludes is not None and excludes.fullmatch(name)
+    )

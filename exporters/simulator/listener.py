@@ -1,0 +1,103 @@
+"""One port on loopback, that can also refuse connections or accept them in silence."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+_KEEPALIVE_SECONDS = 120.0
+_BACKLOG = 1024
+
+
+class _Silent(asyncio.Protocol):
+    """Accepts a connection and never says a word: a peer that hangs before the TLS handshake."""
+
+    def __init__(self, peers: set[asyncio.BaseTransport]) -> None:
+        self._peers = peers
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._peers.add(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._peers.discard(self._transport)
+
+
+class Listener:
+    """The port is bound at once, so its number is known before anything runs; it answers once `open` was awaited.
+
+    `context`: None for plain HTTP.
+    """
+
+    def __init__(self, handler: Handler, context: ssl.SSLContext | None, *, host: str, port: int = 0) -> None:
+        self._handler = handler
+        self._context = context
+        self._host = host
+        self._socket: socket.socket | None = _bound(host, port)
+        self.port: int = self._socket.getsockname()[1]
+        self.mode = "serve"
+        self._server: asyncio.Server | None = None
+        self._web: web.Server[web.BaseRequest] | None = None
+        self._silent: set[asyncio.BaseTransport] = set()
+
+    async def switch(self, mode: str) -> None:
+        """Change what the port does: serve, refuse (nobody listens), hang_handshake (accept, and stay silent)."""
+        if mode != self.mode:
+            self.mode = mode
+            await self.close()
+            await self.open()
+
+    async def open(self) -> None:
+        if self.mode == "refuse":
+            self.release()
+            return
+        listening = self._socket or _bound(self._host, self.port)
+        self._socket = None
+        loop = asyncio.get_running_loop()
+        if self.mode == "hang_handshake":
+            self._server = await loop.create_server(
+                lambda: _Silent(self._silent), sock=listening, backlog=_BACKLOG
+            )
+            return
+        # A handler whose client has gone is cancelled: hanging and endless answers end with their connection.
+        self._web = web.Server(
+            self._handler, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS, handler_cancellation=True
+        )
+        self._server = await loop.create_server(
+            self._web, sock=listening, ssl=self._context, backlog=_BACKLOG
+        )
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._web is not None:
+            transports = [connection.transport for connection in self._web.connections]
+            await self._web.shutdown(0.1)
+            self._web = None
+            for transport in transports:  # a TLS connection would wait for the peer's goodbye
+                if transport is not None:
+                    transport.abort()
+        for transport in list(self._silent):
+            transport.close()
+
+    def release(self) -> None:
+        """Give the port back, when it was bound but is not listened on."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setblocking(False)
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound

@@ -1,0 +1,274 @@
+"""One simulated namespace: what it holds, who may read it, how it is asked and what goes wrong."""
+
+import base64
+import datetime as dt
+import secrets
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .credits import Credits
+from .entities import Collection, SharedKey, SimulatedQueue, SimulatedSubscription, SimulatedTopic
+from .faults import CONNECTION, Faults
+from .signatures import Signature, sign
+
+if TYPE_CHECKING:
+    from .listener import Listener
+    from .server import Simulator
+
+RIGHTS = frozenset({"Manage", "Send", "Listen"})
+ROOT_KEY = "RootManageSharedAccessKey"
+_KEPT_REQUESTS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request that was answered (or refused). `refused`: why it was not authorized, else empty."""
+
+    method: str
+    path: str  # decoded, without the query
+    query: str
+    status: int  # 0: no answer was sent
+    at: float  # Unix seconds
+    refused: str = ""
+
+
+class RequestLog:
+    """What was asked. Iterates over the last 20,000 requests; the counters hold all of them."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self._last: deque[Request] = deque(maxlen=_KEPT_REQUESTS)
+        self.by_status: Counter[int] = Counter()
+        self.total = 0
+        self.in_flight = 0
+        self.most_in_flight = 0
+
+    def add(self, request: Request) -> None:
+        self._last.append(request)
+        self.by_status[request.status] += 1
+        self.total += 1
+
+    def paths(self) -> list[str]:
+        return [request.path for request in list(self._last)]
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(list(self._last))
+
+    def __len__(self) -> int:
+        return self.total
+
+
+class SimulatedNamespace:
+    """Made by `Simulator.add_namespace`. May be changed from any thread while it is asked."""
+
+    def __init__(
+        self,
+        simulator: "Simulator",
+        name: str,
+        *,
+        sku: str = "Standard",
+        messaging_units: int | None = None,
+        alias: str | None = None,
+        latency: float = 0.0,
+        key: str | None = None,
+    ) -> None:
+        self.simulator = simulator
+        self.name = name
+        self.sku = sku
+        self.messaging_units = (
+            messaging_units if messaging_units is not None else (1 if sku == "Premium" else None)
+        )
+        self.alias = alias
+        self.latency = latency  # seconds between a request and its answer
+        self.created = self.modified = dt.datetime.now(dt.UTC)
+        self.lock = threading.RLock()
+        self.queues: Collection[SimulatedQueue] = Collection(self.lock)
+        self.topics: Collection[SimulatedTopic] = Collection(self.lock)
+        self.faults = Faults(self._connection_faults_changed)
+        self.credits = Credits()
+        self.requests = RequestLog()
+        self.handshakes = (
+            0  # TLS handshakes that were begun for this namespace (by its host name or on its own port)
+        )
+        self._grants: dict[str, frozenset[str]] = {}
+        self._keys: dict[str, SharedKey] = {}
+        self._listener: Listener | None = None
+        self.key_name = ROOT_KEY
+        self.add_key(ROOT_KEY, RIGHTS, key=key)
+
+    # Entities
+
+    def add_queue(self, name: str, **values: Any) -> SimulatedQueue:
+        """Add a queue; `values` are the attributes of `SimulatedQueue`. Raises ValueError for a name that is taken."""
+        self._check_name(name)
+        return self.queues.add(SimulatedQueue(name, **values))
+
+    def add_topic(self, name: str, **values: Any) -> SimulatedTopic:
+        self._check_name(name)
+        return self.topics.add(SimulatedTopic(name, **values))
+
+    def delete_queue(self, name: str) -> None:
+        del self.queues[name]
+
+    def delete_topic(self, name: str) -> None:
+        del self.topics[name]
+
+    def subscriptions(self) -> list[SimulatedSubscription]:
+        """Return the subscriptions of all topics."""
+        return [
+            subscription for topic in self.topics.values() for subscription in topic.subscriptions.values()
+        ]
+
+    def _check_name(self, name: str) -> None:
+        if not name or name.startswith(("/", "$")) or name.endswith("/"):
+            raise ValueError(
+                f"{name!r} is no name of an entity: empty, or with a slash or a $ where none may be"
+            )
+        if name in self.queues or name in self.topics:
+            raise ValueError(f"{self.name} has a queue or a topic named {name!r} already")
+
+    # Addresses
+
+    @property
+    def host(self) -> str:
+        """Host and port under which all namespaces are reached; `*.localhost` is this machine (RFC 6761)."""
+        return f"{self.name}.servicebus.localhost:{self.simulator.port}"
+
+    def own_port(self) -> int:
+        """Open (once) a port for this namespace alone, where every host name reaches it, and return it."""
+        if self._listener is None:
+            self._listener = self.simulator.listen_for(self)
+        return self._listener.port
+
+    @property
+    def own_host(self) -> str:
+        """`localhost:<own port>`, for clients that can't resolve `*.localhost`. Opens the port."""
+        return f"localhost:{self.own_port()}"
+
+    def _connection_faults_changed(self) -> None:
+        wanted = next((kind for kind in ("refuse", "hang_handshake") if self.faults.is_set(kind)), "serve")
+        if wanted != "serve" and self._listener is None:
+            raise ValueError(
+                f"only a namespace with a port of its own can {wanted}: call own_port() first and use own_host"
+            )
+        if self._listener is not None:
+            self.simulator.switch(self._listener, wanted)
+
+    def certificate(self) -> str:
+        """Return which certificate the next handshake shows."""
+        faults = self.faults.take({kind: CONNECTION[kind] for kind in ("unknown_ca", "wrong_host")})
+        return faults[0].kind if faults else "valid"
+
+    # Keys and rights
+
+    @property
+    def key(self) -> str:
+        return self._keys[self.key_name].key
+
+    @property
+    def connection_string(self) -> str:
+        return self.connection_string_for(self.key_name)
+
+    @property
+    def own_connection_string(self) -> str:
+        """The connection string with `own_host`."""
+        return self.connection_string_for(self.key_name, host=self.own_host)
+
+    def connection_string_for(
+        self, key_name: str, *, host: str | None = None, entity_path: str | None = None
+    ) -> str:
+        """Return the connection string of a key; `entity_path` names the entity when the key is one of an entity."""
+        key = self._find_key(key_name, entity_path)
+        if key is None:
+            raise ValueError(
+                f"{self.name} has no key {key_name!r}" + (f" at {entity_path}" if entity_path else "")
+            )
+        text = f"Endpoint=sb://{host or self.host}/;SharedAccessKeyName={key.name};SharedAccessKey={key.key}"
+        return text + (f";EntityPath={entity_path}" if entity_path else "")
+
+    def add_key(
+        self,
+        name: str,
+        rights: Iterable[str] = RIGHTS,
+        *,
+        entity_path: str | None = None,
+        key: str | None = None,
+    ) -> str:
+        """Add a shared access policy, or replace the one of this name; return its connection string.
+
+        With `entity_path` it belongs to that queue or topic alone: it authorizes nothing else, and shows up in the
+        entity's AuthorizationRules.
+        """
+        rights = frozenset(rights)
+        if not rights <= RIGHTS:
+            raise ValueError(
+                f"rights are {', '.join(sorted(RIGHTS))}; not {', '.join(sorted(rights - RIGHTS))}"
+            )
+        policy = SharedKey(
+            name, key or base64.b64encode(secrets.token_bytes(32)).decode(), rights, entity_path
+        )
+        if entity_path is None:
+            self._keys[name] = policy
+        else:
+            entity = self.queues.get(entity_path) or self.topics.get(entity_path)
+            if entity is None:
+                raise ValueError(f"{self.name} has no queue or topic named {entity_path!r}")
+            entity.keys = [kept for kept in entity.keys if kept.name != name] + [policy]
+        return self.connection_string_for(name, entity_path=entity_path)
+
+    def delete_key(self, name: str) -> None:
+        del self._keys[name]
+
+    def shared_access_signature(
+        self, *, key_name: str | None = None, lifetime: float = 3600, path: str = "", host: str | None = None
+    ) -> str:
+        """Make a ready-made SharedAccessSignature for this namespace, or for the entity at `path`."""
+        name = key_name or self.key_name
+        policy = self._find_key(name, path or None)
+        if policy is None:
+            raise ValueError(f"{self.name} has no key {name!r}")
+        return sign(f"sb://{host or self.host}/{path}", name, policy.key, int(time.time() + lifetime))
+
+    def grant(self, principal_id: str, rights: Iterable[str] = RIGHTS) -> None:
+        """Give an Entra ID principal rights on this namespace; Manage is what the role Data Owner has."""
+        self._grants[principal_id] = frozenset(rights)
+
+    def revoke(self, principal_id: str) -> None:
+        self._grants.pop(principal_id, None)
+
+    def refusal(self, header: str | None, host: str, path: str, entity_path: str | None) -> str:
+        """Return why this Authorization header gives no right to read `path`, or an empty text when it does."""
+        if not header:
+            return "no Authorization header"
+        if header.startswith("Bearer "):
+            principal, why = self.simulator.identity.principal_of(header.removeprefix("Bearer "))
+            if principal is None:
+                return why
+            return "" if "Manage" in self._grants.get(principal, ()) else "the principal has no Manage right"
+        signature = Signature.parse(header) if header.startswith("SharedAccessSignature ") else None
+        if signature is None:
+            return "neither a Bearer token nor a SharedAccessSignature"
+        policy = self._find_key(signature.key_name, entity_path)
+        if policy is None:
+            return "unknown key name"
+        if not signature.is_signed_with(policy.key):
+            return "wrong signature"
+        if signature.is_expired(time.time()):
+            return "expired signature"
+        if not signature.covers(host, path):
+            return "the signature is for another URI"
+        return "" if "Manage" in policy.rights else "the key has no Manage right"
+
+    def _find_key(self, name: str, entity_path: str | None) -> SharedKey | None:
+        if entity_path is not None:
+            entity = self.queues.get(entity_path) or self.topics.get(entity_path)
+            for policy in entity.keys if entity is not None else ():
+                if policy.name == name:
+                    return policy
+        return self._keys.get(name)

@@ -1,0 +1,92 @@
+"""A namespace's state in one word, from its last scrape: what the start page sorts and colours by."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from .models import Namespace, NamespaceStatus, Outcome
+from .servicebus.errors import Reason
+
+# Without an interval of its own: five of Prometheus's default of one minute.
+_STALE_AFTER = timedelta(minutes=5)
+_STALE_INTERVALS = 5
+
+
+class State(StrEnum):
+    """From the worst to the one that nobody needs to look at; the start page lists them in this order."""
+
+    FAILING = "failing"
+    THROTTLED = "throttled"
+    STALE = "stale"
+    NEVER = "never scraped"
+    UP = "up"
+    PAUSED = "paused"
+
+    @property
+    def rank(self) -> int:
+        return list(State).index(self)
+
+    @property
+    def css_class(self) -> str:
+        return "state-" + self.replace(" ", "-")
+
+
+# What to do about a failure, in the words of who has to do it.
+ADVICE: dict[Reason, str] = {
+    Reason.UNAUTHORIZED: "The key is wrong, expired or lacks the Manage right. Enter a current one in the credential.",
+    Reason.FORBIDDEN: "The identity lacks a role on this namespace, or the namespace's firewall refuses the hub's address.",
+    Reason.NOT_FOUND: "There is no such namespace or entity. Check the host and the connection string's EntityPath.",
+    Reason.DNS: "The host's name doesn't resolve. Check its spelling, and the private DNS zone for a private endpoint.",
+    Reason.TLS: "The certificate isn't valid for this host. Check the host, and HUB_CA_FILE behind a TLS proxy.",
+    Reason.CONNECTION: "Nothing answers at this host. Check firewalls, the port and the private endpoint.",
+    Reason.TIMEOUT: "Not everything was read in time. Raise Prometheus's scrape_timeout, or leave entities out.",
+    Reason.THROTTLED: "Service Bus asks to slow down. Lower requests per second, or scrape less often.",
+    Reason.SERVER_ERROR: "Service Bus has a fault of its own. Look at Azure's status page if it lasts.",
+    Reason.MALFORMED: "The answer isn't Service Bus's. Check the host, and proxies on the way.",
+    Reason.TOO_LARGE: "An answer was larger than any page of Service Bus. Check the host, and proxies on the way.",
+    Reason.CREDENTIAL: "The credential can't be used. Open it and test it.",
+    Reason.BUDGET: "The budget of requests didn't allow a reading in time. Raise it, or leave entities out.",
+    Reason.OVERLOADED: "The hub runs as many scrapes as it may. Raise HUB_MAX_SCRAPES or add a replica.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the start page shows of a namespace."""
+
+    state: State
+    since: datetime | None
+    message: str
+    advice: str
+
+
+def state_of(namespace: Namespace, now: datetime) -> State:
+    status: NamespaceStatus | None = getattr(namespace, "status", None)
+    if not namespace.enabled:
+        return State.PAUSED
+    if status is None:
+        return State.NEVER
+    if now - status.at > stale_after(namespace):
+        return State.STALE
+    if status.outcome != Outcome.SUCCESS:
+        return State.THROTTLED if status.reason == Reason.THROTTLED else State.FAILING
+    return State.THROTTLED if status.throttled_requests else State.UP
+
+
+def stale_after(namespace: Namespace) -> timedelta:
+    """Return after how long without a scrape something is wrong with Prometheus rather than with the namespace."""
+    if namespace.scrape_interval_seconds:
+        return timedelta(seconds=_STALE_INTERVALS * namespace.scrape_interval_seconds)
+    return _STALE_AFTER
+
+
+def summary(namespace: Namespace, now: datetime) -> Summary:
+    status: NamespaceStatus | None = getattr(namespace, "status", None)
+    state = state_of(namespace, now)
+    if state is State.NEVER:
+        return Summary(state, None, "", "Prometheus hasn't asked for it yet. Its page shows the scrape config.")
+    if state is State.STALE:
+        return Summary(state, status and status.at, "", "Prometheus doesn't scrape it any more. Look at its targets.")
+    if status is None or not status.reason:
+        return Summary(state, status and status.since, "", "")
+    return Summary(state, status.since, status.message, ADVICE.get(Reason(status.reason), ""))

@@ -1,0 +1,34 @@
+"""Fixtures that several rooms' tests share: a simulator over TLS, and a hub that may read it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from exporters.simulator import SimulatedNamespace, Simulator
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One CA for the whole run: making keys is what costs time."""
+    return tmp_path_factory.mktemp("certificates")
+
+
+@pytest.fixture
+def simulator(certificates: Any) -> Iterator[Simulator]:
+    """A running simulator without namespaces."""
+    simulator = Simulator(directory=certificates)
+    with simulator.running():
+        yield simulator
+
+
+@pytest.fixture
+def bus(simulator: Simulator) -> SimulatedNamespace:
+    """A small namespace: two queues, a topic with two subscriptions."""
+    namespace = simulator.add_namespace("payments", sku="Standard")
+    namespace.add_queue("orders", active=3, dead_letter=1)
+    namespace.add_queue("team/invoices", active=7)
+    topic = namespace.add_topic("events")
+    topic.add_subscription("billing", active=2)
+    topic.add_subscription("audit", dead_letter=4)
+    return namespace
