@@ -1,25 +1,36 @@
 """Secrets at rest: the key ring, and the model field that encrypts.
 
-A value is encrypted with Fernet under the first key of HUB_ENCRYPTION_KEYS and decrypts under any of them. It is bound
-to its row and column: copied into another row it does not decrypt, so who can write to the database can't make the hub
-send one team's key to another team's host. What does not decrypt raises; ciphertext is never handed out as a value.
+A value is encrypted with Fernet under the first key of HUB_ENCRYPTION_KEYS and decrypts under any of them. It
+is bound to its row and column: copied into another row it does not decrypt, so who can write to the database
+can't make the hub send one team's key to another team's host. What does not decrypt raises; ciphertext is
+never handed out as a value.
 """
 
 import hashlib
 import hmac
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
+if TYPE_CHECKING:
+    _TextField = models.TextField[Any, Any]
+else:
+    _TextField = models.TextField
+
 _BINDING_BYTES = 16
+_SERIALIZED = "sealed:"
 
 
-class UndecryptableError(Exception):
+class SecretUnavailableError(Exception):
+    """A secret that can't be had at this moment; the message names its row and how to mend it."""
+
+
+class UndecryptableError(SecretUnavailableError):
     """A stored secret that no key of the ring opens, or that was moved here from another row."""
 
     def __init__(self, where: str) -> None:
@@ -27,7 +38,6 @@ class UndecryptableError(Exception):
             f"The secret of {where} can't be decrypted with HUB_ENCRYPTION_KEYS. "
             "Add the key it was encrypted with, or enter the secret again."
         )
-        self.where = where
 
 
 class Sealed:
@@ -58,8 +68,8 @@ class KeyRing:
             self._fernet = MultiFernet([Fernet(key) for key in keys])
         except ValueError:
             raise ImproperlyConfigured(
-                "HUB_ENCRYPTION_KEYS holds something that is not a key; a key is 32 random bytes in url-safe base64, "
-                'as `python -c "import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())"` makes.'
+                "HUB_ENCRYPTION_KEYS holds something that is not a key; a key is 32 random bytes in url-safe "
+                "base64, as `openssl rand -base64 32 | tr +/ -_` prints it."
             ) from None
 
     def seal(self, plaintext: str, binding: str) -> Sealed:
@@ -69,7 +79,7 @@ class KeyRing:
         """Return the plaintext; raise UndecryptableError for a wrong key, damage or another row's value."""
         try:
             payload = self._fernet.decrypt(sealed.ciphertext)
-        except InvalidToken:
+        except (InvalidToken, ValueError):  # ValueError: not even ASCII
             raise UndecryptableError(binding) from None
         if not hmac.compare_digest(payload[:_BINDING_BYTES], _digest(binding)):
             raise UndecryptableError(binding)
@@ -92,16 +102,17 @@ def key_ring() -> KeyRing:
 def fingerprint(plaintext: str) -> str:
     """Return eight hex digits that tell two secrets apart in the history and reveal nothing of them.
 
-    Keyed, so that nobody who reads the history can try guesses against it.
+    Keyed, so that nobody who reads the history can try guesses against it. A new HUB_SECRET_KEY changes them
+    all.
     """
     return hmac.new(settings.SECRET_KEY.encode(), plaintext.encode(), hashlib.sha256).hexdigest()[:8]
 
 
-class EncryptedField(models.TextField[Any, Any]):
+class EncryptedField(_TextField):
     """A text column that holds ciphertext. The model needs a `uid` that is set before the first save.
 
-    Assign a str to set a secret; after loading or saving the attribute is a Sealed (or "" when there is none). Read
-    the value with `reveal(instance, field_name)`.
+    Assign a str to set a secret; after loading or saving the attribute is a Sealed (or "" when there is
+    none). Read the value with `reveal(instance, field_name)`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -113,6 +124,10 @@ class EncryptedField(models.TextField[Any, Any]):
         return Sealed(value) if value else ""
 
     def to_python(self, value: Any) -> Any:
+        # loaddata hands back what value_to_string wrote. Nobody gains by typing it into a form: the
+        # ciphertext of another row does not decrypt in this one.
+        if isinstance(value, str) and value.startswith(_SERIALIZED):
+            return Sealed(value.removeprefix(_SERIALIZED))
         return value
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
@@ -135,7 +150,7 @@ class EncryptedField(models.TextField[Any, Any]):
     def value_to_string(self, obj: models.Model) -> str:
         # dumpdata writes what is stored, never the plaintext of an object that was not saved yet.
         value = self.value_from_object(obj)
-        return value.ciphertext if isinstance(value, Sealed) else ""
+        return _SERIALIZED + value.ciphertext if isinstance(value, Sealed) else ""
 
 
 def binding(instance: models.Model, field_name: str) -> str:
@@ -154,3 +169,8 @@ def reveal(instance: models.Model, field_name: str) -> str:
                 f"{instance._meta.verbose_name} “{instance}” (row {instance.pk})"
             ) from None
     return str(value or "")
+
+
+def describe(instance: models.Model) -> str:
+    """Return how messages name a row, for example: credential “payments” (row 3)."""
+    return f"{instance._meta.verbose_name} “{instance}” (row {instance.pk})"

@@ -2,8 +2,10 @@
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import re2
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 
@@ -13,35 +15,84 @@ slug_validator = RegexValidator(
     r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?\Z",
     "Use lower-case letters, digits and hyphens, beginning and ending with a letter or digit.",
 )
+client_id_validator = RegexValidator(
+    r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z",
+    "Give the application (client) ID, a GUID like 11111111-2222-3333-4444-555555555555, not the "
+    "application's name.",
+)
 
 # What Prometheus allows as the name of a label that a user sets.
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
+_TENANT = re.compile(
+    r"([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+    r"(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+)\Z",
+    re.IGNORECASE,
+)
 
 
-def validate_entity_pattern(value: str) -> None:
-    """Refuse what RE2 can't compile, in RE2's own words."""
+def compile_pattern(value: str) -> Any:
+    """Return RE2's compiled pattern; raise ValidationError in RE2's own words for what it can't compile."""
     options = re2.Options()
     options.log_errors = False  # RE2 would print to standard error
     try:
-        re2.compile(value, options)
+        return re2.compile(value, options)
     except re2.error as error:
         message = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
         raise ValidationError(f"RE2 refuses this pattern: {message}.") from None
 
 
+def validate_entity_pattern(value: str) -> None:
+    compile_pattern(value)
+
+
 def validate_host(value: str) -> None:
-    from .endpoints import check_host  # the platform's settings decide which hosts are allowed
+    from .endpoints import check_host  # endpoints reads the settings, which a migration has no use for
 
     check_host(value)
 
 
+def validate_tenant_id(value: str) -> None:
+    if not _TENANT.match(value):
+        raise ValidationError(
+            "Give the directory (tenant) ID, a GUID, or one of the directory's domains, like "
+            "contoso.onmicrosoft.com."
+        )
+
+
+def validate_authority(value: str) -> None:
+    from .endpoints import AUTHORITIES
+
+    parts = urlsplit(f"https://{value}")
+    try:
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_fine = False
+    host = parts.hostname or ""
+    loopback = settings.HUB_ALLOW_LOOPBACK and (
+        host in {"localhost", "127.0.0.1", "::1"} or host.endswith(".localhost")
+    )
+    if not port_is_fine or parts.netloc != value or "@" in value or not (value in AUTHORITIES or loopback):
+        raise ValidationError(
+            "Give the host that a sovereign cloud signs in at, without https:// and path: "
+            + ", ".join(AUTHORITIES)
+            + "."
+        )
+
+
+def validate_absolute_path(value: str) -> None:
+    if not value.startswith("/") or "\0" in value:
+        raise ValidationError("Give an absolute path, beginning with /.")
+
+
+def is_label_name(value: Any) -> bool:
+    return isinstance(value, str) and _LABEL_NAME.match(value) is not None
+
+
 def validate_target_labels(value: Any) -> None:
     if not isinstance(value, dict):
-        raise ValidationError(
-            'Give a JSON object of label names and values, for example {"environment": "prod"}.'
-        )
+        raise ValidationError("Give label names and values, for example environment=prod.")
     for name, text in value.items():
-        if not _LABEL_NAME.match(name):
+        if not is_label_name(name):
             raise ValidationError(
                 f"“{name}” is not a label name: use letters, digits and _, not starting with a digit."
             )
@@ -49,6 +100,8 @@ def validate_target_labels(value: Any) -> None:
             raise ValidationError(f"“{name}”: labels that start with __ are reserved by Prometheus.")
         if name in {"job", "instance"}:
             raise ValidationError(f"“{name}” is set by Prometheus itself; choose another name.")
+        if name in {"team", settings.HUB_NAMESPACE_LABEL}:
+            raise ValidationError(f"“{name}” is set by the hub itself; choose another name.")
         if not isinstance(text, str):
             raise ValidationError(f"The value of “{name}” must be text; write it in quotes.")
 
@@ -56,3 +109,13 @@ def validate_target_labels(value: Any) -> None:
 def validate_metric_groups(value: Any) -> None:
     if not isinstance(value, list) or any(group not in METRIC_GROUPS for group in value):
         raise ValidationError("Choose from: " + ", ".join(METRIC_GROUPS) + ".")
+    if len(set(value)) < len(value):
+        raise ValidationError("Name each group once.")
+
+
+def validate_source_labels(value: Any) -> None:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValidationError("Give a list of label names, for example name, topic_name.")
+    for name in value:
+        if not is_label_name(name):
+            raise ValidationError(f"“{name}” is not a label name: use letters, digits and _.")

@@ -1,0 +1,18 @@
+"""hub.yaml <-> database."""
+
+from .changes import Change, FieldChange
+from .document import Problem
+from .export import export
+from .plan import ConfigError, Plan, PlanOutdatedError, apply, plan
+
+__all__ = [
+    "Change",
+    "ConfigError",
+    "FieldChange",
+    "Plan",
+    "PlanOutdatedError",
+    "Problem",
+    "apply",
+    "export",
+    "plan",
+]

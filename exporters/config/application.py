@@ -1,0 +1,216 @@
+"""One run of a file against the database, within the caller's transaction."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.db.models import Model
+
+from ..models import Credential, LabelRule, Namespace, ScrapeToken, Source, Team
+from ..secrets import SecretUnavailableError
+from . import secret_values
+from .changes import Change, difference, name_of, snapshot
+from .document import Document, Problem, suggestion
+from .pruning import prune
+from .rules import match, positions
+from .schema import KIND_OF, KINDS, Entry, Kind
+
+CHANGE_REASON = "apply_config"
+
+
+class Application:
+    """Applies the file's objects kind by kind, so that what a later kind refers to is there.
+
+    Everything is saved first and checked afterwards: a credential and its namespace may change together, and
+    each alone would contradict the other's old state.
+    """
+
+    def __init__(self, document: Document, sections: dict[str, list[Entry]]) -> None:
+        self.document = document
+        self.sections = sections
+        self.changes: list[Change] = []
+        self.warnings: list[Problem] = []
+        self.kept: list[str] = []
+        self._applied: list[tuple[Entry, Any]] = []
+        self._faulty: set[tuple[str, str]] = set()  # what refers to these needs no error of its own
+
+    def run(self, with_prune: bool) -> None:
+        for kind in KINDS:
+            entries = self.sections.get(kind.section, [])
+            if kind.model is LabelRule:
+                self._rules(entries)
+            else:
+                self._named(kind, entries)
+        for entry, item in self._applied:
+            self._check(entry, item)
+        if not self.document.problems:
+            named = {(type(item), item.pk) for _, item in self._applied}
+            prune(self, named, with_prune)
+
+    # --- Objects with a name
+    # -----------------------------------------------------------------------------------------
+    def _named(self, kind: Kind, entries: Iterable[Entry]) -> None:
+        seen: dict[tuple[str, str], Entry] = {}
+        for entry in entries:
+            name = entry.get("name") or ""
+            identity = (entry.get("team") or "" if kind.model is ScrapeToken else "", name)
+            if not name and not entry.faulty:
+                entry.report("name", "Every " + kind.word + " needs a name.")
+            if name and identity in seen:
+                first = seen[identity].nodes["name"].problem("").line
+                entry.report("name", f"There is another {kind.word} of this name in line {first}.")
+                continue
+            seen[identity] = entry
+            if not entry.faulty:
+                self._save_named(kind, entry)
+            if entry.faulty:
+                self._faulty.add((kind.section, name))
+
+    def _save_named(self, kind: Kind, entry: Entry) -> None:
+        item: Any = self._stored(kind, entry) or kind.model()
+        before = snapshot(item)
+        self._fill(entry, item)
+        namespaces = self._token_namespaces(entry, item) if isinstance(item, ScrapeToken) else None
+        if entry.faulty or not self._fields_are_legal(entry, item):
+            return
+        after = snapshot(item)
+        if namespaces is not None:
+            after["namespaces"] = sorted(namespace.name for namespace in namespaces)
+        self._save(entry, item, before, after)
+        if (
+            isinstance(item, ScrapeToken)
+            and namespaces is not None
+            and after["namespaces"] != before["namespaces"]
+        ):
+            item.namespaces.set(namespaces)
+
+    def _stored(self, kind: Kind, entry: Entry) -> Any:
+        found = kind.model._default_manager.filter(name=entry.get("name"))
+        if kind.model is ScrapeToken:
+            found = (
+                found.filter(team__name=entry.get("team")) if entry.get("team") else found.filter(team=None)
+            )
+        return found.first()
+
+    def _fill(self, entry: Entry, item: Any) -> None:
+        """Set every attribute from the file; what the file leaves out goes back to its default."""
+        fresh: Any = entry.kind.model()
+        for key in entry.kind.keys:
+            value = entry.get(key.name)
+            match key.attribute:
+                case "team" | "namespace" | "credential":
+                    setattr(item, key.attribute, self._related(entry, key.name))
+                case "secret" | "certificate_password":
+                    secret_values.set_secret(self, entry, item, key.attribute)
+                case "token":
+                    secret_values.set_token(self, entry, item)
+                case "revoked":
+                    secret_values.set_revoked(self, entry, item)
+                case "namespaces":
+                    pass  # set once the token has a row
+                case "source":
+                    item.source = value or Source.FILE
+                case attribute:
+                    setattr(item, attribute, getattr(fresh, attribute) if value is None else value)
+        if isinstance(item, Namespace) and item.team_id is None and not entry.faulty:
+            entry.report("team", "Every namespace belongs to a team; name it here.")
+        if isinstance(item, Credential) and not entry.faulty:
+            try:
+                item.take_expiry(item.facts())
+            except (SecretUnavailableError, ValidationError):
+                return  # the check afterwards says so
+
+    def _related(self, entry: Entry, key: str) -> Any:
+        name = entry.get(key)
+        return self.find(entry, key, name) if name else None
+
+    def find(self, entry: Entry, key: str, name: str) -> Any:
+        """Return the object that a key refers to; None, with a problem noted, where there is none."""
+        kind = {"team": KIND_OF[Team], "credential": KIND_OF[Credential]}.get(key, KIND_OF[Namespace])
+        if (kind.section, name) in self._faulty:
+            entry.faulty = True
+            return None
+        found = kind.model._default_manager.filter(name=name).first()
+        if found is None:
+            names = kind.model._default_manager.values_list("name", flat=True)
+            entry.report(
+                key,
+                f"There is no {kind.word} “{name}”, neither in this file nor in the "
+                f"hub.{suggestion(name, names)}",
+            )
+        return found
+
+    def _token_namespaces(self, entry: Entry, item: ScrapeToken) -> list[Namespace]:
+        found = [
+            self.find(entry, "namespaces", name) for name in dict.fromkeys(entry.get("namespaces") or [])
+        ]
+        for namespace in found:
+            if namespace is not None and item.team is not None and namespace.team_id != item.team_id:
+                entry.report(
+                    "namespaces",
+                    f"Namespace “{namespace}” belongs to team “{namespace.team}”, not to “{item.team}”.",
+                )
+        return [namespace for namespace in found if namespace is not None]
+
+    # --- Label rules, which have no name
+    # ------------------------------------------------------------------------------
+    def _rules(self, entries: Iterable[Entry]) -> None:
+        scopes: dict[tuple[Team | None, Namespace | None], list[tuple[Entry, LabelRule]]] = {}
+        for entry in entries:
+            wanted = LabelRule()
+            if entry.faulty:
+                continue
+            self._fill(entry, wanted)
+            if wanted.namespace is not None and wanted.team_id == wanted.namespace.team_id:
+                wanted.team = None  # as LabelRule.clean() does
+            if not entry.faulty:
+                scopes.setdefault((wanted.team, wanted.namespace), []).append((entry, wanted))
+        for (team, namespace), pairs in scopes.items():
+            stored = list(LabelRule.objects.filter(team=team, namespace=namespace).order_by("position", "pk"))
+            found = match(stored, [wanted for _, wanted in pairs])
+            places = positions(found)
+            for (entry, wanted), existing, position in zip(pairs, found, places, strict=True):
+                self._save_rule(entry, wanted, existing, position)
+
+    def _save_rule(self, entry: Entry, wanted: LabelRule, existing: LabelRule | None, position: int) -> None:
+        item = existing or wanted
+        before = {**snapshot(item), "position": item.position} if existing else snapshot(LabelRule())
+        if existing is not None:
+            self._fill(entry, item)
+            item.team, item.namespace = wanted.team, wanted.namespace
+        item.position = position
+        if self._fields_are_legal(entry, item):
+            self._save(
+                entry, item, before, {**snapshot(item), "position": position} if existing else snapshot(item)
+            )
+
+    # --- Both -----------------------------------------------------------------------------------------------
+    # ----------
+    def _save(self, entry: Entry, item: Any, before: dict[str, Any], after: dict[str, Any]) -> None:
+        fields = difference(before, after)
+        if item.pk is None or fields:
+            action = "changed" if item.pk else "created"
+            item._change_reason = CHANGE_REASON
+            item.save()
+            self.changes.append(Change(action, entry.kind.word, name_of(item), fields))
+        self._applied.append((entry, item))
+
+    def _fields_are_legal(self, entry: Entry, item: Any) -> bool:
+        """Check each field alone, before the database sees it: it could refuse a text that is too long."""
+        return self._report(entry, item.clean_fields)
+
+    def _check(self, entry: Entry, item: Model) -> None:
+        self._report(entry, item.full_clean)
+
+    def _report(self, entry: Entry, check: Any) -> bool:
+        try:
+            check()
+        except ValidationError as error:
+            names = {key.attribute: key.name for key in entry.kind.keys} | {NON_FIELD_ERRORS: ""}
+            for attribute, messages in error.message_dict.items():
+                entry.report(names.get(attribute, attribute), " ".join(messages))
+            return False
+        return True
+
+    def warn(self, entry: Entry, name: str, message: str) -> None:
+        self.warnings.append(entry.nodes.get(name, entry.node).problem(message))

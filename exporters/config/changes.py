@@ -1,0 +1,76 @@
+"""What changes when hub.yaml is applied, in the file's own terms."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Model
+
+from ..models import Credential, LabelRule, ScrapeToken
+from .export import flat
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """A key's old and new value as text; secrets only as reference and fingerprint."""
+
+    name: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One object that is created, changed or deleted."""
+
+    action: str
+    kind: str
+    name: str
+    fields: tuple[FieldChange, ...] = ()
+
+    def __str__(self) -> str:
+        sign = {"created": "+", "changed": "~", "deleted": "-"}[self.action]
+        lines = [f"{sign} {self.kind} {self.name}"]
+        arrow = {field: "" if self.action == "created" else f"{field.old} -> " for field in self.fields}
+        lines += [f"    {field.name}: {arrow[field]}{field.new}" for field in self.fields]
+        return "\n".join(lines)
+
+
+def show(value: Any) -> str:
+    """Return a value as the difference shows it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {text}" for name, text in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(str, value)) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None or value == "":
+        return "(none)"
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def snapshot(item: Model) -> dict[str, Any]:
+    """Return what of an object counts as a change: its values, and the fingerprints of its secrets."""
+    values = flat(item)
+    if isinstance(item, Credential):
+        values["secret's fingerprint"] = item.secret_fingerprint
+        values["certificate_password's fingerprint"] = item.certificate_password_fingerprint
+    if isinstance(item, ScrapeToken):
+        values["token's fingerprint"] = item.fingerprint
+    return values
+
+
+def difference(before: dict[str, Any], after: dict[str, Any]) -> tuple[FieldChange, ...]:
+    return tuple(
+        FieldChange(name, show(before[name]), show(value))
+        for name, value in after.items()
+        if value != before[name]
+    )
+
+
+def name_of(item: Any) -> str:
+    """Return how an object is called in the difference."""
+    if isinstance(item, LabelRule):
+        return f"“{item}” of {item.scope}"
+    if isinstance(item, ScrapeToken) and item.team is not None:
+        return f"{item.team.name}/{item.name}"
+    return str(item.name)

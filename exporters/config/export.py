@@ -1,0 +1,94 @@
+"""Database -> hub.yaml."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+from django.db.models import Model
+
+from ..models import Credential, LabelRule, Namespace, ScrapeToken, Team
+from .schema import KIND_OF, KINDS
+
+_HEADER = """\
+# The configuration of a Service Bus exporter hub; `manage.py apply_config` applies it.
+# `stored` stands for a secret that was entered in the admin: applied, it keeps what that hub has stored.
+# `source: admin` keeps an object editable in the admin; without it the object comes from this file and is
+# read-only.
+"""
+
+
+def flat(item: Model) -> dict[str, Any]:
+    """Return an object's values as hub.yaml spells them, under dotted keys, defaults included."""
+    return {key.name: _value(item, key.attribute) for key in KIND_OF[type(item)].keys}
+
+
+def _value(item: Any, attribute: str) -> Any:
+    match item, attribute:
+        case Credential(), "secret" | "certificate_password":
+            mark = getattr(item, f"{attribute}_fingerprint")
+            return getattr(item, f"{attribute}_reference") or (
+                {"stored": mark} if item.has_secret(attribute) else {}
+            )
+        case Credential(), "expires_at" if item.kind != Credential.Kind.CLIENT_SECRET:
+            return None  # read off the secret itself
+        case ScrapeToken(), "token":
+            return item.token_reference or ({"stored": item.fingerprint} if item.token_hash else {})
+        case ScrapeToken(), "revoked":
+            return item.revoked_at is not None
+        case ScrapeToken(), "namespaces":
+            return sorted(namespace.name for namespace in item.namespaces.all()) if item.pk else []
+        case LabelRule() | Credential() | Namespace() | ScrapeToken(), "team" | "namespace" | "credential":
+            # A new object has no team yet, and asking for it would raise.
+            related = getattr(item, attribute) if getattr(item, f"{attribute}_id") else None
+            return related.name if related else ""
+    value = getattr(item, attribute)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return str(value) if isinstance(value, str) else value  # a choice is a str of its own class
+
+
+def export() -> str:
+    """Return the whole configuration as hub.yaml, with secrets as references alone."""
+    sections: dict[str, list[dict[str, Any]]] = {}
+    for kind in KINDS:
+        defaults = flat(kind.model())
+        entries = [_nested(flat(item), defaults) for item in _items(kind.model)]
+        if entries:
+            sections[kind.section] = entries
+    body = yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=100) if sections else ""
+    return _HEADER + body
+
+
+def _items(model: type[Model]) -> Iterable[Model]:
+    if model is Team:
+        return Team.objects.order_by("name")
+    if model is Credential:
+        return Credential.objects.select_related("team").order_by("name")
+    if model is Namespace:
+        return Namespace.objects.select_related("team", "credential").order_by("name")
+    if model is LabelRule:
+        return LabelRule.objects.select_related("team", "namespace").order_by(
+            "team__name", "namespace__name", "position", "pk"
+        )
+    return (
+        ScrapeToken.objects.select_related("team")
+        .prefetch_related("namespaces")
+        .order_by("team__name", "name")
+    )
+
+
+def _nested(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return an object as the file shows it: groups as mappings, without what is at its default."""
+    nested: dict[str, Any] = {}
+    for name, value in values.items():
+        if name == "source":
+            if value == "admin":  # the file's own default is to own what it describes
+                nested[name] = value
+        elif name in {"name", "kind"} or value != defaults[name]:
+            group, dot, member = name.partition(".")
+            if dot:
+                nested.setdefault(group, {})[member] = value
+            else:
+                nested[name] = value
+    return nested

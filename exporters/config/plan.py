@@ -1,0 +1,90 @@
+"""hub.yaml -> database: what would change, and the change itself.
+
+A plan is made by applying the file within a transaction that is rolled back: objects can only be checked
+against each other once they stand in the database together, and a plan made by other code than the change
+could differ from it.
+"""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from ..models import ConfigurationVersion
+from .application import Application
+from .changes import Change
+from .document import Document, Problem
+from .schema import read
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What applying a file would do."""
+
+    text: str
+    file_name: str
+    prune: bool
+    changes: tuple[Change, ...] = ()
+    errors: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    kept: tuple[str, ...] = ()  # objects that an earlier file brought and this one no longer names
+
+    def messages(self) -> list[str]:
+        """Return the errors as lines: file:line:column: path: message."""
+        return [problem.within(self.file_name) for problem in self.errors]
+
+
+class ConfigError(Exception):
+    """The file can't be applied; nothing was changed."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__("\n".join(plan.messages()))
+        self.plan = plan
+
+
+class PlanOutdatedError(Exception):
+    """Something changed between the plan and its application; nothing was changed."""
+
+
+def plan(text: str, *, file_name: str = "hub.yaml", prune: bool = False) -> Plan:
+    """Return what applying this text would change, or everything that is wrong with it. Changes nothing."""
+    with transaction.atomic():
+        made = _run(text, file_name, prune)
+        transaction.set_rollback(True)
+    return made
+
+
+def apply(planned: Plan) -> Plan:
+    """Make a plan's changes, all or none, and return what was done.
+
+    Raises ConfigError for a plan with errors, and PlanOutdatedError when it would by now do something else
+    than it says.
+    """
+    with transaction.atomic():
+        made = _run(planned.text, planned.file_name, planned.prune)
+        if made.errors:
+            raise ConfigError(made)
+        if made.changes != planned.changes:
+            raise PlanOutdatedError(
+                "The configuration was changed in the meantime. Look at the difference again."
+            )
+    return made
+
+
+def _run(text: str, file_name: str, prune: bool) -> Plan:
+    document = Document()
+    sections = read(document, text)
+    # Replicas that start together apply their file one after the other.
+    ConfigurationVersion.objects.get_or_create(pk=1)
+    ConfigurationVersion.objects.select_for_update().get(pk=1)
+    application = Application(document, sections)
+    application.run(prune)
+    errors = tuple(sorted(document.problems, key=lambda problem: (problem.line, problem.column)))
+    return Plan(
+        text=text,
+        file_name=file_name,
+        prune=prune,
+        changes=() if errors else tuple(application.changes),
+        errors=errors,
+        warnings=tuple(application.warnings),
+        kept=tuple(application.kept),
+    )

@@ -1,0 +1,251 @@
+"""The keys of hub.yaml: one table a kind of object, used for reading, for writing and for the difference."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from django.db.models import Model
+from django.utils.dateparse import parse_date, parse_datetime
+
+from ..models import Credential, LabelRule, Namespace, ScrapeToken, Source, Team
+from .document import BadValueError, Document, Node, TooLargeError
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReference:
+    """Where a secret is: an environment variable, a file, or (`stored`) the database."""
+
+    kind: str
+    place: str
+    node: Node | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def reference(self) -> dict[str, str]:
+        return {} if self.kind == "stored" else {self.kind: self.place}
+
+
+def text(node: Node) -> str:
+    return node.text()
+
+
+def texts(node: Node) -> list[str]:
+    return [item.text() for item in node.sequence()]
+
+
+def text_mapping(node: Node) -> dict[str, str]:
+    return {name: value.text() for name, value in node.mapping().items()}
+
+
+def moment(node: Node) -> datetime:
+    """Read a date or a time; without an offset it is UTC."""
+    written = node.text()
+    try:
+        value = parse_datetime(written)
+        day = parse_date(written) if value is None else None
+    except ValueError:  # well formed, but no such day
+        value = day = None
+    if isinstance(day, date):
+        value = datetime.combine(day, time())
+    if value is None:
+        raise BadValueError(
+            node, "A date or a time is needed here, for example 2026-12-31 or 2026-12-31T12:00:00Z."
+        )
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def source(node: Node) -> str:
+    if node.text() not in Source.values:
+        raise BadValueError(node, "Write file (read-only in the admin) or admin (edited there).")
+    return node.text()
+
+
+def secret(node: Node) -> SecretReference:
+    """Read a reference; a secret itself is refused, and not repeated in the message."""
+    if not node.is_mapping:
+        raise BadValueError(
+            node,
+            "A secret is not written into this file. Name where it is: {env: VARIABLE} or {file: /path}.",
+        )
+    keys = node.mapping({"env", "file", "stored"})
+    if len(keys) != 1:
+        raise BadValueError(node, "Give exactly one of env, file and stored.")
+    kind, place = next(iter(keys.items()))
+    written = place.text()
+    if kind == "file" and not written.startswith("/"):
+        raise BadValueError(place, "Give an absolute path, beginning with /.")
+    if kind == "env" and not written:
+        raise BadValueError(place, "Give the variable's name.")
+    return SecretReference(kind, written, node)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of an object: how it is spelt (dotted where it is nested), which attribute it fills, how it is
+    read.
+    """
+
+    name: str
+    attribute: str
+    read: Callable[[Node], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of object."""
+
+    section: str
+    word: str
+    model: type[Model]
+    keys: tuple[Key, ...]
+
+
+def _same(names: str, read: Callable[[Node], Any]) -> tuple[Key, ...]:
+    return tuple(Key(name, name, read) for name in names.split())
+
+
+_SOURCE = Key("source", "source", source)
+
+KINDS = (
+    Kind("teams", "team", Team, (*_same("name description", text), _SOURCE)),
+    Kind(
+        "credentials",
+        "credential",
+        Credential,
+        (
+            *_same("name team kind", text),
+            *_same("secret certificate_password", secret),
+            *_same("tenant_id client_id authority token_file", text),
+            Key("expires_at", "expires_at", moment),
+            _SOURCE,
+        ),
+    ),
+    Kind(
+        "namespaces",
+        "namespace",
+        Namespace,
+        (
+            *_same("name team host credential", text),
+            Key("enabled", "enabled", Node.boolean),
+            Key("labels", "labels", text_mapping),
+            *_same("include exclude", text),
+            Key("metrics", "metric_groups", texts),
+            Key("limits.requests_per_second", "requests_per_second", Node.number),
+            Key("limits.burst", "burst", Node.integer),
+            Key("limits.concurrency", "concurrency", Node.integer),
+            Key("limits.timeout_seconds", "timeout_seconds", Node.number),
+            Key("limits.cache_seconds", "cache_seconds", Node.number),
+            Key("limits.max_age_seconds", "max_age_seconds", Node.number),
+            Key("limits.max_entities", "max_entities", Node.integer),
+            Key("scrape.interval_seconds", "scrape_interval_seconds", Node.number),
+            Key("scrape.timeout_seconds", "scrape_timeout_seconds", Node.number),
+            _SOURCE,
+        ),
+    ),
+    Kind(
+        "label_rules",
+        "label rule",
+        LabelRule,
+        (
+            *_same("team namespace", text),
+            Key("source_labels", "source_labels", texts),
+            *_same("separator regex", text),
+            Key("modulus", "modulus", Node.integer),
+            *_same("target_label replacement action", text),
+            _SOURCE,
+        ),
+    ),
+    Kind(
+        "tokens",
+        "token",
+        ScrapeToken,
+        (
+            *_same("name team", text),
+            Key("namespaces", "namespaces", texts),
+            Key("token", "token", secret),
+            Key("expires_at", "expires_at", moment),
+            Key("revoked", "revoked", Node.boolean),
+            _SOURCE,
+        ),
+    ),
+)
+KIND_OF: Mapping[type[Model], Kind] = {kind.model: kind for kind in KINDS}
+
+
+@dataclass(slots=True)
+class Entry:
+    """An object as the file describes it: values by key, for the keys that it has."""
+
+    kind: Kind
+    node: Node
+    values: dict[str, Any] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    faulty: bool = False  # something in it could not be read
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self.values.get(name, default)
+
+    def report(self, name: str, message: str) -> None:
+        """Note a problem at a key, or at the object where the file leaves the key out."""
+        self.faulty = True
+        if name in self.nodes:
+            self.nodes[name].report(message)
+        else:
+            path = f"{self.node.path}.{name}" if name else self.node.path
+            self.node.document.problems.append(self.node.at(path).problem(message))
+
+
+def read(document: Document, text: str) -> dict[str, list[Entry]]:
+    """Return the file's objects by section; problems are noted in the document."""
+    try:
+        root = document.parse(text)
+        sections = (
+            document.attempt(lambda node: node.mapping({kind.section for kind in KINDS}), root)
+            if root
+            else None
+        )
+        return {
+            kind.section: _entries(document, kind, sections[kind.section])
+            for kind in KINDS
+            if sections and kind.section in sections and not sections[kind.section].is_null
+        }
+    except TooLargeError:
+        document.problems.clear()
+        document.fail("The file holds too many values; are its aliases (*name) nested?")
+        return {}
+
+
+def _entries(document: Document, kind: Kind, section: Node) -> list[Entry]:
+    nodes = document.attempt(Node.sequence, section) or []
+    return [_entry(document, kind, node) for node in nodes]
+
+
+def _entry(document: Document, kind: Kind, node: Node) -> Entry:
+    before = len(document.problems)
+    entry = Entry(kind, node)
+    for name, value in _flat(document, kind, node).items():
+        if not value.is_null:  # `host:` with nothing after it is the same as no host
+            entry.nodes[name] = value
+            key = next(key for key in kind.keys if key.name == name)
+            entry.values[name] = document.attempt(key.read, value)
+    entry.faulty = len(document.problems) > before
+    return entry
+
+
+def _flat(document: Document, kind: Kind, node: Node) -> dict[str, Node]:
+    """Return an object's values under dotted names: limits.concurrency, not a mapping in a mapping."""
+    names = [key.name for key in kind.keys]
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        group, dot, member = name.partition(".")
+        if dot:
+            groups.setdefault(group, []).append(member)
+    top = {name for name in names if "." not in name} | set(groups)
+    flat: dict[str, Node] = {}
+    for name, value in (document.attempt(lambda node: node.mapping(top), node) or {}).items():
+        if name not in groups:
+            flat[name] = value
+        elif not value.is_null:
+            members = document.attempt(lambda node, name=name: node.mapping(groups[name]), value) or {}  # type: ignore[misc]
+            flat |= {f"{name}.{member}": child for member, child in members.items()}
+    return flat

@@ -1,0 +1,65 @@
+"""Applies a hub.yaml."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from exporters import config
+
+
+class Command(BaseCommand):
+    help = (
+        "Make the stored configuration what hub.yaml says: all of it or, when anything in it is wrong, "
+        "nothing. "
+        "Objects that the file doesn't name stay as they are."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", nargs="?", help="the file, - for standard input (default: HUB_CONFIG)")
+        parser.add_argument("--dry-run", action="store_true", help="print the difference and change nothing")
+        parser.add_argument(
+            "--prune",
+            action="store_true",
+            help="delete what an earlier file brought and this one no longer names; never what was made in "
+            "the admin",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        name = options["file"] or settings.HUB_CONFIG
+        if not name:
+            raise CommandError("Name a file, or set HUB_CONFIG.")
+        shown = "<standard input>" if name == "-" else name
+        plan = config.plan(self._read(name), file_name=shown, prune=options["prune"])
+        if plan.errors:
+            raise CommandError("\n".join(["Nothing was changed.", *plan.messages()]))
+        if not options["dry_run"]:
+            config.apply(plan)
+        for warning in plan.warnings:
+            self.stderr.write(f"Warning: {warning.within(shown)}")
+        for change in plan.changes:
+            self.stdout.write(str(change))
+        if plan.kept:
+            self.stdout.write(
+                "From an earlier file, no longer in this one, kept (--prune deletes them): "
+                "" + ", ".join(plan.kept)
+            )
+        self.stdout.write(self._summary(len(plan.changes), options["dry_run"]))
+
+    def _summary(self, count: int, dry_run: bool) -> str:
+        if not count:
+            return "Nothing to change."
+        objects = "1 object" if count == 1 else f"{count} objects"
+        return f"{objects} would change." if dry_run else f"{objects} changed."
+
+    def _read(self, name: str) -> str:
+        try:
+            if name == "-":
+                return sys.stdin.read()
+            return Path(name).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise CommandError(f"{name} is not UTF-8 text.") from None
+        except OSError as error:
+            raise CommandError(f"{name} can't be read: {error.strerror}.") from None

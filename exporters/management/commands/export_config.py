@@ -1,0 +1,14 @@
+"""Prints the configuration as hub.yaml."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from exporters import config
+
+
+class Command(BaseCommand):
+    help = "Print the stored configuration as hub.yaml. Secrets appear as references or fingerprints alone."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.stdout.write(config.export(), ending="")

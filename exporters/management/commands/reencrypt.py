@@ -1,0 +1,22 @@
+"""Re-encrypts every stored secret under the first of HUB_ENCRYPTION_KEYS."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from exporters.encryption import reencrypt
+
+
+class Command(BaseCommand):
+    help = (
+        "Encrypt every stored secret anew with the first key of HUB_ENCRYPTION_KEYS, beside a running hub. "
+        "Afterwards the other keys can be taken away."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        done, unreadable = reencrypt()
+        self.stdout.write(f"{done} secrets are encrypted with the first key.")
+        if unreadable:
+            raise CommandError(
+                "\n".join([f"{len(unreadable)} could not be read and were left alone:", *unreadable])
+            )

@@ -1,0 +1,25 @@
+"""The stored configuration: teams, credentials, namespaces, label rules and scrape tokens."""
+
+from .credentials import Credential
+from .namespaces import Namespace
+from .records import NamespaceStatus, Outcome, ScrapeRecord
+from .rules import LabelRule
+from .source import Source
+from .teams import Membership, Team
+from .tokens import TOKEN_PREFIX, ScrapeToken
+from .version import ConfigurationVersion
+
+__all__ = [
+    "TOKEN_PREFIX",
+    "ConfigurationVersion",
+    "Credential",
+    "LabelRule",
+    "Membership",
+    "Namespace",
+    "NamespaceStatus",
+    "Outcome",
+    "ScrapeRecord",
+    "ScrapeToken",
+    "Source",
+    "Team",
+]

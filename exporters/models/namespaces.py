@@ -1,0 +1,189 @@
+"""Namespaces: what is scraped."""
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from simple_history.models import HistoricalRecords
+
+from ..endpoints import endpoint_of
+from ..secrets import SecretUnavailableError
+from ..servicebus.connection import Endpoint
+from ..validators import (
+    slug_validator,
+    validate_entity_pattern,
+    validate_host,
+    validate_metric_groups,
+    validate_target_labels,
+)
+from .credentials import Credential
+from .source import source_field
+from .teams import Team
+
+
+def default_metric_groups() -> list[str]:
+    return ["counts", "times", "state", "settings", "namespace"]
+
+
+class Namespace(models.Model):
+    """One Service Bus namespace: a scrape target at /metrics/<name>."""
+
+    name = models.CharField(
+        max_length=63,
+        unique=True,
+        validators=[slug_validator],
+        help_text="Lower-case letters, digits and hyphens. The path in Prometheus: /metrics/<name>.",
+        error_messages={"unique": "There is already a namespace of this name; it would have the same path."},
+    )
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="namespaces")
+    host = models.CharField(
+        max_length=255,
+        blank=True,
+        validators=[validate_host],
+        help_text="For example payments-prod.servicebus.windows.net. Empty: taken from the connection "
+        "string.",
+    )
+    credential = models.ForeignKey(
+        Credential,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="namespaces",
+        help_text="Of the same team, or one of the platform's. Without one, scrapes fail and say so.",
+    )
+    enabled = models.BooleanField(
+        default=True, help_text="Off: not scraped, and left out of service discovery (paused)."
+    )
+    labels = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_target_labels],
+        help_text="Target labels for service discovery, one name=value a line, for example environment=prod.",
+    )
+    include = models.TextField(
+        blank=True,
+        validators=[validate_entity_pattern],
+        help_text="RE2 pattern that a queue's or topic's whole name must match. Empty: all.",
+    )
+    exclude = models.TextField(
+        blank=True,
+        validators=[validate_entity_pattern],
+        help_text="RE2 pattern; a queue or topic whose whole name matches is left out, and a topic's "
+        "subscriptions too.",
+    )
+    metric_groups = models.JSONField(
+        default=default_metric_groups,
+        blank=True,
+        validators=[validate_metric_groups],
+        help_text="Groups of metrics beside the message counts and sizes, which are always there.",
+    )
+    requests_per_second = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.1), MaxValueValidator(10_000)],
+        help_text="Management requests a second. Empty: by SKU, 30 for Basic and Standard, 200 for Premium.",
+    )
+    burst = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(10_000)],
+        help_text="Requests that may be sent at once after a pause. Empty: as many as one second allows.",
+    )
+    concurrency = models.PositiveIntegerField(
+        default=16,
+        validators=[MinValueValidator(1), MaxValueValidator(256)],
+        help_text="Management requests under way at a time.",
+    )
+    timeout_seconds = models.FloatField(
+        default=9.5,
+        validators=[MinValueValidator(0.5), MaxValueValidator(300)],
+        help_text="Seconds that a scrape may take at most, whatever Prometheus would wait.",
+    )
+    cache_seconds = models.FloatField(
+        default=0,
+        validators=[MinValueValidator(0), MaxValueValidator(3600)],
+        help_text="Seconds for which a read is shared by later scrapes, for a pair of Prometheus servers. "
+        "0: not at all.",
+    )
+    max_age_seconds = models.FloatField(
+        default=300,
+        validators=[MinValueValidator(0), MaxValueValidator(86_400)],
+        help_text="Seconds for which last known values stand in where the budget did not allow a new "
+        "reading.",
+    )
+    max_entities = models.PositiveIntegerField(
+        default=20_000,
+        validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
+        help_text="Entities shown at most; what is left out is counted in servicebus_entities_dropped.",
+    )
+    scrape_interval_seconds = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(86_400)],
+        help_text="Handed to Prometheus by service discovery. Empty: as prometheus.yml says.",
+    )
+    scrape_timeout_seconds = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(300)],
+        help_text="Handed to Prometheus by service discovery; not above the interval. Empty: as "
+        "prometheus.yml says.",
+    )
+    source = source_field()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return f"/metrics/{self.name}"
+
+    def endpoint(self) -> Endpoint:
+        """Return where this namespace is read: its host, or else what the connection string names.
+
+        Raises ValidationError, keyed by field, when there is neither or when they contradict each other, and
+        SecretUnavailableError when the connection string can't be had.
+        """
+        connection = self.credential.facts().connection if self.credential else None
+        return endpoint_of(self.host, connection)
+
+    def clean(self) -> None:
+        errors: dict[str, str] = {}
+        interval, timeout = self.scrape_interval_seconds, self.scrape_timeout_seconds
+        if interval is not None and timeout is not None and timeout > interval:
+            errors["scrape_timeout_seconds"] = (
+                f"Prometheus accepts no timeout above the interval, which is {interval:g} s."
+            )
+        # A form without a team has its error already.
+        if self.credential and self.credential.team_id not in (None, self.team_id) and self.team_id:
+            errors["credential"] = "This credential belongs to another team."
+        else:
+            errors |= self._endpoint_errors()
+        if errors:
+            raise ValidationError(errors)
+
+    def _endpoint_errors(self) -> dict[str, str]:
+        try:
+            self.endpoint()
+        except SecretUnavailableError as error:
+            return {"credential": str(error)}
+        except ValidationError as error:
+            messages = error.message_dict
+            if "host" in messages:
+                # An illegal host is the field's own error; said once is enough.
+                return {} if self._host_is_illegal() else {"host": " ".join(messages["host"])}
+            # The credential's own fields are not on this form.
+            return {"credential": " ".join(error.messages)}
+        return {}
+
+    def _host_is_illegal(self) -> bool:
+        try:
+            if self.host:
+                validate_host(self.host)
+        except ValidationError:
+            return True
+        return False
