@@ -18,7 +18,7 @@ from django.db import close_old_connections, connection
 from django.utils import timezone
 
 from .models import ConfigurationVersion, Credential, Namespace, ScrapeToken
-from .secrets import UndecryptableError
+from .secrets import SecretUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -140,6 +140,10 @@ class Catalog:
         """Read anew before the next answer: this process has changed the configuration itself."""
         self._dirty = True
 
+    def forget(self) -> None:
+        """Drop the configuration; the next call reads it."""
+        self._configuration = None
+
     def age_seconds(self) -> float:
         """Return for how long the configuration could not be held against the database."""
         return time.monotonic() - self._checked_at if self._configuration else 0.0
@@ -227,7 +231,7 @@ def target(namespace: Namespace) -> Target:
     else:
         try:
             spec = credential_spec(namespace.credential)
-        except UndecryptableError as error:
+        except SecretUnavailableError as error:
             problem = str(error)
     return Target(
         name=namespace.name,

@@ -184,14 +184,19 @@ USE_I18N = False
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = Path(environment.text("HUB_STATIC_ROOT", str(BASE_DIR / "staticfiles")))
+# Collected when the image is built. In a checkout there is no such folder, and the apps' own files are served.
+_static_root = Path(environment.text("HUB_STATIC_ROOT", str(BASE_DIR / "staticfiles")))
+STATIC_ROOT = str(_static_root) if _static_root.is_dir() else None
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
+_static_storage = (
+    "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    if STATIC_ROOT
+    else "django.contrib.staticfiles.storage.StaticFilesStorage"
+)
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": _static_storage},
 }
-WHITENOISE_USE_FINDERS = not STATIC_ROOT.is_dir()
-if WHITENOISE_USE_FINDERS:  # a checkout in which nobody collected the static files
-    STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},

@@ -149,6 +149,12 @@ class Client:
             f"An answer is larger than {self._max_body_bytes} bytes, which no page of Service Bus is.",
         )
 
+    def token_transport(self) -> Any:
+        """Return a transport for azure-identity on this client's session: its CA file counts there too."""
+        from azure.core.pipeline.transport import AioHttpTransport
+
+        return AioHttpTransport(session=self.session, session_owner=False)
+
     async def close(self) -> None:
         await self.session.close()
 

@@ -38,7 +38,7 @@ class Source:
     max_entities: int = 20_000
 
 
-async def read(source: Source, client: Client, *, deadline: float, budget: Budget | None = None) -> Snapshot:
+async def read_namespace(source: Source, client: Client, *, deadline: float, budget: Budget | None = None) -> Snapshot:
     """Read the namespace and return what was learnt by `deadline`, a value of the running loop's time().
 
     Never raises ServiceBusError: what went wrong stands in the snapshot's `collectors`.

@@ -30,8 +30,8 @@ def scraped(client: Client, name: str = "payments", **headers: str) -> Samples:
     return samples(response.content.decode())
 
 
-def value(found: Samples, name: str, **labels: str) -> float | None:
-    return found.get((name, frozenset(labels.items())))
+def value(found: Samples, metric: str, /, **labels: str) -> float | None:
+    return found.get((metric, frozenset(labels.items())))
 
 
 def test_a_scrape_answers_with_this_moments_numbers(
@@ -97,9 +97,9 @@ def test_without_a_valid_token_the_answer_is_401(
 def test_unknown_paused_and_other_teams_namespaces_answer_the_same_404(
     bus: SimulatedNamespace, add_target: AddTarget, scraper: Client
 ) -> None:
-    add_target(bus, name="paused", enabled=False)
+    add_target(bus, name="resting", enabled=False)
     add_target(bus, name="theirs", team=Team.objects.create(name="others"))
-    answers = {name: scraper.get(f"/metrics/{name}") for name in ("paused", "theirs", "unknown")}
+    answers = {name: scraper.get(f"/metrics/{name}") for name in ("resting", "theirs", "unknown")}
     assert {response.status_code for response in answers.values()} == {404}
     assert len({response.content.decode().replace(name, "NAME") for name, response in answers.items()}) == 1
 
