@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from .connection import Endpoint, EndpointNotAllowed, EndpointPolicy, is_localhost
+from .connection import Endpoint, EndpointNotAllowedError, EndpointPolicy, is_localhost
 from .errors import Reason, ServiceBusError
 
 # The largest page seen is 300 kB (100 queues); 1,024 characters of UserMetadata for each would make it 500 kB.
@@ -107,7 +107,7 @@ class Client:
             return
         try:
             self._policy.check_host(endpoint)
-        except EndpointNotAllowed as error:
+        except EndpointNotAllowedError as error:
             raise ServiceBusError(Reason.CONNECTION, f"The hub does not connect there. {error}") from None
         self._allowed.add(endpoint)
 
@@ -127,7 +127,7 @@ class Client:
                 raise _status_error(response)
         except ServiceBusError:
             raise
-        except EndpointNotAllowed as error:
+        except EndpointNotAllowedError as error:
             raise ServiceBusError(Reason.CONNECTION, f"The hub does not connect there. {error}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _connection_error(error, endpoint) from None

@@ -265,7 +265,8 @@ def workload_identity_credential(
 def _options(authority: str, transport: Any) -> dict[str, Any]:
     options: dict[str, Any] = {"disable_instance_discovery": True}
     if authority:
-        options["authority"] = authority
+        # With a port it would be taken for a scheme.
+        options["authority"] = f"https://{authority}"
     if transport is not None:
         options["transport"] = transport
     return options

@@ -38,7 +38,9 @@ class Source:
     max_entities: int = 20_000
 
 
-async def read_namespace(source: Source, client: Client, *, deadline: float, budget: Budget | None = None) -> Snapshot:
+async def read_namespace(
+    source: Source, client: Client, *, deadline: float, budget: Budget | None = None
+) -> Snapshot:
     """Read the namespace and return what was learnt by `deadline`, a value of the running loop's time().
 
     Never raises ServiceBusError: what went wrong stands in the snapshot's `collectors`.
@@ -77,7 +79,7 @@ class _Read:
         started, read_at = asyncio.get_running_loop().time(), time.time()
         if self.source.entity_path:
             # Nothing else: an entity's own key opens nothing else, not even the namespace's SKU.
-            self._add("queues", self._read_entity)
+            self._add("entity", self._read_entity)
         else:
             self._add("namespace", self._read_info)
             self._add("queues", lambda: self._read_queues(0))
@@ -90,6 +92,9 @@ class _Read:
         except TimeoutError:
             for collector in {*self._running, *(collector for collector, _ in self._jobs)}:
                 self._fail(collector, Failure(Reason.TIMEOUT, "Not everything was read before the deadline."))
+        unlisted = self.failures.get("topics")
+        if unlisted is not None:  # whose subscriptions there would be is not known
+            self._fail("subscriptions", unlisted)
         return Snapshot(
             queues=tuple(self.queues.values()),
             topics=tuple(self.topics.values()),
@@ -212,14 +217,15 @@ class _Read:
         path = f"/{quote(self.source.entity_path, safe='')}?enrich=false&api-version={API_VERSION}"
         body = await self._get(path)
         if atom.kind_of_entry(body) == "topic":
-            self.failures["topics"] = self.failures.pop("queues")
-            self._running["topics"] = self._running.pop("queues")
+            self.failures["topics"] = self.failures["subscriptions"] = None
             for topic in atom.parse_topics(body).entities:
                 self.topics[topic.name] = topic
                 self._add_subscriptions(topic)
         else:
+            self.failures["queues"] = None
             for queue in atom.parse_queues(body).entities:
                 self.queues[queue.name] = queue
+        del self.failures["entity"]  # it has become one of the others
 
     # What is taken of a listing
 

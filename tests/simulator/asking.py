@@ -31,7 +31,9 @@ class Reply(NamedTuple):
 
     def value(self, element: str) -> str | None:
         """Return the text of the first element of this name, whatever its XML namespace."""
-        return next((found.text for found in self.root.iter() if found.tag.rpartition("}")[2] == element), None)
+        return next(
+            (found.text for found in self.root.iter() if found.tag.rpartition("}")[2] == element), None
+        )
 
     @property
     def next_link(self) -> str | None:

@@ -40,7 +40,9 @@ def test_the_next_link_leads_to_the_rest(namespace: SimulatedNamespace) -> None:
 
 
 @pytest.mark.parametrize("path", ["/$Resources/queues", "/$Resources/Queues", "/%24Resources/queues"])
-def test_clients_may_spell_the_listing_of_queues_in_their_own_way(namespace: SimulatedNamespace, path: str) -> None:
+def test_clients_may_spell_the_listing_of_queues_in_their_own_way(
+    namespace: SimulatedNamespace, path: str
+) -> None:
     namespace.add_queue("orders")
     assert get(namespace, f"{path}?api-version=2021-05").titles == ["orders"]
 

@@ -20,7 +20,9 @@ def _refused(namespace: SimulatedNamespace, authorization: str | None, path: str
 
 def test_a_key_with_manage_reads(namespace: SimulatedNamespace) -> None:
     namespace.add_key("hub", {"Manage", "Send", "Listen"})
-    assert get(namespace, LISTING, authorization=namespace.shared_access_signature(key_name="hub")).status == 200
+    assert (
+        get(namespace, LISTING, authorization=namespace.shared_access_signature(key_name="hub")).status == 200
+    )
 
 
 def test_a_wrong_key_is_refused(namespace: SimulatedNamespace) -> None:
@@ -58,7 +60,12 @@ def test_a_signature_holds_for_what_lies_below_its_uri(namespace: SimulatedNames
     namespace.add_topic("events").add_subscription("billing")
     namespace.add_topic("events-2")
     header = namespace.shared_access_signature(path="events")
-    for path in ("/events", "/events/subscriptions", "/events/subscriptions/billing", "/Events/subscriptions"):
+    for path in (
+        "/events",
+        "/events/subscriptions",
+        "/events/subscriptions/billing",
+        "/Events/subscriptions",
+    ):
         assert get(namespace, f"{path}?api-version=2021-05", authorization=header).status == 200
     assert _refused(namespace, header) == "the signature is for another URI"
     assert _refused(namespace, header, "/events-2/subscriptions?api-version=2021-05")
