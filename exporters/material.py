@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 
 from .endpoints import check_endpoint
 from .servicebus.connection import ConnectionString, ConnectionStringError, parse_connection_string
+from .servicebus.credentials import signature_expiry
 
 # The code of an error that is the password's, not the certificate's.
 PASSWORD = "password"  # noqa: S105
@@ -37,7 +38,8 @@ def examine_connection_string(secret: str) -> Facts:
         raise ValidationError(str(error)) from None
     check_endpoint(connection.endpoint)
     if connection.signature:
-        expires_at = _signature_expiry(connection.signature)
+        expires = signature_expiry(connection.signature)
+        expires_at = None if expires is None else _moment(expires)
         key_name = connection.key_name or _signature_part(connection.signature, "skn")
         return Facts(
             ", ".join(filter(None, ["shared access signature", key_name and f"key {key_name}"])),
@@ -116,9 +118,8 @@ def _signature_part(signature: str, name: str) -> str:
     return parse_qs(query).get(name, [""])[0]
 
 
-def _signature_expiry(signature: str) -> datetime | None:
-    """Return the time in a signature's `se`, Unix seconds."""
+def _moment(seconds: float) -> datetime | None:
     try:
-        return datetime.fromtimestamp(int(_signature_part(signature, "se")), UTC)
+        return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return None

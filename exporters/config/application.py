@@ -47,8 +47,7 @@ class Application:
             named = {(type(item), item.pk) for _, item in self._applied}
             prune(self, named, with_prune)
 
-    # --- Objects with a name
-    # -----------------------------------------------------------------------------------------
+    # Objects with a name
     def _named(self, kind: Kind, entries: Iterable[Entry]) -> None:
         seen: dict[tuple[str, str], Entry] = {}
         for entry in entries:
@@ -152,8 +151,7 @@ class Application:
                 )
         return [namespace for namespace in found if namespace is not None]
 
-    # --- Label rules, which have no name
-    # ------------------------------------------------------------------------------
+    # Label rules, which have none
     def _rules(self, entries: Iterable[Entry]) -> None:
         scopes: dict[tuple[Team | None, Namespace | None], list[tuple[Entry, LabelRule]]] = {}
         for entry in entries:
@@ -161,8 +159,8 @@ class Application:
             if entry.faulty:
                 continue
             self._fill(entry, wanted)
-            if wanted.namespace is not None and wanted.team_id == wanted.namespace.team_id:
-                wanted.team = None  # as LabelRule.clean() does
+            if wanted.namespace is not None and wanted.team is None:
+                wanted.team = wanted.namespace.team
             if not entry.faulty:
                 scopes.setdefault((wanted.team, wanted.namespace), []).append((entry, wanted))
         for (team, namespace), pairs in scopes.items():
@@ -184,8 +182,6 @@ class Application:
                 entry, item, before, {**snapshot(item), "position": position} if existing else snapshot(item)
             )
 
-    # --- Both -----------------------------------------------------------------------------------------------
-    # ----------
     def _save(self, entry: Entry, item: Any, before: dict[str, Any], after: dict[str, Any]) -> None:
         fields = difference(before, after)
         if item.pk is None or fields:

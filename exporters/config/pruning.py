@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from django.db import router
-from django.db.models import Model, ProtectedError
+from django.db.models import Model, RestrictedError
 from django.db.models.deletion import Collector
 
 from ..models import Membership, Namespace, Source
@@ -32,9 +32,9 @@ def _delete(application: "Application", kind: Kind, item: Any) -> None:
     collector = Collector(using=router.db_for_write(kind.model), origin=item)
     try:
         collector.collect([item])
-    except ProtectedError as error:
+    except RestrictedError as error:
         users = ", ".join(
-            sorted(f"{KIND_OF[type(user)].word} {name_of(user)}" for user in error.protected_objects)
+            sorted(f"{KIND_OF[type(user)].word} {name_of(user)}" for user in error.restricted_objects)
         )
         application.document.fail(
             f"{kind.word.capitalize()} {name_of(item)} is gone from the file but still used by {users}."

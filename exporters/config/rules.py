@@ -1,5 +1,6 @@
 """Which stored label rule is which of the file's: rules have no name, only their place and what they say."""
 
+import math
 from collections.abc import Sequence
 
 from ..models import LabelRule, Source
@@ -25,16 +26,23 @@ def match(stored: Sequence[LabelRule], wanted: Sequence[LabelRule]) -> list[Labe
 
 
 def positions(found: Sequence[LabelRule | None]) -> list[int]:
-    """Return the rules' positions in the file's order; a rule that is already in its place keeps it."""
+    """Return the rules' positions in the file's order; a rule that stands right already keeps its own."""
     places: list[int] = []
-    last: tuple[int, int] = (0, 0)
-    for rule in found:
+    # The last rule's position and row; rules of the same position apply in the order of their rows.
+    last: tuple[int, float] = (0, 0)
+    for index, rule in enumerate(found):
         if rule is not None and (rule.position, rule.pk) >= last:
             last = (rule.position, rule.pk)
         else:
-            last = (last[0] + 10, 0)
+            last = (_after(last[0], found[index + 1 :]), math.inf if rule is None else rule.pk)
         places.append(last[0])
     return places
+
+
+def _after(position: int, following: Sequence[LabelRule | None]) -> int:
+    """Return a position after this one, before the next stored rule's where there is room."""
+    later = [rule.position for rule in following if rule is not None and rule.position > position + 1]
+    return (position + later[0]) // 2 if later else position + 10
 
 
 def _content(rule: LabelRule) -> dict[str, object]:

@@ -1,5 +1,7 @@
 """Namespaces: what is scraped."""
 
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -44,7 +46,8 @@ class Namespace(models.Model):
     )
     credential = models.ForeignKey(
         Credential,
-        on_delete=models.PROTECT,
+        # Not PROTECT: a team must be deletable with its credentials and the namespaces that use them.
+        on_delete=models.RESTRICT,
         null=True,
         blank=True,
         related_name="namespaces",
@@ -138,6 +141,10 @@ class Namespace(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        super().save(*args, **kwargs)
+        self.label_rules.exclude(team=self.team_id).update(team=self.team_id)  # they move with it
 
     def get_absolute_url(self) -> str:
         return f"/metrics/{self.name}"

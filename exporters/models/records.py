@@ -21,9 +21,8 @@ class ScrapeRecord(models.Model):
     namespace = models.ForeignKey(Namespace, on_delete=models.CASCADE, related_name="records")
     at = models.DateTimeField()
     outcome = models.CharField(max_length=8, choices=Outcome)
-    reason = models.CharField(
-        max_length=16, blank=True
-    )  # of the first failure, as in servicebus_scrape_error
+    # Of the first failure, as in servicebus_scrape_error.
+    reason = models.CharField(max_length=16, blank=True)
     message = models.TextField(blank=True)
     duration_seconds = models.FloatField()
     allowed_seconds = models.FloatField()

@@ -34,9 +34,7 @@ def validate_rule_pattern(value: str) -> None:
 
 
 class LabelRule(models.Model):
-    """One entry of Prometheus's relabel_configs. Scope: a namespace, a team (namespace empty), or the hub
-    (both empty).
-    """
+    """One entry of Prometheus's relabel_configs, for a namespace, a team (no namespace) or all (neither)."""
 
     class Action(models.TextChoices):
         REPLACE = "replace"
@@ -86,18 +84,13 @@ class LabelRule(models.Model):
 
     class Meta:
         ordering = ["team__name", "namespace__name", "position", "pk"]
-        constraints = [
-            models.CheckConstraint(
-                condition=models.Q(team=None) | models.Q(namespace=None),
-                name="a_rule_belongs_to_a_team_or_to_a_namespace",
-                violation_error_message="Choose a team or a namespace, not both.",
-            )
-        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.target_label or self.regex}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.namespace is not None:
+            self.team = self.namespace.team
         if self.position is None:
             self.position = self.next_position()
         super().save(*args, **kwargs)
@@ -117,12 +110,8 @@ class LabelRule(models.Model):
 
     def clean(self) -> None:
         errors = self._wrong_fields()
-        if self.namespace is not None and self.team_id is not None:
-            # The namespace says it all; kept twice, the team would be wrong once the namespace moves.
-            if self.team_id == self.namespace.team_id:
-                self.team = None
-            else:
-                errors["namespace"] = f"Namespace “{self.namespace}” belongs to team “{self.namespace.team}”."
+        if self.namespace is not None and self.team_id not in (None, self.namespace.team_id):
+            errors["namespace"] = f"Namespace “{self.namespace}” belongs to team “{self.namespace.team}”."
         if errors:
             raise ValidationError(errors)
 

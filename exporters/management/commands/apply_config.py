@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exporters import config
+from exporters import config, startup
 
 
 class Command(BaseCommand):
@@ -27,10 +27,19 @@ class Command(BaseCommand):
             "the admin",
         )
 
+        parser.add_argument(
+            "--into-empty",
+            action="store_true",
+            help="do nothing unless the hub has no team and no namespace yet",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["file"] or settings.HUB_CONFIG
         if not name:
             raise CommandError("Name a file, or set HUB_CONFIG.")
+        if options["into_empty"] and not startup.database_is_empty():
+            self.stdout.write("The hub is in use already; nothing was changed.")
+            return
         shown = "<standard input>" if name == "-" else name
         plan = config.plan(self._read(name), file_name=shown, prune=options["prune"])
         if plan.errors:

@@ -1,0 +1,94 @@
+"""Secrets in hub.yaml: references, and what the hub has stored."""
+
+import pytest
+
+from exporters.models import Credential, ScrapeToken
+
+from .conftest import CONNECTION_STRING, KEY, apply, errors
+
+pytestmark = pytest.mark.django_db
+
+
+STORED = """\
+teams: [{name: payments}]
+credentials:
+  - {name: payments-manage, team: payments, secret: {stored: 12345678}}
+"""
+
+
+def test_stored_keeps_the_secret_that_was_entered_in_the_admin(credential: Credential) -> None:
+    plan = apply(STORED)
+    credential.refresh_from_db()
+    assert credential.reveal_secret() == CONNECTION_STRING
+    assert [problem.message for problem in plan.warnings] == [
+        "Another secret was stored in the meantime; it is kept."
+    ]
+
+
+def test_stored_is_refused_where_nothing_is_stored() -> None:
+    assert errors(STORED) == [
+        "hub.yaml:3:53: credentials[0].secret: Nothing is stored for this credential in this hub. Name "
+        "where the secret "
+        "is, {env: VARIABLE} or {file: /path}, or create the credential in the admin."
+    ]
+
+
+def test_a_reference_that_points_nowhere_is_an_error_at_its_place(
+    whole: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PAYMENTS_CONNECTION_STRING")
+    assert errors(whole) == [
+        "hub.yaml:8:13: credentials[0].secret: The environment variable PAYMENTS_CONNECTION_STRING is not "
+        "set. "
+        "Set it where the hub runs."
+    ]
+
+
+def test_a_reference_replaces_what_was_stored(
+    credential: Credential, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAYMENTS", CONNECTION_STRING)
+    (_, change) = apply(STORED.replace("stored: 12345678", "env: PAYMENTS")).changes
+    assert [field.name for field in change.fields] == ["secret", "source"]
+    row = Credential.objects.get()
+    assert row.secret == ""
+    assert row.reveal_secret() == CONNECTION_STRING
+
+
+def test_the_hubs_own_secrets_are_no_credentials() -> None:
+    text = STORED.replace("stored: 12345678", "env: HUB_SECRET_KEY")
+    assert errors(text) == [
+        "hub.yaml:3:53: credentials[0].secret: HUB_SECRET_KEY is the hub's own secret and can't be used as "
+        "another one."
+    ]
+
+
+def test_a_secret_written_into_the_file_is_refused_and_not_repeated() -> None:
+    (message,) = errors(STORED.replace("{stored: 12345678}", f'"{CONNECTION_STRING}"'))
+    assert "A secret is not written into this file" in message
+    assert KEY not in message
+
+
+def test_one_token_for_two_teams_is_refused(whole: str) -> None:
+    text = whole + "  - {name: again, team: payments, token: {env: PAYMENTS_SCRAPE_TOKEN}}\n"
+    (message,) = errors(text)
+    assert "The same token is in use as “prometheus” of team “payments”." in message
+
+
+@pytest.mark.parametrize("value", ["short", "with a space in it", "with-ümlaut-in-it"])
+def test_a_token_that_no_header_could_carry_or_that_is_too_short_is_refused(
+    whole: str, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("PAYMENTS_SCRAPE_TOKEN", value)
+    (message,) = errors(whole)
+    assert "A token needs 8 characters or more" in message
+    assert value not in message
+
+
+def test_a_revoked_token_stays_revoked(whole: str) -> None:
+    apply(whole)
+    ScrapeToken.objects.get(name="prometheus").revoke("lost")
+    plan = apply(whole)
+    assert plan.changes == ()
+    assert "stays revoked" in plan.warnings[0].message
+    assert ScrapeToken.objects.get(name="prometheus").revoked_at is not None
