@@ -192,7 +192,9 @@ class SimulatedNamespace:
         policy = self._find_key(name, path or None)
         if policy is None:
             raise ValueError(f"{self.name} has no key {name!r}")
-        return signatures.sign(f"sb://{host or self.host}/{path}", name, policy.key, int(time.time() + lifetime))
+        return signatures.sign(
+            f"sb://{host or self.host}/{path}", name, policy.key, int(time.time() + lifetime)
+        )
 
     def grant(self, principal: Principal, rights: Iterable[str] = RIGHTS) -> None:
         """Give an Entra ID principal rights on this namespace; Manage is what the role Data Owner has."""
