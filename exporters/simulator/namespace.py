@@ -121,8 +121,8 @@ class SimulatedNamespace:
 
     def certificate(self) -> str:
         """Return which certificate the next handshake shows."""
-        faults = self.faults.take({kind: CONNECTION[kind] for kind in ("unknown_ca", "wrong_host")})
-        return faults[0].kind if faults else "valid"
+        fault = self.faults.take_one({kind: CONNECTION[kind] for kind in ("unknown_ca", "wrong_host")})
+        return fault.kind if fault else "valid"
 
     # Keys and rights
 
