@@ -246,5 +246,5 @@ def thumbprints(certificate: x509.Certificate) -> dict[str, str]:
     algorithms: dict[str, Callable[[], hashes.HashAlgorithm]] = {
         "x5t": hashes.SHA1,
         "x5t#S256": hashes.SHA256,
-    }  # noqa: S303
+    }
     return {name: encode(certificate.fingerprint(algorithm())) for name, algorithm in algorithms.items()}

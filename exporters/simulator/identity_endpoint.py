@@ -19,7 +19,7 @@ _APP_SERVICE_PATH = "/msi/token"
 _DISCOVERY = "/common/discovery/instance"
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """An error as Entra ID answers it: OAuth's code (RFC 6749, 5.2), its own number, and a text."""
 
     def __init__(self, error: str, number: int, text: str, *, status: int = 400) -> None:
@@ -39,15 +39,15 @@ async def respond(identity: Identity, request: web.BaseRequest, path: str) -> An
     try:
         if path == _IMDS_PATH:
             if request.headers.get("Metadata") != "true":
-                raise Refused("invalid_request", 0, "Required metadata header not specified")
+                raise RefusedError("invalid_request", 0, "Required metadata header not specified")
             return _managed_identity(identity, request)
         if path == _APP_SERVICE_PATH:
             if request.headers.get("X-IDENTITY-HEADER") != identity.app_service_header:
-                raise Refused("unauthorized", 0, "The X-IDENTITY-HEADER is not this app's", status=401)
+                raise RefusedError("unauthorized", 0, "The X-IDENTITY-HEADER is not this app's", status=401)
             return _managed_identity(identity, request)
         if path.endswith("/oauth2/v2.0/token"):
             return await _token(identity, request, path)
-    except Refused as refused:
+    except RefusedError as refused:
         return _error(refused)
     if path == _DISCOVERY:
         tenant_discovery = f"https://{request.host}/{identity.tenant}/v2.0/.well-known/openid-configuration"
@@ -56,32 +56,34 @@ async def respond(identity: Identity, request: web.BaseRequest, path: str) -> An
         return _json({"keys": [identity.key.public_jwk()]})
     if path.endswith("/.well-known/openid-configuration"):
         return _json(_configuration(identity, request.host, path.split("/")[1]))
-    return _error(Refused("not_found", 0, "there is nothing here", status=404))
+    return _error(RefusedError("not_found", 0, "there is nothing here", status=404))
 
 
 def out_of_order(status: int, detail: str) -> Answer:
     """Answer as an endpoint that doesn't work at present."""
-    return _error(Refused("temporarily_unavailable", 90033, detail, status=status))
+    return _error(RefusedError("temporarily_unavailable", 90033, detail, status=status))
 
 
 async def _token(identity: Identity, request: web.BaseRequest, path: str) -> Answer:
     if request.method != "POST":
-        raise Refused("invalid_request", 900561, "The endpoint only accepts POST requests.", status=405)
+        raise RefusedError("invalid_request", 900561, "The endpoint only accepts POST requests.", status=405)
     form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
     tenant = path.split("/")[1]
     if tenant != identity.tenant:
-        raise Refused("invalid_request", 90002, f"Tenant '{tenant}' not found.")
+        raise RefusedError("invalid_request", 90002, f"Tenant '{tenant}' not found.")
     if form.get("grant_type") != "client_credentials":
-        raise Refused("unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
+        raise RefusedError("unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
     application = identity.application_for(form.get("client_id", ""))
     if application is None:
-        raise Refused("unauthorized_client", 700016, "Application was not found in the directory.")
+        raise RefusedError("unauthorized_client", 700016, "Application was not found in the directory.")
     scope = form.get("scope", "")
     if not scope.endswith("/.default"):
-        raise Refused("invalid_scope", 1002012, "The provided value for scope is not valid.")
+        raise RefusedError("invalid_scope", 1002012, "The provided value for scope is not valid.")
     audience = scope.removesuffix("/.default")
     if audience.rstrip("/") != RESOURCE:
-        raise Refused("invalid_resource", 500011, f"The resource principal named {audience} was not found.")
+        raise RefusedError(
+            "invalid_resource", 500011, f"The resource principal named {audience} was not found."
+        )
     _check_proof(application, form, f"https://{request.host}{path}")
     lifetime = int(identity.token_lifetime)
     return _json(
@@ -95,24 +97,24 @@ async def _token(identity: Identity, request: web.BaseRequest, path: str) -> Ans
 
 
 def _check_proof(application: Application, form: dict[str, str], endpoint: str) -> None:
-    """Check the secret or the assertion. Raises Refused."""
+    """Check the secret or the assertion. Raises RefusedError."""
     if "client_secret" in form:
         if form["client_secret"] not in application.secrets:
-            raise Refused("invalid_client", 7000215, "Invalid client secret provided.", status=401)
+            raise RefusedError("invalid_client", 7000215, "Invalid client secret provided.", status=401)
         return
     if form.get("client_assertion_type") != _ASSERTION_TYPE:
-        raise Refused(
+        raise RefusedError(
             "invalid_client", 7000218, "The body must contain client_assertion or client_secret.", status=401
         )
     token = Token.parse(form.get("client_assertion", ""))
     if token is None:
-        raise Refused("invalid_client", 50027, "JWT token is invalid or malformed.", status=401)
+        raise RefusedError("invalid_client", 50027, "JWT token is invalid or malformed.", status=401)
     if "x5t" in token.header or "x5t#S256" in token.header:
         _check_certificate(application, token, endpoint)
     else:
         _check_federation(application, token)
     if not token.is_valid_at(time.time()):
-        raise Refused(
+        raise RefusedError(
             "invalid_client", 700024, "Client assertion is not within its valid time range.", status=401
         )
 
@@ -131,8 +133,12 @@ def _check_certificate(application: Application, token: Token, endpoint: str) ->
         own = {"iss": application.client_id, "sub": application.client_id, "aud": endpoint}
         if all(token.claims.get(name) == value for name, value in own.items()):
             return
-        raise Refused("invalid_client", 700023, "Client assertion audience or issuer is wrong.", status=401)
-    raise Refused("invalid_client", 700027, "The certificate used to sign is not registered.", status=401)
+        raise RefusedError(
+            "invalid_client", 700023, "Client assertion audience or issuer is wrong.", status=401
+        )
+    raise RefusedError(
+        "invalid_client", 700027, "The certificate used to sign is not registered.", status=401
+    )
 
 
 def _check_federation(application: Application, token: Token) -> None:
@@ -146,17 +152,19 @@ def _check_federation(application: Application, token: Token) -> None:
             and token.is_signed_by(issuer.key.private.public_key())
         ):
             return
-    raise Refused("invalid_client", 70021, "No matching federated identity record found.", status=401)
+    raise RefusedError("invalid_client", 70021, "No matching federated identity record found.", status=401)
 
 
 def _managed_identity(identity: Identity, request: web.BaseRequest) -> Answer:
     query = request.query
     resource = query.get("resource", "")
     if resource.rstrip("/") != RESOURCE:
-        raise Refused("invalid_resource", 500011, f"The resource principal named {resource} was not found.")
+        raise RefusedError(
+            "invalid_resource", 500011, f"The resource principal named {resource} was not found."
+        )
     principal: Principal | None = identity.managed_identity_for(query.get("client_id"))
     if principal is None:
-        raise Refused("invalid_request", 0, "Identity not found")
+        raise RefusedError("invalid_request", 0, "Identity not found")
     lifetime = int(identity.token_lifetime)
     now = int(time.time())
     return _json(
@@ -187,7 +195,7 @@ def _configuration(identity: Identity, host: str, tenant: str) -> dict[str, Any]
     }
 
 
-def _error(refused: Refused) -> Answer:
+def _error(refused: RefusedError) -> Answer:
     text = f"AADSTS{refused.number}: {refused.text}" if refused.number else refused.text
     body = {
         "error": refused.error,

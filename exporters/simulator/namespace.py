@@ -121,8 +121,8 @@ class SimulatedNamespace:
 
     def certificate(self) -> str:
         """Return which certificate the next handshake shows."""
-        faults = self.faults.take({kind: CONNECTION[kind] for kind in ("unknown_ca", "wrong_host")})
-        return faults[0].kind if faults else "valid"
+        fault = self.faults.take_one({kind: CONNECTION[kind] for kind in ("unknown_ca", "wrong_host")})
+        return fault.kind if fault else "valid"
 
     # Keys and rights
 
@@ -192,7 +192,9 @@ class SimulatedNamespace:
         policy = self._find_key(name, path or None)
         if policy is None:
             raise ValueError(f"{self.name} has no key {name!r}")
-        return signatures.sign(f"sb://{host or self.host}/{path}", name, policy.key, int(time.time() + lifetime))
+        return signatures.sign(
+            f"sb://{host or self.host}/{path}", name, policy.key, int(time.time() + lifetime)
+        )
 
     def grant(self, principal: Principal, rights: Iterable[str] = RIGHTS) -> None:
         """Give an Entra ID principal rights on this namespace; Manage is what the role Data Owner has."""

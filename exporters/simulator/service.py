@@ -30,8 +30,8 @@ async def serve_identity(identity: Identity, request: web.BaseRequest) -> web.St
     with _Logged(identity.requests, request, target) as logged:
         if identity.latency:
             await asyncio.sleep(identity.latency)
-        if faults := identity.faults.take(INSTEAD, target.path):
-            logged.response = await instead(faults[0], request, identity_endpoint.out_of_order)
+        if fault := identity.faults.take_one(INSTEAD, target.path):
+            logged.response = await instead(fault, request, identity_endpoint.out_of_order)
             return logged.response
         spoiled = identity.faults.take(AFTERWARDS, target.path)
         answer = await identity_endpoint.respond(identity, request, target.path)
@@ -53,8 +53,8 @@ async def _answer(
 
     if namespace.latency:
         await asyncio.sleep(namespace.latency)
-    if faults := namespace.faults.take(INSTEAD, target.path):
-        return await instead(faults[0], request, worded)
+    if fault := namespace.faults.take_one(INSTEAD, target.path):
+        return await instead(fault, request, worded)
     if not namespace.credits.take():
         text = f"SubCode=50004. The request was terminated because the namespace {namespace.name}"
         return to_response(worded(429, f"{text} is being throttled."))

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import quote_plus, unquote_plus
+from urllib.parse import quote_plus, unquote, unquote_plus
 
 SCHEME = "SharedAccessSignature "
 
@@ -44,7 +44,8 @@ def parse(header: str) -> Signature | None:
     if not {"sr", "sig", "se", "skn"} <= fields.keys():
         return None
     _, _, location = unquote_plus(fields["sr"]).lower().rpartition("://")
-    host, _, path = location.partition("/")
+    # The JavaScript SDK signs the request's whole URL: with the query, and with its names' slashes encoded.
+    host, _, path = unquote(location.partition("?")[0]).partition("/")
     signature, key_name = unquote_plus(fields["sig"]), unquote_plus(fields["skn"])
     return Signature(fields["sr"], signature, fields["se"], key_name, host, path.strip("/"))
 
