@@ -43,6 +43,23 @@ accesslog = None
 proc_name = "servicebus-exporter-hub"
 
 
+def when_ready(server: Any) -> None:
+    """Leave no database connection open that the workers would inherit: they can't share one."""
+    from django.db import connections
+
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+        if connection.vendor == "postgresql":
+            connection.close_pool()  # type: ignore[attr-defined]
+
+
+def post_worker_init(worker: Any) -> None:
+    """Begin to read the configuration, so that the first scrape finds it."""
+    from exporters.catalog import catalog
+
+    catalog.warm_up()
+
+
 def child_exit(server: Any, worker: Any) -> None:
     """Forget the live gauges of a worker that ended."""
     from prometheus_client.multiprocess import mark_process_dead

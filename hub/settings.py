@@ -152,12 +152,15 @@ TEMPLATES = [
 _database_url = environment.text("HUB_DATABASE_URL", f"sqlite:///{HUB_DATA_DIR / 'hub.sqlite3'}")
 try:
     DATABASES: dict[str, Any] = {"default": environ.Env.db_url_config(_database_url)}
-    if not DATABASES["default"].get("ENGINE"):
+    if DATABASES["default"].get("ENGINE") not in {"django.db.backends.postgresql", "django.db.backends.sqlite3"}:
         raise ValueError
 except Exception:  # whatever the parser makes of it, the URL holds a password and must not be repeated
     raise ImproperlyConfigured(
         "HUB_DATABASE_URL is not understood; it takes postgres://user:password@host:5432/name or sqlite:////path."
     ) from None
+# Connections of one worker process at most. Scrapes need none; the admin and the refresh of the configuration share
+# these. PostgreSQL must allow hubs x HUB_WORKERS x this many.
+_pool_size = environment.integer("HUB_DATABASE_POOL_SIZE", 8, minimum=2, maximum=100)
 _database = DATABASES["default"]
 if "sqlite" in _database["ENGINE"]:
     # WAL lets scrapes read while the admin writes; IMMEDIATE makes writers wait for each other instead of failing.
@@ -169,9 +172,24 @@ if "sqlite" in _database["ENGINE"]:
 else:
     _database["CONN_HEALTH_CHECKS"] = True
     _database["OPTIONS"] = {
-        # connect_timeout: a database that is gone must not hold a request longer than a scrape may take.
         "connect_timeout": 3,
-        "pool": {"min_size": 1, "max_size": 8, "timeout": 3, "open": False},
+        # A server that vanished without a word (a failover) is noticed within about 10 s; the system's own default
+        # is 2 hours.
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+        "pool": {
+            "min_size": 1,
+            "max_size": _pool_size,
+            # Who finds no connection gets an error page after 3 s instead of holding a thread.
+            "timeout": 3,
+            # Given up as fast, because the attempts' pauses double: after a long outage the pool would otherwise
+            # come back up to as much later. The next request begins anew.
+            "reconnect_timeout": 3,
+        },
+        # sslmode, sslrootcert and whatever else libpq takes, from the URL's query.
+        **_database.get("OPTIONS", {}),
     }
 
 # Left empty, what scrapes share stays on this machine, in files below HUB_DATA_DIR.
