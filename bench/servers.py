@@ -89,6 +89,9 @@ class Server:
             raise RuntimeError(f"{self.name} is not started")
         return self.process.pid
 
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     def is_up(self) -> bool:
         return accepts(self.port)
 

@@ -161,7 +161,8 @@ class Keeper(Generic[T]):
 
     def _note_problem(self, problem: str) -> None:
         if not self._problem:
-            logger.error("The configuration can't be read, going on with the last one: %s", problem)
+            consequence = "going on with the last one" if self._configuration is not None else "there is none yet"
+            logger.error("The configuration can't be read, %s: %s", consequence, problem)
         self._problem = problem
 
     def _refresh_now(self) -> None:

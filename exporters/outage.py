@@ -88,7 +88,7 @@ class OutageCopy(Generic[T]):
                 "for another database, or is damaged."
             )
             return None
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             # Not the error's own text, which can show values.
             logger.warning(
                 "The configuration's copy for outages is not used: another version of the hub made it."
@@ -123,7 +123,7 @@ def encode(value: Any) -> Any:
 def decode(hint: Any, value: Any) -> Any:
     """Return what `encode` made of a value of this type. A field that is missing takes its default.
 
-    Raises TypeError, ValueError or KeyError for anything that doesn't fit the type.
+    Raises TypeError, ValueError, KeyError or AttributeError for anything that doesn't fit the type.
     """
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
