@@ -1,7 +1,7 @@
 """Real servers on free local ports, for benchmarks and tests that break them on purpose.
 
-Each has `start`, `stop` (as an operator would), and what its faults need. Nothing outlives the process that started
-it, and only processes started here are ever signalled.
+Each has `start`, `stop` (as an operator would), and what its faults need. Nothing outlives the process that
+started it, and only processes started here are ever signalled.
 """
 
 import contextlib
@@ -96,7 +96,7 @@ class Server:
         return accepts(self.port)
 
     def start(self, user: str | None = None) -> None:
-        """Start it and wait until it accepts connections; raise RuntimeError with its output when it ends instead."""
+        """Start it and wait until it accepts connections; raise RuntimeError with its output otherwise."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 list(self.command()),
@@ -113,7 +113,9 @@ class Server:
         while not self.is_up():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                raise RuntimeError(f"{self.name} did not start:\n{self.log.read_text(errors='replace')[-4000:]}")
+                raise RuntimeError(
+                    f"{self.name} did not start:\n{self.log.read_text(errors='replace')[-4000:]}"
+                )
             time.sleep(0.05)
 
     def working_directory(self) -> Path:
@@ -192,8 +194,11 @@ class PostgreSQL(Server):
         fresh = not self._data.exists()
         if fresh:
             subprocess.run(
-                [program("initdb"), "-D", str(self._data), "-U", "hub", "-A", "trust", "-E", "UTF8"]
-                + ["--locale=C.UTF-8", "--no-sync"],
+                [
+                    program("initdb"),
+                    *("-D", str(self._data), "-U", "hub", "-A", "trust"),
+                    *("-E", "UTF8", "--locale=C.UTF-8", "--no-sync"),
+                ],
                 check=True,
                 stdout=subprocess.DEVNULL,
                 cwd=self.directory,
@@ -221,8 +226,10 @@ class PostgreSQL(Server):
     def sql(self, statement: str, database: str = "hub") -> str:
         """Run a statement; return what psql prints, unaligned."""
         answer = subprocess.run(
-            [program("psql"), "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.url(database)]
-            + ["-c", statement],
+            [
+                program("psql"),
+                *("-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.url(database), "-c", statement),
+            ],
             check=True,
             capture_output=True,
             text=True,

@@ -161,7 +161,8 @@ class Keeper(Generic[T]):
 
     def _note_problem(self, problem: str) -> None:
         if not self._problem:
-            consequence = "going on with the last one" if self._configuration is not None else "there is none yet"
+            known = self._configuration is not None
+            consequence = "going on with the last one" if known else "there is none yet"
             logger.error("The configuration can't be read, %s: %s", consequence, problem)
         self._problem = problem
 

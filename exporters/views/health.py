@@ -12,8 +12,8 @@ from ..catalog import catalog
 from ..models import Credential
 from ..secrets import UndecryptableError
 
-# A probe's time is short (a kubelet waits for 1 s unless told otherwise), and a hub that serves scrapes must not be
-# taken out of service because its database hangs.
+# A probe's time is short (a kubelet waits for 1 s unless told otherwise), and a hub that serves scrapes must
+# not be taken out of service because its database hangs.
 _PATIENCE_SECONDS = 0.5
 # Probes of several load balancers share an answer of this age.
 _KEPT_SECONDS = 2.0

@@ -47,7 +47,7 @@ def encryption_key() -> str:
 
 
 def hub_environment() -> dict[str, str]:
-    """Return this process's environment without its HUB_ variables, with throw-away keys and strict warnings."""
+    """Return this process's environment without HUB_ variables, with new keys and strict warnings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
     return {
         **kept,

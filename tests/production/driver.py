@@ -1,4 +1,4 @@
-"""A process that holds the catalog and does what its parent says: one JSON command a line, one JSON answer a line."""
+"""A process that holds the catalog and does what its parent says, in lines of JSON."""
 
 import json
 import os
@@ -24,7 +24,9 @@ def answer(command: dict[str, Any]) -> dict[str, Any]:
                 result: dict[str, Any] = {
                     "names": sorted(configuration.targets),
                     "secrets": sorted(
-                        target.credential.secret for target in configuration.targets.values() if target.credential
+                        target.credential.secret
+                        for target in configuration.targets.values()
+                        if target.credential
                     ),
                 }
             case "add":
@@ -99,9 +101,14 @@ def _busy(threads: int, seconds: float) -> list[str]:
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
     django.setup()
-    print(json.dumps({"ready": True}), flush=True)
+    _say({"ready": True})
     for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line))), flush=True)
+        _say(answer(json.loads(line)))
+
+
+def _say(value: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
 
 
 @given(st.from_type(Configuration))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_configuration_comes_back_as_it_was(configuration: Configuration) -> None:
     assert decode(Configuration, json.loads(json.dumps(encode(configuration)))) == configuration
 
@@ -38,7 +38,9 @@ def test_a_copy_of_the_former_version_is_read_with_the_defaults_of_what_it_lacks
     assert decode(Newer, encode(Former("orders", retired=1))) == Newer("orders")
 
 
-@pytest.mark.parametrize("value", [{}, {"name": 7}, {"name": "orders", "limit": "high"}, {"name": "o", "added": [1]}, 5])
+@pytest.mark.parametrize(
+    "value", [{}, {"name": 7}, {"name": "orders", "limit": "high"}, {"name": "o", "added": [1]}, 5]
+)
 def test_a_value_that_does_not_fit_its_type_is_refused(value: object) -> None:
     with pytest.raises((TypeError, ValueError, KeyError, AttributeError)):
         decode(Newer, value)
