@@ -25,6 +25,8 @@ run: $(VENV)/.stamp ## Start the hub on port 9580 with a demo (DEMO=0: without)
 
 test: $(VENV)/.stamp ## Run the whole suite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@echo "Once more on PostgreSQL, what asks the database:"
+	@$(BIN)/python -m tests.with_postgres $(BIN)/python -m pytest -p tests.only_database -n 2 --quiet $(ARGS)
 
 check: $(VENV)/.stamp ## Lint, types, Django's own checks, migrations, import rules
 	@$(BIN)/ruff check .
