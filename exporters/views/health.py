@@ -35,7 +35,7 @@ def ready(request: HttpRequest) -> HttpResponse:
     servable = checks["configuration"] == "ok"
     degraded = [name for name, state in checks.items() if state != "ok"]
     answer: dict[str, object] = {"ready": servable, "degraded": degraded, "checks": checks}
-    if catalog.problem():
+    if servable and degraded:
         answer["configuration_age_seconds"] = round(catalog.age_seconds(), 1)
     return JsonResponse(answer, status=200 if servable else 503)
 
