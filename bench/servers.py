@@ -237,6 +237,20 @@ class PostgreSQL(Server):
         )
         return answer.stdout.strip()
 
+    def script(self, statements: str) -> None:
+        """Run a whole script in one transaction."""
+        subprocess.run(
+            [
+                program("psql"),
+                *("-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-d", self.url(), "-f", "-"),
+            ],
+            input=statements,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
     def pause(self) -> None:
         """Stop the server and all its sessions, as a machine whose disk hangs does."""
         for pid in self._family():

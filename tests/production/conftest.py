@@ -69,13 +69,12 @@ def environment(postgresql: PostgreSQL, tmp_path: Path) -> dict[str, str]:
 
 
 def migrate(variables: dict[str, str]) -> None:
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--skip-checks", "--verbosity", "0"],
-        cwd=ROOT,
-        env=variables,
-        check=True,
-        timeout=120,
-    )
+    assert manage(variables, "migrate", "--skip-checks", "--verbosity", "0").wait(120) == 0
+
+
+def manage(variables: dict[str, str], *arguments: str) -> "subprocess.Popen[str]":
+    """Start a management command."""
+    return subprocess.Popen([sys.executable, "manage.py", *arguments], cwd=ROOT, env=variables, text=True)
 
 
 class Holder:
