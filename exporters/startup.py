@@ -2,13 +2,15 @@
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.db import transaction
+from django.db import connection, transaction
 
 from .models import Team
 
@@ -21,6 +23,26 @@ class Administrator:
 
     username: str
     password: str | None
+
+
+# Any number, as long as nothing else on the same database uses it ("hub" in ASCII).
+_LOCK = 0x687562
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let one process at a time prepare the database: hubs that start together would migrate it together."""
+    if connection.vendor != "postgresql":  # SQLite belongs to one machine, whose hub is prepared before it starts
+        yield
+        return
+    with connection.cursor() as cursor:
+        # Of the session: it ends with the process, however that ends.
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
 
 
 def migrate() -> None:
