@@ -1,6 +1,7 @@
 """What a worker process keeps between scrapes: the I/O loop, the HTTPS client, and live credentials with tokens."""
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict
 from typing import Any
@@ -52,10 +53,12 @@ def failed(reason: Reason, message: str, duration_seconds: float = 0.0) -> Snaps
     )
 
 
-def reset() -> None:
+def close() -> None:
     """Close everything; the next read starts anew, with the settings of that moment."""
-    _io.run(_close())
-    _io.stop()
+    if _io.is_running():
+        with contextlib.suppress(TimeoutError):
+            _io.run(_close(), timeout=2)
+        _io.stop()
 
 
 async def _read(target: Target, spec: CredentialSpec, seconds: float) -> Snapshot:

@@ -76,7 +76,8 @@ class _Read:
         self._hopeless: Failure | None = None
 
     async def run(self) -> Snapshot:
-        started, read_at = asyncio.get_running_loop().time(), time.time()
+        # Not the loop's clock: uvloop's counts in milliseconds.
+        started, read_at = time.perf_counter(), time.time()
         if self.source.entity_path:
             # Nothing else: an entity's own key opens nothing else, not even the namespace's SKU.
             self._add("entity", self._read_entity)
@@ -104,7 +105,7 @@ class _Read:
             dropped=self.dropped,
             requests=self.requests,
             throttled_requests=self.throttled,
-            duration_seconds=asyncio.get_running_loop().time() - started,
+            duration_seconds=time.perf_counter() - started,
             read_at=read_at,
         )
 

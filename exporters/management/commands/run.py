@@ -116,8 +116,18 @@ def _start_simulator(children: list[Child]) -> dict[str, Any]:
     ready = folder / "simulator.json"
     ready.unlink(missing_ok=True)
     definition = _EXAMPLES / "demo-simulator.yaml"
-    command = [sys.executable, "manage.py", "simulate", "--definition", str(definition), "--directory", str(folder)]
-    with open(folder / "simulator.log", "wb") as log:  # its connection strings are of no use to who reads along
+    command = [
+        sys.executable,
+        "manage.py",
+        "simulate",
+        "--definition",
+        str(definition),
+        "--directory",
+        str(folder),
+    ]
+    with open(
+        folder / "simulator.log", "wb"
+    ) as log:  # its connection strings are of no use to who reads along
         children.append(
             subprocess.Popen(  # noqa: S603 - our own command
                 [*command, "--ready-file", str(ready)],
