@@ -17,6 +17,9 @@ from .servicebus.errors import Reason
 logger = logging.getLogger(__name__)
 
 _slots = threading.BoundedSemaphore(settings.HUB_MAX_SCRAPES)
+# Rendering is work for the CPU, of which a process has one at a time. Were many threads to render at once, the I/O loop
+# would wait for its turn behind all of them, and every read under way with it.
+_rendering = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ def exposition(target: Target, result: Result, accept: str) -> tuple[bytes, str]
     """Return the answer's body and content type for a scrape, in the format that the Accept header asks for."""
     collector = SnapshotCollector(result.snapshot, groups=target.groups, age_seconds=result.age_seconds)
     answer_format = text.negotiate(accept)
-    return text.render(collector.collect(), answer_format), answer_format.content_type
+    with _rendering:
+        return text.render(collector.collect(), answer_format), answer_format.content_type
 
 
 def _record(target: Target, snapshot: Snapshot, seconds: float) -> None:
