@@ -1,4 +1,5 @@
 import time
+from pathlib import Path
 
 import pytest
 
@@ -114,3 +115,11 @@ def test_keys_and_certificates_outlive_a_run(certificates: str) -> None:
 def test_a_wrong_definition_says_what_is_wrong(simulator: Simulator, text: str, message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
         apply(read(text), simulator)
+
+
+def test_the_demos_definition_holds_a_namespace_of_1200_entities(simulator: Simulator) -> None:
+    definition = Path(__file__).parents[2] / "examples" / "demo-simulator.yaml"
+    apply(read(definition.read_text()), simulator)
+    large = simulator.namespaces["demo-large"]
+    assert (len(large.queues), len(large.topics), len(large.subscriptions())) == (100, 100, 1000)
+    assert {"demo-small", "demo-wrong-key"} < simulator.namespaces.keys()
