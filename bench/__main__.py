@@ -148,7 +148,7 @@ def _peak_bytes(process: psutil.Process) -> int:
 
 def _floor_inputs(folder: Path, told: dict[str, Any], name: str, definition: dict[str, int]) -> list[str]:
     """Return the Authorization header, and the file with every URL that one scrape of the shape needs."""
-    base = f"https://localhost:{told['own_port']}"
+    base = f"https://{told['own_host']}"
     paths = ["/$namespaceinfo?api-version=2021-05"]
     for kind in ("queues", "topics"):
         pages = max(1, -(-definition.get(kind, 0) // 100))
@@ -204,8 +204,8 @@ def _simulator(stack: ExitStack, folder: Path) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(ready.read_text())
     for name, namespace in told["namespaces"].items():
         namespace["topic_names"] = topics[name]
-        own = f"sb://localhost:{namespace['own_port']}/"
-        namespace["own_connection_string"] = f"Endpoint={own};" + namespace["connection_string"].partition(";")[2]
+        own = f"Endpoint=sb://{namespace['own_host']}/;"
+        namespace["own_connection_string"] = own + namespace["connection_string"].partition(";")[2]
     return told
 
 

@@ -29,6 +29,7 @@ _KEPT_CREDENTIALS = 4096
 _io = IoLoop()
 _client: Client | None = None
 # Touched on the I/O loop alone.
+_known_pages: dict[str, dict[str, int]] = {}
 _live: "OrderedDict[CredentialSpec, credentials.Credential]" = OrderedDict()
 
 
@@ -73,6 +74,7 @@ async def _read(target: Target, spec: CredentialSpec, seconds: float) -> Snapsho
             exclude=target.exclude,
             concurrency=target.limits.concurrency,
             max_entities=target.limits.max_entities,
+            known_pages=_known_pages.setdefault(target.name, {}),
         )
         return await read_namespace(source, _the_client(), deadline=deadline)
     except ServiceBusError as error:
@@ -140,6 +142,7 @@ def _make(spec: CredentialSpec, connection: ConnectionString | None) -> credenti
 
 async def _close() -> None:
     global _client
+    _known_pages.clear()
     while _live:
         _, live = _live.popitem()
         await live.close()

@@ -68,7 +68,9 @@ def main(arguments: list[str]) -> int:
             ).stdout.strip()
             name = f"Python {version}, Django {shown}"
             sys.stderr.write(f"\n{name}\n")
-            environment = {key: value for key, value in os.environ.items() if not re.match("HUB_(?!TEST)", key)}
+            environment = {
+                key: value for key, value in os.environ.items() if not re.match("HUB_(?!TEST)", key)
+            }
             run = subprocess.run(
                 [interpreter, "-m", "pytest", "-n", "2", "--dist", "loadgroup", "-q", *arguments],
                 cwd=ROOT,
@@ -76,7 +78,9 @@ def main(arguments: list[str]) -> int:
                 check=False,
             )
             outcomes[name] = run.returncode
-    sys.stderr.write("\n" + "\n".join(f"{name}: {'passed' if not code else 'failed'}" for name, code in outcomes.items()))
+    sys.stderr.write(
+        "\n" + "\n".join(f"{name}: {'passed' if not code else 'failed'}" for name, code in outcomes.items())
+    )
     sys.stderr.write("\n")
     return max(outcomes.values())
 
