@@ -65,7 +65,9 @@ def main() -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hub-bench-")))
         simulator = _simulator(stack, folder)
         hub = _hub(stack, folder, simulator)
-        print(f"concurrency {CONCURRENCY}, budget lifted, one worker process; times in ms for one scrape, median")
+        print(
+            f"concurrency {CONCURRENCY}, budget lifted, one worker process; times in ms for one scrape, median"
+        )
         print(
             f"{'':30}{'latency':>8} {'requests':>8} {'samples':>8} | {'hub wall':>8} {'cpu':>6} {'peak MiB':>8} | "
             f"{'SDK wall':>8} {'cpu':>6} | {'floor':>6} | {'wall/floor':>10} {'wall/SDK':>8} {'cpu/SDK':>8}"
@@ -78,7 +80,9 @@ def main() -> int:
 
 
 def _name(shape: str, latency: int) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in shape.replace(",", "")) + f"-at-{latency}ms"
+    return (
+        "".join(letter if letter.isalnum() else "-" for letter in shape.replace(",", "")) + f"-at-{latency}ms"
+    )
 
 
 def _row(
@@ -124,7 +128,9 @@ def _measure_hub(hub: Hub, name: str, repeats: int) -> dict[str, float]:
         status, body = hub.get(f"/metrics/{name}", TOKEN, timeout=120)
         wall, cpu = time.perf_counter() - wall, hub.cpu_seconds() - cpu
         if status != 200 or "\nservicebus_up 1.0" not in body:
-            raise RuntimeError(f"{name}: status {status}, {[line for line in body.splitlines() if 'error' in line]}")
+            raise RuntimeError(
+                f"{name}: status {status}, {[line for line in body.splitlines() if 'error' in line]}"
+            )
         if attempt:
             walls.append(wall)
             cpus.append(cpu)
@@ -132,7 +138,9 @@ def _measure_hub(hub: Hub, name: str, repeats: int) -> dict[str, float]:
     requests = next(line for line in lines if line.startswith("servicebus_scrape_requests "))
     return {
         "wall": statistics.median(walls),
-        "cpu": statistics.mean(cpus),  # counted in clock ticks of 10 ms, so a median would be one of few values
+        "cpu": statistics.mean(
+            cpus
+        ),  # counted in clock ticks of 10 ms, so a median would be one of few values
         "samples": sum(not line.startswith("#") for line in lines),
         "requests": float(requests.split()[1]),
         "peak": max(_peak_bytes(worker) for worker in hub.workers()),
@@ -152,13 +160,19 @@ def _floor_inputs(folder: Path, told: dict[str, Any], name: str, definition: dic
     paths = ["/$namespaceinfo?api-version=2021-05"]
     for kind in ("queues", "topics"):
         pages = max(1, -(-definition.get(kind, 0) // 100))
-        paths += [f"/$Resources/{kind}?$skip={page * 100}&$top=100&api-version=2021-05" for page in range(pages)]
+        paths += [
+            f"/$Resources/{kind}?$skip={page * 100}&$top=100&api-version=2021-05" for page in range(pages)
+        ]
     width = told.get("topic_names", [])
-    paths += [f"/{quote(topic, safe='')}/subscriptions?$skip=0&$top=100&api-version=2021-05" for topic in width]
+    paths += [
+        f"/{quote(topic, safe='')}/subscriptions?$skip=0&$top=100&api-version=2021-05" for topic in width
+    ]
     urls = folder / f"{name}.urls"
     urls.write_text("\n".join(base + path for path in paths))
     parts = dict(part.split("=", 1) for part in told["own_connection_string"].split(";") if "=" in part)
-    header = sign(base, parts["SharedAccessKeyName"], parts["SharedAccessKey"].encode(), int(time.time()) + 86_400)
+    header = sign(
+        base, parts["SharedAccessKeyName"], parts["SharedAccessKey"].encode(), int(time.time()) + 86_400
+    )
     return [header, str(urls)]
 
 
@@ -196,7 +210,8 @@ def _simulator(stack: ExitStack, folder: Path) -> dict[str, Any]:
     ready = folder / "simulator.json"
     command = ["simulate", "--definition", str(folder / "simulator.yaml"), "--ready-file", str(ready)]
     process = subprocess.Popen([sys.executable, "manage.py", *command], cwd=ROOT, stdout=subprocess.DEVNULL)
-    stack.callback(lambda: (process.terminate(), process.wait(30)))
+    stack.callback(process.wait, 30)
+    stack.callback(process.terminate)
     while not ready.is_file():
         if process.poll() is not None:
             raise RuntimeError("the simulator did not start")
@@ -223,7 +238,9 @@ def _hub(stack: ExitStack, folder: Path, simulator: dict[str, Any]) -> Hub:
             {"name": name, "team": "bench", "kind": "connection_string", "secret": {"env": f"BENCH_{number}"}}
             for number, name in enumerate(names)
         ],
-        "namespaces": [{"name": name, "team": "bench", "credential": name, "limits": limits} for name in names],
+        "namespaces": [
+            {"name": name, "team": "bench", "credential": name, "limits": limits} for name in names
+        ],
         "tokens": [{"name": "bench", "team": "bench", "token": {"env": "BENCH_TOKEN"}}],
     }
     (folder / "hub.yaml").write_text(yaml.safe_dump(config))

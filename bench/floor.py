@@ -33,9 +33,7 @@ async def fetch_all(
             group.create_task(work())
 
 
-async def main() -> None:
-    ca_file, concurrency, authorization, url_file = sys.argv[1:5]
-    urls = [URL(line, encoded=True) for line in Path(url_file).read_text().split()]
+async def main(ca_file: str, concurrency: str, authorization: str, urls: list[URL]) -> None:
     context = ssl.create_default_context(cafile=ca_file)
     connector = aiohttp.TCPConnector(ssl=context, limit=0, keepalive_timeout=120)
     headers = {"Authorization": authorization}
@@ -50,4 +48,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(
+        main(*sys.argv[1:4], [URL(line, encoded=True) for line in Path(sys.argv[4]).read_text().split()])
+    )

@@ -1,4 +1,4 @@
-"""Small SVG pictures made on the server: no script, and attributes instead of styles, as the CSP allows no inline style."""
+"""Small SVG pictures made on the server. Attributes instead of styles: the CSP allows no inline style."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ _OUTCOME_CLASSES = {"s": "ok", "p": "partial", "f": "bad"}
 
 
 def sparkline(recent: Sequence[Sequence[object]], allowed_seconds: float) -> SafeString:
-    """Return one bar a scrape, oldest first: its height is the duration against what was allowed, its class the outcome.
+    """Return one bar a scrape, oldest first: its height is the duration against what was allowed.
 
     `recent` holds [outcome's first letter, milliseconds] pairs.
     """

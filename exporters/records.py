@@ -46,7 +46,7 @@ class Record:
 
 
 class Recorder:
-    """Takes records from any thread and writes them from one of its own, started after the fork with the first record."""
+    """Takes records from any thread and writes them from one of its own, started with the first record."""
 
     def __init__(self, flush_seconds: float = FLUSH_SECONDS) -> None:
         self._flush_seconds = flush_seconds

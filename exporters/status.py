@@ -34,7 +34,7 @@ class State(StrEnum):
 # What to do about a failure, in the words of who has to do it.
 ADVICE: dict[Reason, str] = {
     Reason.UNAUTHORIZED: "The key is wrong, expired or lacks the Manage right. Enter a current one in the credential.",
-    Reason.FORBIDDEN: "The identity lacks a role on this namespace, or the namespace's firewall refuses the hub's address.",
+    Reason.FORBIDDEN: "The identity lacks a role on this namespace, or its firewall refuses the hub's address.",
     Reason.NOT_FOUND: "There is no such namespace or entity. Check the host and the connection string's EntityPath.",
     Reason.DNS: "The host's name doesn't resolve. Check its spelling, and the private DNS zone for a private endpoint.",
     Reason.TLS: "The certificate isn't valid for this host. Check the host, and HUB_CA_FILE behind a TLS proxy.",
@@ -89,8 +89,13 @@ def summary(namespace: Namespace, now: datetime) -> Summary:
         )
     if state is State.STALE:
         return Summary(
-            state, status and status.at, "", "Prometheus doesn't scrape it any more. Look at its targets."
+            state,
+            status.at if status else None,
+            "",
+            "Prometheus doesn't scrape it any more. Look at its targets.",
         )
-    if status is None or not status.reason:
-        return Summary(state, status and status.since, "", "")
+    if status is None:
+        return Summary(state, None, "", "")
+    if not status.reason:
+        return Summary(state, status.since, "", "")
     return Summary(state, status.since, status.message, ADVICE.get(Reason(status.reason), ""))

@@ -76,7 +76,7 @@ def registry() -> CollectorRegistry:
     """Return a registry made for one answer, over all worker processes."""
     answer = CollectorRegistry()
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        MultiProcessCollector(answer)
+        MultiProcessCollector(answer)  # type: ignore[no-untyped-call]
     else:
         answer.register(_Own())
         ProcessCollector(registry=answer)

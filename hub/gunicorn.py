@@ -16,7 +16,12 @@ if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
     _folder = tempfile.mkdtemp(prefix="hub-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = _folder
     _owner = os.getpid()
-    atexit.register(lambda: os.getpid() == _owner and shutil.rmtree(_folder, ignore_errors=True))
+
+    @atexit.register
+    def _remove_folder() -> None:
+        if os.getpid() == _owner:
+            shutil.rmtree(_folder, ignore_errors=True)
+
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 
@@ -87,7 +92,7 @@ def child_exit(server: Any, worker: Any) -> None:
     """Forget the live gauges of a worker that ended."""
     from prometheus_client.multiprocess import mark_process_dead
 
-    mark_process_dead(worker.pid)
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -1,4 +1,4 @@
-"""The hub's one settings module. Everything that an operator sets is a HUB_* variable; docs/configuration.md has the table."""
+"""The hub's one settings module. What an operator sets is a HUB_* variable; docs/configuration.md has the table."""
 
 import base64
 import secrets

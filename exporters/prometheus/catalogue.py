@@ -244,8 +244,8 @@ ENTITIES = ScrapeMetric(
 )
 ENTITIES_DROPPED = ScrapeMetric(
     "servicebus_entities_dropped",
-    "Entities left out: by the include and exclude patterns (filtered), by a label rule (rule), because they came twice "
-    "(duplicate), or above max_entities (limit).",
+    "Entities left out: by the include and exclude patterns (filtered), by a label rule (rule), because they came "
+    "twice (duplicate), or above max_entities (limit).",
     NAMESPACE,
     ("reason",),
     "nothing was read whole",

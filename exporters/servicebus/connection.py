@@ -63,7 +63,7 @@ class ConnectionString:
 
 
 def parse_host(text: str) -> Endpoint:
-    """Return the endpoint that `host`, `host:port` or an https:// or sb:// address names; ValueError says what is wrong."""
+    """Return the endpoint that `host`, `host:port`, or an https:// or sb:// address names; raise ValueError."""
     text = text.strip()
     if not text:
         raise ValueError("The host is empty; give one like payments-prod.servicebus.windows.net.")
@@ -156,7 +156,7 @@ class EndpointPolicy:
     allow_loopback: bool = False
 
     def check_host(self, endpoint: Endpoint) -> None:
-        """Raise EndpointNotAllowedError unless the host is a Service Bus name, or this machine where that is allowed."""
+        """Raise EndpointNotAllowedError unless it is a Service Bus name, or this machine where that is allowed."""
         address = _ip_address(endpoint.host)
         if self.allow_loopback and (
             is_localhost(endpoint.host) or (address is not None and address.is_loopback)

@@ -1,8 +1,8 @@
 """A credential -> the Authorization header of management requests.
 
 Shared access signatures are made here: HMAC-SHA256 over the quoted resource URI and the expiry, as Microsoft's page
-"Service Bus access control with Shared Access Signatures" describes. One signature covers a whole namespace, so it serves
-every request of every scrape until it is about to expire. Entra ID tokens come from azure-identity.
+"Service Bus access control with Shared Access Signatures" describes. One signature covers a whole namespace, so it
+serves every request of every scrape until it is about to expire. Entra ID tokens come from azure-identity.
 """
 
 import asyncio
@@ -172,7 +172,8 @@ def _token_error(error: Exception) -> ServiceBusError:
         said = f" ({code})" if code else f" (status {status})" if status else ""
         return ServiceBusError(
             Reason.CREDENTIAL,
-            f"Entra ID gave no token{said}. Check the tenant, the client, and that the secret or certificate is current.",
+            f"Entra ID gave no token{said}. Check the tenant, the client, and that the secret or certificate is "
+            "current.",
         )
     if isinstance(error, ServiceRequestError | ServiceResponseError | OSError):
         return ServiceBusError(

@@ -21,7 +21,7 @@ class IoLoop:
         self._pid = 0
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Run the coroutine on the loop and return its result; after `timeout` seconds cancel it and raise TimeoutError."""
+        """Run the coroutine and return its result; after `timeout` seconds cancel it and raise TimeoutError."""
         future = asyncio.run_coroutine_threadsafe(coroutine, self._running())
         try:
             return future.result(timeout)
