@@ -11,7 +11,7 @@ COPY hub hub
 COPY exporters exporters
 COPY templates templates
 # The keys are only for this command; none of them stays in the image.
-RUN HUB_SECRET_KEY=build HUB_ENCRYPTION_KEYS=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= \
+RUN mkdir staticfiles && HUB_SECRET_KEY=build HUB_ENCRYPTION_KEYS=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= \
     /venv/bin/python manage.py collectstatic --noinput --verbosity 0 \
  && /venv/bin/python -m compileall -q hub exporters /venv/lib
 

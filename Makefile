@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench format lock clean
+.PHONY: help run test test-matrix upgrade-dump check bench format lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -25,6 +25,8 @@ run: $(VENV)/.stamp ## Start the hub on port 9580 with a demo (DEMO=0: without)
 
 test: $(VENV)/.stamp ## Run the whole suite
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@echo "Once more on PostgreSQL, what asks the database:"
+	@$(BIN)/python -m tests.with_postgres $(BIN)/python -m pytest -p tests.only_database -n 2 --quiet $(ARGS)
 
 check: $(VENV)/.stamp ## Lint, types, Django's own checks, migrations, import rules
 	@$(BIN)/ruff check .
@@ -40,6 +42,12 @@ bench: $(VENV)/.stamp ## Compare the hub with a plain exporter on the SDK (print
 format: $(VENV)/.stamp ## Format the code
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
+
+upgrade-dump: $(VENV)/.stamp ## For a release: keep its database for the tests of later upgrades (needs PostgreSQL)
+	@$(BIN)/python -m tests.upgrades.make
+
+test-matrix: $(VENV)/.stamp ## Run the suite on every newer Python and Django that this machine has
+	@$(BIN)/python -m tests.matrix $(ARGS)
 
 lock: $(VENV)/.stamp ## Pin the requirements anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.txt

@@ -34,7 +34,9 @@ def scrape(client: ServiceBusAdministrationClient) -> bytes:
 
     queues = gauges("queue", (*COUNTS, "total_message_count", "size_in_bytes"), ["name"])
     topics = gauges("topic", (*TOPIC_COUNTS, "size_in_bytes", "subscription_count"), ["name"])
-    subscriptions = gauges("subscription", COUNTS[:2] + COUNTS[3:] + ("total_message_count",), ["name", "topic_name"])
+    subscriptions = gauges(
+        "subscription", COUNTS[:2] + COUNTS[3:] + ("total_message_count",), ["name", "topic_name"]
+    )
     for queue in client.list_queues_runtime_properties():
         for name, gauge in queues.items():
             gauge.labels(queue.name).set(getattr(queue, name) or 0)
@@ -49,7 +51,9 @@ def scrape(client: ServiceBusAdministrationClient) -> bytes:
 
 def main() -> None:
     connection_string, ca_file = sys.argv[1:3]
-    client = ServiceBusAdministrationClient.from_connection_string(connection_string, connection_verify=ca_file)
+    client = ServiceBusAdministrationClient.from_connection_string(
+        connection_string, connection_verify=ca_file
+    )
     for _ in sys.stdin:
         wall, cpu = time.perf_counter(), time.process_time()
         body = scrape(client)

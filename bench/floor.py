@@ -17,7 +17,9 @@ import uvloop
 from yarl import URL
 
 
-async def fetch_all(session: aiohttp.ClientSession, urls: list[URL], headers: dict[str, str], concurrency: int) -> None:
+async def fetch_all(
+    session: aiohttp.ClientSession, urls: list[URL], headers: dict[str, str], concurrency: int
+) -> None:
     waiting = deque(urls)
 
     async def work() -> None:
@@ -42,7 +44,9 @@ async def main() -> None:
         while await loop.run_in_executor(None, sys.stdin.readline):
             wall, cpu = time.perf_counter(), time.process_time()
             await fetch_all(session, urls, headers, int(concurrency))
-            print(json.dumps({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}), flush=True)
+            print(
+                json.dumps({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}), flush=True
+            )
 
 
 if __name__ == "__main__":

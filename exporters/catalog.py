@@ -1,29 +1,19 @@
-"""The stored configuration as frozen values: what a scrape needs, read once and kept by each process.
+"""The stored configuration as frozen values: what a scrape needs, kept by each process (see keeper.py).
 
-A worker process reads the whole configuration when it changed (a version row tells, at most every HUB_CATALOG_SECONDS)
-and goes on from what it has when the database doesn't answer. A scrape itself asks the database nothing.
+A scrape itself asks the database nothing. All of it is plain data, so that a copy can outlive the process.
 """
 
 import hmac
-import logging
-import os
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.conf import settings
-from django.db import close_old_connections, connection
 from django.utils import timezone
 
+from .keeper import Keeper
 from .models import ConfigurationVersion, Credential, Namespace, ScrapeToken
-from .secrets import UndecryptableError
-
-logger = logging.getLogger(__name__)
-
-# References to files can change without the database; rereading everything this often picks that up.
-_FULL_RELOAD_SECONDS = 30.0
+from .outage import OutageCopy
+from .secrets import SecretUnavailableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,97 +96,11 @@ class Configuration:
         return grant
 
 
-class Catalog:
-    """Keeps a process's Configuration fresh, without ever letting a scrape wait for a database that is gone."""
-
-    def __init__(self) -> None:
-        self._configuration: Configuration | None = None
-        self._checked_at = 0.0  # monotonic: when the version was last known to be right
-        self._loaded_at = 0.0
-        self._dirty = False
-        self._failing = False
-        self._lock = threading.Lock()
-        self._refresher: threading.Thread | None = None
-        self._pid = os.getpid()
-
-    def current(self) -> Configuration:
-        """Return the configuration; raise the database's error only when there has never been one."""
-        if self._pid != os.getpid():  # locks and threads don't survive a fork
-            self._lock, self._refresher, self._pid = threading.Lock(), None, os.getpid()
-        configuration = self._configuration
-        if configuration is None or self._dirty:
-            with self._lock:
-                if self._configuration is None:
-                    self._load()
-                elif self._dirty:
-                    self._try_refresh()
-                configuration = self._configuration
-        elif time.monotonic() - self._checked_at > settings.HUB_CATALOG_SECONDS:
-            self._refresh_in_background()
-        assert configuration is not None  # noqa: S101 - _load either sets it or raises
-        return configuration
-
-    def invalidate(self) -> None:
-        """Read anew before the next answer: this process has changed the configuration itself."""
-        self._dirty = True
-
-    def age_seconds(self) -> float:
-        """Return for how long the configuration could not be held against the database."""
-        return time.monotonic() - self._checked_at if self._configuration else 0.0
-
-    def _refresh_in_background(self) -> None:
-        with self._lock:
-            if self._refresher is None or not self._refresher.is_alive():
-                self._refresher = threading.Thread(target=self._background, name="catalog", daemon=True)
-                self._refresher.start()
-
-    def _background(self) -> None:
-        close_old_connections()
-        try:
-            self._try_refresh()
-        finally:
-            connection.close()
-
-    def _try_refresh(self) -> None:
-        try:
-            self._refresh()
-        except Exception as error:  # whatever the database driver raises: the last configuration goes on
-            if not self._failing:
-                logger.error("The configuration can't be read; going on with the last one: %s", error)
-            self._failing = True
-            return
-        if self._failing:
-            logger.info("The configuration can be read again.")
-        self._failing = False
-
-    def _refresh(self) -> None:
-        now = time.monotonic()
-        unchanged = (
-            not self._dirty
-            and self._configuration is not None
-            and now - self._loaded_at < _FULL_RELOAD_SECONDS
-            and ConfigurationVersion.read() == self._configuration.version
-        )
-        if unchanged:
-            self._checked_at = now
-        else:
-            self._load()
-
-    def _load(self) -> None:
-        self._dirty = False
-        now = time.monotonic()
-        try:
-            configuration = load()
-        except Exception:
-            self._dirty = self._configuration is not None
-            raise
-        self._configuration = configuration
-        self._loaded_at = self._checked_at = now
-
-
 def load() -> Configuration:
     """Read the whole configuration from the database, in a number of queries that doesn't grow with it."""
-    version = ConfigurationVersion.read()  # before the rows: a change in between is then seen by the next check
+    version = (
+        ConfigurationVersion.read()
+    )  # before the rows: a change in between is then seen by the next check
     targets = {
         namespace.name: target(namespace)
         for namespace in Namespace.objects.select_related("team", "credential").order_by("name")
@@ -209,7 +113,9 @@ def load() -> Configuration:
             namespaces=frozenset(namespace.name for namespace in token.namespaces.all()),
             expires_at=token.expires_at,
         )
-        for token in ScrapeToken.objects.filter(revoked_at=None).select_related("team").prefetch_related("namespaces")
+        for token in ScrapeToken.objects.filter(revoked_at=None)
+        .select_related("team")
+        .prefetch_related("namespaces")
     }
     return Configuration(version=version, targets=targets, grants=grants)
 
@@ -223,7 +129,7 @@ def target(namespace: Namespace) -> Target:
     else:
         try:
             spec = credential_spec(namespace.credential)
-        except UndecryptableError as error:
+        except SecretUnavailableError as error:
             problem = str(error)
     return Target(
         name=namespace.name,
@@ -262,4 +168,4 @@ def credential_spec(credential: Credential) -> CredentialSpec:
     )
 
 
-catalog = Catalog()
+catalog = Keeper(load, ConfigurationVersion.read, OutageCopy(Configuration))

@@ -9,7 +9,7 @@ from .servicebus.connection import (
     DEFAULT_SUFFIXES,
     ConnectionString,
     Endpoint,
-    EndpointNotAllowed,
+    EndpointNotAllowedError,
     EndpointPolicy,
     parse_host,
 )
@@ -31,7 +31,7 @@ def check_endpoint(endpoint: Endpoint) -> None:
     """Raise ValidationError for an endpoint that the platform's settings don't allow."""
     try:
         policy().check_host(endpoint)
-    except EndpointNotAllowed as error:
+    except EndpointNotAllowedError as error:
         raise ValidationError(str(error)) from None
 
 

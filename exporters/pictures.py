@@ -16,7 +16,7 @@ def sparkline(recent: Sequence[Sequence[object]], allowed_seconds: float) -> Saf
     `recent` holds [outcome's first letter, milliseconds] pairs.
     """
     if not recent:
-        return mark_safe("")  # noqa: S308 - a constant
+        return mark_safe("")
     step = WIDTH / 40
     bars = []
     start = WIDTH - step * len(recent)

@@ -104,7 +104,11 @@ class Recorder:
 def write(batch: list[Record]) -> None:
     """Store a batch and bring the statuses up to date, in one transaction."""
     with transaction.atomic():
-        ids = dict(Namespace.objects.filter(name__in={record.namespace for record in batch}).values_list("name", "pk"))
+        ids = dict(
+            Namespace.objects.filter(name__in={record.namespace for record in batch}).values_list(
+                "name", "pk"
+            )
+        )
         known = [record for record in batch if record.namespace in ids]  # one may have been deleted meanwhile
         ScrapeRecord.objects.bulk_create(
             [

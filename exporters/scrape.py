@@ -11,7 +11,7 @@ from . import telemetry, upstream
 from .catalog import Target
 from .prometheus import text
 from .prometheus.collector import SnapshotCollector
-from .servicebus.entities import Failure, Snapshot
+from .servicebus.entities import Snapshot
 from .servicebus.errors import Reason
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def scrape(target: Target, seconds: float) -> Result:
     """Read a namespace within so many seconds. Never raises for what goes wrong on the way: the snapshot says it."""
     if not _slots.acquire(blocking=False):
         telemetry.SCRAPES.labels("refused").inc()
-        return Result(failed(Reason.OVERLOADED, "The hub runs as many scrapes as HUB_MAX_SCRAPES allows."))
+        return Result(upstream.failed(Reason.OVERLOADED, "The hub runs as many scrapes as HUB_MAX_SCRAPES allows."))
     started = time.monotonic()
     try:
         with telemetry.SCRAPES_IN_FLIGHT.track_inprogress():
@@ -40,13 +40,6 @@ def scrape(target: Target, seconds: float) -> Result:
         _slots.release()
     _record(target, snapshot, time.monotonic() - started)
     return Result(snapshot)
-
-
-def failed(reason: Reason, message: str, duration_seconds: float = 0.0) -> Snapshot:
-    """Return the snapshot of a read that never began."""
-    return Snapshot(
-        collectors={"namespace": Failure(reason, message)}, duration_seconds=duration_seconds, read_at=time.time()
-    )
 
 
 def exposition(target: Target, result: Result, accept: str) -> tuple[bytes, str]:
@@ -66,7 +59,9 @@ def _record(target: Target, snapshot: Snapshot, seconds: float) -> None:
     telemetry.UPSTREAM_REQUESTS.labels("throttled").inc(snapshot.throttled_requests)
     if failures:
         logger.warning(
-            "Scrape of %s failed: %s", target.name, "; ".join(sorted({f"{f.reason}: {f.message}" for f in failures}))
+            "Scrape of %s failed: %s",
+            target.name,
+            "; ".join(sorted({f"{f.reason}: {f.message}" for f in failures})),
         )
     else:
         logger.debug("Scraped %s in %.3f s with %d requests", target.name, seconds, snapshot.requests)

@@ -2,13 +2,15 @@
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.db import transaction
+from django.db import connection, transaction
 
 from .models import Team
 
@@ -21,6 +23,26 @@ class Administrator:
 
     username: str
     password: str | None
+
+
+# Any number, as long as nothing else on the same database uses it ("hub" in ASCII).
+_LOCK = 0x687562
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let one process at a time prepare the database: hubs that start together would migrate it together."""
+    if connection.vendor != "postgresql":  # SQLite belongs to one machine, whose hub is prepared before it starts
+        yield
+        return
+    with connection.cursor() as cursor:
+        # Of the session: it ends with the process, however that ends.
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
 
 
 def migrate() -> None:
@@ -62,5 +84,7 @@ def database_is_empty() -> bool:
 def write_private(path: Path, text: str) -> None:
     """Write a file that only this user may read, from its first byte on."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+    with os.fdopen(
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+    ) as file:
         file.write(text)

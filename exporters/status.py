@@ -84,9 +84,13 @@ def summary(namespace: Namespace, now: datetime) -> Summary:
     status: NamespaceStatus | None = getattr(namespace, "status", None)
     state = state_of(namespace, now)
     if state is State.NEVER:
-        return Summary(state, None, "", "Prometheus hasn't asked for it yet. Its page shows the scrape config.")
+        return Summary(
+            state, None, "", "Prometheus hasn't asked for it yet. Its page shows the scrape config."
+        )
     if state is State.STALE:
-        return Summary(state, status and status.at, "", "Prometheus doesn't scrape it any more. Look at its targets.")
+        return Summary(
+            state, status and status.at, "", "Prometheus doesn't scrape it any more. Look at its targets."
+        )
     if status is None or not status.reason:
         return Summary(state, status and status.since, "", "")
     return Summary(state, status.since, status.message, ADVICE.get(Reason(status.reason), ""))

@@ -9,14 +9,26 @@ import platform
 from collections.abc import Iterable
 
 from django.conf import settings
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 REGISTRY = CollectorRegistry()
 
-SCRAPES = Counter("hub_scrapes", "Scrapes answered, by outcome (success, partial, failure, refused).", ["outcome"], registry=REGISTRY)
+SCRAPES = Counter(
+    "hub_scrapes",
+    "Scrapes answered, by outcome (success, partial, failure, refused).",
+    ["outcome"],
+    registry=REGISTRY,
+)
 SCRAPE_DURATION = Histogram(
     "hub_scrape_duration_seconds",
     "Time from a scrape's request to its answer.",
@@ -27,7 +39,10 @@ SCRAPES_IN_FLIGHT = Gauge(
     "hub_scrapes_in_flight", "Scrapes under way.", multiprocess_mode="livesum", registry=REGISTRY
 )
 UPSTREAM_REQUESTS = Counter(
-    "hub_upstream_requests", "Management requests sent to Service Bus, by answer (ok, throttled).", ["answer"], registry=REGISTRY
+    "hub_upstream_requests",
+    "Management requests sent to Service Bus, by answer (ok, throttled).",
+    ["answer"],
+    registry=REGISTRY,
 )
 
 
@@ -43,7 +58,9 @@ class _Moment(Collector):
         info.add_metric([settings.HUB_VERSION, platform.python_version()], 1)
         yield info
         targets = catalog.current().targets.values()
-        namespaces = GaugeMetricFamily("hub_namespaces", "Namespaces, by state (enabled, paused).", labels=["state"])
+        namespaces = GaugeMetricFamily(
+            "hub_namespaces", "Namespaces, by state (enabled, paused).", labels=["state"]
+        )
         enabled = sum(target.enabled for target in targets)
         namespaces.add_metric(["enabled"], enabled)
         namespaces.add_metric(["paused"], len(targets) - enabled)

@@ -1,8 +1,8 @@
 """Strict readers of HUB_* environment variables.
 
-A setting that can't be understood stops the hub at start with the variable's name and what it takes: a typo must not
-turn into a default. Each variable `HUB_X` can come from a file instead, named by `HUB_X_FILE` (the way of Docker and
-Kubernetes secrets).
+A setting that can't be understood stops the hub at start with the variable's name and what it takes: a typo
+must not turn into a default. Each variable `HUB_X` can come from a file instead, named by `HUB_X_FILE` (the
+way of Docker and Kubernetes secrets).
 """
 
 import os
@@ -28,7 +28,9 @@ def read(name: str) -> str | None:
         try:
             value = Path(file_name).read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise ImproperlyConfigured(f"{name}_FILE names {file_name}, which can't be read: {error}") from None
+            raise ImproperlyConfigured(
+                f"{name}_FILE names {file_name}, which can't be read: {error}"
+            ) from None
     return value or None
 
 

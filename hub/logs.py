@@ -1,9 +1,13 @@
-"""Logs to standard error, as text for people or as JSON for machines."""
+"""Logs to standard error, as text for people or as JSON for machines; each line with its request's id."""
 
 import json
 import logging
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
+
+# Set for each request by hub/middleware.py; what runs on a request's behalf in the I/O loop inherits it.
+request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 # What every LogRecord has; anything else was passed as `extra` and belongs into the line.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -16,6 +20,16 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
         for key, value in vars(record).items()
         if key not in _STANDARD and isinstance(value, str | int | float | bool)
     }
+
+
+class RequestIdFilter(logging.Filter):
+    """Adds `request_id` to what is logged during a request."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        current = request_id.get()
+        if current:
+            record.request_id = current
+        return True
 
 
 class TextFormatter(logging.Formatter):
@@ -58,7 +72,10 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"hub": {"()": formatter}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "hub"}},
+        "filters": {"request_id": {"()": "hub.logs.RequestIdFilter"}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "hub", "filters": ["request_id"]}
+        },
         "root": {"handlers": ["stderr"], "level": level.upper()},
         "loggers": {
             # These print request headers or bodies at debug, which can carry tokens.
@@ -67,9 +84,19 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
             "aiohttp": {"level": "WARNING"},
             "asyncio": {"level": "WARNING"},
             "urllib3": {"level": "WARNING"},
+            # Says every few seconds what the catalog says once, when an outage begins and ends.
+            "psycopg.pool": {"level": "ERROR"},
+            # gunicorn gives these a format of its own unless they are named here.
+            "gunicorn.error": {"handlers": [], "propagate": True},
+            # A scrape has its own line; this one would repeat it.
+            "gunicorn.access": {"handlers": [], "level": "WARNING", "propagate": True},
             # Logs every SQL statement with its parameters at debug.
             "django.db.backends": {"level": "INFO"},
-            "django": {"handlers": [], "level": "INFO" if level == "debug" else level.upper(), "propagate": True},
+            "django": {
+                "handlers": [],
+                "level": "INFO" if level == "debug" else level.upper(),
+                "propagate": True,
+            },
             "django.server": {"handlers": [], "propagate": True},
         },
     }

@@ -61,10 +61,22 @@ HUB_ENCRYPTION_KEYS = _encryption_keys or [_kept_key("encryption_key", _new_encr
 
 # --- Who may ask ------------------------------------------------------------------------------------------------------
 HUB_PORT = environment.integer("HUB_PORT", 9580, minimum=1, maximum=65535)
-HUB_EXTERNAL_URL = environment.text("HUB_EXTERNAL_URL", f"http://localhost:{HUB_PORT}").rstrip("/")
-# For the web pages alone: scrapes, discovery and probes arrive under whatever address Prometheus or a kubelet uses.
+# TLS by the hub itself, where nothing in front does it. Both files are read anew when they change.
+HUB_TLS_CERT_FILE = environment.text("HUB_TLS_CERT_FILE")
+HUB_TLS_KEY_FILE = environment.text("HUB_TLS_KEY_FILE")
+if bool(HUB_TLS_CERT_FILE) != bool(HUB_TLS_KEY_FILE):
+    raise ImproperlyConfigured("HUB_TLS_CERT_FILE and HUB_TLS_KEY_FILE are set together or not at all.")
+for _name, _file in (("HUB_TLS_CERT_FILE", HUB_TLS_CERT_FILE), ("HUB_TLS_KEY_FILE", HUB_TLS_KEY_FILE)):
+    if _file and not Path(_file).is_file():
+        raise ImproperlyConfigured(f"{_name} names {_file}, which is not a file.")
+HUB_EXTERNAL_URL = environment.text(
+    "HUB_EXTERNAL_URL", f"{'https' if HUB_TLS_CERT_FILE else 'http'}://localhost:{HUB_PORT}"
+).rstrip("/")
+# For the web pages alone: scrapes, discovery and probes arrive under whatever address Prometheus or a kubelet
+# uses.
 ALLOWED_HOSTS = environment.words(
-    "HUB_ALLOWED_HOSTS", sorted({"localhost", "127.0.0.1", "[::1]", urlsplit(HUB_EXTERNAL_URL).hostname or "localhost"})
+    "HUB_ALLOWED_HOSTS",
+    sorted({"localhost", "127.0.0.1", "[::1]", urlsplit(HUB_EXTERNAL_URL).hostname or "localhost"}),
 )
 CSRF_TRUSTED_ORIGINS = [HUB_EXTERNAL_URL] if HUB_EXTERNAL_URL.startswith("https://") else []
 # "none" opens /metrics/<namespace>, /sd and /metrics to whoever reaches the port: for closed networks only.
@@ -82,11 +94,11 @@ if HUB_CA_FILE and not Path(HUB_CA_FILE).is_file():
 
 # --- Scrapes ----------------------------------------------------------------------------------------------------------
 HUB_WORKERS = environment.integer("HUB_WORKERS", 2, minimum=1, maximum=64)
-# A scrape waits in its thread for Service Bus; threads that wait cost little, too few would let hung targets block
-# healthy ones.
+# A scrape waits in its thread for Service Bus; threads that wait cost little, too few would let hung targets
+# block healthy ones.
 HUB_THREADS = environment.integer("HUB_THREADS", 256, minimum=2, maximum=2000)
-# How many scrapes a worker process runs at a time; what comes on top is refused at once. Below HUB_THREADS, so that
-# the admin and the health checks always find a free thread.
+# How many scrapes a worker process runs at a time; what comes on top is refused at once. Below HUB_THREADS,
+# so that the admin and the health checks always find a free thread.
 HUB_MAX_SCRAPES = environment.integer("HUB_MAX_SCRAPES", max(1, HUB_THREADS - 24), minimum=1, maximum=2000)
 # Answers after which a worker process is replaced by a fresh one; 0: never.
 HUB_MAX_REQUESTS = environment.integer("HUB_MAX_REQUESTS", 0, minimum=0, maximum=10_000_000)
@@ -111,6 +123,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "hub.middleware.RequestId",
     "hub.middleware.MachineEndpoints",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -151,15 +164,22 @@ TEMPLATES = [
 _database_url = environment.text("HUB_DATABASE_URL", f"sqlite:///{HUB_DATA_DIR / 'hub.sqlite3'}")
 try:
     DATABASES: dict[str, Any] = {"default": environ.Env.db_url_config(_database_url)}
-    if not DATABASES["default"].get("ENGINE"):
+    if DATABASES["default"].get("ENGINE") not in {
+        "django.db.backends.postgresql",
+        "django.db.backends.sqlite3",
+    }:
         raise ValueError
 except Exception:  # whatever the parser makes of it, the URL holds a password and must not be repeated
     raise ImproperlyConfigured(
         "HUB_DATABASE_URL is not understood; it takes postgres://user:password@host:5432/name or sqlite:////path."
     ) from None
+# Connections of one worker process at most. Scrapes need none; the admin and the refresh of the configuration
+# share these. PostgreSQL must allow hubs x HUB_WORKERS x this many.
+_pool_size = environment.integer("HUB_DATABASE_POOL_SIZE", 8, minimum=2, maximum=100)
 _database = DATABASES["default"]
 if "sqlite" in _database["ENGINE"]:
-    # WAL lets scrapes read while the admin writes; IMMEDIATE makes writers wait for each other instead of failing.
+    # WAL lets scrapes read while the admin writes; IMMEDIATE makes writers wait for each other instead of
+    # failing.
     _database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 5,
@@ -168,9 +188,24 @@ if "sqlite" in _database["ENGINE"]:
 else:
     _database["CONN_HEALTH_CHECKS"] = True
     _database["OPTIONS"] = {
-        # connect_timeout: a database that is gone must not hold a request longer than a scrape may take.
         "connect_timeout": 3,
-        "pool": {"min_size": 1, "max_size": 8, "timeout": 3, "open": False},
+        # A server that vanished without a word (a failover) is noticed within about 10 s; the system's own
+        # default is 2 hours.
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+        "pool": {
+            "min_size": 1,
+            "max_size": _pool_size,
+            # Who finds no connection gets an error page after 3 s instead of holding a thread.
+            "timeout": 3,
+            # Given up as fast, because the attempts' pauses double: after a long outage the pool would
+            # otherwise come back up to as much later. The next request begins anew.
+            "reconnect_timeout": 3,
+        },
+        # sslmode, sslrootcert and whatever else libpq takes, from the URL's query.
+        **_database.get("OPTIONS", {}),
     }
 
 # Left empty, what scrapes share stays on this machine, in files below HUB_DATA_DIR.
@@ -183,14 +218,19 @@ USE_I18N = False
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = Path(environment.text("HUB_STATIC_ROOT", str(BASE_DIR / "staticfiles")))
+# Collected when the image is built. In a checkout there is no such folder, and the apps' own files are served.
+_static_root = Path(environment.text("HUB_STATIC_ROOT", str(BASE_DIR / "staticfiles")))
+STATIC_ROOT = str(_static_root) if _static_root.is_dir() else None
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
+_static_storage = (
+    "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    if STATIC_ROOT
+    else "django.contrib.staticfiles.storage.StaticFilesStorage"
+)
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": _static_storage},
 }
-WHITENOISE_USE_FINDERS = not STATIC_ROOT.is_dir()
-if WHITENOISE_USE_FINDERS:  # a checkout in which nobody collected the static files
-    STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},

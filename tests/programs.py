@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 # Debian puts PostgreSQL's server programs outside of PATH.
-_EXTRA_PATHS = ["/usr/sbin", "/sbin", *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)]
+_EXTRA_PATHS = [
+    "/usr/sbin",
+    "/sbin",
+    *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True),
+]
 
 RECORDINGS = Path(__file__).resolve().parent.parent.parent / "shared" / "recordings"
 

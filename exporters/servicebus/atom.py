@@ -57,7 +57,14 @@ class _Shape:
 
 
 _COMMON = ("Status", "CreatedAt", "UpdatedAt", "AccessedAt", "DefaultMessageTimeToLive", "UserMetadata")
-_RECEIVING = ("MessageCount", "MaxDeliveryCount", "LockDuration", "RequiresSession", "ForwardTo", "ForwardDeadLetteredMessagesTo")
+_RECEIVING = (
+    "MessageCount",
+    "MaxDeliveryCount",
+    "LockDuration",
+    "RequiresSession",
+    "ForwardTo",
+    "ForwardDeadLetteredMessagesTo",
+)
 _STORING = ("SizeInBytes", "MaxSizeInMegabytes", "EnablePartitioning")
 _QUEUE = _Shape("QueueDescription", (*_COMMON, *_RECEIVING, *_STORING))
 _TOPIC = _Shape("TopicDescription", (*_COMMON, *_STORING, "SubscriptionCount"))
@@ -74,7 +81,9 @@ def parse_topics(body: bytes) -> Page[Topic]:
 
 
 def parse_subscriptions(body: bytes, topic_name: str) -> Page[Subscription]:
-    return _page(body, _SUBSCRIPTION, lambda name, fields, counts: _subscription(topic_name, name, fields, counts))
+    return _page(
+        body, _SUBSCRIPTION, lambda name, fields, counts: _subscription(topic_name, name, fields, counts)
+    )
 
 
 def kind_of_entry(body: bytes) -> str | None:
@@ -95,7 +104,9 @@ def parse_namespace_info(body: bytes) -> NamespaceInfo:
         units = values.integer(fields.get("MessagingUnits"))
     except ValueError:
         raise _malformed("has MessagingUnits that are no number") from None
-    return NamespaceInfo(name=fields.get("Name", ""), sku=fields.get("MessagingSKU") or None, messaging_units=units)
+    return NamespaceInfo(
+        name=fields.get("Name", ""), sku=fields.get("MessagingSKU") or None, messaging_units=units
+    )
 
 
 def _page(body: bytes, shape: _Shape, make: Callable[[str, Fields, Counts | None], E]) -> Page[E]:
@@ -132,7 +143,11 @@ def _scan(text: str, shape: _Shape) -> tuple[list[tuple[str, Fields, Counts | No
     if not text.startswith("<feed ") or not text.endswith("</feed>") or "<!" in text or "<?" in text:
         return None
     head, *entries = text.split("<entry")
-    if _NOT_FOUND_TITLE in head or text.count("</entry>") != len(entries) or ' xmlns="http://www.w3.org/2005/Atom"' not in head:
+    if (
+        _NOT_FOUND_TITLE in head
+        or text.count("</entry>") != len(entries)
+        or ' xmlns="http://www.w3.org/2005/Atom"' not in head
+    ):
         return None
     wanted = [(name, *_TAGS[name]) for name in shape.fields]
     opening = f"<{shape.element} "
@@ -163,7 +178,8 @@ def _scan(text: str, shape: _Shape) -> tuple[list[tuple[str, Fields, Counts | No
             fields = {key: _plain(value) for key, value in fields.items()}
         found.append((name, fields, counts))
     links = [
-        {name: unescape(one or other) for name, one, other in _ATTRIBUTE.findall(link)} for link in _LINK.findall(head)
+        {name: unescape(one or other) for name, one, other in _ATTRIBUTE.findall(link)}
+        for link in _LINK.findall(head)
     ]
     return found, _next_skip(links)
 
@@ -250,7 +266,11 @@ def _root(text: str) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(text)  # noqa: S314 - a DTD is refused above, so there is nothing to expand
     except (ElementTree.ParseError, ValueError):
-        what = "is HTML, not XML" if text[:200].lower().lstrip("<!").startswith(("html", "doctype html")) else "is no XML"
+        what = (
+            "is HTML, not XML"
+            if text[:200].lower().lstrip("<!").startswith(("html", "doctype html"))
+            else "is no XML"
+        )
         raise _malformed(what) from None
 
 

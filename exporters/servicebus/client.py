@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from .connection import Endpoint, EndpointNotAllowed, EndpointPolicy, is_localhost
+from .connection import Endpoint, EndpointNotAllowedError, EndpointPolicy, is_localhost
 from .errors import Reason, ServiceBusError
 
 # The largest page seen is 300 kB (100 queues); 1,024 characters of UserMetadata for each would make it 500 kB.
@@ -56,7 +56,9 @@ class PolicyResolver(AbstractResolver):
         for _, address in found:
             self._policy.check_address(address)
         return [
-            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
+            ResolveResult(
+                hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST
+            )
             for kind, address in found
         ]
 
@@ -105,7 +107,7 @@ class Client:
             return
         try:
             self._policy.check_host(endpoint)
-        except EndpointNotAllowed as error:
+        except EndpointNotAllowedError as error:
             raise ServiceBusError(Reason.CONNECTION, f"The hub does not connect there. {error}") from None
         self._allowed.add(endpoint)
 
@@ -125,7 +127,7 @@ class Client:
                 raise _status_error(response)
         except ServiceBusError:
             raise
-        except EndpointNotAllowed as error:
+        except EndpointNotAllowedError as error:
             raise ServiceBusError(Reason.CONNECTION, f"The hub does not connect there. {error}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _connection_error(error, endpoint) from None
@@ -143,16 +145,29 @@ class Client:
 
     def _too_large(self) -> ServiceBusError:
         return ServiceBusError(
-            Reason.TOO_LARGE, f"An answer is larger than {self._max_body_bytes} bytes, which no page of Service Bus is."
+            Reason.TOO_LARGE,
+            f"An answer is larger than {self._max_body_bytes} bytes, which no page of Service Bus is.",
         )
+
+    def token_transport(self) -> Any:
+        """Return a transport for azure-identity on this client's session: its CA file counts there too."""
+        from azure.core.pipeline.transport import AioHttpTransport
+
+        return AioHttpTransport(session=self.session, session_owner=False)
 
     async def close(self) -> None:
         await self.session.close()
 
 
 _STATUS: dict[int, tuple[Reason, str]] = {
-    401: (Reason.UNAUTHORIZED, "Service Bus refuses the credential (401): it is wrong, expired, or lacks the Manage right."),
-    403: (Reason.FORBIDDEN, "Service Bus forbids this (403): a role is missing, or the firewall refuses the hub's address."),
+    401: (
+        Reason.UNAUTHORIZED,
+        "Service Bus refuses the credential (401): it is wrong, expired, or lacks the Manage right.",
+    ),
+    403: (
+        Reason.FORBIDDEN,
+        "Service Bus forbids this (403): a role is missing, or the firewall refuses the hub's address.",
+    ),
     404: (Reason.NOT_FOUND, "Service Bus does not know the namespace or the entity (404)."),
     410: (Reason.NOT_FOUND, "The namespace or the entity is gone (410)."),
 }
@@ -165,10 +180,14 @@ def _status_error(response: aiohttp.ClientResponse) -> ServiceBusError:
     if status in _STATUS:
         return ServiceBusError(*_STATUS[status])
     if 300 <= status < 400:
-        return ServiceBusError(Reason.MALFORMED, f"The endpoint redirects (status {status}), which is not followed.")
+        return ServiceBusError(
+            Reason.MALFORMED, f"The endpoint redirects (status {status}), which is not followed."
+        )
     if status >= 500:
         return ServiceBusError(Reason.SERVER_ERROR, f"Service Bus has a fault of its own (status {status}).")
-    return ServiceBusError(Reason.MALFORMED, f"The endpoint answers with status {status}, which Service Bus does not send here.")
+    return ServiceBusError(
+        Reason.MALFORMED, f"The endpoint answers with status {status}, which Service Bus does not send here."
+    )
 
 
 def retry_after_seconds(text: str | None) -> float | None:
@@ -195,9 +214,13 @@ def _connection_error(error: Exception, endpoint: Endpoint) -> ServiceBusError:
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
         return ServiceBusError(Reason.TLS, f"TLS with {endpoint} fails.")
     if isinstance(error, aiohttp.ClientPayloadError):
-        return ServiceBusError(Reason.CONNECTION, f"{endpoint} closed the connection in the middle of an answer.")
+        return ServiceBusError(
+            Reason.CONNECTION, f"{endpoint} closed the connection in the middle of an answer."
+        )
     if isinstance(error, aiohttp.ClientConnectorError):
-        return ServiceBusError(Reason.CONNECTION, f"{endpoint} can't be reached: {error.strerror or 'no connection'}.")
+        return ServiceBusError(
+            Reason.CONNECTION, f"{endpoint} can't be reached: {error.strerror or 'no connection'}."
+        )
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | OSError):
         return ServiceBusError(Reason.CONNECTION, f"{endpoint} closed the connection without an answer.")
     if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL | ValueError):

@@ -27,7 +27,7 @@ class ConnectionStringError(ValueError):
     """A connection string that can't be used; the message says how to fix it and repeats no secret."""
 
 
-class EndpointNotAllowed(ValueError):
+class EndpointNotAllowedError(ValueError):
     """An endpoint that the hub may not connect to."""
 
 
@@ -102,7 +102,9 @@ def parse_connection_string(text: str) -> ConnectionString:
             )
         key = name.strip().lower()
         if key in values:
-            raise ConnectionStringError(f"The connection string names {name.strip()[:40]} twice; copy it anew.")
+            raise ConnectionStringError(
+                f"The connection string names {name.strip()[:40]} twice; copy it anew."
+            )
         values[key] = value.strip()
     if "endpoint" not in values:
         raise ConnectionStringError(
@@ -119,12 +121,18 @@ def parse_connection_string(text: str) -> ConnectionString:
     key_name, key_value = values.get("sharedaccesskeyname", ""), values.get("sharedaccesskey", "")
     if signature:
         if not signature.startswith("SharedAccessSignature "):
-            raise ConnectionStringError("SharedAccessSignature= must hold a token that begins with “SharedAccessSignature sr=”.")
+            raise ConnectionStringError(
+                "SharedAccessSignature= must hold a token that begins with “SharedAccessSignature sr=”."
+            )
         missing = [name for name in ("sr", "sig", "se") if f"{name}=" not in signature]
         if missing:
-            raise ConnectionStringError(f"The SharedAccessSignature is cut: it has no {missing[0]}=. Copy it whole.")
+            raise ConnectionStringError(
+                f"The SharedAccessSignature is cut: it has no {missing[0]}=. Copy it whole."
+            )
     elif not key_name:
-        raise ConnectionStringError("The connection string has no SharedAccessKeyName=. Copy it whole from the Azure portal.")
+        raise ConnectionStringError(
+            "The connection string has no SharedAccessKeyName=. Copy it whole from the Azure portal."
+        )
     elif not key_value:
         raise ConnectionStringError(
             "The connection string has no SharedAccessKey=: it is cut, or the portal showed it without the key. "
@@ -148,32 +156,34 @@ class EndpointPolicy:
     allow_loopback: bool = False
 
     def check_host(self, endpoint: Endpoint) -> None:
-        """Raise EndpointNotAllowed unless the host is a Service Bus name, or this machine where that is allowed."""
+        """Raise EndpointNotAllowedError unless the host is a Service Bus name, or this machine where that is allowed."""
         address = _ip_address(endpoint.host)
-        if self.allow_loopback and (is_localhost(endpoint.host) or (address is not None and address.is_loopback)):
+        if self.allow_loopback and (
+            is_localhost(endpoint.host) or (address is not None and address.is_loopback)
+        ):
             return
         if address is not None:
-            raise EndpointNotAllowed("An address by number is not allowed; give the namespace's host name.")
+            raise EndpointNotAllowedError("An address by number is not allowed; give the namespace's host name.")
         if endpoint.scheme != "https":
-            raise EndpointNotAllowed(
+            raise EndpointNotAllowedError(
                 "UseDevelopmentEmulator=true is for an emulator on this machine, which the platform has to allow "
                 "(HUB_ALLOW_LOOPBACK=1)."
             )
         if not any(endpoint.host.endswith("." + suffix.lstrip(".").lower()) for suffix in self.suffixes):
-            raise EndpointNotAllowed(
+            raise EndpointNotAllowedError(
                 f"{endpoint.host} is not a Service Bus endpoint. Names end in {', '.join(self.suffixes)}; "
                 "the platform can add others (HUB_ENDPOINT_SUFFIXES)."
             )
 
     def check_address(self, text: str) -> None:
-        """Raise EndpointNotAllowed for an address that no Service Bus name may resolve to.
+        """Raise EndpointNotAllowedError for an address that no Service Bus name may resolve to.
 
         Private addresses are fine: private endpoints are how many companies run. Loopback, link-local (where clouds
         serve their metadata) and the like are not, whatever name leads there.
         """
         address = _ip_address(text.partition("%")[0])
         if address is None:
-            raise EndpointNotAllowed("The host's name resolves to something that is not an address.")
+            raise EndpointNotAllowedError("The host's name resolves to something that is not an address.")
         plain = getattr(address, "ipv4_mapped", None) or address
         if plain.is_loopback and self.allow_loopback:
             return
@@ -185,7 +195,7 @@ class EndpointPolicy:
             or plain in _METADATA
             or (plain.is_reserved and not plain.is_private)
         ):
-            raise EndpointNotAllowed(
+            raise EndpointNotAllowedError(
                 f"The host's name resolves to {address}, which is not an address that Service Bus can have."
             )
 

@@ -16,7 +16,12 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs, quote
 
 from azure.core.credentials import AccessToken
-from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ServiceRequestError, ServiceResponseError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
 
 from .connection import Endpoint
 from .errors import Reason, ServiceBusError
@@ -43,7 +48,9 @@ class Credential(Protocol):
 class SharedKeyCredential:
     """Signs with a shared access key; with an entity path for that entity alone, as its own key can do no more."""
 
-    def __init__(self, key_name: str, key: str, entity_path: str = "", clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, key_name: str, key: str, entity_path: str = "", clock: Callable[[], float] = time.time
+    ) -> None:
         self._key_name = key_name
         self._key = key.encode()
         self._entity_path = entity_path
@@ -168,9 +175,13 @@ def _token_error(error: Exception) -> ServiceBusError:
             f"Entra ID gave no token{said}. Check the tenant, the client, and that the secret or certificate is current.",
         )
     if isinstance(error, ServiceRequestError | ServiceResponseError | OSError):
-        return ServiceBusError(Reason.CREDENTIAL, "The token endpoint can't be reached, so there is no token.")
+        return ServiceBusError(
+            Reason.CREDENTIAL, "The token endpoint can't be reached, so there is no token."
+        )
     if isinstance(error, ValueError):
-        return ServiceBusError(Reason.CREDENTIAL, "The credential's settings are not accepted by azure-identity.")
+        return ServiceBusError(
+            Reason.CREDENTIAL, "The credential's settings are not accepted by azure-identity."
+        )
     return ServiceBusError(Reason.CREDENTIAL, f"There is no token: {type(error).__name__}.")
 
 
@@ -193,7 +204,13 @@ def client_secret_credential(
 
 
 def client_certificate_credential(
-    tenant_id: str, client_id: str, pem: bytes, *, password: str = "", authority: str = "", transport: Any = None
+    tenant_id: str,
+    client_id: str,
+    pem: bytes,
+    *,
+    password: str = "",
+    authority: str = "",
+    transport: Any = None,
 ) -> EntraCredential:
     from azure.identity.aio import CertificateCredential
 
@@ -220,7 +237,12 @@ def managed_identity_credential(client_id: str = "", *, transport: Any = None) -
 
 
 def workload_identity_credential(
-    tenant_id: str = "", client_id: str = "", token_file: str = "", *, authority: str = "", transport: Any = None
+    tenant_id: str = "",
+    client_id: str = "",
+    token_file: str = "",
+    *,
+    authority: str = "",
+    transport: Any = None,
 ) -> EntraCredential:
     from azure.identity.aio import WorkloadIdentityCredential
 
@@ -243,7 +265,8 @@ def workload_identity_credential(
 def _options(authority: str, transport: Any) -> dict[str, Any]:
     options: dict[str, Any] = {"disable_instance_discovery": True}
     if authority:
-        options["authority"] = authority
+        # With a port it would be taken for a scheme.
+        options["authority"] = f"https://{authority}"
     if transport is not None:
         options["transport"] = transport
     return options

@@ -25,7 +25,9 @@ class Counts:
 @dataclass(frozen=True, slots=True)
 class Queue:
     name: str
-    status: str | None = None  # in Prometheus's spelling: active, disabled, send_disabled, receive_disabled, ...
+    status: str | None = (
+        None  # in Prometheus's spelling: active, disabled, send_disabled, receive_disabled, ...
+    )
     counts: Counts | None = None  # None: the service left CountDetails out, as it does while it throttles
     messages: int | None = None  # MessageCount, the service's own total
     size_bytes: int | None = None
@@ -104,7 +106,9 @@ class Snapshot:
     # What was asked for: collector name (namespace, queues, topics, subscriptions) -> None if it was read whole,
     # else why not. The exposition's `up` is 1 when every value is None.
     collectors: Mapping[str, Failure | None] = field(default_factory=dict)
-    dropped: Mapping[str, int] = field(default_factory=dict)  # reason (filtered, duplicate, limit) -> entities
+    dropped: Mapping[str, int] = field(
+        default_factory=dict
+    )  # reason (filtered, duplicate, limit) -> entities
     requests: int = 0  # management requests sent, whatever their answer
     throttled_requests: int = 0  # of these, answered 429 or 503
     duration_seconds: float = 0.0

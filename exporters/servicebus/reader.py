@@ -38,7 +38,7 @@ class Source:
     max_entities: int = 20_000
 
 
-async def read(
+async def read_namespace(
     source: Source, client: Client, *, deadline: float, budget: Budget | None = None
 ) -> Snapshot:
     """Read the namespace and return what was learnt by `deadline`, a value of the running loop's time().
@@ -79,7 +79,7 @@ class _Read:
         started, read_at = asyncio.get_running_loop().time(), time.time()
         if self.source.entity_path:
             # Nothing else: an entity's own key opens nothing else, not even the namespace's SKU.
-            self._add("queues", self._read_entity)
+            self._add("entity", self._read_entity)
         else:
             self._add("namespace", self._read_info)
             self._add("queues", lambda: self._read_queues(0))
@@ -92,6 +92,9 @@ class _Read:
         except TimeoutError:
             for collector in {*self._running, *(collector for collector, _ in self._jobs)}:
                 self._fail(collector, Failure(Reason.TIMEOUT, "Not everything was read before the deadline."))
+        unlisted = self.failures.get("topics")
+        if unlisted is not None:  # whose subscriptions there would be is not known
+            self._fail("subscriptions", unlisted)
         return Snapshot(
             queues=tuple(self.queues.values()),
             topics=tuple(self.topics.values()),
@@ -180,7 +183,12 @@ class _Read:
         count = topic.subscription_count
         pages = 1 if count is None else -(-count // PAGE_SIZE)
         for page in range(pages):
-            self._add("subscriptions", lambda skip=page * PAGE_SIZE, last=page == pages - 1: self._read_subscriptions(topic.name, skip, last))  # type: ignore[misc]
+            self._add(
+                "subscriptions",
+                lambda skip=page * PAGE_SIZE, last=page == pages - 1: self._read_subscriptions(
+                    topic.name, skip, last
+                ),
+            )  # type: ignore[misc]
 
     async def _read_subscriptions(self, topic_name: str, skip: int, follow: bool) -> None:
         try:
@@ -209,14 +217,15 @@ class _Read:
         path = f"/{quote(self.source.entity_path, safe='')}?enrich=false&api-version={API_VERSION}"
         body = await self._get(path)
         if atom.kind_of_entry(body) == "topic":
-            self.failures["topics"] = self.failures.pop("queues")
-            self._running["topics"] = self._running.pop("queues")
+            self.failures["topics"] = self.failures["subscriptions"] = None
             for topic in atom.parse_topics(body).entities:
                 self.topics[topic.name] = topic
                 self._add_subscriptions(topic)
         else:
+            self.failures["queues"] = None
             for queue in atom.parse_queues(body).entities:
                 self.queues[queue.name] = queue
+        del self.failures["entity"]  # it has become one of the others
 
     # What is taken of a listing
 
@@ -256,6 +265,7 @@ def _name_filter(include: str, exclude: str) -> Callable[[str], bool]:
     excludes: Any = re2.compile(exclude) if exclude else None
     if includes is None and excludes is None:
         return lambda name: True
-    return lambda name: (includes is None or bool(includes.fullmatch(name))) and not (
-        excludes is not None and excludes.fullmatch(name)
+    return lambda name: (
+        (includes is None or bool(includes.fullmatch(name)))
+        and not (excludes is not None and excludes.fullmatch(name))
     )

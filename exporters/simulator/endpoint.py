@@ -14,7 +14,10 @@ from .namespace import SimulatedNamespace
 
 PAGE_SIZE = 100
 API_VERSIONS = frozenset(
-    "2013-07 2013-08 2013-10 2014-01 2014-05 2014-09 2015-01 2015-08 2016-07 2017-04 2021-05 2024-05".split()
+    [
+        *("2013-07", "2013-08", "2013-10", "2014-01", "2014-05", "2014-09", "2015-01", "2015-08"),
+        *("2016-07", "2017-04", "2021-05", "2024-05"),
+    ]
 )
 FEED = "application/atom+xml;type=feed;charset=utf-8"
 ENTRY = "application/atom+xml;type=entry;charset=utf-8"

@@ -1,7 +1,7 @@
 """What a namespace does wrong on purpose: which requests are concerned, and how often. Answering is done elsewhere."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -70,6 +70,8 @@ class Faults:
     ) -> Fault:
         """Add a fault; it holds for the next `times` requests (after `after` good ones) whose path fits the pattern.
 
+        Of the faults that answer instead, the first that concerns a request is done; of the others, all.
+
         Kinds that concern connections (`times` then counts handshakes; no `path`):
         refuse, hang_handshake: the namespace's own port refuses connections, or accepts them and stays silent.
         unknown_ca, wrong_host: the certificate is signed by another CA, or is that of another host.
@@ -123,7 +125,7 @@ class Faults:
         if connection and self._changed is not None:
             self._changed()
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Fault]:
         return iter(list(self._faults))
 
     def is_set(self, kind: str) -> bool:
@@ -131,9 +133,16 @@ class Faults:
 
     def take(self, kinds: dict[str, dict[str, Any]], path: str | None = None) -> list[Fault]:
         """Return the faults that concern this request, and count it for each of them."""
+        return self._take(kinds, path, only_one=False)
+
+    def take_one(self, kinds: dict[str, dict[str, Any]], path: str | None = None) -> Fault | None:
+        """Return the first fault that concerns this request, for kinds of which only one can be done."""
+        return next(iter(self._take(kinds, path, only_one=True)), None)
+
+    def _take(self, kinds: dict[str, dict[str, Any]], path: str | None, *, only_one: bool) -> list[Fault]:
         if not self._faults:
             return []
-        taken = []
+        taken: list[Fault] = []
         with self._lock:
             for fault in self._faults:
                 if fault.kind not in kinds or not fault.concerns(path):
@@ -147,4 +156,6 @@ class Faults:
                     fault.times -= 1
                 fault.hits += 1
                 taken.append(fault)
+                if only_one:
+                    break
         return taken

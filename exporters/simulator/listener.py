@@ -39,8 +39,8 @@ class Listener:
         self._socket: socket.socket | None = _bound(host, port)
         self.port: int = self._socket.getsockname()[1]
         self.mode = "serve"
-        self._server: asyncio.Server | None = None
-        self._web: web.Server[web.BaseRequest] | None = None
+        self._server: asyncio.AbstractServer | None = None
+        self._web: web.Server | None = None
         self._silent: set[asyncio.BaseTransport] = set()
 
     async def switch(self, mode: str) -> None:
@@ -81,8 +81,8 @@ class Listener:
             for transport in transports:  # a TLS connection would wait for the peer's goodbye
                 if transport is not None:
                     transport.abort()
-        for transport in list(self._silent):
-            transport.close()
+        for peer in list(self._silent):
+            peer.close()
 
     def release(self) -> None:
         """Give the port back, when it was bound but is not listened on."""

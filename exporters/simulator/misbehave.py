@@ -3,12 +3,12 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from aiohttp import web
 
-from .endpoint import Answer, Route, failure
+from .endpoint import Answer
 from .faults import Fault
 
 SERVER = "Microsoft-HTTPAPI/2.0"
@@ -42,8 +42,10 @@ def to_response(answer: Answer) -> web.Response:
     )
 
 
-async def instead(fault: Fault, request: web.BaseRequest, route: Route) -> web.StreamResponse:
-    """Do what the fault says instead of answering."""
+async def instead(
+    fault: Fault, request: web.BaseRequest, worded: Callable[[int, str], Answer]
+) -> web.StreamResponse:
+    """Do what the fault says instead of answering. `worded`: makes the error answer of a status and a text."""
     options = fault.options
     if fault.kind in ("reset", "disconnect"):
         _end_connection(request, reset=fault.kind == "reset")
@@ -60,7 +62,7 @@ async def instead(fault: Fault, request: web.BaseRequest, route: Route) -> web.S
     if fault.kind == "redirect":
         location = options["location"] or f"https://elsewhere.example{request.raw_path}"
         return to_response(Answer(int(options["status"]), b"", headers={"Location": location}))
-    return to_response(_status(fault, request, route))
+    return to_response(_status(fault, worded))
 
 
 async def deliver(answer: Answer, faults: Sequence[Fault], request: web.BaseRequest) -> web.StreamResponse:
@@ -85,7 +87,7 @@ async def deliver(answer: Answer, faults: Sequence[Fault], request: web.BaseRequ
     return to_response(answer)
 
 
-def _status(fault: Fault, request: web.BaseRequest, route: Route) -> Answer:
+def _status(fault: Fault, worded: Callable[[int, str], Answer]) -> Answer:
     options = fault.options
     status = int(options["status"])
     headers = {} if options["retry_after"] is None else {"Retry-After": str(options["retry_after"])}
@@ -94,8 +96,8 @@ def _status(fault: Fault, request: web.BaseRequest, route: Route) -> Answer:
     if options["body"] == "html":
         return Answer(status, _HTML, "text/html; charset=utf-8", headers)
     detail = options["detail"] or _REASONS.get(status, "Something went wrong.")
-    worded = failure(status, detail, request.host, route)
-    return Answer(worded.status, worded.body, worded.content_type, headers)
+    answer = worded(status, detail)
+    return Answer(answer.status, answer.body, answer.content_type, headers)
 
 
 def _html(status: int) -> web.Response:

@@ -5,15 +5,15 @@ import datetime as dt
 import secrets
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from . import signatures
 from .credits import Credits
 from .entities import Collection, SharedKey, SimulatedQueue, SimulatedSubscription, SimulatedTopic
 from .faults import CONNECTION, Faults
-from .signatures import Signature, sign
+from .identity import Principal
+from .log import RequestLog
 
 if TYPE_CHECKING:
     from .listener import Listener
@@ -21,47 +21,6 @@ if TYPE_CHECKING:
 
 RIGHTS = frozenset({"Manage", "Send", "Listen"})
 ROOT_KEY = "RootManageSharedAccessKey"
-_KEPT_REQUESTS = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request that was answered (or refused). `refused`: why it was not authorized, else empty."""
-
-    method: str
-    path: str  # decoded, without the query
-    query: str
-    status: int  # 0: no answer was sent
-    at: float  # Unix seconds
-    refused: str = ""
-
-
-class RequestLog:
-    """What was asked. Iterates over the last 20,000 requests; the counters hold all of them."""
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        self._last: deque[Request] = deque(maxlen=_KEPT_REQUESTS)
-        self.by_status: Counter[int] = Counter()
-        self.total = 0
-        self.in_flight = 0
-        self.most_in_flight = 0
-
-    def add(self, request: Request) -> None:
-        self._last.append(request)
-        self.by_status[request.status] += 1
-        self.total += 1
-
-    def paths(self) -> list[str]:
-        return [request.path for request in list(self._last)]
-
-    def __iter__(self) -> Iterator[Request]:
-        return iter(list(self._last))
-
-    def __len__(self) -> int:
-        return self.total
 
 
 class SimulatedNamespace:
@@ -162,8 +121,8 @@ class SimulatedNamespace:
 
     def certificate(self) -> str:
         """Return which certificate the next handshake shows."""
-        faults = self.faults.take({kind: CONNECTION[kind] for kind in ("unknown_ca", "wrong_host")})
-        return faults[0].kind if faults else "valid"
+        fault = self.faults.take_one({kind: CONNECTION[kind] for kind in ("unknown_ca", "wrong_host")})
+        return fault.kind if fault else "valid"
 
     # Keys and rights
 
@@ -233,14 +192,16 @@ class SimulatedNamespace:
         policy = self._find_key(name, path or None)
         if policy is None:
             raise ValueError(f"{self.name} has no key {name!r}")
-        return sign(f"sb://{host or self.host}/{path}", name, policy.key, int(time.time() + lifetime))
+        return signatures.sign(
+            f"sb://{host or self.host}/{path}", name, policy.key, int(time.time() + lifetime)
+        )
 
-    def grant(self, principal_id: str, rights: Iterable[str] = RIGHTS) -> None:
+    def grant(self, principal: Principal, rights: Iterable[str] = RIGHTS) -> None:
         """Give an Entra ID principal rights on this namespace; Manage is what the role Data Owner has."""
-        self._grants[principal_id] = frozenset(rights)
+        self._grants[principal.object_id] = frozenset(rights)
 
-    def revoke(self, principal_id: str) -> None:
-        self._grants.pop(principal_id, None)
+    def revoke(self, principal: Principal) -> None:
+        self._grants.pop(principal.object_id, None)
 
     def refusal(self, header: str | None, host: str, path: str, entity_path: str | None) -> str:
         """Return why this Authorization header gives no right to read `path`, or an empty text when it does."""
@@ -251,7 +212,7 @@ class SimulatedNamespace:
             if principal is None:
                 return why
             return "" if "Manage" in self._grants.get(principal, ()) else "the principal has no Manage right"
-        signature = Signature.parse(header) if header.startswith("SharedAccessSignature ") else None
+        signature = signatures.parse(header) if header.startswith(signatures.SCHEME) else None
         if signature is None:
             return "neither a Bearer token nor a SharedAccessSignature"
         policy = self._find_key(signature.key_name, entity_path)

@@ -65,8 +65,10 @@ def feed(scene: Scene, title: str, entities: Sequence[SimulatedEntity], next_lin
     for entity in entities:
         name = escape(entity.name)
         if isinstance(entity, SimulatedSubscription):
-            identity = f"{escape(entity.topic_name)}/subscriptions/{name}"
-            link = f"subscriptions/{entity.name}"
+            # As the client spelled it: the JavaScript SDK asks for "Subscriptions" and looks for it in the id.
+            asked = scene.path.strip("/")
+            identity = f"{escape(asked)}/{name}"
+            link = f"{asked.rpartition('/')[2]}/{entity.name}"
         else:
             identity, link = name, f"../{entity.name}"
         parts.append(

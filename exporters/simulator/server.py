@@ -5,7 +5,6 @@ import contextlib
 import ssl
 import tempfile
 import threading
-import time
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -14,13 +13,12 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
+from . import identity_endpoint
 from .certificates import CertificateStore
-from .endpoint import failure, respond, route
-from .faults import AFTERWARDS, INSTEAD
 from .identity import Identity
 from .listener import Listener
-from .misbehave import deliver, instead, to_response
-from .namespace import Request, SimulatedNamespace
+from .namespace import SimulatedNamespace
+from .service import no_such_namespace, serve_identity, serve_namespace
 
 _SERVICE_SUFFIX = ".servicebus."
 
@@ -132,10 +130,7 @@ class Simulator:
 
     def listen_for(self, namespace: SimulatedNamespace) -> Listener:
         """Open a port that belongs to one namespace."""
-        listener = self._listen(namespace, 0)
-        if self.is_running:
-            self.call(listener.open())
-        return listener
+        return self._listen(namespace, 0)
 
     def switch(self, listener: Listener, mode: str) -> None:
         """Change what a port does, see `Listener.switch`; at once, or when the simulator starts."""
@@ -144,25 +139,42 @@ class Simulator:
         else:
             listener.mode = mode
 
+    def listen_for_identity(self, *, plain: bool) -> Listener:
+        """Open a port for the token endpoint; `plain`: HTTP, as managed identity endpoints are."""
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            return await serve_identity(self.identity, request)
+
+        return self._add(Listener(handle, None if plain else self._certificates.context(), host=self._host))
+
     def _listen(self, namespace: SimulatedNamespace | None, port: int) -> Listener:
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            return await self._handle(request, namespace)
+            asked = namespace or self._namespace_of(request.host)
+            if namespace is None and identity_endpoint.handles(request.path):
+                return await serve_identity(self.identity, request)
+            if asked is None:
+                return no_such_namespace(request)
+            return await serve_namespace(asked, request)
 
         context = self._certificates.context()
 
         def choose(
             connection: ssl.SSLObject | ssl.SSLSocket, server_name: str | None, _: ssl.SSLContext
         ) -> None:
-            asked = namespace or self._namespace_of(server_name or "")
+            asked = namespace or self.namespaces.get((server_name or "").partition(".")[0].lower())
             if asked is not None:
                 asked.handshakes += 1
                 certificate = asked.certificate()
                 if certificate != "valid":
                     connection.context = self._certificates.shared_context(certificate)
 
-        context.sni_callback = choose  # type: ignore[assignment]
-        listener = Listener(handle, context, host=self._host, port=port)
+        context.sni_callback = choose
+        return self._add(Listener(handle, context, host=self._host, port=port))
+
+    def _add(self, listener: Listener) -> Listener:
         self._listeners.append(listener)
+        if self.is_running:
+            self.call(listener.open())
         return listener
 
     def _namespace_of(self, host: str) -> SimulatedNamespace | None:
@@ -172,52 +184,6 @@ class Simulator:
         if named is not None or _SERVICE_SUFFIX in host.lower():
             return named
         return next(iter(self.namespaces.values()), None)
-
-    # A request
-
-    async def _handle(
-        self, request: web.BaseRequest, namespace: SimulatedNamespace | None
-    ) -> web.StreamResponse:
-        asked = namespace or self._namespace_of(request.host)
-        if asked is None:
-            missing = failure(404, "No service is hosted at the specified address.", request.host, route("/"))
-            return to_response(missing)
-        log = asked.requests
-        log.in_flight += 1
-        log.most_in_flight = max(log.most_in_flight, log.in_flight)
-        status, refused = 0, []
-        try:
-            response = await self._answer(request, asked, refused)
-            status = response.status
-            return response
-        finally:
-            log.in_flight -= 1
-            target = route(request.raw_path)
-            why = refused[0] if refused else ""
-            log.add(Request(request.method, target.path, target.query, status, time.time(), why))
-
-    async def _answer(
-        self, request: web.BaseRequest, namespace: SimulatedNamespace, refused: list[str]
-    ) -> web.StreamResponse:
-        target = route(request.raw_path)
-        if namespace.latency:
-            await asyncio.sleep(namespace.latency)
-        if faults := namespace.faults.take(INSTEAD, target.path):
-            return await instead(faults[0], request, target)
-        if not namespace.credits.take():
-            detail = f"SubCode=50004. The request was terminated because the namespace {namespace.name} is being throttled."
-            return to_response(failure(429, detail, request.host, target))
-        authorization = request.headers.get("Authorization")
-        why = namespace.refusal(authorization, request.host, target.path, target.entity_path)
-        if why:
-            refused.append(why)
-            return to_response(failure(401, "claim is empty.", request.host, target))
-        if request.method != "GET":
-            return to_response(failure(405, "The simulator can be read only.", request.host, target))
-        spoiled = namespace.faults.take(AFTERWARDS, target.path)
-        content = {fault.kind: fault for fault in spoiled if fault.kind in _IN_CONTENT}
-        answer = respond(namespace, target, request.host, content)
-        return await deliver(answer, spoiled, request) if spoiled else to_response(answer)
 
 
 async def _end_everything() -> None:
@@ -230,6 +196,3 @@ async def _end_everything() -> None:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
     await asyncio.sleep(0)  # transports close their sockets in the next round
-
-
-_IN_CONTENT = frozenset({"no_counts", "shifted", "next_link", "delete_topic"})

@@ -8,42 +8,46 @@ import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
-from urllib.parse import quote_plus, unquote_plus
+from functools import lru_cache
+from urllib.parse import quote_plus, unquote, unquote_plus
 
 SCHEME = "SharedAccessSignature "
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Signature:
     resource: str  # the URI as it was sent, still encoded: this is what was signed
     signature: str
     expiry: str
     key_name: str
-
-    @classmethod
-    def parse(cls, header: str) -> "Signature | None":
-        """Return the parts of the header, or None when one of them is missing."""
-        fields = dict(part.partition("=")[::2] for part in header.removeprefix(SCHEME).split("&"))
-        if not {"sr", "sig", "se", "skn"} <= fields.keys():
-            return None
-        return cls(fields["sr"], unquote_plus(fields["sig"]), fields["se"], unquote_plus(fields["skn"]))
+    host: str  # of the resource, in lower case, with the port if there was one
+    prefix: str  # the resource's path in lower case, without slashes around it
 
     def is_signed_with(self, key: str) -> bool:
         return hmac.compare_digest(_digest(key, self.resource, self.expiry).encode(), self.signature.encode())
 
     def is_expired(self, now: float) -> bool:
-        return not self.expiry.isdigit() or int(self.expiry) <= now
+        return not self.expiry.isdecimal() or int(self.expiry) <= now
 
     def covers(self, host: str, path: str) -> bool:
-        """Tell whether the signed URI is the requested one or above it. Schemes don't matter, nor does the case."""
-        signed = unquote_plus(self.resource).lower()
-        _, _, rest = signed.rpartition("://")
-        signed_host, _, signed_path = rest.partition("/")
-        if signed_host not in (host.lower(), _without_port(host.lower())):
+        """Tell whether the signed URI is the requested one or above it; neither scheme nor case matter."""
+        if self.host not in (host.lower(), _without_port(host.lower())):
             return False
-        prefix = signed_path.strip("/")
         wanted = path.lower().strip("/")
-        return not prefix or wanted == prefix or wanted.startswith(prefix + "/")
+        return not self.prefix or wanted == self.prefix or wanted.startswith(self.prefix + "/")
+
+
+@lru_cache(maxsize=1000)
+def parse(header: str) -> Signature | None:
+    """Return the parts of the header's value, or None when one of them is missing."""
+    fields = dict(part.partition("=")[::2] for part in header.removeprefix(SCHEME).split("&"))
+    if not {"sr", "sig", "se", "skn"} <= fields.keys():
+        return None
+    _, _, location = unquote_plus(fields["sr"]).lower().rpartition("://")
+    # The JavaScript SDK signs the request's whole URL: with the query, and with its names' slashes encoded.
+    host, _, path = unquote(location.partition("?")[0]).partition("/")
+    signature, key_name = unquote_plus(fields["sig"]), unquote_plus(fields["skn"])
+    return Signature(fields["sr"], signature, fields["se"], key_name, host, path.strip("/"))
 
 
 def sign(uri: str, key_name: str, key: str, expiry: int) -> str:
@@ -58,6 +62,7 @@ def _without_port(host: str) -> str:
     return name if colon and port.isdigit() else host
 
 
+@lru_cache(maxsize=1000)  # a client sends the same header many times
 def _digest(key: str, resource: str, expiry: str) -> str:
     digest = hmac.new(key.encode(), f"{resource}\n{expiry}".encode(), hashlib.sha256).digest()
     return base64.b64encode(digest).decode()

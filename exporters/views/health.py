@@ -1,6 +1,9 @@
 """`/-/healthy` and `/-/ready`, for load balancers and kubelets; open to anyone, so they name no object."""
 
-from django.db import connection
+import threading
+import time
+
+from django.db import close_old_connections, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
@@ -9,23 +12,32 @@ from ..catalog import catalog
 from ..models import Credential
 from ..secrets import UndecryptableError
 
+# A probe's time is short (a kubelet waits for 1 s unless told otherwise), and a hub that serves scrapes must
+# not be taken out of service because its database hangs.
+_PATIENCE_SECONDS = 0.5
+# Probes of several load balancers share an answer of this age.
+_KEPT_SECONDS = 2.0
+
 
 @require_safe
 def healthy(request: HttpRequest) -> HttpResponse:
     """Answer 200 whenever the process can answer at all."""
-    return HttpResponse("The Service Bus exporter hub is healthy.\n", content_type="text/plain; charset=utf-8")
+    return HttpResponse(
+        "The Service Bus exporter hub is healthy.\n", content_type="text/plain; charset=utf-8"
+    )
 
 
 @require_safe
 def ready(request: HttpRequest) -> HttpResponse:
     """Answer 200 when scrapes can be served, with each check and what is degraded; 503 when not."""
-    checks = {"configuration": _configuration(), "database": _database(), "keys": _keys()}
+    checks = {"configuration": _configuration(), **_database.checks()}
     # Scrapes need the configuration alone: while the database is away they go on from the last one.
     servable = checks["configuration"] == "ok"
-    return JsonResponse(
-        {"ready": servable, "degraded": [name for name, state in checks.items() if state != "ok"], "checks": checks},
-        status=200 if servable else 503,
-    )
+    degraded = [name for name, state in checks.items() if state != "ok"]
+    answer: dict[str, object] = {"ready": servable, "degraded": degraded, "checks": checks}
+    if servable and degraded:
+        answer["configuration_age_seconds"] = round(catalog.age_seconds(), 1)
+    return JsonResponse(answer, status=200 if servable else 503)
 
 
 def _configuration() -> str:
@@ -36,7 +48,47 @@ def _configuration() -> str:
     return "ok"
 
 
-def _database() -> str:
+class _Database:
+    """Checks the database aside from the request that asks, so that one that hangs holds up no probe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._checker: threading.Thread | None = None
+        self._checked_at = 0.0
+        self._checks: dict[str, str] = {}
+
+    def checks(self) -> dict[str, str]:
+        if connection.vendor == "sqlite" or connection.in_atomic_block:
+            return _ask_database()
+        with self._lock:
+            if self._checks and time.monotonic() - self._checked_at < _KEPT_SECONDS:
+                return self._checks
+            if self._checker is None or not self._checker.is_alive():
+                self._checker = threading.Thread(target=self._check_aside, name="readiness", daemon=True)
+                self._checker.start()
+            checker = self._checker
+        checker.join(_PATIENCE_SECONDS)
+        if checker.is_alive():
+            return {"database": "doesn't answer", "keys": "unknown: the database doesn't answer"}
+        return self._checks
+
+    def _check_aside(self) -> None:
+        close_old_connections()
+        try:
+            self._checks = _ask_database()
+            self._checked_at = time.monotonic()
+        finally:
+            connection.close()
+
+
+_database = _Database()
+
+
+def _ask_database() -> dict[str, str]:
+    return {"database": _migrations(), "keys": _keys()}
+
+
+def _migrations() -> str:
     try:
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):

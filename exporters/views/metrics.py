@@ -38,7 +38,9 @@ def time_allowed(request: HttpRequest, namespace_limit: float) -> float:
         except ValueError:
             timeout = math.nan
         if not (math.isfinite(timeout) and timeout > 0):
-            raise BadTimeoutError("X-Prometheus-Scrape-Timeout-Seconds must be a number of seconds above 0, like 10 or 9.5.")
+            raise BadTimeoutError(
+                "X-Prometheus-Scrape-Timeout-Seconds must be a number of seconds above 0, like 10 or 9.5."
+            )
         # A timeout near the reserve would leave nothing: half of it is then better than an answer without a read.
         allowed = max(timeout - _RESERVE_SECONDS, timeout / 2)
     return max(_MINIMUM_SECONDS, min(allowed, namespace_limit))
@@ -53,7 +55,8 @@ def _configuration() -> Configuration | HttpResponse:
         return catalog.current()
     except DatabaseError:
         return _plain(
-            "The configuration can't be read: the database doesn't answer or is not migrated (see /-/ready).", 503
+            "The configuration can't be read: the database doesn't answer or is not migrated (see /-/ready).",
+            503,
         )
 
 

@@ -12,7 +12,9 @@ from hub import environment
 
 
 @pytest.mark.parametrize(("value", "expected"), [("1", True), ("true", True), ("Off", False), ("no", False)])
-def test_booleans_are_spelt_in_the_usual_ways(monkeypatch: pytest.MonkeyPatch, value: str, expected: bool) -> None:
+def test_booleans_are_spelt_in_the_usual_ways(
+    monkeypatch: pytest.MonkeyPatch, value: str, expected: bool
+) -> None:
     monkeypatch.setenv("HUB_X", value)
     assert environment.boolean("HUB_X", not expected) is expected
 
@@ -21,7 +23,11 @@ def test_booleans_are_spelt_in_the_usual_ways(monkeypatch: pytest.MonkeyPatch, v
     ("reader", "value", "takes"),
     [
         (lambda: environment.boolean("HUB_X", False), "maybe", "1 or 0"),
-        (lambda: environment.integer("HUB_X", 1, minimum=1, maximum=65535), "70000", "a whole number from 1 to 65535"),
+        (
+            lambda: environment.integer("HUB_X", 1, minimum=1, maximum=65535),
+            "70000",
+            "a whole number from 1 to 65535",
+        ),
         (lambda: environment.integer("HUB_X", 1, minimum=1, maximum=65535), "many", "a whole number"),
         (lambda: environment.seconds("HUB_X", 1, minimum=0, maximum=5), "nan", "seconds, from 0 to 5"),
         (lambda: environment.choice("HUB_X", "a", ["a", "b"]), "c", "one of a, b"),
@@ -78,7 +84,9 @@ def _settings(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_the_first_start_makes_keys_that_only_the_user_can_read_and_the_second_keeps_them(tmp_path: Path) -> None:
+def test_the_first_start_makes_keys_that_only_the_user_can_read_and_the_second_keeps_them(
+    tmp_path: Path,
+) -> None:
     assert _settings(tmp_path).returncode == 0
     key = tmp_path / "data" / "encryption_key"
     first = key.read_text()

@@ -9,7 +9,13 @@ from hub.logs import JsonFormatter, TextFormatter, logging_config
 
 def _record(**extra: object) -> logging.LogRecord:
     record = logging.makeLogRecord(
-        {"name": "exporters.scrape", "levelno": logging.INFO, "levelname": "INFO", "msg": "Scraped %s", "args": ("a",)}
+        {
+            "name": "exporters.scrape",
+            "levelno": logging.INFO,
+            "levelname": "INFO",
+            "msg": "Scraped %s",
+            "args": ("a",),
+        }
     )
     vars(record).update(extra)
     return record
@@ -18,7 +24,8 @@ def _record(**extra: object) -> logging.LogRecord:
 def test_a_text_line_has_time_level_logger_message_and_extras() -> None:
     line = TextFormatter().format(_record(namespace="payments", requests=3))
     assert re.fullmatch(
-        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO exporters\.scrape Scraped a namespace=payments requests=3", line
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO exporters\.scrape Scraped a namespace=payments requests=3",
+        line,
     )
 
 

@@ -41,7 +41,9 @@ def add_target(team: Team) -> AddTarget:
         credential = Credential.objects.create(
             name=f"{name}-key", team=team, secret=connection_string or bus.connection_string
         )
-        return Namespace.objects.create(name=name, team=fields.pop("team", team), credential=credential, **fields)
+        return Namespace.objects.create(
+            name=name, team=fields.pop("team", team), credential=credential, **fields
+        )
 
     return add
 

@@ -30,8 +30,8 @@ def scraped(client: Client, name: str = "payments", **headers: str) -> Samples:
     return samples(response.content.decode())
 
 
-def value(found: Samples, name: str, **labels: str) -> float | None:
-    return found.get((name, frozenset(labels.items())))
+def value(found: Samples, metric: str, /, **labels: str) -> float | None:
+    return found.get((metric, frozenset(labels.items())))
 
 
 def test_a_scrape_answers_with_this_moments_numbers(
@@ -42,7 +42,9 @@ def test_a_scrape_answers_with_this_moments_numbers(
     assert value(found, "servicebus_up") == 1
     assert value(found, "servicebus_queue_active_messages", name="orders") == 3
     assert value(found, "servicebus_queue_active_messages", name="team/invoices") == 7
-    assert value(found, "servicebus_subscription_dead_letter_messages", name="audit", topic_name="events") == 4
+    assert (
+        value(found, "servicebus_subscription_dead_letter_messages", name="audit", topic_name="events") == 4
+    )
     bus.queues["orders"].active = 11
     assert value(scraped(scraper), "servicebus_queue_active_messages", name="orders") == 11
 
@@ -72,11 +74,17 @@ def test_the_token_is_taken_as_bearer_and_as_basic_password(
     bus: SimulatedNamespace, add_target: AddTarget, token: str, way: str
 ) -> None:
     add_target(bus)
-    shown = f"Bearer {token}" if way == "bearer" else "Basic " + base64.b64encode(f"any:{token}".encode()).decode()
+    shown = (
+        f"Bearer {token}"
+        if way == "bearer"
+        else "Basic " + base64.b64encode(f"any:{token}".encode()).decode()
+    )
     assert Client().get("/metrics/payments", headers={"Authorization": shown}).status_code == 200
 
 
-@pytest.mark.parametrize("shown", [None, "Bearer sbh_wrong", "Basic !!", "Bearer", "Digest x", "Basic " + "eDp5"])
+@pytest.mark.parametrize(
+    "shown", [None, "Bearer sbh_wrong", "Basic !!", "Bearer", "Digest x", "Basic " + "eDp5"]
+)
 def test_without_a_valid_token_the_answer_is_401(
     bus: SimulatedNamespace, add_target: AddTarget, token: str, shown: str | None
 ) -> None:
@@ -89,9 +97,9 @@ def test_without_a_valid_token_the_answer_is_401(
 def test_unknown_paused_and_other_teams_namespaces_answer_the_same_404(
     bus: SimulatedNamespace, add_target: AddTarget, scraper: Client
 ) -> None:
-    add_target(bus, name="paused", enabled=False)
+    add_target(bus, name="resting", enabled=False)
     add_target(bus, name="theirs", team=Team.objects.create(name="others"))
-    answers = {name: scraper.get(f"/metrics/{name}") for name in ("paused", "theirs", "unknown")}
+    answers = {name: scraper.get(f"/metrics/{name}") for name in ("resting", "theirs", "unknown")}
     assert {response.status_code for response in answers.values()} == {404}
     assert len({response.content.decode().replace(name, "NAME") for name, response in answers.items()}) == 1
 
@@ -135,9 +143,13 @@ def test_gzip_is_sent_when_asked_for(bus: SimulatedNamespace, add_target: AddTar
     assert b"servicebus_up 1.0" in gzip.decompress(response.content)
 
 
-def test_openmetrics_is_sent_when_asked_for(bus: SimulatedNamespace, add_target: AddTarget, scraper: Client) -> None:
+def test_openmetrics_is_sent_when_asked_for(
+    bus: SimulatedNamespace, add_target: AddTarget, scraper: Client
+) -> None:
     add_target(bus)
-    response = scraper.get("/metrics/payments", headers={"Accept": "application/openmetrics-text;version=1.0.0"})
+    response = scraper.get(
+        "/metrics/payments", headers={"Accept": "application/openmetrics-text;version=1.0.0"}
+    )
     assert response["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
     families = {family.name for family in parse_openmetrics(response.content.decode())}
     assert "servicebus_up" in families
@@ -169,7 +181,11 @@ def test_two_namespaces_never_mix(simulator: Simulator, add_target: AddTarget, s
             namespace.add_queue(f"{name}-{number}", active=number)
         add_target(namespace)
     for name in ("left", "right"):
-        names = {dict(key[1])["name"] for key in scraped(scraper, name) if key[0] == "servicebus_queue_active_messages"}
+        names = {
+            dict(key[1])["name"]
+            for key in scraped(scraper, name)
+            if key[0] == "servicebus_queue_active_messages"
+        }
         assert names == {f"{name}-{number}" for number in range(30)}
 
 
@@ -178,7 +194,9 @@ def test_the_hubs_own_metrics_need_a_token_and_count_scrapes(
 ) -> None:
     add_target(bus)
     assert Client().get("/metrics").status_code == 401
-    before = value(samples(scraper.get("/metrics").content.decode()), "hub_scrapes_total", outcome="success") or 0
+    before = (
+        value(samples(scraper.get("/metrics").content.decode()), "hub_scrapes_total", outcome="success") or 0
+    )
     scraped(scraper)
     after = samples(scraper.get("/metrics").content.decode())
     assert value(after, "hub_scrapes_total", outcome="success") == before + 1

@@ -17,6 +17,10 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
+        with startup.alone():
+            self._prepare()
+
+    def _prepare(self) -> None:
         startup.migrate()
         administrator = startup.ensure_administrator()
         if administrator.password:

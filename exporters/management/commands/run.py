@@ -1,6 +1,5 @@
 """`make run`: everything that it takes to see the hub at work, in one process group."""
 
-import json
 import os
 import secrets
 import signal
@@ -37,11 +36,15 @@ class Command(BaseCommand):
             environment = dict(os.environ)
             token = None
             if demo:
-                token = _kept(settings.HUB_DATA_DIR / "demo" / "token", lambda: "sbh_" + secrets.token_urlsafe(32))
+                token = _kept(
+                    settings.HUB_DATA_DIR / "demo" / "token", lambda: "sbh_" + secrets.token_urlsafe(32)
+                )
                 children.append(_start_simulator())
                 environment |= _demo_environment(children[0], token)
             self._prepare(environment, demo)
-            children.append(subprocess.Popen([sys.executable, "-m", "gunicorn", "-c", "hub/gunicorn.py"], env=environment))
+            children.append(
+                subprocess.Popen([sys.executable, "-m", "gunicorn", "-c", "hub/gunicorn.py"], env=environment)
+            )
             _wait_until_healthy(children)
             self._tell(token)
             _wait_for_the_first_to_end(children)
@@ -108,7 +111,15 @@ def _start_simulator() -> subprocess.Popen[bytes]:
     folder = settings.HUB_DATA_DIR / "demo"
     ready = folder / "simulator.json"
     ready.unlink(missing_ok=True)
-    command = ["simulate", "--definition", str(_EXAMPLES / "demo-simulator.yaml"), "--directory", str(folder), "--ready-file", str(ready)]
+    command = [
+        "simulate",
+        "--definition",
+        str(_EXAMPLES / "demo-simulator.yaml"),
+        "--directory",
+        str(folder),
+        "--ready-file",
+        str(ready),
+    ]
     process = subprocess.Popen([sys.executable, "manage.py", *command])
     deadline = time.monotonic() + _SIMULATOR_START_SECONDS
     while not ready.is_file():

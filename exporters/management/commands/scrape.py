@@ -11,10 +11,14 @@ from exporters.scrape import exposition, scrape
 
 
 class Command(BaseCommand):
-    help = "Scrape one namespace now and print what Prometheus would get. Exits with 1 when servicebus_up is 0."
+    help = (
+        "Scrape one namespace now and print what Prometheus would get. Exits with 1 when servicebus_up is 0."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", help="the namespace's name, as in /metrics/<name>; a paused one is read too")
+        parser.add_argument(
+            "name", help="the namespace's name, as in /metrics/<name>; a paused one is read too"
+        )
         parser.add_argument("--timeout", type=float, help="seconds; the namespace's own limit when left out")
 
     def handle(self, *args: Any, name: str, timeout: float | None, **options: Any) -> None:

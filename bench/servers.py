@@ -1,0 +1,295 @@
+"""Real servers on free local ports, for benchmarks and tests that break them on purpose.
+
+Each has `start`, `stop` (as an operator would), and what its faults need. Nothing outlives the process that
+started it, and only processes started here are ever signalled.
+"""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+# Debian puts PostgreSQL's server programs and nginx outside of an ordinary user's PATH.
+_PATHS = [
+    *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True),
+    os.environ.get("PATH", ""),
+    "/usr/sbin",
+    "/sbin",
+]
+
+
+def program(name: str) -> str:
+    """Return the path of an installed program; raise FileNotFoundError that names it."""
+    path = shutil.which(name, path=os.pathsep.join(_PATHS))
+    if path is None:
+        raise FileNotFoundError(f"{name} is not installed")
+    return path
+
+
+def free_port() -> int:
+    """Return a port that is free at this moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def wait_for(true: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    """Wait until a condition holds; raise TimeoutError naming it after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} within {seconds:g} s")
+        time.sleep(0.05)
+
+
+def accepts(port: int) -> bool:
+    """Tell whether something listens on a local port."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+class Server:
+    """One server process with its own folder; its output is in `log`."""
+
+    name = "server"
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._own_directory = directory is None
+        self.directory = directory or Path(tempfile.mkdtemp(prefix=f"hub-{self.name}-"))
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> Sequence[str]:
+        raise NotImplementedError(f"{type(self).__name__} says how it is started")
+
+    def environment(self) -> dict[str, str]:
+        return dict(os.environ)
+
+    @property
+    def log(self) -> Path:
+        return self.directory / f"{self.name}.log"
+
+    @property
+    def pid(self) -> int:
+        if self.process is None:
+            raise RuntimeError(f"{self.name} is not started")
+        return self.process.pid
+
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def is_up(self) -> bool:
+        return accepts(self.port)
+
+    def start(self, user: str | None = None) -> None:
+        """Start it and wait until it accepts connections; raise RuntimeError with its output otherwise."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                list(self.command()),
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd=self.working_directory(),
+                env=self.environment(),
+                user=user,
+                group=pwd.getpwnam(user).pw_gid if user else None,
+                extra_groups=[] if user else None,
+            )
+        deadline = time.monotonic() + 60
+        while not self.is_up():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(
+                    f"{self.name} did not start:\n{self.log.read_text(errors='replace')[-4000:]}"
+                )
+            time.sleep(0.05)
+
+    def working_directory(self) -> Path:
+        return self.directory
+
+    def stop(self, how: signal.Signals = signal.SIGTERM, seconds: float = 60.0) -> int:
+        """Ask it to end and wait for it; return its exit code."""
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)  # a paused process could not hear the other signal
+            self.process.send_signal(how)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise TimeoutError(f"{self.name} did not end within {seconds:g} s") from None
+
+    def kill(self) -> None:
+        """End it without a chance to clean up."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def pause(self) -> None:
+        """Make it hang: connections stay open and nothing answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        """Stop it and remove its folder."""
+        with contextlib.suppress(TimeoutError):
+            self.stop()
+        if self._own_directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        if self.process is None:
+            self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class PostgreSQL(Server):
+    """PostgreSQL with an empty database `hub`: durability is off, everybody on this machine is let in."""
+
+    name = "postgresql"
+
+    def __init__(self) -> None:
+        super().__init__()
+        # It refuses to run as root.
+        self._user = None
+        if os.geteuid() == 0:
+            self._user = next(name for name in ("postgres", "nobody") if _exists(name))
+            shutil.chown(self.directory, self._user)
+        self._data = self.directory / "data"
+
+    def url(self, database: str = "hub") -> str:
+        return f"postgres://hub@127.0.0.1:{self.port}/{database}"
+
+    def command(self) -> Sequence[str]:
+        return [
+            program("postgres"),
+            *("-D", str(self._data), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self.directory)),
+            *("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200"),
+        ]
+
+    def start(self, user: str | None = None) -> None:
+        fresh = not self._data.exists()
+        if fresh:
+            subprocess.run(
+                [
+                    program("initdb"),
+                    *("-D", str(self._data), "-U", "hub", "-A", "trust"),
+                    *("-E", "UTF8", "--locale=C.UTF-8", "--no-sync"),
+                ],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                cwd=self.directory,
+                user=self._user,
+                group=pwd.getpwnam(self._user).pw_gid if self._user else None,
+                extra_groups=[] if self._user else None,
+            )
+        super().start(self._user)
+        if fresh:
+            self.sql("CREATE DATABASE hub", database="postgres")
+
+    def is_up(self) -> bool:
+        answer = subprocess.run(
+            [program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)],
+            check=False,
+            timeout=30,
+            stderr=subprocess.DEVNULL,
+        )
+        return answer.returncode == 0
+
+    def stop(self, how: signal.Signals = signal.SIGINT, seconds: float = 60.0) -> int:
+        """Stop with open connections cut (PostgreSQL's fast shutdown is SIGINT)."""
+        return super().stop(how, seconds)
+
+    def sql(self, statement: str, database: str = "hub") -> str:
+        """Run a statement; return what psql prints, unaligned."""
+        answer = subprocess.run(
+            [
+                program("psql"),
+                *("-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.url(database), "-c", statement),
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return answer.stdout.strip()
+
+    def script(self, statements: str) -> None:
+        """Run a whole script in one transaction."""
+        subprocess.run(
+            [
+                program("psql"),
+                *("-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-d", self.url(), "-f", "-"),
+            ],
+            input=statements,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def pause(self) -> None:
+        """Stop the server and all its sessions, as a machine whose disk hangs does."""
+        for pid in self._family():
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        for pid in self._family():
+            os.kill(pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.resume()
+        super().kill()
+
+    def _family(self) -> list[int]:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [self.pid, *map(int, children)]
+
+
+class Redis(Server):
+    """Redis without persistence."""
+
+    name = "redis"
+
+    def command(self) -> Sequence[str]:
+        return [
+            program("redis-server"),
+            *("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"),
+            *("--dir", str(self.directory)),
+        ]
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+
+def _exists(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True

@@ -1,0 +1,139 @@
+"""The exposition formats: to the byte what prometheus_client renders, several times faster.
+
+prometheus_client stays the authority: it chooses the format from the Accept header, and every family that holds more
+than plain gauges with ordinary names is rendered by its own code. The fast path is for the rest, which is all that a
+scrape has: an entity's labels are written once and not once for each of its samples.
+"""
+
+import re
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+# From here on Go, and so Prometheus, writes a number with an exponent.
+_EXPONENT_FROM = 1_000_000
+_LEGACY_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
+_EOF = b"# EOF\n"
+# Fast and, on an exposition, within some percent of the size that level 9 reaches.
+_GZIP_LEVEL = 4
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format as prometheus_client's choose_encoder gives it."""
+
+    content_type: str
+    encode: Callable[[Any], bytes]
+    openmetrics: bool
+    escaping: str
+
+
+def negotiate(accept: str) -> Format:
+    """Return the format for an Accept header."""
+    encode, content_type = choose_encoder(accept)
+    escaping = (
+        encode.keywords.get("escaping", openmetrics.UNDERSCORES)
+        if isinstance(encode, partial)
+        else openmetrics.UNDERSCORES
+    )
+    return Format(content_type, encode, content_type.startswith("application/openmetrics-text"), escaping)
+
+
+def render(families: Iterable[Metric], answer_format: Format) -> bytes:
+    """Return the exposition of the families, in their order."""
+    # Held until the end: label dicts are told apart by their address.
+    held = list(families)
+    # These leave an ordinary name as it is; the others change even that.
+    plain = answer_format.escaping in {openmetrics.UNDERSCORES, openmetrics.ALLOWUTF8}
+    labels: dict[int, str] = {}
+    numbers: dict[float, str] = {}
+    pieces: list[bytes] = []
+    for family in held:
+        text = _fast(family, answer_format.openmetrics, labels, numbers) if plain else None
+        pieces.append(_stock(family, answer_format) if text is None else text.encode())
+    if answer_format.openmetrics:
+        pieces.append(_EOF)
+    return b"".join(pieces)
+
+
+def compress(body: bytes) -> bytes:
+    """Return the body as gzip."""
+    compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+    return compressor.compress(body) + compressor.flush()
+
+
+class _One(Collector):
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterable[Metric]:
+        return [self._family]
+
+
+def _stock(family: Metric, answer_format: Format) -> bytes:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_One(family))
+    body = answer_format.encode(registry)
+    return body.removesuffix(_EOF) if answer_format.openmetrics else body
+
+
+def _fast(
+    family: Metric, in_openmetrics: bool, labels: dict[int, str], numbers: dict[float, str]
+) -> str | None:
+    """Return the family's text, None when it holds anything that prometheus_client treats in a special way."""
+    name = family.name
+    if family.type != "gauge" or not _LEGACY_NAME.match(name):
+        return None
+    help_text = family.documentation.replace("\\", r"\\").replace("\n", r"\n")
+    if in_openmetrics:
+        help_text = help_text.replace('"', r"\"")
+    lines = [f"# HELP {name} {help_text}\n# TYPE {name} gauge\n"]
+    if in_openmetrics and family.unit:
+        lines.append(f"# UNIT {name} {family.unit}\n")
+    append = lines.append
+    for sample_name, sample_labels, value, timestamp, exemplar, native_histogram in family.samples:
+        if (
+            sample_name != name
+            or timestamp is not None
+            or exemplar is not None
+            or native_histogram is not None
+        ):
+            return None
+        text = labels.get(id(sample_labels))
+        if text is None:
+            text = _labels(sample_labels)
+            if text is None:
+                return None
+            labels[id(sample_labels)] = text
+        if type(value) is int and -_EXPONENT_FROM < value < _EXPONENT_FROM:
+            number = f"{value}.0"
+        else:
+            # Zero has two faces (0.0 and -0.0) that are equal, and NaN is not equal to itself: neither is kept.
+            kept = numbers.get(value) if value else None
+            number = floatToGoString(value) if kept is None else kept
+            if kept is None and value and value == value:
+                numbers[value] = number
+        append(f"{name}{text} {number}\n")
+    return "".join(lines)
+
+
+def _labels(labels: dict[str, str]) -> str | None:
+    if not labels:
+        return ""
+    parts = []
+    for name, value in sorted(labels.items()):
+        if not _LEGACY_NAME.match(name):
+            return None
+        escaped = value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+        parts.append(f'{name}="{escaped}"')
+    return "{" + ",".join(parts) + "}"

@@ -1,0 +1,145 @@
+"""What a worker process keeps between scrapes: the I/O loop, the HTTPS client, and live credentials with tokens."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+
+from .catalog import CredentialSpec, Target
+from .endpoints import endpoint_of, policy
+from .models import Credential
+from .servicebus import credentials
+from .servicebus.client import Client
+from .servicebus.connection import ConnectionString, ConnectionStringError, parse_connection_string
+from .servicebus.entities import Failure, Snapshot
+from .servicebus.errors import Reason, ServiceBusError
+from .servicebus.loop import IoLoop
+from .servicebus.reader import Source, read_namespace
+
+# How long the loop may take to hand over what it has after the deadline; the reserve in the request's own deadline
+# pays for it.
+_GRACE_SECONDS = 0.3
+# More than a hub has credentials; each holds a signature or a token and little else.
+_KEPT_CREDENTIALS = 4096
+
+_io = IoLoop()
+_client: Client | None = None
+# Touched on the I/O loop alone.
+_live: "OrderedDict[CredentialSpec, credentials.Credential]" = OrderedDict()
+
+
+def read(target: Target, seconds: float) -> Snapshot:
+    """Read a namespace and return what was learnt within so many seconds; never raises for what goes wrong."""
+    started = time.monotonic()
+    if target.credential is None:
+        return failed(Reason.CREDENTIAL, target.problem)
+    try:
+        return _io.run(_read(target, target.credential, seconds), seconds + _GRACE_SECONDS)
+    except TimeoutError:
+        # The loop itself is late: the process has more to do than its share of the machine allows.
+        return failed(Reason.TIMEOUT, "The hub did not get to an end in time.", time.monotonic() - started)
+
+
+def failed(reason: Reason, message: str, duration_seconds: float = 0.0) -> Snapshot:
+    """Return the snapshot of a read that never began."""
+    return Snapshot(
+        collectors={"namespace": Failure(reason, message)},
+        duration_seconds=duration_seconds,
+        read_at=time.time(),
+    )
+
+
+def reset() -> None:
+    """Close everything; the next read starts anew, with the settings of that moment."""
+    _io.run(_close())
+    _io.stop()
+
+
+async def _read(target: Target, spec: CredentialSpec, seconds: float) -> Snapshot:
+    deadline = asyncio.get_running_loop().time() + seconds
+    try:
+        connection = _connection(spec)
+        source = Source(
+            endpoint=endpoint_of(target.host, connection),
+            credential=_credential(spec, connection),
+            entity_path=connection.entity_path if connection else "",
+            include=target.include,
+            exclude=target.exclude,
+            concurrency=target.limits.concurrency,
+            max_entities=target.limits.max_entities,
+        )
+        return await read_namespace(source, _the_client(), deadline=deadline)
+    except ServiceBusError as error:
+        return failed(error.reason, error.message)
+    except ValidationError as error:  # the platform's settings have changed since the host was entered
+        return failed(Reason.CONNECTION, " ".join(error.messages))
+
+
+def _connection(spec: CredentialSpec) -> ConnectionString | None:
+    if spec.kind != Credential.Kind.CONNECTION_STRING:
+        return None
+    try:
+        return parse_connection_string(spec.secret)
+    except ConnectionStringError as error:
+        raise ServiceBusError(Reason.CREDENTIAL, str(error)) from None
+
+
+def _the_client() -> Client:
+    global _client
+    if _client is None or _client.session.closed:
+        _client = Client(policy(), settings.HUB_CA_FILE)
+    return _client
+
+
+def _credential(spec: CredentialSpec, connection: ConnectionString | None) -> credentials.Credential:
+    """Return the live credential of a spec: made once, so that its token serves every scrape."""
+    live = _live.get(spec)
+    if live is None:
+        live = _live[spec] = _make(spec, connection)
+        if len(_live) > _KEPT_CREDENTIALS:
+            _live.popitem(last=False)
+    else:
+        _live.move_to_end(spec)
+    return live
+
+
+def _make(spec: CredentialSpec, connection: ConnectionString | None) -> credentials.Credential:
+    if connection is not None:
+        if connection.signature:
+            return credentials.SharedAccessSignatureCredential(connection.signature)
+        return credentials.SharedKeyCredential(connection.key_name, connection.key, connection.entity_path)
+    options: dict[str, Any] = {"transport": _the_client().token_transport()}
+    match spec.kind:
+        case Credential.Kind.CLIENT_SECRET:
+            return credentials.client_secret_credential(
+                spec.tenant_id, spec.client_id, spec.secret, authority=spec.authority, **options
+            )
+        case Credential.Kind.CLIENT_CERTIFICATE:
+            return credentials.client_certificate_credential(
+                spec.tenant_id,
+                spec.client_id,
+                spec.secret.encode(),
+                password=spec.certificate_password,
+                authority=spec.authority,
+                **options,
+            )
+        case Credential.Kind.MANAGED_IDENTITY:
+            return credentials.managed_identity_credential(spec.client_id, **options)
+        case Credential.Kind.WORKLOAD_IDENTITY:
+            return credentials.workload_identity_credential(
+                spec.tenant_id, spec.client_id, spec.token_file, authority=spec.authority, **options
+            )
+    raise ServiceBusError(Reason.CREDENTIAL, f"The hub knows no credential of the kind {spec.kind}.")
+
+
+async def _close() -> None:
+    global _client
+    while _live:
+        _, live = _live.popitem()
+        await live.close()
+    if _client is not None:
+        await _client.close()
+        _client = None

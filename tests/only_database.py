@@ -1,0 +1,16 @@
+"""A pytest plugin (`-p tests.only_database`) that keeps the tests that ask the database, for the run on PostgreSQL."""
+
+import pytest
+
+_FIXTURES = {"db", "transactional_db", "django_db_setup", "live_server"}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept, dropped = [], []
+    for item in items:
+        asks = item.get_closest_marker("django_db") or _FIXTURES & set(getattr(item, "fixturenames", ()))
+        # Tests that start servers of their own choose their database themselves: once is enough.
+        (kept if asks and not item.get_closest_marker("e2e") else dropped).append(item)
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept

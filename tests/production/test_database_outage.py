@@ -1,0 +1,214 @@
+"""The database goes away in each of its ways; the configuration goes on."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.servers import PostgreSQL
+
+from .conftest import StartHolder, encryption_key
+
+pytestmark = pytest.mark.e2e
+
+
+def copy_of(environment: dict[str, str]) -> Path:
+    return Path(environment["HUB_DATA_DIR"]) / "configuration.sealed"
+
+
+def test_a_running_process_goes_on_while_the_database_is_stopped_and_sees_what_changed_after_it(
+    start: StartHolder, postgresql: PostgreSQL
+) -> None:
+    holder, other = start(), start()
+    holder.do("add", name="orders")
+    assert holder.do("current")["names"] == ["orders"]
+    postgresql.stop()
+    time.sleep(1)
+    for _ in range(5):
+        answer = holder.do("current")
+        assert answer["names"] == ["orders"]
+        assert answer["seconds"] < 0.5
+        time.sleep(0.3)
+    time.sleep(3.5)  # for as long as the pool goes on trying
+    answer = holder.do("current")
+    assert answer["age"] > 4
+    assert answer["problem"]
+    postgresql.start()
+    assert other.current_until(["orders"])
+    other.do("add", name="returns")
+    assert holder.current_until(["orders", "returns"])["age"] < 5
+    log = holder.log()
+    assert log.count("going on with the last one") == 1
+    assert log.count("can be read again") == 1
+
+
+def test_a_fresh_process_takes_the_copy_while_the_database_is_down(
+    start: StartHolder, postgresql: PostgreSQL
+) -> None:
+    first = start()
+    first.do("add", name="orders", secret="Endpoint=sb://orders;SharedAccessKey=abc")
+    assert first.current_until(["orders"])
+    postgresql.stop()
+    first.close()
+    time.sleep(1)
+    fresh = start()
+    answer = fresh.do("current")
+    assert answer["names"] == ["orders"]
+    assert answer["secrets"] == ["Endpoint=sb://orders;SharedAccessKey=abc"]
+    assert answer["seconds"] < 3
+    assert answer["age"] >= 1, "the age counts from when the copy was last known to be right"
+    assert fresh.do("current")["seconds"] < 0.5
+    postgresql.start()
+    assert fresh.current_until(["orders"])["age"] < 5
+    assert "Going on with the copy on disk" in fresh.log()
+
+
+def test_a_database_that_hangs_holds_up_nobody(start: StartHolder, postgresql: PostgreSQL) -> None:
+    running = start()
+    running.do("add", name="orders")
+    assert running.current_until(["orders"])
+    postgresql.pause()
+    time.sleep(0.5)
+    assert [running.do("current")["seconds"] < 0.5 for _ in range(3)] == [True] * 3
+    fresh = start()
+    answer = fresh.do("current")
+    assert answer["names"] == ["orders"]
+    assert answer["seconds"] < 3
+    assert "not answered" in answer["problem"]
+    postgresql.resume()
+    assert running.current_until(["orders"])["age"] < 5
+    assert fresh.current_until(["orders"])["age"] < 5
+
+
+def test_without_a_copy_a_fresh_process_says_so_and_recovers_by_itself(
+    start: StartHolder, postgresql: PostgreSQL, environment: dict[str, str]
+) -> None:
+    postgresql.stop()
+    fresh = start()
+    answer = fresh.do("current")
+    assert answer["error"] == "ConfigurationUnavailable"
+    assert answer["seconds"] < 8
+    postgresql.start()
+    assert fresh.current_until([])["problem"] == ""
+
+
+def test_a_change_is_seen_by_the_first_request_after_a_quiet_time(start: StartHolder) -> None:
+    quiet, other = start(HUB_CATALOG_SECONDS="0.1"), start()
+    quiet.do("max_age", seconds=0.5)
+    assert quiet.do("current")["names"] == []
+    other.do("add", name="orders")
+    time.sleep(1)
+    assert quiet.do("current")["names"] == ["orders"]
+
+
+def test_the_copy_is_private_and_shows_no_secret(start: StartHolder, environment: dict[str, str]) -> None:
+    holder = start()
+    holder.do("add", name="orders", secret="SharedAccessKey=abcdefgh")
+    assert holder.current_until(["orders"])
+    copy = copy_of(environment)
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert b"abcdefgh" not in copy.read_bytes()
+    assert b"orders" not in copy.read_bytes()
+
+
+@pytest.mark.parametrize("difference", ["keys", "database", "damage", "another version"])
+def test_a_copy_that_is_not_this_hubs_own_is_not_used(
+    start: StartHolder, environment: dict[str, str], postgresql: PostgreSQL, difference: str
+) -> None:
+    holder = start()
+    holder.do("add", name="orders")
+    assert holder.current_until(["orders"])
+    holder.close()
+    postgresql.stop()
+    variables = {}
+    copy = copy_of(environment)
+    if difference == "keys":
+        variables["HUB_ENCRYPTION_KEYS"] = encryption_key()
+    elif difference == "database":
+        variables["HUB_DATABASE_URL"] = environment["HUB_DATABASE_URL"] + "2"
+    elif difference == "damage":
+        copy.write_bytes(copy.read_bytes()[:-20])
+    else:
+        copy.write_text(_sealed(environment, {"version": 1, "targets": {"orders": {"shape": "of old"}}}))
+    fresh = start(**variables)
+    answer = fresh.do("current")
+    assert answer.get("error") == "ConfigurationUnavailable"
+    log = fresh.log()
+    assert "copy for outages is not used" in log
+    assert "of old" not in log
+
+
+def _sealed(environment: dict[str, str], value: object) -> str:
+    import hashlib
+    from urllib.parse import urlsplit
+
+    from exporters.secrets import KeyRing
+
+    url = urlsplit(environment["HUB_DATABASE_URL"])
+    identity = ["django.db.backends.postgresql", url.hostname or "", str(url.port), url.path[1:]]
+    binding = "configuration copy of " + hashlib.sha256("\0".join(identity).encode()).hexdigest()
+    return KeyRing([environment["HUB_ENCRYPTION_KEYS"]]).seal(json.dumps(value), binding).ciphertext
+
+
+def test_a_key_that_was_added_in_front_still_opens_the_copy(
+    start: StartHolder, environment: dict[str, str], postgresql: PostgreSQL
+) -> None:
+    holder = start()
+    holder.do("add", name="orders")
+    assert holder.current_until(["orders"])
+    postgresql.stop()
+    rotated = f"{encryption_key()},{environment['HUB_ENCRYPTION_KEYS']}"
+    assert start(HUB_ENCRYPTION_KEYS=rotated).do("current")["names"] == ["orders"]
+
+
+def test_a_process_that_was_forked_reads_with_connections_of_its_own(start: StartHolder) -> None:
+    holder = start()
+    holder.do("add", name="orders")
+    assert holder.current_until(["orders"])
+    assert holder.do("forked")["names"] == ["orders"]
+    assert holder.do("current")["names"] == ["orders"]
+
+
+def test_pages_that_hold_every_connection_delay_the_configuration_but_stop_nothing(
+    start: StartHolder, postgresql: PostgreSQL
+) -> None:
+    holder, other = start(HUB_DATABASE_POOL_SIZE="2"), start()
+    other.do("add", name="orders")
+    assert holder.current_until(["orders"])
+    # Twenty pages over two connections: those that find none within 3 s get an error, the others are served.
+    answer = holder.do("busy", threads=20, seconds=1.0)
+    assert answer["seconds"] < 6
+    assert 10 <= len(answer["errors"]) <= 16
+    assert all("couldn't get a connection after 3" in error for error in answer["errors"])
+    assert holder.current_until(["orders"])["age"] < 5
+    connections = postgresql.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = 'hub'")
+    assert int(connections) <= 2 + 8
+
+
+def test_a_hub_stays_ready_while_its_database_is_away_or_hangs_and_says_what_is_degraded(
+    start: StartHolder, postgresql: PostgreSQL
+) -> None:
+    holder = start()
+    healthy = holder.do("ready")
+    assert (healthy["status"], healthy["body"]["degraded"]) == (200, [])
+    postgresql.pause()
+    time.sleep(2.5)  # a probe's answer is kept for 2 s
+    hung = holder.do("ready")
+    assert (hung["status"], hung["body"]["degraded"]) == (200, ["database", "keys"])
+    assert hung["seconds"] < 1.5
+    assert hung["body"]["configuration_age_seconds"] > 2
+    postgresql.resume()
+    postgresql.stop()
+    time.sleep(0.5)
+    stopped = holder.do("ready")
+    assert (stopped["status"], stopped["body"]["degraded"]) == (200, ["database", "keys"])
+    fresh_with_a_copy = start().do("ready")
+    assert (fresh_with_a_copy["status"], fresh_with_a_copy["body"]["ready"]) == (200, True)
+
+
+def test_a_hub_that_can_not_serve_scrapes_is_not_ready(start: StartHolder, postgresql: PostgreSQL) -> None:
+    postgresql.sql("DROP TABLE exporters_configurationversion")
+    answer = start().do("ready")
+    assert answer["status"] == 503
+    assert "configuration" in answer["body"]["degraded"]

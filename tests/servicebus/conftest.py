@@ -1,0 +1,45 @@
+"""Reads of simulated namespaces, each on an event loop of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from exporters.servicebus.client import Client
+from exporters.servicebus.connection import EndpointPolicy, parse_connection_string, parse_host
+from exporters.servicebus.credentials import Credential, SharedKeyCredential
+from exporters.servicebus.entities import Snapshot
+from exporters.servicebus.reader import Source, read_namespace
+from exporters.simulator import SimulatedNamespace, Simulator
+
+
+@pytest.fixture
+async def client(simulator: Simulator) -> AsyncIterator[Client]:
+    client = Client(EndpointPolicy(allow_loopback=True), str(simulator.ca_file))
+    yield client
+    await client.close()
+
+
+ReadBus = Callable[..., Awaitable[Snapshot]]
+
+
+@pytest.fixture
+def read_bus(client: Client) -> ReadBus:
+    """Read a simulated namespace with its own key, or with the credential that is given."""
+
+    async def read(
+        bus: SimulatedNamespace,
+        *,
+        credential: Credential | None = None,
+        host: str | None = None,
+        seconds: float = 20,
+        **options: Any,
+    ) -> Snapshot:
+        if credential is None:
+            connection = parse_connection_string(bus.connection_string)
+            credential = SharedKeyCredential(connection.key_name, connection.key)
+        source = Source(parse_host(host or bus.host), credential, **options)
+        return await read_namespace(source, client, deadline=asyncio.get_running_loop().time() + seconds)
+
+    return read

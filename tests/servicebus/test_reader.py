@@ -1,0 +1,258 @@
+"""Whole reads of simulated namespaces, over TLS."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from exporters.servicebus.errors import Reason
+from exporters.simulator import SimulatedNamespace, Simulator
+
+from .conftest import ReadBus
+
+
+async def test_everything_is_read(bus: SimulatedNamespace, read_bus: ReadBus) -> None:
+    snapshot = await read_bus(bus)
+    assert snapshot.collectors == dict.fromkeys(["namespace", "queues", "topics", "subscriptions"])
+    assert [(queue.name, queue.counts and queue.counts.active) for queue in snapshot.queues] == [
+        ("orders", 3),
+        ("team/invoices", 7),
+    ]
+    assert [topic.name for topic in snapshot.topics] == ["events"]
+    assert {(each.topic_name, each.name) for each in snapshot.subscriptions} == {
+        ("events", "audit"),
+        ("events", "billing"),
+    }
+    assert snapshot.info
+    assert snapshot.info.sku == "Standard"
+    assert snapshot.requests == bus.requests.total == 4
+
+
+@pytest.mark.parametrize("number", [250, 1000])
+async def test_all_queues_are_read_each_once(simulator: Simulator, read_bus: ReadBus, number: int) -> None:
+    bus = simulator.add_namespace("many")
+    for each in range(number):
+        bus.add_queue(f"queue-{each}", active=each)
+    snapshot = await read_bus(bus)
+    assert {queue.name: queue.counts and queue.counts.active for queue in snapshot.queues} == {
+        f"queue-{each}": each for each in range(number)
+    }
+    assert len(snapshot.queues) == number
+
+
+@pytest.mark.parametrize("number", [100, 120, 200, 201])
+async def test_all_subscriptions_of_a_topic_are_read_each_once(
+    simulator: Simulator, read_bus: ReadBus, number: int
+) -> None:
+    bus = simulator.add_namespace("fan-out")
+    topic = bus.add_topic("team/events")
+    for each in range(number):
+        topic.add_subscription(f"subscription-{each}", active=each)
+    snapshot = await read_bus(bus)
+    assert snapshot.collectors["subscriptions"] is None
+    assert Counter(each.name for each in snapshot.subscriptions) == Counter(
+        f"subscription-{each}" for each in range(number)
+    )
+    pages = -(-number // 100)
+    assert snapshot.requests == 3 + pages  # namespace, queues, topics, and no page that is known to be empty
+
+
+async def test_a_topic_without_subscriptions_costs_no_request(
+    simulator: Simulator, read_bus: ReadBus
+) -> None:
+    bus = simulator.add_namespace("bare")
+    bus.add_topic("nobody-listens")
+    assert (await read_bus(bus)).requests == 3
+
+
+async def test_a_deleted_queue_is_gone_with_the_next_read(bus: SimulatedNamespace, read_bus: ReadBus) -> None:
+    await read_bus(bus)
+    bus.delete_queue("orders")
+    assert [queue.name for queue in (await read_bus(bus)).queues] == ["team/invoices"]
+
+
+async def test_a_topic_deleted_after_the_listing_is_gone_and_no_failure(
+    bus: SimulatedNamespace, read_bus: ReadBus
+) -> None:
+    bus.faults.set("delete_topic", topic="events")
+    snapshot = await read_bus(bus)
+    assert all(failure is None for failure in snapshot.collectors.values())
+    assert snapshot.topics == ()
+    assert snapshot.subscriptions == ()
+
+
+async def test_excluded_topics_cost_no_request_and_are_counted(
+    bus: SimulatedNamespace, read_bus: ReadBus
+) -> None:
+    bus.add_topic("telemetry").add_subscription("sink")
+    snapshot = await read_bus(bus, include="events|orders", exclude="tele.*")
+    assert [queue.name for queue in snapshot.queues] == ["orders"]
+    assert [topic.name for topic in snapshot.topics] == ["events"]
+    assert snapshot.dropped == {"filtered": 2}
+    assert not [path for path in bus.requests.paths() if "telemetry" in path]
+
+
+async def test_patterns_match_whole_names(bus: SimulatedNamespace, read_bus: ReadBus) -> None:
+    snapshot = await read_bus(bus, include="order")
+    assert snapshot.queues == ()
+
+
+async def test_entities_that_repeat_between_pages_are_shown_once_and_counted(
+    simulator: Simulator, read_bus: ReadBus
+) -> None:
+    bus = simulator.add_namespace("shifting")
+    for each in range(150):
+        bus.add_queue(f"queue-{each}")
+    bus.faults.set("shifted", by=3)
+    snapshot = await read_bus(bus)
+    assert len({queue.name for queue in snapshot.queues}) == len(snapshot.queues) == 150
+    assert snapshot.dropped == {"duplicate": 3}
+
+
+async def test_what_is_above_max_entities_is_left_out_and_counted(
+    simulator: Simulator, read_bus: ReadBus
+) -> None:
+    bus = simulator.add_namespace("large")
+    for each in range(30):
+        bus.add_queue(f"queue-{each}")
+    snapshot = await read_bus(bus, max_entities=20)
+    assert len(snapshot.queues) == 20
+    assert snapshot.dropped == {"limit": 10}
+
+
+async def test_missing_counts_are_unknown(bus: SimulatedNamespace, read_bus: ReadBus) -> None:
+    bus.faults.set("no_counts")
+    snapshot = await read_bus(bus)
+    assert all(queue.counts is None for queue in snapshot.queues)
+    assert all(failure is None for failure in snapshot.collectors.values())
+
+
+async def test_a_next_link_to_another_host_is_not_followed(simulator: Simulator, read_bus: ReadBus) -> None:
+    bus = simulator.add_namespace("linked")
+    for each in range(150):
+        bus.add_queue(f"queue-{each}")
+    bus.faults.set("next_link", host="elsewhere.example")
+    assert len((await read_bus(bus)).queues) == 150
+
+
+async def test_a_part_that_fails_leaves_the_others(bus: SimulatedNamespace, read_bus: ReadBus) -> None:
+    bus.faults.set("server_error", path="/events/subscriptions")
+    snapshot = await read_bus(bus)
+    failure = snapshot.collectors["subscriptions"]
+    assert failure
+    assert failure.reason is Reason.SERVER_ERROR
+    assert snapshot.collectors["queues"] is None
+    assert len(snapshot.queues) == 2
+
+
+async def test_a_refused_key_is_not_tried_a_hundred_times(simulator: Simulator, read_bus: ReadBus) -> None:
+    bus = simulator.add_namespace("closed")
+    for each in range(50):
+        bus.add_topic(f"topic-{each}").add_subscription("all")
+    bus.faults.set("unauthorized")
+    snapshot = await read_bus(bus)
+    assert {failure and failure.reason for failure in snapshot.collectors.values()} == {Reason.UNAUTHORIZED}
+    assert bus.requests.total <= 3
+
+
+async def test_no_more_requests_are_under_way_than_the_concurrency_allows(
+    simulator: Simulator, read_bus: ReadBus
+) -> None:
+    bus = simulator.add_namespace("wide", latency=0.01)
+    for each in range(40):
+        bus.add_topic(f"topic-{each}").add_subscription("all")
+    await read_bus(bus, concurrency=5)
+    assert bus.requests.most_in_flight == 5
+
+
+async def test_connections_are_kept_between_reads(bus: SimulatedNamespace, read_bus: ReadBus) -> None:
+    await read_bus(bus, concurrency=3)
+    handshakes = bus.handshakes
+    for _ in range(3):
+        await read_bus(bus, concurrency=3)
+    assert 0 < bus.handshakes == handshakes
+
+
+async def test_two_reads_at_once_of_two_namespaces_never_mix(simulator: Simulator, read_bus: ReadBus) -> None:
+    buses = []
+    for name in ("left", "right"):
+        bus = simulator.add_namespace(name, latency=0.005)
+        for each in range(120):
+            bus.add_queue(f"{name}-{each}")
+            bus.add_topic(f"{name}-topic-{each}").add_subscription(f"{name}-subscription")
+        buses.append(bus)
+    for snapshot, bus in zip(await asyncio.gather(*map(read_bus, buses)), buses, strict=True):
+        names = [each.name for each in (*snapshot.queues, *snapshot.topics, *snapshot.subscriptions)]
+        assert len(names) == 360
+        assert all(name.startswith(bus.name) for name in names)
+
+
+@pytest.mark.parametrize("fault", ["hang", "trickle"])
+async def test_the_deadline_is_kept_and_what_was_read_is_there(
+    bus: SimulatedNamespace, read_bus: ReadBus, fault: str
+) -> None:
+    bus.faults.set(fault, path="/events/subscriptions")
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    snapshot = await read_bus(bus, seconds=1.0)
+    assert loop.time() - started < 3
+    failure = snapshot.collectors["subscriptions"]
+    assert failure
+    assert failure.reason is Reason.TIMEOUT
+    assert snapshot.collectors["queues"] is None
+    assert len(snapshot.queues) == 2
+
+
+async def test_the_deadline_is_kept_when_the_handshake_hangs(
+    bus: SimulatedNamespace, read_bus: ReadBus
+) -> None:
+    host = bus.own_host
+    bus.faults.set("hang_handshake")
+    snapshot = await read_bus(bus, host=host, seconds=0.5)
+    assert {failure and failure.reason for failure in snapshot.collectors.values()} <= {Reason.TIMEOUT, None}
+    assert snapshot.collectors["queues"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "options", "reason"),
+    [
+        ("unauthorized", {}, Reason.UNAUTHORIZED),
+        ("unauthorized", {"body": "empty"}, Reason.UNAUTHORIZED),
+        ("forbidden", {}, Reason.FORBIDDEN),
+        ("not_found", {}, Reason.NOT_FOUND),
+        ("throttle", {"retry_after": 30}, Reason.THROTTLED),
+        ("unavailable", {}, Reason.THROTTLED),
+        ("server_error", {}, Reason.SERVER_ERROR),
+        ("redirect", {}, Reason.MALFORMED),
+        ("html", {}, Reason.MALFORMED),
+        ("empty", {}, Reason.MALFORMED),
+        ("truncated", {}, Reason.MALFORMED),
+        ("bomb", {}, Reason.MALFORMED),
+        ("endless", {}, Reason.TOO_LARGE),
+        ("cut", {}, Reason.CONNECTION),
+        ("reset", {}, Reason.CONNECTION),
+        ("disconnect", {}, Reason.CONNECTION),
+        ("unknown_ca", {}, Reason.TLS),
+        ("wrong_host", {}, Reason.TLS),
+    ],
+)
+async def test_every_fault_has_its_reason(
+    bus: SimulatedNamespace, read_bus: ReadBus, fault: str, options: dict[str, object], reason: Reason
+) -> None:
+    bus.faults.set(fault, **options)
+    snapshot = await read_bus(bus)
+    assert {failure and failure.reason for failure in snapshot.collectors.values()} - {None} == {reason}
+    assert snapshot.collectors["queues"]
+
+
+async def test_a_refused_connection_and_a_name_that_does_not_resolve_have_their_reasons(
+    bus: SimulatedNamespace, read_bus: ReadBus
+) -> None:
+    host = bus.own_host
+    bus.faults.set("refuse")
+    refused = (await read_bus(bus, host=host)).collectors["queues"]
+    assert refused
+    assert refused.reason is Reason.CONNECTION
+    unknown = (await read_bus(bus, host="no-such-name-anywhere.servicebus.windows.net")).collectors["queues"]
+    assert unknown
+    assert unknown.reason is Reason.DNS

@@ -1,0 +1,27 @@
+"""`python -m tests.with_postgres COMMAND...`: runs a command with HUB_DATABASE_URL on a PostgreSQL of its own.
+
+`make test` uses it to run the tests that ask the database a second time. Exits with the command's own exit code; on a
+machine without PostgreSQL it says so and exits with 0, or with 1 when HUB_TEST_NO_SKIP=1 is set.
+"""
+
+import os
+import subprocess
+import sys
+
+from bench.servers import PostgreSQL, program
+
+
+def main(command: list[str]) -> int:
+    try:
+        program("postgres")
+        program("initdb")
+    except FileNotFoundError as missing:
+        sys.stderr.write(f"Not run on PostgreSQL: {missing}.\n")
+        return 1 if os.environ.get("HUB_TEST_NO_SKIP") == "1" else 0
+    with PostgreSQL() as server:
+        environment = {**os.environ, "HUB_DATABASE_URL": server.url()}
+        return subprocess.run(command, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
