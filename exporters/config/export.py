@@ -71,12 +71,9 @@ def export() -> str:
         entries = [_nested(flat(item), defaults) for item in _items(kind.model)]
         if entries:
             sections[kind.section] = entries
-    body = (
-        yaml.dump(sections, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-        if sections
-        else ""
-    )
-    return _HEADER + body
+    if not sections:
+        return _HEADER
+    return _HEADER + yaml.dump(sections, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _items(model: type[Model]) -> Iterable[Model]:

@@ -15,14 +15,18 @@ ADVICE_NAME = "Use lower-case letters, digits and hyphens, beginning and ending 
 
 def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(whole: str) -> None:
     text = (
-        whole.replace("- name: payments\n", "- name: Payments!\n", 1)
+        whole.replace("- name: payments\n", "- name: payments\n  - name: Orders!\n", 1)
         .replace("limits: {requests_per_second: 20", "limits: {requests_per_second: fast")
         .replace("metrics: [counts, times]", "metrics: counts")
         .replace('regex: "([a-z]+)/.*"', 'regex: "([a-z]+/.*"')
         .replace("authority: login", "autority: login")
     )
     assert errors(text) == [
-        "X",
+        f"hub.yaml:3:11: teams[1].name: {ADVICE_NAME}",
+        "hub.yaml:16:5: credentials[1].autority: Unknown key “autority”. Did you mean “authority”?",
+        "hub.yaml:28:14: namespaces[0].metrics: A list is needed here, not a single value.",
+        "hub.yaml:29:35: namespaces[0].limits.requests_per_second: A number is needed here.",
+        "hub.yaml:39:12: label_rules[0].regex: RE2 refuses this pattern: missing ): ([a-z]+/.*.",
     ]
     assert not Team.objects.exists()
 
@@ -77,7 +81,10 @@ def test_a_timeout_above_the_interval_is_an_error_at_the_timeout(whole: str) -> 
         ("teams: [{name: a, ? [b] : c}]", "hub.yaml:1:21: teams[0]: A key must be plain text."),
         ("\x07", "hub.yaml: This is not YAML: it holds a character that YAML doesn't allow."),
         ("teams: []\n---\nteams: []", "hub.yaml:2:1: This is not YAML: but found another document."),
-        ('teams: [{name: a, description: "\\0"}]', "hub.yaml:1:32: teams[0].description: Text can't hold a NUL character."),
+        (
+            'teams: [{name: a, description: "\\0"}]',
+            "hub.yaml:1:32: teams[0].description: Text can't hold a NUL character.",
+        ),
     ],
 )  # fmt: skip
 def test_a_file_of_the_wrong_shape_says_what_is_needed(text: str, message: str) -> None:

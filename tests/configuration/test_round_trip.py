@@ -1,5 +1,6 @@
 """export_config, then apply_config: nothing changes, whatever is stored."""
 
+from datetime import UTC
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 import yaml
 from django.core.management import call_command
 from django.db import transaction
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from exporters import config
@@ -23,14 +24,10 @@ pytestmark = pytest.mark.django_db
 # What can stand in a database's text column; YAML has its own ideas about many of these characters.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 NAME = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
-WORDS = st.sampled_from(
-    ["", "no", "1.10", "~", "null", "2026-01-01", "orders.*", "a|b", "#", "- x", "{a: b}", " x "]
-)
+WORDS = st.sampled_from(["", "no", "1.10", "~", "null", "2026-01-01", "a|b", "# x", "{a: b}", " x ", "\x85"])
 SOURCE = st.sampled_from(["admin", "file"])
 SECONDS = st.floats(1, 300, allow_nan=False)
-LABEL = st.from_regex(r"[a-z][a-z_]{0,6}", fullmatch=True).filter(
-    lambda name: name not in {"job", "team", "instance"}
-)
+LABEL = st.from_regex(r"[a-z]_[a-z_]{0,5}", fullmatch=True)
 
 
 def save(item: Any) -> Any:
@@ -53,7 +50,7 @@ def configurations(draw: st.DrawFn) -> None:
             "tenant_id": TENANT,
             "client_id": CLIENT,
             "authority": draw(st.sampled_from(["", "login.chinacloudapi.cn"])),
-            "expires_at": draw(st.none() | st.datetimes(timezones=st.just(__import__("datetime").UTC))),
+            "expires_at": draw(st.none() | st.datetimes(timezones=st.just(UTC))),
         },
         "managed_identity": {"client_id": draw(st.sampled_from(["", CLIENT]))},
         "workload_identity": {
@@ -120,7 +117,14 @@ def configurations(draw: st.DrawFn) -> None:
             token.revoke("lost")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+# Without shrinking: an example takes 0.1 s of database, and the difference that a failure prints is small
+# enough.
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
 @given(st.data())
 def test_whatever_is_stored_comes_back_unchanged(data: st.DataObject) -> None:
     with transaction.atomic():
