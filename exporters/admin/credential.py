@@ -9,6 +9,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html
 from django.utils.timesince import timesince
 from django.views.decorators.debug import sensitive_post_parameters
 
@@ -75,8 +76,12 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
                 field.widget.held = HeldSecrets(self.request.session)
                 field.widget.name = name
         if self.instance.pk and "secret" in self.fields:
-            keep = " Leave the input empty to keep it." if self.instance.has_secret() else ""
-            self.fields["secret"].help_text += f" Now: {describe_secret(self.instance)}.{keep}"
+            self.fields["secret"].help_text = format_html(
+                "{} Now: {}.{}",  # escaped: the key's name was typed by somebody, and help texts are HTML
+                self.fields["secret"].help_text,
+                describe_secret(self.instance),
+                " Leave the input empty to keep it." if self.instance.has_secret() else "",
+            )
 
     def clean(self) -> dict[str, Any]:
         """Put the stored secret where none was entered, unless it can't go with what was."""
@@ -87,6 +92,8 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
         possible = set().union(*Credential.FIELDS[kind])
         entered = bool(cleaned.get("secret"))
         moved = bool(self.instance.pk) and kind != self._stored_kind
+        if "secret" not in possible:
+            self.instance.secret_reference = {}
         if moved and not entered and self._stored["secret"] and "secret" in possible:
             self.add_error("secret", "Enter the secret for the new kind; the stored one is of another kind.")
         if not entered and "secret" in possible and not moved:
@@ -111,6 +118,7 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
 @admin.register(Credential)
 class CredentialAdmin(HubAdmin):
     form = CredentialForm
+    ordering = ("name",)  # the counts below would lose the model's own
     list_display = ("name", "team", "kind", "secret_state", "expires", "used_by")
     list_select_related = ("team",)
     list_filter = ("kind", ("team", admin.RelatedOnlyFieldListFilter), "expires_at", SourceFilter)

@@ -37,7 +37,7 @@ class SecretInput(forms.Widget):
         return Entered(str(data.get(name) or "").strip(), str(data.get(f"{name}_held") or ""))
 
     def value_omitted_from_data(self, data: Mapping[str, Any], files: Any, name: str) -> bool:
-        return name not in data
+        return False  # left out means left empty: the form decides what of the stored goes on
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
         final = self.build_attrs(self.attrs, attrs)

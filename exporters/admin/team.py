@@ -16,6 +16,7 @@ class MembersInline(TabularInline):
 
 @admin.register(Team)
 class TeamAdmin(HubAdmin):
+    ordering = ("name",)  # the counts below would lose the model's own
     list_display = ("name", "description", "members", "namespaces", "source")
     list_filter = (SourceFilter,)
     search_fields = ("name", "description")

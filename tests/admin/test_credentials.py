@@ -64,6 +64,15 @@ def test_the_form_tells_which_secret_is_stored_and_since_when(
     assert "set, key RootManageSharedAccessKey, ends YyYQ, 3 days old" in listed
 
 
+def test_a_key_name_that_is_html_is_shown_as_text(browser: Client, team: Any) -> None:
+    browser.post(ADD, new(team, secret=CONNECTION_STRING.replace("RootManage", "<script>alert(1)</script>")))
+    stored = Credential.objects.get()
+    for address in (change(stored), "/admin/exporters/credential/"):
+        html = browser.get(address).content.decode()
+        assert "<script>alert" not in html
+        assert "&lt;script&gt;alert" in html
+
+
 def test_an_empty_input_keeps_what_is_stored(browser: Client, credential: Credential) -> None:
     fields = {"name": "renamed", "team": credential.team_id, "kind": "connection_string", "secret": ""}
     assert browser.post(change(credential), fields).status_code == 302
@@ -149,7 +158,7 @@ class TestAFormThatComesBackWithErrors:
     ("secret", "message"),
     [
         (CONNECTION_STRING.rpartition(";")[0], "has no SharedAccessKey="),
-        (CONNECTION_STRING[:60], "has no SharedAccessKeyName="),
+        (CONNECTION_STRING[:60], "is cut or has a part without “=”"),
         (CONNECTION_STRING.replace("windows.net", "example.org"), "is not a Service Bus endpoint"),
         (
             CONNECTION_STRING.replace("payments-prod.servicebus.windows.net", "127.0.0.1"),
