@@ -17,6 +17,9 @@ from .servicebus.errors import Reason
 logger = logging.getLogger(__name__)
 
 _slots = threading.BoundedSemaphore(settings.HUB_MAX_SCRAPES)
+# Rendering is work for the CPU, of which a process has one at a time. Were many threads to render at once, the I/O loop
+# would wait for its turn behind all of them, and every read under way with it.
+_rendering = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,9 @@ def scrape(target: Target, seconds: float) -> Result:
     """Read a namespace within so many seconds. Never raises for what goes wrong on the way: the snapshot says it."""
     if not _slots.acquire(blocking=False):
         telemetry.SCRAPES.labels("refused").inc()
-        return Result(upstream.failed(Reason.OVERLOADED, "The hub runs as many scrapes as HUB_MAX_SCRAPES allows."))
+        return Result(
+            upstream.failed(Reason.OVERLOADED, "The hub runs as many scrapes as HUB_MAX_SCRAPES allows.")
+        )
     started = time.monotonic()
     try:
         with telemetry.SCRAPES_IN_FLIGHT.track_inprogress():
@@ -46,7 +51,8 @@ def exposition(target: Target, result: Result, accept: str) -> tuple[bytes, str]
     """Return the answer's body and content type for a scrape, in the format that the Accept header asks for."""
     collector = SnapshotCollector(result.snapshot, groups=target.groups, age_seconds=result.age_seconds)
     answer_format = text.negotiate(accept)
-    return text.render(collector.collect(), answer_format), answer_format.content_type
+    with _rendering:
+        return text.render(collector.collect(), answer_format), answer_format.content_type
 
 
 def _record(target: Target, snapshot: Snapshot, seconds: float) -> None:

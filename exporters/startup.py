@@ -32,7 +32,9 @@ _LOCK = 0x687562
 @contextmanager
 def alone() -> Iterator[None]:
     """Let one process at a time prepare the database: hubs that start together would migrate it together."""
-    if connection.vendor != "postgresql":  # SQLite belongs to one machine, whose hub is prepared before it starts
+    if (
+        connection.vendor != "postgresql"
+    ):  # SQLite belongs to one machine, whose hub is prepared before it starts
         yield
         return
     with connection.cursor() as cursor:

@@ -1,6 +1,7 @@
 """What a worker process keeps between scrapes: the I/O loop, the HTTPS client, and live credentials with tokens."""
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict
 from typing import Any
@@ -28,6 +29,7 @@ _KEPT_CREDENTIALS = 4096
 _io = IoLoop()
 _client: Client | None = None
 # Touched on the I/O loop alone.
+_known_pages: dict[str, dict[str, int]] = {}
 _live: "OrderedDict[CredentialSpec, credentials.Credential]" = OrderedDict()
 
 
@@ -52,10 +54,12 @@ def failed(reason: Reason, message: str, duration_seconds: float = 0.0) -> Snaps
     )
 
 
-def reset() -> None:
+def close() -> None:
     """Close everything; the next read starts anew, with the settings of that moment."""
-    _io.run(_close())
-    _io.stop()
+    if _io.is_running():
+        with contextlib.suppress(TimeoutError):
+            _io.run(_close(), timeout=2)
+        _io.stop()
 
 
 async def _read(target: Target, spec: CredentialSpec, seconds: float) -> Snapshot:
@@ -70,6 +74,7 @@ async def _read(target: Target, spec: CredentialSpec, seconds: float) -> Snapsho
             exclude=target.exclude,
             concurrency=target.limits.concurrency,
             max_entities=target.limits.max_entities,
+            known_pages=_known_pages.setdefault(target.name, {}),
         )
         return await read_namespace(source, _the_client(), deadline=deadline)
     except ServiceBusError as error:
@@ -137,6 +142,7 @@ def _make(spec: CredentialSpec, connection: ConnectionString | None) -> credenti
 
 async def _close() -> None:
     global _client
+    _known_pages.clear()
     while _live:
         _, live = _live.popitem()
         await live.close()

@@ -88,3 +88,10 @@ def child_exit(server: Any, worker: Any) -> None:
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(worker.pid)
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """Say goodbye to the endpoints that the worker kept connections to."""
+    from exporters import upstream
+
+    upstream.close()

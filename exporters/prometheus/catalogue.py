@@ -154,8 +154,9 @@ def _declare(kind: str) -> list[EntityMetric]:
     ]
     if receives:
         declared += [
+            # The service calls it MaxDeliveryCount; promtool reserves the suffix _count for histograms and summaries.
             field(
-                "max_delivery_count",
+                "max_deliveries",
                 "Deliveries after which a message is dead-lettered.",
                 SETTINGS,
                 "max_delivery_count",
@@ -235,7 +236,11 @@ MESSAGING_UNITS = ScrapeMetric(
     "not Premium",
 )
 ENTITIES = ScrapeMetric(
-    "servicebus_entities", "Entities shown, by kind (queue, topic, subscription).", NAMESPACE, ("kind",)
+    "servicebus_entities",
+    "Entities shown, by kind (queue, topic, subscription).",
+    NAMESPACE,
+    ("kind",),
+    "this kind was not read whole",
 )
 ENTITIES_DROPPED = ScrapeMetric(
     "servicebus_entities_dropped",
@@ -243,6 +248,7 @@ ENTITIES_DROPPED = ScrapeMetric(
     "(duplicate), or above max_entities (limit).",
     NAMESPACE,
     ("reason",),
+    "nothing was read whole",
 )
 SCRAPE_METRICS: tuple[ScrapeMetric, ...] = (
     UP,

@@ -13,6 +13,9 @@ from .catalogue import DEFAULT_GROUPS, EntityMetric, ScrapeMetric
 
 _DROP_REASONS = ("filtered", "rule", "duplicate", "limit")
 
+# Stands for a part that was not asked for.
+_FAILED = object()
+
 Labels = dict[str, str]
 
 
@@ -76,17 +79,21 @@ class SnapshotCollector(Collector):
             yield _values(catalogue.NAMESPACE_INFO, {snapshot.info.sku: 1})
         if snapshot.info is not None and snapshot.info.messaging_units is not None:
             yield _value(catalogue.MESSAGING_UNITS, snapshot.info.messaging_units)
-        yield _values(
-            catalogue.ENTITIES,
-            {
-                catalogue.QUEUE: len(snapshot.queues),
-                catalogue.TOPIC: len(snapshot.topics),
-                catalogue.SUBSCRIPTION: len(snapshot.subscriptions),
-            },
+        shown = {
+            "queues": (catalogue.QUEUE, len(snapshot.queues)),
+            "topics": (catalogue.TOPIC, len(snapshot.topics)),
+            "subscriptions": (catalogue.SUBSCRIPTION, len(snapshot.subscriptions)),
+        }
+        # What was not read whole is not known: a number would be too small, and 0 a lie.
+        known = dict(
+            pair for collector, pair in shown.items() if snapshot.collectors.get(collector, _FAILED) is None
         )
-        yield _values(
-            catalogue.ENTITIES_DROPPED, {reason: snapshot.dropped.get(reason, 0) for reason in _DROP_REASONS}
-        )
+        if known:
+            yield _values(catalogue.ENTITIES, known)
+            yield _values(
+                catalogue.ENTITIES_DROPPED,
+                {reason: snapshot.dropped.get(reason, 0) for reason in _DROP_REASONS},
+            )
 
 
 def _entity_family(metric: EntityMetric, pairs: Iterable[tuple[Labels, Any]]) -> Metric:

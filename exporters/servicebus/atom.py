@@ -11,6 +11,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, TypeVar
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import unescape
@@ -56,19 +57,48 @@ class _Shape:
     fields: tuple[str, ...]
 
 
-_COMMON = ("Status", "CreatedAt", "UpdatedAt", "AccessedAt", "DefaultMessageTimeToLive", "UserMetadata")
-_RECEIVING = (
-    "MessageCount",
-    "MaxDeliveryCount",
-    "LockDuration",
-    "RequiresSession",
-    "ForwardTo",
-    "ForwardDeadLetteredMessagesTo",
+# In the order in which the service writes them.
+_QUEUE_FIELDS = (
+    *(
+        "LockDuration",
+        "MaxSizeInMegabytes",
+        "RequiresSession",
+        "DefaultMessageTimeToLive",
+        "MaxDeliveryCount",
+    ),
+    *(
+        "SizeInBytes",
+        "MessageCount",
+        "Status",
+        "ForwardTo",
+        "UserMetadata",
+        "CreatedAt",
+        "UpdatedAt",
+        "AccessedAt",
+    ),
+    *("EnablePartitioning", "ForwardDeadLetteredMessagesTo"),
 )
-_STORING = ("SizeInBytes", "MaxSizeInMegabytes", "EnablePartitioning")
-_QUEUE = _Shape("QueueDescription", (*_COMMON, *_RECEIVING, *_STORING))
-_TOPIC = _Shape("TopicDescription", (*_COMMON, *_STORING, "SubscriptionCount"))
-_SUBSCRIPTION = _Shape("SubscriptionDescription", (*_COMMON, *_RECEIVING))
+_TOPIC_FIELDS = (
+    *("DefaultMessageTimeToLive", "MaxSizeInMegabytes", "SizeInBytes", "Status", "UserMetadata"),
+    *("CreatedAt", "UpdatedAt", "AccessedAt", "SubscriptionCount", "EnablePartitioning"),
+)
+_SUBSCRIPTION_FIELDS = (
+    *("LockDuration", "RequiresSession", "DefaultMessageTimeToLive", "MessageCount", "MaxDeliveryCount"),
+    *(
+        "Status",
+        "ForwardTo",
+        "UserMetadata",
+        "CreatedAt",
+        "UpdatedAt",
+        "AccessedAt",
+        "ForwardDeadLetteredMessagesTo",
+    ),
+)
+# The only ones that can hold a character that XML escapes.
+_TEXT_FIELDS = frozenset({"ForwardTo", "UserMetadata", "ForwardDeadLetteredMessagesTo"})
+_QUEUE = _Shape("QueueDescription", _QUEUE_FIELDS)
+_TOPIC = _Shape("TopicDescription", _TOPIC_FIELDS)
+_SUBSCRIPTION = _Shape("SubscriptionDescription", _SUBSCRIPTION_FIELDS)
 
 
 def parse_queues(body: bytes) -> Page[Queue]:
@@ -128,55 +158,51 @@ def _page(body: bytes, shape: _Shape, make: Callable[[str, Fields, Counts | None
 
 # The scanner
 
-_CONTENT_START = re.compile(r'<content type="application/xml">\s*<(\w+)((?: [^<>]*)?)>')
 _TITLE = re.compile(r"<title(?: [^<>]*)?>([^<]*)</title>")
 _LINK = re.compile(r"<link ([^<>]*?)/?>")
 _ATTRIBUTE = re.compile(r'([\w:]+)\s*=\s*(?:"([^"]*)"|\'([^\']*)\')')
 _COUNTS_START = re.compile(rf'<CountDetails xmlns:(\w+)="{re.escape(_COUNTS_NS)}">')
-_TAGS = {
-    name: (f"<{name}>", len(name) + 2) for shape in (_QUEUE, _TOPIC, _SUBSCRIPTION) for name in shape.fields
-}
+_ATOM_NS = ' xmlns="http://www.w3.org/2005/Atom"'
 
 
 def _scan(text: str, shape: _Shape) -> tuple[list[tuple[str, Fields, Counts | None]], int | None] | None:
-    """Read a page by its literal tags; None when its shape isn't the usual one, so that the other way must read it."""
+    """Read a page by its literal tags; None when its shape isn't the usual one: then the other way must read it."""
     if not text.startswith("<feed ") or not text.endswith("</feed>") or "<!" in text or "<?" in text:
         return None
     head, *entries = text.split("<entry")
-    if (
-        _NOT_FOUND_TITLE in head
-        or text.count("</entry>") != len(entries)
-        or ' xmlns="http://www.w3.org/2005/Atom"' not in head
-    ):
+    if _NOT_FOUND_TITLE in head or _ATOM_NS not in head or text.count("</entry>") != len(entries):
         return None
-    wanted = [(name, *_TAGS[name]) for name in shape.fields]
-    opening = f"<{shape.element} "
+    # What no entry of the page has (ForwardTo, UserMetadata as a rule) need not be searched for in each of them.
+    wanted = [(name, f"<{name}>", len(name) + 2) for name in shape.fields if f"<{name}>" in text]
+    opening = f'<{shape.element} xmlns="{_DESCRIPTION_NS}"'
     found: list[tuple[str, Fields, Counts | None]] = []
     for entry in entries:
-        content = entry.find(opening)
+        content = position = entry.find(opening)
         title = _TITLE.search(entry)
-        if content < 0 or title is None or f'xmlns="{_DESCRIPTION_NS}"' not in entry[content : content + 250]:
+        if content < 0 or title is None:
             return None
         fields: dict[str, str] = {}
         for name, tag, length in wanted:
-            start = entry.find(tag, content)
-            if start >= 0:
-                start += length
-                fields[name] = entry[start : entry.index("<", start)]
-        counts_at = entry.find("<CountDetails", content)
+            # The serializer's order is the shape's, so the next element is near; in another order it is still found.
+            start = entry.find(tag, position)
+            if start < 0:
+                start = entry.find(tag, content)
+                if start < 0:
+                    continue
+            start += length
+            position = entry.index("<", start)
+            fields[name] = entry[start:position]
         counts = None
+        counts_at = entry.find("<CountDetails", content)
         if counts_at >= 0:
             counts_start = _COUNTS_START.match(entry, counts_at)
-            if counts_start is None:
-                return None
-            counts = _scan_counts(entry, counts_start.end(), counts_start[1])
+            counts = _scan_counts(entry, counts_start.end(), counts_start[1]) if counts_start else None
             if counts is None:
                 return None
         name = title[1]
-        if "&" in entry:
-            name = _plain(name)
-            fields = {key: _plain(value) for key, value in fields.items()}
-        found.append((name, fields, counts))
+        for text_field in _TEXT_FIELDS.intersection(fields):
+            fields[text_field] = _plain(fields[text_field])
+        found.append((_plain(name), fields, counts))
     links = [
         {name: unescape(one or other) for name, one, other in _ATTRIBUTE.findall(link)}
         for link in _LINK.findall(head)
@@ -186,17 +212,22 @@ def _scan(text: str, shape: _Shape) -> tuple[list[tuple[str, Fields, Counts | No
 
 def _scan_counts(entry: str, position: int, prefix: str) -> Counts | None:
     numbers = []
-    for name in _COUNT_NAMES:
-        tag = f"<{prefix}:{name}>"
+    for tag in _count_tags(prefix):
         start = entry.find(tag, position)
         if start < 0:
             return None
         start += len(tag)
-        number = entry[start : entry.index("<", start)]
+        position = entry.index("<", start)
+        number = entry[start:position]
         if not number.isdecimal():
             return None
         numbers.append(int(number))
     return Counts(*numbers)
+
+
+@lru_cache(maxsize=32)
+def _count_tags(prefix: str) -> tuple[str, ...]:
+    return tuple(f"<{prefix}:{name}>" for name in _COUNT_NAMES)
 
 
 _REFERENCE = re.compile(r"&(?:#(\d+)|#x([0-9a-fA-F]+)|(amp|lt|gt|quot|apos));")

@@ -163,7 +163,9 @@ class EndpointPolicy:
         ):
             return
         if address is not None:
-            raise EndpointNotAllowedError("An address by number is not allowed; give the namespace's host name.")
+            raise EndpointNotAllowedError(
+                "An address by number is not allowed; give the namespace's host name."
+            )
         if endpoint.scheme != "https":
             raise EndpointNotAllowedError(
                 "UseDevelopmentEmulator=true is for an emulator on this machine, which the platform has to allow "

@@ -29,6 +29,10 @@ class IoLoop:
             future.cancel()
             raise TimeoutError from None
 
+    def is_running(self) -> bool:
+        """Tell whether this process has started it."""
+        return self._loop is not None and self._pid == os.getpid()
+
     def stop(self) -> None:
         """End the loop; the next call starts a new one."""
         with self._lock:

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -36,6 +37,9 @@ class Source:
     exclude: str = ""
     concurrency: int = 16  # requests under way at a time
     max_entities: int = 20_000
+    # How many pages each listing had the last time; kept by the caller from read to read. All of them are then asked
+    # for at once, where otherwise each page has to wait for the one before to announce it.
+    known_pages: dict[str, int] = field(default_factory=dict)
 
 
 async def read_namespace(
@@ -74,16 +78,18 @@ class _Read:
         self._running: dict[str, int] = {}
         self._arrived = asyncio.Event()
         self._hopeless: Failure | None = None
+        self._pages: dict[str, int] = {}
 
     async def run(self) -> Snapshot:
-        started, read_at = asyncio.get_running_loop().time(), time.time()
+        # Not the loop's clock: uvloop's counts in milliseconds.
+        started, read_at = time.perf_counter(), time.time()
         if self.source.entity_path:
             # Nothing else: an entity's own key opens nothing else, not even the namespace's SKU.
             self._add("entity", self._read_entity)
         else:
             self._add("namespace", self._read_info)
-            self._add("queues", lambda: self._read_queues(0))
-            self._add("topics", lambda: self._read_topics(0))
+            self._add_listing("queues", self._read_queues)
+            self._add_listing("topics", self._read_topics)
             self.failures["subscriptions"] = None
         try:
             async with asyncio.timeout_at(self.deadline), asyncio.TaskGroup() as workers:
@@ -92,6 +98,9 @@ class _Read:
         except TimeoutError:
             for collector in {*self._running, *(collector for collector, _ in self._jobs)}:
                 self._fail(collector, Failure(Reason.TIMEOUT, "Not everything was read before the deadline."))
+        for collector, pages in self._pages.items():
+            if self.failures.get(collector) is None:
+                self.source.known_pages[collector] = pages
         unlisted = self.failures.get("topics")
         if unlisted is not None:  # whose subscriptions there would be is not known
             self._fail("subscriptions", unlisted)
@@ -104,7 +113,7 @@ class _Read:
             dropped=self.dropped,
             requests=self.requests,
             throttled_requests=self.throttled,
-            duration_seconds=asyncio.get_running_loop().time() - started,
+            duration_seconds=time.perf_counter() - started,
             read_at=read_at,
         )
 
@@ -161,34 +170,46 @@ class _Read:
     async def _read_info(self) -> None:
         self.info = atom.parse_namespace_info(await self._get(f"/$namespaceinfo?api-version={API_VERSION}"))
 
-    async def _read_queues(self, skip: int) -> None:
+    def _add_listing(self, collector: str, read_page: Callable[[int, bool], Awaitable[None]]) -> None:
+        pages = max(1, self.source.known_pages.get(collector, 1))
+        for page in range(pages):
+            self._add(collector, partial(read_page, page * PAGE_SIZE, page == pages - 1))
+
+    def _go_on(
+        self,
+        collector: str,
+        skip: int,
+        page: atom.Page[Any],
+        read_page: Callable[[int, bool], Awaitable[None]] | None,
+    ) -> None:
+        """Note a page that has come, and add the one that it announces unless that one is under way already."""
+        if page.entities:
+            self._pages[collector] = max(self._pages.get(collector, 0), skip // PAGE_SIZE + 1)
+        if page.next_skip is not None and read_page is not None:
+            self._add(collector, partial(read_page, _behind(skip, page.next_skip), True))
+
+    async def _read_queues(self, skip: int, follow: bool) -> None:
         page = atom.parse_queues(await self._get(_listing("/$Resources/queues", skip)))
+        self._go_on("queues", skip, page, self._read_queues if follow else None)
         for queue in page.entities:
             if self._takes(queue.name, queue.name in self.queues):
                 self.queues[queue.name] = queue
-        if page.next_skip is not None:
-            self._add("queues", _next(self._read_queues, skip, page.next_skip))
 
-    async def _read_topics(self, skip: int) -> None:
+    async def _read_topics(self, skip: int, follow: bool) -> None:
         page = atom.parse_topics(await self._get(_listing("/$Resources/topics", skip)))
-        if page.next_skip is not None:
-            self._add("topics", _next(self._read_topics, skip, page.next_skip))
+        self._go_on("topics", skip, page, self._read_topics if follow else None)
         for topic in page.entities:
             if self._takes(topic.name, topic.name in self.topics):
                 self.topics[topic.name] = topic
                 self._add_subscriptions(topic)
 
     def _add_subscriptions(self, topic: Topic) -> None:
-        # The number of pages is known beforehand, so they need not wait for each other.
+        # The topic says how many there are, so the pages need not wait for each other.
         count = topic.subscription_count
         pages = 1 if count is None else -(-count // PAGE_SIZE)
         for page in range(pages):
-            self._add(
-                "subscriptions",
-                lambda skip=page * PAGE_SIZE, last=page == pages - 1: self._read_subscriptions(
-                    topic.name, skip, last
-                ),
-            )  # type: ignore[misc]
+            skip, follow = page * PAGE_SIZE, page == pages - 1
+            self._add("subscriptions", partial(self._read_subscriptions, topic.name, skip, follow))
 
     async def _read_subscriptions(self, topic_name: str, skip: int, follow: bool) -> None:
         try:
@@ -207,10 +228,8 @@ class _Read:
             elif self._has_room():
                 self.subscriptions[key] = subscription
         if follow and page.next_skip is not None:
-            following = page.next_skip
-            if following <= skip:
-                raise ServiceBusError(Reason.MALFORMED, "A listing's next page does not lie behind this one.")
-            self._add("subscriptions", lambda: self._read_subscriptions(topic_name, following, True))
+            following = _behind(skip, page.next_skip)
+            self._add("subscriptions", partial(self._read_subscriptions, topic_name, following, True))
 
     async def _read_entity(self) -> None:
         """Read the one entity that the credential is for: a queue, or a topic with its subscriptions."""
@@ -252,11 +271,10 @@ def _listing(path: str, skip: int) -> str:
     return f"{path}?$skip={skip}&$top={PAGE_SIZE}&api-version={API_VERSION}"
 
 
-def _next(read_page: Callable[[int], Awaitable[None]], skip: int, following: int) -> Job:
-    if following <= skip:
-        # It would be read for ever.
+def _behind(skip: int, following: int) -> int:
+    if following <= skip:  # it would be read for ever
         raise ServiceBusError(Reason.MALFORMED, "A listing's next page does not lie behind this one.")
-    return lambda: read_page(following)
+    return following
 
 
 def _name_filter(include: str, exclude: str) -> Callable[[str], bool]:

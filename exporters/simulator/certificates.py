@@ -87,6 +87,10 @@ class CertificateStore:
             self.ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         self._contexts: dict[str, ssl.SSLContext] = {}
 
+    def secret(self) -> bytes:
+        """Return bytes that nobody else knows and that stay the same as long as the folder does."""
+        return (self.directory / "ca.key").read_bytes()
+
     def context(self, kind: str = "valid") -> ssl.SSLContext:
         """Return a new server context. `kind`: valid, unknown_ca (another CA signed it), wrong_host (another name)."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

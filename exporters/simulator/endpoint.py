@@ -22,7 +22,7 @@ API_VERSIONS = frozenset(
 FEED = "application/atom+xml;type=feed;charset=utf-8"
 ENTRY = "application/atom+xml;type=entry;charset=utf-8"
 ERROR = "application/xml; charset=utf-8"
-_KEPT_PAGES = 2000
+_KEPT_PAGES = 200
 # A topic's name may hold slashes, a subscription's may not. Clients differ in the case of the fixed words.
 _SUBSCRIPTIONS = re.compile(r"/(?P<topic>.+)/subscriptions(?:/(?P<name>[^/]+))?/?", re.IGNORECASE | re.DOTALL)
 _TITLES = {"queues": "Queues", "topics": "Topics"}

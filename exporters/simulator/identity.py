@@ -114,7 +114,7 @@ class Identity:
 
     def __init__(self, simulator: "Simulator") -> None:
         self._simulator = simulator
-        self.tenant = str(uuid.uuid4())
+        self.tenant = str(uuid.uuid5(uuid.NAMESPACE_URL, simulator.derived_key("tenant")))
         self.applications: dict[str, Application] = {}
         self.managed_identities: list[ManagedIdentity] = []
         self.token_lifetime = 3600.0  # seconds; holds for tokens that are issued from now on
@@ -131,17 +131,19 @@ class Identity:
 
     # What tests set up
 
-    def add_application(self, *, secret: str | None = None) -> Application:
+    def add_application(self, client_id: str | None = None, *, secret: str | None = None) -> Application:
         """Register an application; it proves itself with what its `add_...` methods register (or with `secret`)."""
-        application = Application()
+        application = Application(client_id or str(uuid.uuid4()))
         if secret is not None:
             application.add_secret(secret)
         self.applications[application.client_id] = application
         return application
 
-    def add_managed_identity(self, *, system_assigned: bool = True) -> ManagedIdentity:
+    def add_managed_identity(
+        self, client_id: str | None = None, *, system_assigned: bool = True
+    ) -> ManagedIdentity:
         """Assign an identity to the machine: the system's own, or a user-assigned one with its `client_id`."""
-        identity = ManagedIdentity(system_assigned=system_assigned)
+        identity = ManagedIdentity(client_id or str(uuid.uuid4()), system_assigned=system_assigned)
         self.managed_identities.append(identity)
         return identity
 

@@ -59,7 +59,7 @@ class SimulatedNamespace:
         self._keys: dict[str, SharedKey] = {}
         self._listener: Listener | None = None
         self.key_name = ROOT_KEY
-        self.add_key(ROOT_KEY, RIGHTS, key=key)
+        self.add_key(ROOT_KEY, RIGHTS, key=key or simulator.derived_key(name))
 
     # Entities
 
@@ -104,6 +104,15 @@ class SimulatedNamespace:
         if self._listener is None:
             self._listener = self.simulator.listen_for(self)
         return self._listener.port
+
+    @property
+    def has_own_port(self) -> bool:
+        return self._listener is not None
+
+    def close_own_port(self) -> "Listener | None":
+        """Let go of the own port and return it; the simulator closes it."""
+        listener, self._listener = self._listener, None
+        return listener
 
     @property
     def own_host(self) -> str:

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
 from .entities import (
-    FOREVER,
-    Duration,
-    Moment,
     SharedKey,
     SimulatedEntity,
     SimulatedQueue,
     SimulatedSubscription,
     SimulatedTopic,
 )
+from .values import boolean, duration, moment, now, optional, second
 
 ATOM = "http://www.w3.org/2005/Atom"
 _SERVICE_BUS = (
@@ -55,7 +53,7 @@ def feed(scene: Scene, title: str, entities: Sequence[SimulatedEntity], next_lin
     """Render one page of a listing."""
     url = escape(scene.url)
     parts = [
-        f'<feed xmlns="{ATOM}"><title type="text">{title}</title><id>{url}</id><updated>{_second(_now())}</updated>'
+        f'<feed xmlns="{ATOM}"><title type="text">{title}</title><id>{url}</id><updated>{second(now())}</updated>'
         f'<link rel="self" href={quoteattr(scene.url)}/>'
     ]
     if next_link is not None:
@@ -98,13 +96,13 @@ def namespace_info(
     name = escape(scene.namespace)
     url = escape(scene.url)
     return (
-        f'<entry xmlns="{ATOM}"><id>{url}</id><title type="text">{name}</title><updated>{_second(_now())}</updated>'
+        f'<entry xmlns="{ATOM}"><id>{url}</id><title type="text">{name}</title><updated>{second(now())}</updated>'
         f'<author><name>{name}</name></author><link rel="self" href={quoteattr(scene.url)}></link>'
         f'<content type="application/xml"><NamespaceInfo {_SERVICE_BUS}>'
-        + _optional("Alias", alias)
-        + f"<CreatedTime>{_moment(created)}</CreatedTime><MessagingSKU>{escape(scene.sku)}</MessagingSKU>"
-        + _optional("MessagingUnits", messaging_units)
-        + f"<ModifiedTime>{_moment(modified)}</ModifiedTime><Name>{name}</Name>"
+        + optional("Alias", alias)
+        + f"<CreatedTime>{moment(created)}</CreatedTime><MessagingSKU>{escape(scene.sku)}</MessagingSKU>"
+        + optional("MessagingUnits", messaging_units)
+        + f"<ModifiedTime>{moment(modified)}</ModifiedTime><Name>{name}</Name>"
         "<NamespaceType>Messaging</NamespaceType></NamespaceInfo></content></entry>"
     ).encode()
 
@@ -114,14 +112,14 @@ def nothing_here() -> bytes:
     return (
         f'<feed xmlns="{ATOM}"><title type="text">Publicly Listed Services</title>'
         '<subtitle type="text">This is the list of publicly-listed services currently available.</subtitle>'
-        f"<id>uuid:81f0e0cf-9549-42a0-aab3-cdaa74bf9f64;id=60741</id><updated>{_second(_now())}</updated>"
+        f"<id>uuid:81f0e0cf-9549-42a0-aab3-cdaa74bf9f64;id=60741</id><updated>{second(now())}</updated>"
         "<generator>Service Bus 1.1</generator></feed>"
     ).encode()
 
 
 def error(status: int, detail: str, tracker: str) -> bytes:
     """Render an error body. `tracker`: what the service names as its SystemTracker."""
-    stamp = _now().strftime("%Y-%m-%dT%H:%M:%S")
+    stamp = now().strftime("%Y-%m-%dT%H:%M:%S")
     return (
         f"<Error><Code>{status}</Code><Detail>{escape(detail)} "
         f"TrackingId:7f32afa8-25b8-4b18-af74-509d2745fc60_G15, SystemTracker:{escape(tracker)}, Timestamp:{stamp}"
@@ -139,7 +137,7 @@ def _entry_body(scene: Scene, entity: SimulatedEntity, link: str) -> str:
     author = "" if isinstance(entity, SimulatedSubscription) else _author(scene.namespace)
     return (
         f'<title type="text">{escape(entity.name)}</title>'
-        f"<published>{_second(entity.created)}</published><updated>{_second(entity.updated)}</updated>{author}"
+        f"<published>{second(entity.created)}</published><updated>{second(entity.updated)}</updated>{author}"
         f'<link rel="self" href={quoteattr(link)}/>{content}</entry>'
     )
 
@@ -158,50 +156,50 @@ def _content(scene: Scene, entity: SimulatedEntity) -> str:
 def _queue(scene: Scene, queue: SimulatedQueue) -> str:
     messages = queue.total if queue.messages is None else queue.messages
     return (
-        f"<LockDuration>{_duration(queue.lock_duration)}</LockDuration>"
+        f"<LockDuration>{duration(queue.lock_duration)}</LockDuration>"
         f"<MaxSizeInMegabytes>{_max_size(queue)}</MaxSizeInMegabytes>"
-        f"<RequiresDuplicateDetection>{_bool(queue.requires_duplicate_detection)}</RequiresDuplicateDetection>"
-        f"<RequiresSession>{_bool(queue.requires_session)}</RequiresSession>"
-        f"<DefaultMessageTimeToLive>{_duration(queue.default_message_ttl)}</DefaultMessageTimeToLive>"
-        f"<DeadLetteringOnMessageExpiration>{_bool(queue.dead_lettering_on_expiration)}"
+        f"<RequiresDuplicateDetection>{boolean(queue.requires_duplicate_detection)}</RequiresDuplicateDetection>"
+        f"<RequiresSession>{boolean(queue.requires_session)}</RequiresSession>"
+        f"<DefaultMessageTimeToLive>{duration(queue.default_message_ttl)}</DefaultMessageTimeToLive>"
+        f"<DeadLetteringOnMessageExpiration>{boolean(queue.dead_lettering_on_expiration)}"
         "</DeadLetteringOnMessageExpiration>"
-        f"<DuplicateDetectionHistoryTimeWindow>{_duration(queue.duplicate_detection_window)}"
+        f"<DuplicateDetectionHistoryTimeWindow>{duration(queue.duplicate_detection_window)}"
         "</DuplicateDetectionHistoryTimeWindow>"
         f"<MaxDeliveryCount>{queue.max_delivery_count}</MaxDeliveryCount>"
-        f"<EnableBatchedOperations>{_bool(queue.enable_batched_operations)}</EnableBatchedOperations>"
+        f"<EnableBatchedOperations>{boolean(queue.enable_batched_operations)}</EnableBatchedOperations>"
         f"<SizeInBytes>{queue.size_bytes}</SizeInBytes><MessageCount>{messages}</MessageCount>"
         "<IsAnonymousAccessible>false</IsAnonymousAccessible>"
         f"{_authorization_rules(queue.keys)}<Status>{escape(queue.status)}</Status>"
-        f"{_optional('ForwardTo', _uri(scene, queue.forward_to))}{_optional('UserMetadata', queue.user_metadata)}"
+        f"{optional('ForwardTo', _uri(scene, queue.forward_to))}{optional('UserMetadata', queue.user_metadata)}"
         f"{_times(scene, queue)}<SupportOrdering>true</SupportOrdering>{_counts(scene, queue)}"
-        f"<AutoDeleteOnIdle>{_duration(queue.auto_delete_on_idle)}</AutoDeleteOnIdle>"
-        f"<EnablePartitioning>{_bool(queue.partitioned)}</EnablePartitioning>"
+        f"<AutoDeleteOnIdle>{duration(queue.auto_delete_on_idle)}</AutoDeleteOnIdle>"
+        f"<EnablePartitioning>{boolean(queue.partitioned)}</EnablePartitioning>"
         "<EntityAvailabilityStatus>Available</EntityAvailabilityStatus>"
-        + _optional("ForwardDeadLetteredMessagesTo", _uri(scene, queue.forward_dead_lettered_to))
-        + f"<EnableExpress>{_bool(queue.express)}</EnableExpress>{_max_message_size(scene, queue)}"
+        + optional("ForwardDeadLetteredMessagesTo", _uri(scene, queue.forward_dead_lettered_to))
+        + f"<EnableExpress>{boolean(queue.express)}</EnableExpress>{_max_message_size(scene, queue)}"
     )
 
 
 def _topic(scene: Scene, topic: SimulatedTopic) -> str:
     subscriptions = len(topic.subscriptions) if topic.subscription_count is None else topic.subscription_count
     return (
-        f"<DefaultMessageTimeToLive>{_duration(topic.default_message_ttl)}</DefaultMessageTimeToLive>"
+        f"<DefaultMessageTimeToLive>{duration(topic.default_message_ttl)}</DefaultMessageTimeToLive>"
         f"<MaxSizeInMegabytes>{_max_size(topic)}</MaxSizeInMegabytes>"
-        f"<RequiresDuplicateDetection>{_bool(topic.requires_duplicate_detection)}</RequiresDuplicateDetection>"
-        f"<DuplicateDetectionHistoryTimeWindow>{_duration(topic.duplicate_detection_window)}"
+        f"<RequiresDuplicateDetection>{boolean(topic.requires_duplicate_detection)}</RequiresDuplicateDetection>"
+        f"<DuplicateDetectionHistoryTimeWindow>{duration(topic.duplicate_detection_window)}"
         "</DuplicateDetectionHistoryTimeWindow>"
-        f"<EnableBatchedOperations>{_bool(topic.enable_batched_operations)}</EnableBatchedOperations>"
+        f"<EnableBatchedOperations>{boolean(topic.enable_batched_operations)}</EnableBatchedOperations>"
         f"<SizeInBytes>{topic.size_bytes}</SizeInBytes>"
         "<FilteringMessagesBeforePublishing>false</FilteringMessagesBeforePublishing>"
         "<IsAnonymousAccessible>false</IsAnonymousAccessible>"
         f"{_authorization_rules(topic.keys)}<Status>{escape(topic.status)}</Status>{_times(scene, topic)}"
-        f"<SupportOrdering>{_bool(topic.support_ordering)}</SupportOrdering>{_counts(scene, topic)}"
+        f"<SupportOrdering>{boolean(topic.support_ordering)}</SupportOrdering>{_counts(scene, topic)}"
         f"<SubscriptionCount>{subscriptions}</SubscriptionCount>"
-        f"<AutoDeleteOnIdle>{_duration(topic.auto_delete_on_idle)}</AutoDeleteOnIdle>"
-        f"<EnablePartitioning>{_bool(topic.partitioned)}</EnablePartitioning>"
+        f"<AutoDeleteOnIdle>{duration(topic.auto_delete_on_idle)}</AutoDeleteOnIdle>"
+        f"<EnablePartitioning>{boolean(topic.partitioned)}</EnablePartitioning>"
         "<EntityAvailabilityStatus>Available</EntityAvailabilityStatus>"
         "<EnableSubscriptionPartitioning>false</EnableSubscriptionPartitioning>"
-        f"<EnableExpress>{_bool(topic.express)}</EnableExpress>{_optional('UserMetadata', topic.user_metadata)}"
+        f"<EnableExpress>{boolean(topic.express)}</EnableExpress>{optional('UserMetadata', topic.user_metadata)}"
         f"{_max_message_size(scene, topic)}"
     )
 
@@ -209,24 +207,24 @@ def _topic(scene: Scene, topic: SimulatedTopic) -> str:
 def _subscription(scene: Scene, subscription: SimulatedSubscription) -> str:
     messages = subscription.total if subscription.messages is None else subscription.messages
     return (
-        f"<LockDuration>{_duration(subscription.lock_duration)}</LockDuration>"
-        f"<RequiresSession>{_bool(subscription.requires_session)}</RequiresSession>"
-        f"<DefaultMessageTimeToLive>{_duration(subscription.default_message_ttl)}</DefaultMessageTimeToLive>"
-        f"<DeadLetteringOnMessageExpiration>{_bool(subscription.dead_lettering_on_expiration)}"
+        f"<LockDuration>{duration(subscription.lock_duration)}</LockDuration>"
+        f"<RequiresSession>{boolean(subscription.requires_session)}</RequiresSession>"
+        f"<DefaultMessageTimeToLive>{duration(subscription.default_message_ttl)}</DefaultMessageTimeToLive>"
+        f"<DeadLetteringOnMessageExpiration>{boolean(subscription.dead_lettering_on_expiration)}"
         "</DeadLetteringOnMessageExpiration>"
         "<DeadLetteringOnFilterEvaluationExceptions>"
-        f"{_bool(subscription.dead_lettering_on_filter_errors)}"
+        f"{boolean(subscription.dead_lettering_on_filter_errors)}"
         "</DeadLetteringOnFilterEvaluationExceptions>"
         f"<MessageCount>{messages}</MessageCount>"
         f"<MaxDeliveryCount>{subscription.max_delivery_count}</MaxDeliveryCount>"
-        f"<EnableBatchedOperations>{_bool(subscription.enable_batched_operations)}</EnableBatchedOperations>"
+        f"<EnableBatchedOperations>{boolean(subscription.enable_batched_operations)}</EnableBatchedOperations>"
         f"<Status>{escape(subscription.status)}</Status>"
-        + _optional("ForwardTo", _uri(scene, subscription.forward_to))
+        + optional("ForwardTo", _uri(scene, subscription.forward_to))
         + _times(scene, subscription)
         + _counts(scene, subscription)
-        + _optional("UserMetadata", subscription.user_metadata)
-        + _optional("ForwardDeadLetteredMessagesTo", _uri(scene, subscription.forward_dead_lettered_to))
-        + f"<AutoDeleteOnIdle>{_duration(subscription.auto_delete_on_idle)}</AutoDeleteOnIdle>"
+        + optional("UserMetadata", subscription.user_metadata)
+        + optional("ForwardDeadLetteredMessagesTo", _uri(scene, subscription.forward_dead_lettered_to))
+        + f"<AutoDeleteOnIdle>{duration(subscription.auto_delete_on_idle)}</AutoDeleteOnIdle>"
         "<EntityAvailabilityStatus>Available</EntityAvailabilityStatus><IsClientAffine>false</IsClientAffine>"
     )
 
@@ -239,11 +237,9 @@ _DESCRIPTIONS: dict[type[SimulatedEntity], tuple[str, Callable[..., str]]] = {
 
 
 def _times(scene: Scene, entity: SimulatedEntity) -> str:
-    times = (
-        f"<CreatedAt>{_moment(entity.created)}</CreatedAt><UpdatedAt>{_moment(entity.updated)}</UpdatedAt>"
-    )
+    times = f"<CreatedAt>{moment(entity.created)}</CreatedAt><UpdatedAt>{moment(entity.updated)}</UpdatedAt>"
     if scene.api_version:  # answers to requests without an api-version are recorded without it
-        times += f"<AccessedAt>{_moment(entity.accessed)}</AccessedAt>"
+        times += f"<AccessedAt>{moment(entity.accessed)}</AccessedAt>"
     return times
 
 
@@ -276,8 +272,8 @@ def _authorization_rules(keys: Sequence[SharedKey]) -> str:
         '<AuthorizationRule i:type="SharedAccessAuthorizationRule"><ClaimType>SharedAccessKey</ClaimType>'
         "<ClaimValue>None</ClaimValue><Rights>"
         + "".join(f"<AccessRights>{right}</AccessRights>" for right in sorted(key.rights))
-        + f"</Rights><CreatedTime>{_moment(key.created)}</CreatedTime>"
-        f"<ModifiedTime>{_moment(key.created)}</ModifiedTime><KeyName>{escape(key.name)}</KeyName>"
+        + f"</Rights><CreatedTime>{moment(key.created)}</CreatedTime>"
+        f"<ModifiedTime>{moment(key.created)}</ModifiedTime><KeyName>{escape(key.name)}</KeyName>"
         f"<PrimaryKey>{escape(key.key)}</PrimaryKey><SecondaryKey>{escape(key.key)}</SecondaryKey></AuthorizationRule>"
         for key in keys
     )
@@ -289,40 +285,3 @@ def _uri(scene: Scene, target: str | None) -> str | None:
     if target is None or "://" in target:
         return target
     return f"sb://{scene.host}/{target}"
-
-
-def _optional(element: str, value: object) -> str:
-    return "" if value is None else f"<{element}>{escape(str(value))}</{element}>"
-
-
-def _bool(value: bool) -> str:
-    return "true" if value else "false"
-
-
-def _duration(value: Duration) -> str:
-    if value is None:
-        return FOREVER
-    if isinstance(value, str):
-        return value
-    seconds = value.total_seconds() if isinstance(value, dt.timedelta) else value
-    return f"PT{seconds:f}".rstrip("0").rstrip(".") + "S"
-
-
-def _moment(value: Moment) -> str:
-    if value is None:
-        return "0001-01-01T00:00:00Z"
-    if isinstance(value, str):
-        return value
-    text = value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    fraction = f"{value.microsecond:06d}".rstrip("0")
-    return f"{text}.{fraction}Z" if fraction else f"{text}Z"
-
-
-def _second(value: Moment) -> str:
-    if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return _moment(value)
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)

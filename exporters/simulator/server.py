@@ -1,7 +1,10 @@
 """The simulator: its namespaces, its event loop, and the way of a request from the socket to its answer."""
 
 import asyncio
+import base64
 import contextlib
+import hashlib
+import hmac
 import ssl
 import tempfile
 import threading
@@ -15,6 +18,7 @@ from aiohttp import web
 
 from . import identity_endpoint
 from .certificates import CertificateStore
+from .drift import Drift
 from .identity import Identity
 from .listener import Listener
 from .namespace import SimulatedNamespace
@@ -48,6 +52,8 @@ class Simulator:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._listeners: list[Listener] = []
+        self._drifts: dict[str, Drift] = {}
+        self._drifting: dict[str, asyncio.Task[None]] = {}
         self._main = self._listen(None, port)
         self.identity = Identity(self)
 
@@ -69,6 +75,41 @@ class Simulator:
             )
         namespace = self.namespaces[name.lower()] = SimulatedNamespace(self, name, **options)
         return namespace
+
+    def remove_namespace(self, name: str) -> None:
+        """Remove a namespace; its host name is answered 404 from now on. Its own port is closed."""
+        namespace = self.namespaces.pop(name.lower())
+        self.stop_drift(namespace)
+        listener = namespace.close_own_port()
+        if listener is not None:
+            self._listeners.remove(listener)
+            if self.is_running:
+                self.call(listener.close())
+            listener.release()
+
+    def derived_key(self, purpose: str) -> str:
+        """Return a shared access key that is the same in every run with the same directory."""
+        digest = hmac.new(self._certificates.secret(), purpose.lower().encode(), hashlib.sha256).digest()
+        return base64.b64encode(digest).decode()
+
+    # Counts that move
+
+    def start_drift(self, namespace: SimulatedNamespace, **options: Any) -> None:
+        """Let the counts of a namespace move while the simulator runs; `options` are those of `Drift`."""
+        self.stop_drift(namespace)
+        self._drifts[namespace.name] = Drift(namespace, **options)
+        if self.is_running:
+            self.call(self._begin(namespace.name))
+
+    def stop_drift(self, namespace: SimulatedNamespace) -> None:
+        """Let them rest."""
+        self._drifts.pop(namespace.name, None)
+        task = self._drifting.pop(namespace.name, None)
+        if task is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(task.cancel)
+
+    async def _begin(self, name: str) -> None:
+        self._drifting[name] = asyncio.get_running_loop().create_task(self._drifts[name].run())
 
     # Running
 
@@ -95,6 +136,8 @@ class Simulator:
         self._thread.start()
         for listener in self._listeners:
             self.call(listener.open())
+        for name in self._drifts:
+            self.call(self._begin(name))
 
     def stop(self) -> None:
         """End all connections and give the ports back."""
@@ -145,7 +188,9 @@ class Simulator:
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             return await serve_identity(self.identity, request)
 
-        return self._add(Listener(handle, None if plain else self._certificates.context(), host=self._host))
+        return self.add_listener(
+            Listener(handle, None if plain else self._certificates.context(), host=self._host)
+        )
 
     def _listen(self, namespace: SimulatedNamespace | None, port: int) -> Listener:
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -169,9 +214,10 @@ class Simulator:
                     connection.context = self._certificates.shared_context(certificate)
 
         context.sni_callback = choose
-        return self._add(Listener(handle, context, host=self._host, port=port))
+        return self.add_listener(Listener(handle, context, host=self._host, port=port))
 
-    def _add(self, listener: Listener) -> Listener:
+    def add_listener(self, listener: Listener) -> Listener:
+        """Take over a port: it is opened and closed with the others."""
         self._listeners.append(listener)
         if self.is_running:
             self.call(listener.open())

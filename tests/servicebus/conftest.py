@@ -19,6 +19,7 @@ async def client(simulator: Simulator) -> AsyncIterator[Client]:
     client = Client(EndpointPolicy(allow_loopback=True), str(simulator.ca_file))
     yield client
     await client.close()
+    await asyncio.sleep(0.1)  # TLS connections say goodbye on the loop
 
 
 ReadBus = Callable[..., Awaitable[Snapshot]]

@@ -256,3 +256,33 @@ async def test_a_refused_connection_and_a_name_that_does_not_resolve_have_their_
     unknown = (await read_bus(bus, host="no-such-name-anywhere.servicebus.windows.net")).collectors["queues"]
     assert unknown
     assert unknown.reason is Reason.DNS
+
+
+async def test_pages_that_are_known_from_the_last_read_are_asked_for_at_once(
+    simulator: Simulator, read_bus: ReadBus
+) -> None:
+    bus = simulator.add_namespace("paged", latency=0.3)
+    for each in range(450):
+        bus.add_queue(f"queue-{each:03}")
+    known: dict[str, int] = {}
+    await read_bus(bus, known_pages=known)
+    assert known == {"queues": 5}
+    bus.requests.clear()
+    assert len((await read_bus(bus, known_pages=known)).queues) == 450
+    assert bus.requests.most_in_flight >= 5
+    assert bus.requests.total == 7
+
+
+async def test_a_listing_that_grew_or_shrank_since_the_last_read_is_still_read_whole(
+    simulator: Simulator, read_bus: ReadBus
+) -> None:
+    bus = simulator.add_namespace("moving")
+    for each in range(250):
+        bus.add_queue(f"queue-{each:03}")
+    known = {"queues": 1}
+    assert len((await read_bus(bus, known_pages=known)).queues) == 250
+    known["queues"] = 7
+    snapshot = await read_bus(bus, known_pages=known)
+    assert len(snapshot.queues) == 250
+    assert snapshot.dropped == {}
+    assert known == {"queues": 3}

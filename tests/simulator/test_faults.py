@@ -4,6 +4,7 @@ import http.client
 import socket
 import ssl
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,6 +13,13 @@ from exporters.simulator import SimulatedNamespace, Simulator
 from .asking import connection, get, listing
 
 LISTING = "/$Resources/queues?api-version=2021-05"
+
+
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def simulator(certificates: str, request: pytest.FixtureRequest) -> Iterator[Simulator]:
+    """On both event loops: faults reach down to the transports, which are not the same."""
+    with Simulator(directory=certificates, fast=request.param).running() as simulator:
+        yield simulator
 
 
 @pytest.fixture

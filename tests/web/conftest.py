@@ -17,10 +17,10 @@ def hub(db: None, simulator: Simulator, settings: Any) -> Iterator[None]:
     """The platform's settings that let this process connect to the simulator, and a fresh catalog and client."""
     settings.HUB_ALLOW_LOOPBACK = True
     settings.HUB_CA_FILE = str(simulator.ca_file)
-    upstream.reset()
+    upstream.close()
     catalog.forget()
     yield
-    upstream.reset()
+    upstream.close()
     catalog.forget()
 
 

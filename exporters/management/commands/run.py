@@ -1,5 +1,6 @@
-"""`make run`: everything that it takes to see the hub at work, in one process group."""
+"""`make run`: everything that it takes to see the hub at work."""
 
+import json
 import os
 import secrets
 import signal
@@ -7,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -18,11 +21,17 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from exporters import startup
 
 _EXAMPLES = Path(settings.BASE_DIR) / "examples"
-_SIMULATOR_START_SECONDS = 30
+_START_SECONDS = 60
+_STOP_SECONDS = 40  # above gunicorn's graceful timeout
+Child = subprocess.Popen[bytes]
 
 
 class Command(BaseCommand):
-    help = "Prepare the database and start the hub; with --demo also a simulated Service Bus and namespaces that read it."
+    help = (
+        "Prepare the database and start the hub; with --demo also a simulated Service Bus and, in an empty hub, "
+        "three namespaces that read it. Ctrl-C stops all of it."
+    )
+    # They would ask a database that is not migrated yet; `prepare` runs them in time.
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -30,45 +39,29 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, demo: bool, **options: Any) -> None:
         _refuse_a_port_in_use(settings.HUB_PORT)
-        children: list[subprocess.Popen[bytes]] = []
         signal.signal(signal.SIGTERM, _interrupt)
+        children: list[Child] = []
         try:
-            environment = dict(os.environ)
             token = None
+            # The children read settings of their own: this process had its own before the demo was known.
+            environment = dict(os.environ)
             if demo:
-                token = _kept(
-                    settings.HUB_DATA_DIR / "demo" / "token", lambda: "sbh_" + secrets.token_urlsafe(32)
-                )
-                children.append(_start_simulator())
-                environment |= _demo_environment(children[0], token)
-            self._prepare(environment, demo)
-            children.append(
-                subprocess.Popen([sys.executable, "-m", "gunicorn", "-c", "hub/gunicorn.py"], env=environment)
-            )
+                token = _kept(settings.HUB_DATA_DIR / "demo" / "token")
+                ready = _start_simulator(children)
+                environment |= _demo_environment(ready, token)
+            _prepare(environment, demo)
+            children.append(_start([sys.executable, "-m", "gunicorn", "-c", "hub/gunicorn.py"], environment))
             _wait_until_healthy(children)
             self._tell(token)
             _wait_for_the_first_to_end(children)
         except KeyboardInterrupt:
-            self.stdout.write("Stopping.")
+            self.stdout.write("\nStopping.")
         finally:
             _stop(children)
 
-    def _prepare(self, environment: Mapping[str, str], demo: bool) -> None:
-        # In a process of its own: the settings of this one were read before the demo's environment was known.
-        commands = [["prepare"]]
-        if demo:
-            commands.append(["apply_config", str(_EXAMPLES / "demo.yaml"), "--into-empty"])
-        for command in commands:
-            done = subprocess.run([sys.executable, "manage.py", *command], env=environment, check=False)
-            if done.returncode:
-                raise CommandError(f"`manage.py {' '.join(command)}` failed; what to do stands above.")
-
     def _tell(self, token: str | None) -> None:
         administrator = startup.ensure_administrator()
-        if administrator.password:
-            password = administrator.password
-        else:
-            password = "as you have set it"  # noqa: S105 - words, no password
+        password = administrator.password or "as you have set it"
         lines = [
             "",
             f"  Admin     {settings.HUB_EXTERNAL_URL}/admin/",
@@ -78,53 +71,137 @@ class Command(BaseCommand):
         if token:
             lines += [
                 "",
-                "  Scrape the large demo namespace as Prometheus does:",
+                "  Scrape the large demo namespace as Prometheus does (or demo-small, or demo-wrong-key):",
                 f'  curl -H "Authorization: Bearer {token}" {settings.HUB_EXTERNAL_URL}/metrics/demo-large',
-                "  (or demo-small, or demo-wrong-key to see a failure)",
             ]
         self.stdout.write("\n".join([*lines, "", "  Ctrl-C stops everything.", ""]))
+        self.stdout.flush()
 
 
 def _refuse_a_port_in_use(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError:
-            raise CommandError(
-                f"Port {port} is in use. Stop what listens there, or choose another: HUB_PORT={port + 10} make run"
-            ) from None
+    families = [socket.AF_INET, *([socket.AF_INET6] if socket.has_dualstack_ipv6() else [])]
+    for family in families:
+        with socket.socket(family) as probe:
+            # As gunicorn will do: a connection of a former run that is still winding up is no obstacle.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("", port))
+            except OSError:
+                raise CommandError(
+                    f"Port {port} is in use. Stop what listens there, or choose another port: "
+                    f"HUB_PORT={port % 65535 + 1} make run"
+                ) from None
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _kept(path: Path, make: Any) -> str:
+def _kept(path: Path) -> str:
+    """Return the demo's scrape token: made on the first run, so that what was pasted somewhere stays right."""
     if not path.is_file():
-        startup.write_private(path, make() + "\n")
+        startup.write_private(path, "sbh_" + secrets.token_urlsafe(32) + "\n")
     return path.read_text(encoding="utf-8").strip()
 
 
-def _start_simulator() -> subprocess.Popen[bytes]:
-    """Start the simulated Service Bus; its certificates and keys are kept, so that a second run finds the same."""
+def _start(command: list[str], environment: Mapping[str, str] | None = None) -> Child:
+    # In a session of its own: Ctrl-C reaches this process alone, which then stops the others in order.
+    return subprocess.Popen(command, env=environment, cwd=settings.BASE_DIR, start_new_session=True)  # noqa: S603
+
+
+def _start_simulator(children: list[Child]) -> dict[str, Any]:
+    """Start the simulated Service Bus and return what it tells of itself; keys and port stay from run to run."""
     folder = settings.HUB_DATA_DIR / "demo"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ready = folder / "simulator.json"
     ready.unlink(missing_ok=True)
+    definition = _EXAMPLES / "demo-simulator.yaml"
     command = [
+        sys.executable,
+        "manage.py",
         "simulate",
         "--definition",
-        str(_EXAMPLES / "demo-simulator.yaml"),
+        str(definition),
         "--directory",
         str(folder),
-        "--ready-file",
-        str(ready),
     ]
-    process = subprocess.Popen([sys.executable, "manage.py", *command])
-    deadline = time.monotonic() + _SIMULATOR_START_SECONDS
+    with open(
+        folder / "simulator.log", "wb"
+    ) as log:  # its connection strings are of no use to who reads along
+        children.append(
+            subprocess.Popen(  # noqa: S603 - our own command
+                [*command, "--ready-file", str(ready)],
+                cwd=settings.BASE_DIR,
+                start_new_session=True,
+                stdout=log,
+                stderr=log,
+            )
+        )
+    deadline = time.monotonic() + _START_SECONDS
     while not ready.is_file():
-        if process.poll() is not None or time.monotonic() > deadline:
-            _stop([process])
-            raise CommandError("The simulated Service Bus did not start; what went wrong stands above.")
+        if children[-1].poll() is not None or time.monotonic() > deadline:
+            said = (folder / "simulator.log").read_text(encoding="utf-8", errors="replace").strip()
+            raise CommandError(f"The simulated Service Bus did not start: {said[-500:]}")
         time.sleep(0.05)
-    return process
+    told: dict[str, Any] = json.loads(ready.read_text(encoding="utf-8"))
+    return told
+
+
+def _demo_environment(simulator: dict[str, Any], token: str) -> dict[str, str]:
+    """Return what lets the hub read the simulator: its CA, leave to connect to this machine, and the secrets."""
+    strings = {name: namespace["connection_string"] for name, namespace in simulator["namespaces"].items()}
+    wrong = strings["demo-wrong-key"].partition("SharedAccessKey=")[0] + "SharedAccessKey=d3Jvbmc="
+    return {
+        "HUB_ALLOW_LOOPBACK": "1",
+        "HUB_CA_FILE": simulator["ca_file"],
+        "HUB_DEMO_SMALL": strings["demo-small"],
+        "HUB_DEMO_LARGE": strings["demo-large"],
+        "HUB_DEMO_WRONG_KEY": wrong,
+        "HUB_DEMO_TOKEN": token,
+    }
+
+
+def _prepare(environment: Mapping[str, str], demo: bool) -> None:
+    _manage(environment, "prepare")
+    # What somebody changed or deleted since the first run stays as it is.
+    if demo and startup.database_is_empty():
+        _manage(environment, "apply_config", str(_EXAMPLES / "demo.yaml"))
+
+
+def _manage(environment: Mapping[str, str], *command: str) -> None:
+    done = subprocess.run(  # noqa: S603 - our own commands
+        [sys.executable, "manage.py", *command], env=environment, cwd=settings.BASE_DIR, check=False
+    )
+    if done.returncode:
+        raise CommandError(f"`manage.py {command[0]}` failed; what to do stands above.")
+
+
+def _wait_until_healthy(children: list[Child]) -> None:
+    url = f"http://127.0.0.1:{settings.HUB_PORT}/-/ready"
+    if settings.HUB_TLS_CERT_FILE:
+        return  # the certificate is for another name than 127.0.0.1
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and all(child.poll() is None for child in children):
+        try:
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - an address of this machine
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise CommandError("The hub did not start; what went wrong stands above.")
+
+
+def _wait_for_the_first_to_end(children: list[Child]) -> None:
+    while all(child.poll() is None for child in children):
+        time.sleep(0.3)
+    raise CommandError("A part of the hub has ended by itself; what went wrong stands above.")
+
+
+def _stop(children: list[Child]) -> None:
+    for child in reversed(children):  # the hub before what it reads
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()

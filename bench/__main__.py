@@ -1,0 +1,255 @@
+"""`make bench`: the hub beside the exporter that users would write on the SDK, and the floor that no reader gets below.
+
+Prints a table as it measures. The simulator, the hub and the baseline are processes of their own on this machine and
+share its cores; figures are noisy, so only the ratios of one run count. All budgets are lifted.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psutil
+import yaml
+
+from exporters.servicebus.credentials import sign
+
+from .hubs import ROOT, Hub
+
+CONCURRENCY = 32
+LATENCIES = (0, 20, 50)  # milliseconds
+SHAPES: dict[str, dict[str, int]] = {
+    "100 queues": {"queues": 100},
+    "100 queues + 100 topics x 10": {"queues": 100, "topics": 100, "subscriptions": 10},
+    "1,000 queues": {"queues": 1000},
+    "1,000 topics x 5": {"topics": 1000, "subscriptions": 5},
+}
+TOKEN = "sbh_bench-token-of-a-throw-away-hub"
+# The design's goals: CPU against the Go exporter's own measured figures, in seconds a scrape.
+_MAXIMUM_SLOW_SECONDS = 30  # of a baseline run, after which it isn't repeated
+
+
+class Worker:
+    """A child that does its work once for each line that it is sent, and answers with a line of JSON."""
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        command = [sys.executable, "-m", module, *arguments]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def once(self) -> dict[str, float]:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        answer: dict[str, float] = json.loads(self._process.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait(30)
+
+
+def main() -> int:
+    options = _options()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hub-bench-")))
+        simulator = _simulator(stack, folder)
+        hub = _hub(stack, folder, simulator)
+        print(f"concurrency {CONCURRENCY}, budget lifted, one worker process; times in ms for one scrape, median")
+        print(
+            f"{'':30}{'latency':>8} {'requests':>8} {'samples':>8} | {'hub wall':>8} {'cpu':>6} {'peak MiB':>8} | "
+            f"{'SDK wall':>8} {'cpu':>6} | {'floor':>6} | {'wall/floor':>10} {'wall/SDK':>8} {'cpu/SDK':>8}"
+        )
+        for shape, definition in SHAPES.items():
+            for latency in LATENCIES:
+                if options.only in (None, shape):
+                    _row(stack, folder, simulator, hub, (shape, definition, latency), options)
+    return 0
+
+
+def _name(shape: str, latency: int) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in shape.replace(",", "")) + f"-at-{latency}ms"
+
+
+def _row(
+    stack: ExitStack,
+    folder: Path,
+    simulator: dict[str, Any],
+    hub: Hub,
+    case: tuple[str, dict[str, int], int],
+    options: argparse.Namespace,
+) -> None:
+    shape, definition, latency = case
+    name = _name(shape, latency)
+    told = simulator["namespaces"][name]
+    ours = _measure_hub(hub, name, options.repeats)
+    floor_worker = Worker(
+        "bench.floor", simulator["ca_file"], str(CONCURRENCY), *_floor_inputs(folder, told, name, definition)
+    )
+    stack.callback(floor_worker.close)
+    floor_worker.once()  # connects
+    floor = statistics.median(floor_worker.once()["wall"] for _ in range(options.repeats))
+    sdk: dict[str, float] | None = None
+    if not options.without_baseline:
+        baseline = Worker("bench.baseline", told["own_connection_string"], simulator["ca_file"])
+        stack.callback(baseline.close)
+        sdk = baseline.once()
+        if sdk["wall"] < _MAXIMUM_SLOW_SECONDS:
+            sdk = baseline.once()
+    print(
+        f"{shape:30}{latency:>8} {ours['requests']:>8.0f} {ours['samples']:>8.0f} | "
+        f"{ours['wall'] * 1000:>8.0f} {ours['cpu'] * 1000:>6.0f} {ours['peak'] / 2**20:>8.0f} | "
+        + (f"{sdk['wall'] * 1000:>8.0f} {sdk['cpu'] * 1000:>6.0f} | " if sdk else f"{'-':>8} {'-':>6} | ")
+        + f"{floor * 1000:>6.0f} | {ours['wall'] / floor:>10.2f} "
+        + (f"{ours['wall'] / sdk['wall']:>8.3f} {ours['cpu'] / sdk['cpu']:>8.3f}" if sdk else ""),
+        flush=True,
+    )
+
+
+def _measure_hub(hub: Hub, name: str, repeats: int) -> dict[str, float]:
+    """Scrape as Prometheus does, and return the medians; the first scrape connects and does not count."""
+    walls, cpus, body = [], [], ""
+    for attempt in range(repeats + 1):
+        cpu, wall = hub.cpu_seconds(), time.perf_counter()
+        status, body = hub.get(f"/metrics/{name}", TOKEN, timeout=120)
+        wall, cpu = time.perf_counter() - wall, hub.cpu_seconds() - cpu
+        if status != 200 or "\nservicebus_up 1.0" not in body:
+            raise RuntimeError(f"{name}: status {status}, {[line for line in body.splitlines() if 'error' in line]}")
+        if attempt:
+            walls.append(wall)
+            cpus.append(cpu)
+    lines = body.splitlines()
+    requests = next(line for line in lines if line.startswith("servicebus_scrape_requests "))
+    return {
+        "wall": statistics.median(walls),
+        "cpu": statistics.mean(cpus),  # counted in clock ticks of 10 ms, so a median would be one of few values
+        "samples": sum(not line.startswith("#") for line in lines),
+        "requests": float(requests.split()[1]),
+        "peak": max(_peak_bytes(worker) for worker in hub.workers()),
+    }
+
+
+def _peak_bytes(process: psutil.Process) -> int:
+    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return int(process.memory_info().rss)
+
+
+def _floor_inputs(folder: Path, told: dict[str, Any], name: str, definition: dict[str, int]) -> list[str]:
+    """Return the Authorization header, and the file with every URL that one scrape of the shape needs."""
+    base = f"https://{told['own_host']}"
+    paths = ["/$namespaceinfo?api-version=2021-05"]
+    for kind in ("queues", "topics"):
+        pages = max(1, -(-definition.get(kind, 0) // 100))
+        paths += [f"/$Resources/{kind}?$skip={page * 100}&$top=100&api-version=2021-05" for page in range(pages)]
+    width = told.get("topic_names", [])
+    paths += [f"/{quote(topic, safe='')}/subscriptions?$skip=0&$top=100&api-version=2021-05" for topic in width]
+    urls = folder / f"{name}.urls"
+    urls.write_text("\n".join(base + path for path in paths))
+    parts = dict(part.split("=", 1) for part in told["own_connection_string"].split(";") if "=" in part)
+    header = sign(base, parts["SharedAccessKeyName"], parts["SharedAccessKey"].encode(), int(time.time()) + 86_400)
+    return [header, str(urls)]
+
+
+def _simulator(stack: ExitStack, folder: Path) -> dict[str, Any]:
+    """Start the simulator with every shape at every latency and return what it tells of itself."""
+    definition: dict[str, Any] = {"namespaces": []}
+    topics: dict[str, list[str]] = {}
+    for shape, content in SHAPES.items():
+        for latency in LATENCIES:
+            name = _name(shape, latency)
+            topics[name] = [f"topic-{number}" for number in range(content.get("topics", 0))]
+            definition["namespaces"].append(
+                {
+                    "name": name,
+                    "sku": "Premium",
+                    "latency": latency / 1000,
+                    "own_port": True,
+                    "queues": [
+                        {"name": f"queue-{number}", "active": number * 7, "dead_letter": number % 5}
+                        for number in range(content.get("queues", 0))
+                    ],
+                    "topics": [
+                        {
+                            "name": topic,
+                            "subscriptions": [
+                                {"name": f"subscription-{number}", "active": number * 11}
+                                for number in range(content["subscriptions"])
+                            ],
+                        }
+                        for topic in topics[name]
+                    ],
+                }
+            )
+    (folder / "simulator.yaml").write_text(json.dumps(definition))  # JSON is YAML
+    ready = folder / "simulator.json"
+    command = ["simulate", "--definition", str(folder / "simulator.yaml"), "--ready-file", str(ready)]
+    process = subprocess.Popen([sys.executable, "manage.py", *command], cwd=ROOT, stdout=subprocess.DEVNULL)
+    stack.callback(lambda: (process.terminate(), process.wait(30)))
+    while not ready.is_file():
+        if process.poll() is not None:
+            raise RuntimeError("the simulator did not start")
+        time.sleep(0.05)
+    told: dict[str, Any] = json.loads(ready.read_text())
+    for name, namespace in told["namespaces"].items():
+        namespace["topic_names"] = topics[name]
+        own = f"Endpoint=sb://{namespace['own_host']}/;"
+        namespace["own_connection_string"] = own + namespace["connection_string"].partition(";")[2]
+    return told
+
+
+def _hub(stack: ExitStack, folder: Path, simulator: dict[str, Any]) -> Hub:
+    names = list(simulator["namespaces"])
+    limits = {
+        "concurrency": CONCURRENCY,
+        "timeout_seconds": 100,
+        "requests_per_second": 10_000,
+        "burst": 10_000,
+    }
+    config = {
+        "teams": [{"name": "bench"}],
+        "credentials": [
+            {"name": name, "team": "bench", "kind": "connection_string", "secret": {"env": f"BENCH_{number}"}}
+            for number, name in enumerate(names)
+        ],
+        "namespaces": [{"name": name, "team": "bench", "credential": name, "limits": limits} for name in names],
+        "tokens": [{"name": "bench", "team": "bench", "token": {"env": "BENCH_TOKEN"}}],
+    }
+    (folder / "hub.yaml").write_text(yaml.safe_dump(config))
+    variables = {
+        "HUB_ALLOW_LOOPBACK": "1",
+        "HUB_CA_FILE": simulator["ca_file"],
+        "HUB_CONFIG": str(folder / "hub.yaml"),
+        "HUB_WORKERS": "1",
+        "BENCH_TOKEN": TOKEN,
+    }
+    for number, name in enumerate(names):
+        variables[f"BENCH_{number}"] = simulator["namespaces"][name]["connection_string"]
+    hub = Hub(variables)
+    stack.callback(hub.close)
+    hub.manage("prepare")
+    hub.start()
+    return hub
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5, help="scrapes that count, for each row")
+    parser.add_argument("--only", choices=list(SHAPES), help="one shape alone")
+    parser.add_argument("--without-baseline", action="store_true", help="leave the slow SDK exporter out")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

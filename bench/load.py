@@ -1,0 +1,132 @@
+"""`python -m bench.load`: a thousand namespaces of a hundred queues, scraped every 30 s by two Prometheus servers.
+
+One hub (gunicorn, PostgreSQL, Redis) reads a simulator with 20 ms of latency; all of it runs on this machine. Prints
+scrapes, failures, the distribution of the answers' times, CPU and memory. Exits with 1 when a scrape failed, when the
+99th percentile reaches 2 s or when memory grew over the second half of the run.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from contextlib import ExitStack
+
+from .hubs import Hub, Prometheus, Simulated, deployed_settings, quantile, unhealthy_lines
+from .servers import PostgreSQL, Redis
+
+_KEPT = "servicebus_up|servicebus_entities|servicebus_scrape_.*"
+_P99_SECONDS = 2.0
+# What the allocator and the connections of a warm process move by; a leak goes on growing.
+_GROWTH = 1.10
+
+
+def main() -> int:
+    options = _options()
+    with ExitStack() as stack:
+        simulated = stack.enter_context(
+            Simulated(options.namespaces, options.queues, options.latency_ms / 1000)
+        )
+        database, cache = stack.enter_context(PostgreSQL()), stack.enter_context(Redis())
+        hub = Hub(deployed_settings(database.url(), cache.url, simulated.ca_file))
+        hub.variables["HUB_WORKERS"] = str(options.workers)
+        stack.callback(hub.close)
+        hub.manage("prepare")
+        wanted = {"namespaces": simulated.namespaces, "cache_seconds": options.cache_seconds}
+        token = hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+        hub.start()
+        servers = [
+            stack.enter_context(
+                Prometheus(
+                    hub.address, simulated.namespaces, token, interval_seconds=options.interval, keep=_KEPT
+                )
+            )
+            for _ in range(2)
+        ]
+        print(
+            f"{options.namespaces} namespaces x {options.queues} queues every {options.interval:g} s by 2 Prometheus "
+            f"servers for {options.seconds:g} s; {options.latency_ms:g} ms latency, {options.workers} workers, "
+            f"cache_seconds {options.cache_seconds:g}",
+            flush=True,
+        )
+        # The first round meets cold connections and reads; it is part of the run, as after every upgrade.
+        memory = _watch(hub, options.seconds)
+        return _report(options, hub, servers, simulated, memory)
+
+
+def _watch(hub: Hub, seconds: float) -> list[float]:
+    memory = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(min(5.0, max(0.1, end - time.monotonic())))
+        memory.append(hub.memory_bytes() / 2**20)
+    return memory
+
+
+def _report(
+    options: argparse.Namespace,
+    hub: Hub,
+    servers: list[Prometheus],
+    simulated: Simulated,
+    memory: list[float],
+) -> int:
+    window = options.seconds + 30
+    seconds, failed, empty, scraped = [], 0, 0, 0
+    for server in servers:
+        ups = server.samples('up{job="servicebus"}', window)
+        scraped += len(ups)
+        failed += sum(value != 1 for _, _, value in ups)
+        empty += sum(value != 1 for _, _, value in server.samples("servicebus_up", window))
+        seconds += [
+            value for _, _, value in server.samples('scrape_duration_seconds{job="servicebus"}', window)
+        ]
+    expected = 2 * options.namespaces * options.seconds / options.interval
+    entities = servers[0].query('sum(servicebus_entities{kind="queue"})')
+    wall = options.seconds
+    half = memory[len(memory) // 2 :]
+    growth = statistics.mean(half[-3:]) / statistics.mean(half[:3])
+    p99 = quantile(seconds, 0.99)
+    print(
+        f"scrapes           {scraped} ({scraped / wall:.0f} a second; {expected:.0f} would fit into the time)"
+    )
+    print(f"failed            {failed} without an answer, {empty} with servicebus_up 0")
+    print(f"queues seen       {entities[0]['value'][1] if entities else 0}")
+    print(
+        "answers           "
+        + ", ".join(f"p{share * 100:g} {quantile(seconds, share):.3f} s" for share in (0.5, 0.9, 0.99, 1.0))
+    )
+    print(
+        f"CPU               hub {hub.cpu_seconds() / wall:.2f} cores "
+        f"({1000 * hub.cpu_seconds() / max(1, scraped):.1f} ms a scrape), simulator "
+        f"{simulated.cpu_seconds() / wall:.2f}, Prometheus {sum(s.cpu_seconds() for s in servers) / wall:.2f}"
+    )
+    print(
+        f"memory of the hub {memory[0]:.0f} MiB after 5 s, {half[0]:.0f} at half time, {memory[-1]:.0f} at the end, "
+        f"{max(memory):.0f} at most (PSS)"
+    )
+    problems = unhealthy_lines(hub.log)
+    for line in problems[:10]:
+        print(f"log: {line[:400]}")
+    verdict = not failed and not empty and not problems and p99 < _P99_SECONDS and growth < _GROWTH
+    print("passed" if verdict else f"NOT PASSED (memory grew by {growth:.2f} in the second half)")
+    return 0 if verdict else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--namespaces", type=int, default=1000)
+    parser.add_argument("--queues", type=int, default=100)
+    parser.add_argument(
+        "--interval", type=float, default=30, help="seconds between two scrapes of a namespace"
+    )
+    parser.add_argument("--seconds", type=float, default=300, help="length of the run")
+    parser.add_argument("--latency-ms", type=float, default=20)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument(
+        "--cache-seconds", type=float, default=0, help="for which the two servers share a read"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
