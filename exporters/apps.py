@@ -6,4 +6,9 @@ class ExportersConfig(AppConfig):
     verbose_name = "Service Bus"
 
     def ready(self) -> None:
-        from . import signals  # noqa: F401 - connects the receivers
+        from . import (
+            checks,
+            signals,  # noqa: F401 - connects the receivers
+        )
+
+        checks.register()

@@ -60,7 +60,10 @@ def endpoint_of(host: str, connection: ConnectionString | None) -> Endpoint:
                 }
             )
         return connection.endpoint
-    endpoint = check_host(host)
+    try:
+        endpoint = check_host(host)
+    except ValidationError as error:
+        raise ValidationError({"host": error}) from None
     if connection is None:
         return endpoint
     other = connection.endpoint

@@ -1,8 +1,11 @@
-"""The screens of the web admin."""
+"""The screens of the web admin, one module each."""
 
 from django.contrib import admin
 
-from ..models import Credential, LabelRule, Membership, Namespace, ScrapeToken, Team
+from . import credential, label_rule, namespace, team, token, user
 
-for model in (Team, Membership, Credential, Namespace, LabelRule, ScrapeToken):
-    admin.site.register(model)
+__all__ = ["credential", "label_rule", "namespace", "team", "token", "user"]
+
+admin.site.site_header = "Service Bus exporter hub"
+admin.site.site_title = "Service Bus exporter hub"
+admin.site.index_title = "Configuration"

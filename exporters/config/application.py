@@ -159,6 +159,10 @@ class Application:
             if entry.faulty:
                 continue
             self._fill(entry, wanted)
+            if wanted.namespace is not None and wanted.team_id not in (None, wanted.namespace.team_id):
+                entry.report(
+                    "namespace", f"Namespace “{wanted.namespace}” belongs to team “{wanted.namespace.team}”."
+                )
             if wanted.namespace is not None and wanted.team is None:
                 wanted.team = wanted.namespace.team
             if not entry.faulty:

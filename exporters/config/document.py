@@ -214,6 +214,8 @@ class Node:
 
 
 def suggestion(name: str, keys: Collection[str]) -> str:
+    if not keys:
+        return ""
     close = difflib.get_close_matches(name, keys, n=1)
     if close:
         return f" Did you mean “{close[0]}”?"

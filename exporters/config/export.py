@@ -18,6 +18,21 @@ _HEADER = """\
 """
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes NEL (U+0085) escaped: PyYAML leaves it as it is, and YAML reads it as a line end."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style='"' if "\x85" in text else None
+    ),
+)
+
+
 def flat(item: Model) -> dict[str, Any]:
     """Return an object's values as hub.yaml spells them, under dotted keys, defaults included."""
     return {key.name: _value(item, key.attribute) for key in KIND_OF[type(item)].keys}
@@ -56,8 +71,9 @@ def export() -> str:
         entries = [_nested(flat(item), defaults) for item in _items(kind.model)]
         if entries:
             sections[kind.section] = entries
-    body = yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=100) if sections else ""
-    return _HEADER + body
+    if not sections:
+        return _HEADER
+    return _HEADER + yaml.dump(sections, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _items(model: type[Model]) -> Iterable[Model]:

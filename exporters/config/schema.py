@@ -67,7 +67,10 @@ def secret(node: Node) -> SecretReference:
             node,
             "A secret is not written into this file. Name where it is: {env: VARIABLE} or {file: /path}.",
         )
+    before = len(node.document.problems)
     keys = node.mapping({"env", "file", "stored"})
+    if len(node.document.problems) > before:
+        return SecretReference("stored", "")  # said already; nothing of this file is applied
     if len(keys) != 1:
         raise BadValueError(node, "Give exactly one of env, file and stored.")
     kind, place = next(iter(keys.items()))

@@ -17,7 +17,7 @@ _LABEL_TEMPLATE = re.compile(r"(?:(?:[a-zA-Z_]|\$(?:\{\w+\}|\w+))+\w*)+\Z")
 
 
 # Prometheus's own defaults; a key that an action has no use for must be left at them.
-_DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "source_labels": [],
     "separator": ";",
     "regex": "(.*)",
@@ -131,7 +131,7 @@ class LabelRule(models.Model):
         if action == "labelmap" and not _LABEL_TEMPLATE.match(self.replacement):
             errors["replacement"] = "The action labelmap needs a label name here, for example $1."
         for name in self._without_effect():
-            if getattr(self, name) != _DEFAULTS[name]:
+            if getattr(self, name) != DEFAULTS[name]:
                 errors.setdefault(
                     name, f"The action {action} takes no {name}; Prometheus would refuse the rule."
                 )

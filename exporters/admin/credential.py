@@ -1,0 +1,195 @@
+"""Credentials: their secrets go in and never come out."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponseBase
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.utils.timesince import timesince
+from django.views.decorators.debug import sensitive_post_parameters
+
+from .. import references
+from ..models import Credential
+from ..secrets import SecretUnavailableError
+from .base import HubAdmin, SourceFilter
+from .fields import SecretField
+from .held import HeldSecrets
+
+
+def describe_secret(credential: Credential) -> str:
+    """Return what may be said of a credential's secret: which key it is, how it ends, how old it is."""
+    if not credential.has_secret():
+        return "not set" if "secret" in Credential.FIELDS[credential.kind][0] else "none needed"
+    if credential.secret_reference:
+        parts = [f"read from {references.describe(credential.secret_reference)}"]
+    else:
+        parts = ["set"]
+    try:
+        parts.append(credential.facts().summary)
+    except SecretUnavailableError as error:
+        return str(error)
+    except ValidationError:
+        parts.append("not usable with this kind")
+    if credential.secret_set_at is not None:
+        parts.append(f"{timesince(credential.secret_set_at, depth=1)} old")
+    return ", ".join(part for part in parts if part)
+
+
+class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
+    secret = SecretField(
+        rows=6,
+        help_text="The connection string, the client secret, or the certificate with its private key as PEM.",
+    )
+    certificate_password = SecretField(
+        rows=1, help_text="Only for a certificate whose private key is encrypted; enter both together."
+    )
+
+    request: HttpRequest  # set by the admin
+
+    class Meta:
+        model = Credential
+        fields = (
+            "name",
+            "team",
+            "kind",
+            "secret",
+            "certificate_password",
+            "expires_at",
+            "tenant_id",
+            "client_id",
+            "authority",
+            "token_file",
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._stored = {name: getattr(self.instance, name) for name in Credential.SECRET_FIELDS}
+        self._stored_kind = self.instance.kind
+        for name in Credential.SECRET_FIELDS:
+            field = self.fields.get(name)
+            if field is not None:
+                field.widget.held = HeldSecrets(self.request.session)
+                field.widget.name = name
+        if self.instance.pk and "secret" in self.fields:
+            self.fields["secret"].help_text = format_html(
+                "{} Now: {}.{}",  # escaped: the key's name was typed by somebody, and help texts are HTML
+                self.fields["secret"].help_text,
+                describe_secret(self.instance),
+                " Leave the input empty to keep it." if self.instance.has_secret() else "",
+            )
+
+    def clean(self) -> dict[str, Any]:
+        """Put the stored secret where none was entered, unless it can't go with what was."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        kind = cleaned.get("kind")
+        if kind not in Credential.FIELDS:
+            kind = self._stored_kind
+        possible = set().union(*Credential.FIELDS[kind])
+        entered = bool(cleaned.get("secret"))
+        moved = bool(self.instance.pk) and kind != self._stored_kind
+        if "secret" not in possible:
+            self.instance.secret_reference = {}
+        if moved and not entered and self._stored["secret"] and "secret" in possible:
+            self.add_error("secret", "Enter the secret for the new kind; the stored one is of another kind.")
+        if not entered and "secret" in possible and not moved:
+            cleaned["secret"] = self._stored["secret"]
+        if (
+            not entered
+            and not moved
+            and not cleaned.get("certificate_password")
+            and "certificate_password" in possible
+        ):
+            cleaned["certificate_password"] = self._stored["certificate_password"]
+        return cleaned
+
+    def forget_held(self) -> None:
+        """Take what was held for this form out of the session: it is stored now."""
+        for name in Credential.SECRET_FIELDS:
+            handle = self.data.get(f"{name}_held")
+            if handle:
+                HeldSecrets(self.request.session).drop(handle)
+
+
+@admin.register(Credential)
+class CredentialAdmin(HubAdmin):
+    form = CredentialForm
+    ordering = ("name",)  # the counts below would lose the model's own
+    list_display = ("name", "team", "kind", "secret_state", "expires", "used_by")
+    list_select_related = ("team",)
+    list_filter = ("kind", ("team", admin.RelatedOnlyFieldListFilter), "expires_at", SourceFilter)
+    search_fields = ("name", "team__name", "tenant_id", "client_id", "namespaces__name")
+    autocomplete_fields = ("team",)
+    fieldsets = (
+        (None, {"fields": ("name", "team", "kind")}),
+        (
+            "Secret",
+            {
+                "fields": ("secret", "certificate_password", "expires_at"),
+                "description": "Encrypted when it is saved. Nobody can read it here again.",
+            },
+        ),
+        (
+            "Entra ID",
+            {
+                "fields": ("tenant_id", "client_id", "authority", "token_file"),
+                "description": "For every kind but the connection string.",
+            },
+        ),
+    )
+
+    @method_decorator(sensitive_post_parameters(*Credential.SECRET_FIELDS))
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response: HttpResponseBase = super().changeform_view(request, *args, **kwargs)
+        return response
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Credential]":
+        found: QuerySet[Credential] = super().get_queryset(request)
+        return found.annotate(namespace_count=Count("namespaces", distinct=True))
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        return type(form.__name__, (form,), {"request": request})
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is not None and not self.has_change_permission(request, obj):
+            # Read-only fields are shown as they are stored, which for a secret would be its ciphertext.
+            return [
+                (title, {**options, "fields": _without_secrets(options["fields"])})
+                for title, options in super().get_fieldsets(request, obj)
+            ]
+        return super().get_fieldsets(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Credential, form: Any, change: bool) -> None:
+        for name in Credential.SECRET_FIELDS:
+            if isinstance(getattr(obj, name), str) and getattr(obj, name):
+                setattr(obj, f"{name}_reference", {})
+        super().save_model(request, obj, form, change)
+        form.forget_held()
+
+    @admin.display(description="secret")
+    def secret_state(self, credential: Credential) -> str:
+        return describe_secret(credential)
+
+    @admin.display(description="used by", ordering="namespace_count")
+    def used_by(self, credential: Credential) -> str:
+        count = credential.namespace_count  # type: ignore[attr-defined]
+        return "1 namespace" if count == 1 else f"{count} namespaces"
+
+    @admin.display(description="expires", ordering="expires_at")
+    def expires(self, credential: Credential) -> str:
+        if credential.expires_at is None:
+            return "-"
+        if credential.expires_at <= timezone.now():
+            return "expired"
+        return f"in {timesince(timezone.now(), credential.expires_at, depth=1)}"
+
+
+def _without_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(
+        "secret_state" if name == "secret" else name for name in names if name != "certificate_password"
+    )

@@ -1,0 +1,73 @@
+"""Label rules: Prometheus's relabel_configs."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.widgets import AdminTextInputWidget
+from django.db.models import Field
+from django.http import HttpRequest
+
+from ..models import LabelRule
+from .base import HubAdmin, SourceFilter
+from .fields import LabelNamesField
+
+
+class LabelRuleForm(forms.ModelForm):  # type: ignore[type-arg]
+    source_labels = LabelNamesField(
+        required=False,
+        widget=AdminTextInputWidget,
+        help_text="Label names, separated by commas; their values, joined by the separator, are what the "
+        "regex sees.",
+    )
+
+    class Meta:
+        model = LabelRule
+        fields = "__all__"  # noqa: DJ007 - the fieldsets name them
+
+
+@admin.register(LabelRule)
+class LabelRuleAdmin(HubAdmin):
+    form = LabelRuleForm
+    list_display = ("__str__", "scope", "position", "regex", "replacement", "source")
+    list_select_related = ("team", "namespace")
+    list_filter = ("action", ("team", admin.RelatedOnlyFieldListFilter), SourceFilter)
+    search_fields = ("team__name", "namespace__name", "regex", "target_label", "replacement")
+    autocomplete_fields = ("team", "namespace")
+    fieldsets = (
+        (
+            "For whom",
+            {
+                "fields": ("team", "namespace", "position"),
+                "description": "A namespace, all namespaces of a team, or with neither all namespaces of "
+                "the hub.",
+            },
+        ),
+        (
+            "Rule",
+            {
+                "fields": (
+                    "action",
+                    "source_labels",
+                    "separator",
+                    "regex",
+                    "modulus",
+                    "target_label",
+                    "replacement",
+                ),
+                "description": "The keys of Prometheus's relabel_configs, with the same meaning.",
+            },
+        ),
+    )
+
+    def formfield_for_dbfield(self, db_field: "Field[Any, Any]", request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in {"separator", "regex", "replacement"}:
+            # A space is a fine separator.
+            return forms.CharField(
+                required=False,
+                strip=False,
+                initial=db_field.get_default(),
+                help_text=db_field.help_text,
+                widget=AdminTextInputWidget,
+            )
+        return super().formfield_for_dbfield(db_field, request, **kwargs)

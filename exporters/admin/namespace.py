@@ -1,0 +1,100 @@
+"""Namespaces: the scrape targets."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.widgets import AdminTextInputWidget
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from ..models import Namespace
+from ..models.namespaces import default_metric_groups
+from ..secrets import SecretUnavailableError
+from ..validators import METRIC_GROUPS
+from .base import HubAdmin, SourceFilter
+from .fields import LabelsField
+
+_GROUPS = {
+    "counts": "counts: the service's own totals, and how many subscriptions a topic has",
+    "times": "times: created, updated, last accessed",
+    "state": "state: active, disabled, send or receive disabled",
+    "settings": "settings: maximum delivery count, lock duration, time to live",
+    "info": "info: forwarding, sessions, partitioning",
+    "namespace": "namespace: SKU, messaging units, numbers of entities",
+}
+
+
+class NamespaceForm(forms.ModelForm):  # type: ignore[type-arg]
+    labels = LabelsField(
+        required=False,
+        help_text="Target labels for service discovery, one name=value a line, for example environment=prod.",
+    )
+    metric_groups = forms.MultipleChoiceField(
+        required=False,
+        choices=[(group, _GROUPS[group]) for group in METRIC_GROUPS],
+        widget=forms.CheckboxSelectMultiple,
+        initial=default_metric_groups,
+        help_text="Beside the message counts and sizes, which are always there.",
+    )
+
+    class Meta:
+        model = Namespace
+        fields = "__all__"  # noqa: DJ007 - the fieldsets name them
+
+
+@admin.register(Namespace)
+class NamespaceAdmin(HubAdmin):
+    form = NamespaceForm
+    list_display = ("name", "team", "endpoint", "credential", "enabled", "source")
+    list_select_related = ("team", "credential")
+    list_filter = ("enabled", ("team", admin.RelatedOnlyFieldListFilter), "credential__kind", SourceFilter)
+    search_fields = ("name", "host", "team__name", "credential__name")
+    autocomplete_fields = ("team", "credential")
+    formfield_overrides = {models.TextField: {"widget": AdminTextInputWidget}}
+    fieldsets = (
+        (None, {"fields": ("name", "team", "host", "credential", "enabled")}),
+        (
+            "What is read",
+            {
+                "fields": ("include", "exclude", "metric_groups"),
+                "description": "Excluded topics cost no requests. Subscriptions go with their topic.",
+            },
+        ),
+        (
+            "Service discovery",
+            {
+                "fields": ("labels", "scrape_interval_seconds", "scrape_timeout_seconds"),
+                "description": "What /sd tells Prometheus about this target.",
+            },
+        ),
+        (
+            "Limits",
+            {
+                "fields": (
+                    "requests_per_second",
+                    "burst",
+                    "concurrency",
+                    "timeout_seconds",
+                    "cache_seconds",
+                    "max_age_seconds",
+                    "max_entities",
+                ),
+                "description": "A Standard namespace shares 1,000 credits a second with its senders and "
+                "receivers; "
+                "each management request costs 10.",
+            },
+        ),
+    )
+
+    @admin.display(description="endpoint", ordering="host")
+    def endpoint(self, namespace: Namespace) -> str:
+        if namespace.host:
+            return namespace.host
+        try:
+            return str(namespace.endpoint())
+        except (SecretUnavailableError, ValidationError):
+            return "unknown"
+
+    def get_changeform_initial_data(self, request: Any) -> dict[str, Any]:
+        return {"metric_groups": default_metric_groups(), **super().get_changeform_initial_data(request)}

@@ -1,0 +1,175 @@
+"""Every page of the admin: it opens, searches, filters, and holds nothing that the strict CSP forbids."""
+
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.test import Client
+from django.urls import reverse
+
+from exporters.models import Source
+from tests.configuration.conftest import KEY
+
+SCREENS = [
+    "exporters/team",
+    "exporters/membership",
+    "exporters/credential",
+    "exporters/namespace",
+    "exporters/labelrule",
+    "exporters/scrapetoken",
+    "auth/user",
+]
+FOUND_BY = {
+    "exporters/team": "paym",
+    "exporters/membership": "root",
+    "exporters/credential": "payments-manage",
+    "exporters/namespace": "payments-prod",
+    "exporters/labelrule": "domain",
+    "exporters/scrapetoken": "prometheus",
+    "auth/user": "root@example",
+}
+
+
+class Inline(HTMLParser):
+    """Collects what a Content-Security-Policy without unsafe-inline would block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = dict(attrs)
+        if tag == "style" or (
+            tag == "script" and "src" not in names and names.get("type") != "application/json"
+        ):
+            self.found.append(tag)
+        self.found += [f"{tag} {name}" for name in names if name == "style" or name.startswith("on")]
+
+
+def check(response: Any) -> str:
+    assert response.status_code == 200
+    html = str(response.content.decode())
+    parser = Inline()
+    parser.feed(html)
+    assert parser.found == []
+    assert "'unsafe" not in response.headers["Content-Security-Policy"]
+    assert KEY not in html
+    assert "gAAAA" not in html  # how ciphertext begins
+    return html
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_every_screen_lists_adds_changes_and_deletes(
+    browser: Client, objects: dict[str, Any], screen: str
+) -> None:
+    item = objects[screen]
+    assert str(item.pk) in check(browser.get(f"/admin/{screen}/"))
+    check(browser.get(f"/admin/{screen}/add/"))
+    check(browser.get(f"/admin/{screen}/{item.pk}/change/"))
+    check(browser.get(f"/admin/{screen}/{item.pk}/history/"))
+    check(browser.get(f"/admin/{screen}/{item.pk}/delete/"))
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_every_list_can_be_searched_and_filtered(
+    browser: Client, objects: dict[str, Any], screen: str
+) -> None:
+    link = f"/admin/{screen}/{objects[screen].pk}/change/"
+    assert link in check(browser.get(f"/admin/{screen}/", {"q": FOUND_BY[screen]}))
+    assert link not in check(browser.get(f"/admin/{screen}/", {"q": "zzz"}))
+    response = browser.get(f"/admin/{screen}/")
+    for spec in response.context["cl"].filter_specs:
+        for choice in spec.choices(response.context["cl"]):
+            check(browser.get(f"/admin/{screen}/{choice['query_string']}"))
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_no_list_has_more_than_six_columns(screen: str) -> None:
+    shown = {
+        f"{model._meta.label_lower.replace('.', '/')}": site for model, site in admin.site._registry.items()
+    }
+    assert len(shown[screen].list_display) <= 6
+
+
+def test_the_start_page_and_the_sign_in_open(browser: Client) -> None:
+    assert "Service Bus exporter hub" in check(browser.get("/admin/"))
+    check(Client().get("/admin/login/"))
+    check(browser.get("/admin/password_change/"))
+
+
+def test_groups_have_no_screen_as_roles_replace_them(browser: Client) -> None:
+    assert browser.get("/admin/auth/group/").status_code == 404
+
+
+def test_long_lists_are_chosen_from_by_typing(browser: Client, objects: dict[str, Any]) -> None:
+    address = reverse("admin:autocomplete")
+    query = {
+        "app_label": "exporters",
+        "model_name": "namespace",
+        "field_name": "credential",
+        "term": "manage",
+    }
+    assert [each["text"] for each in browser.get(address, query).json()["results"]] == ["payments-manage"]
+
+
+@pytest.mark.parametrize("screen", [screen for screen in SCREENS[:-1] if screen != "exporters/membership"])
+class TestAnObjectOfTheFile:
+    @pytest.fixture
+    def item(self, objects: dict[str, Any], screen: str) -> Any:
+        item = objects[screen]
+        item.source = Source.FILE
+        item.save()
+        return item
+
+    def test_it_can_be_looked_at_and_says_where_it_is_changed(
+        self, browser: Client, item: Any, screen: str
+    ) -> None:
+        html = check(browser.get(f"/admin/{screen}/{item.pk}/change/"))
+        assert "This object comes from hub.yaml and is read-only here." in html
+        assert 'name="_save"' not in html
+
+    def test_it_can_not_be_changed(self, browser: Client, item: Any, screen: str) -> None:
+        assert browser.post(f"/admin/{screen}/{item.pk}/change/", {"name": "other"}).status_code == 403
+
+    def test_it_can_not_be_deleted_alone_or_among_others(
+        self, browser: Client, item: Any, screen: str
+    ) -> None:
+        assert browser.post(f"/admin/{screen}/{item.pk}/delete/", {"post": "yes"}).status_code == 403
+        action = {"action": "delete_selected", "_selected_action": [item.pk], "post": "yes"}
+        browser.post(f"/admin/{screen}/", action)
+        html = check(browser.post(f"/admin/{screen}/", {key: action[key] for key in action if key != "post"}))
+        assert "comes from hub.yaml; take it out there" in html
+        assert type(item).objects.filter(pk=item.pk).exists()
+
+
+def test_deleting_a_team_takes_no_object_of_the_file_with_it(browser: Client, namespace: Any) -> None:
+    namespace.source = Source.FILE
+    namespace.save()
+    browser.post(f"/admin/exporters/team/{namespace.team.pk}/delete/", {"post": "yes"})
+    assert type(namespace).objects.exists()
+
+
+def test_a_credential_in_use_can_not_be_deleted_and_the_page_says_by_what(
+    browser: Client, namespace: Any
+) -> None:
+    html = check(browser.get(f"/admin/exporters/credential/{namespace.credential.pk}/delete/"))
+    assert "payments-prod" in html
+    browser.post(f"/admin/exporters/credential/{namespace.credential.pk}/delete/", {"post": "yes"})
+    assert type(namespace.credential).objects.exists()
+
+
+def test_the_history_tells_who_changed_what_and_can_not_be_put_back(
+    browser: Client, namespace: Any, administrator: Any
+) -> None:
+    namespace._history_user = administrator
+    namespace.concurrency = 3
+    namespace.save()
+    html = check(browser.get(f"/admin/exporters/namespace/{namespace.pk}/history/"))
+    assert "16 &rarr; 3" in html
+    assert "root" in html
+    version = type(namespace).history.first().pk
+    for address in (f"/admin/exporters/namespace/{namespace.pk}/history/{version}/",):
+        assert browser.post(address, {}).status_code in {302, 404}
+    namespace.refresh_from_db()
+    assert namespace.concurrency == 3
