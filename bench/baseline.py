@@ -1,8 +1,8 @@
 """The exporter that users would write otherwise: the SDK's administration client, one request after another.
 
 `python -m bench.baseline CONNECTION_STRING CA_FILE`: serves nothing; for each line on standard input it scrapes once
-and writes one line of JSON: wall and CPU seconds, samples, bytes. It is the plain code that the SDK's documentation leads
-to: list the entities, list their runtime properties, set gauges made anew, generate_latest.
+and writes one line of JSON: wall and CPU seconds, samples, bytes. It is the plain code that the SDK's documentation
+leads to: list the entities' runtime properties, set gauges made anew, generate_latest.
 """
 
 import json
