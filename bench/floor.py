@@ -33,7 +33,7 @@ async def fetch_all(
             group.create_task(work())
 
 
-async def main(ca_file: str, concurrency: str, authorization: str, urls: list[URL]) -> None:
+async def main(ca_file: str, concurrency: int, authorization: str, urls: list[URL]) -> None:
     context = ssl.create_default_context(cafile=ca_file)
     connector = aiohttp.TCPConnector(ssl=context, limit=0, keepalive_timeout=120)
     headers = {"Authorization": authorization}
@@ -41,13 +41,13 @@ async def main(ca_file: str, concurrency: str, authorization: str, urls: list[UR
     async with aiohttp.ClientSession(connector=connector) as session:
         while await loop.run_in_executor(None, sys.stdin.readline):
             wall, cpu = time.perf_counter(), time.process_time()
-            await fetch_all(session, urls, headers, int(concurrency))
+            await fetch_all(session, urls, headers, concurrency)
             print(
                 json.dumps({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}), flush=True
             )
 
 
 if __name__ == "__main__":
-    uvloop.run(
-        main(*sys.argv[1:4], [URL(line, encoded=True) for line in Path(sys.argv[4]).read_text().split()])
-    )
+    _ca_file, _concurrency, _authorization, _url_file = sys.argv[1:]
+    _urls = [URL(line, encoded=True) for line in Path(_url_file).read_text().split()]
+    uvloop.run(main(_ca_file, int(_concurrency), _authorization, _urls))
