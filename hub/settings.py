@@ -273,6 +273,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
+AXES_LOCKOUT_TEMPLATE = "429.html"
 
 HUB_LOG_LEVEL = environment.choice("HUB_LOG_LEVEL", "info", ["debug", "info", "warning", "error"])
 HUB_LOG_FORMAT = environment.choice("HUB_LOG_FORMAT", "text", ["text", "json"])

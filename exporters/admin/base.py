@@ -30,6 +30,10 @@ class HubAdmin(SimpleHistoryAdmin):  # type: ignore[misc]
         # The history's page of one version could put an old version back, without its secret.
         return [url for url in super().get_urls() if not str(url.name).endswith("_simple_history")]
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        title = str(self.opts.verbose_name_plural).capitalize()  # instead of "Select namespace to change"
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
     def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
         return True
 

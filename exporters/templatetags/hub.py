@@ -1,0 +1,72 @@
+"""{% load hub %}: moments, amounts, state chips, the navigation."""
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.conf import settings
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from .. import moments
+from ..status import State
+
+register = template.Library()
+
+# The order of the navigation: what is used daily comes first. A screen that is not named here follows in its own order.
+_ORDER = (
+    "Namespace",
+    "Credential",
+    "LabelRule",
+    "ScrapeToken",
+    "WallLink",
+    "Team",
+    "Membership",
+    "User",
+)
+# Pages that belong to no model: the text and the URL's name.
+_PAGES: tuple[tuple[str, str], ...] = ()
+# What other packages bring is found on the page of all configuration.
+_APPS = ("exporters", "auth")
+
+
+@register.filter
+def ago(moment: datetime | None, missing: str = "never") -> SafeString:
+    return moments.time_tag(moment, missing=missing)
+
+
+@register.filter
+def seconds(value: float | None) -> str:
+    return moments.seconds_text(value)
+
+
+@register.filter
+def thousands(value: float | None) -> SafeString:
+    return moments.thousands(value)
+
+
+@register.filter
+def chip(state: State) -> SafeString:
+    return format_html('<span class="chip {}">{}</span>', state.css_class, state)
+
+
+@register.simple_tag
+def hub_version() -> str:
+    return settings.HUB_VERSION
+
+
+@register.simple_tag(takes_context=True)
+def navigation(context: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the screens that the user may open, as admin's each_context found them, in the order of their use."""
+    apps = [app for app in context.get("available_apps", ()) if app["app_label"] in _APPS]
+    models = sorted((model for app in apps for model in app["models"]), key=_place)
+    screens = [(model["name"], model["admin_url"]) for model in models if model.get("admin_url")]
+    screens += [(text, reverse(name)) for text, name in _PAGES]
+    path = context["request"].path
+    return [{"name": name, "url": url, "current": path.startswith(url)} for name, url in screens]
+
+
+def _place(model: dict[str, Any]) -> int:
+    name = model["object_name"]
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
