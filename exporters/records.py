@@ -10,13 +10,14 @@ import os
 import threading
 from collections import deque
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.db import connection, transaction
 from django.db.models import F, Window
 from django.db.models.functions import RowNumber
 
 from .models import Namespace, NamespaceStatus, Outcome, ScrapeRecord
+from .servicebus.entities import Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,9 @@ class Record:
 class Recorder:
     """Takes records from any thread and writes them from one of its own, started with the first record."""
 
-    def __init__(self, flush_seconds: float = FLUSH_SECONDS) -> None:
+    def __init__(self, flush_seconds: float = FLUSH_SECONDS, *, in_background: bool = True) -> None:
         self._flush_seconds = flush_seconds
+        self._in_background = in_background  # else only flush() writes
         self._reset()
 
     def _reset(self) -> None:
@@ -65,7 +67,7 @@ class Recorder:
         if self._pid != os.getpid():  # the parent's records are the parent's to write
             self._reset()
         self._queue.append(record)
-        if self._thread is None:
+        if self._thread is None and self._in_background:
             with self._lock:
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._run, name="records", daemon=True)
@@ -86,6 +88,15 @@ class Recorder:
         self._flushes += 1
         if self._flushes % _PRUNE_EVERY == 1:
             prune()
+
+    def close(self) -> None:
+        """Write what is queued, as the process ends; what can't be written is lost."""
+        try:
+            self.flush()
+        except Exception as error:
+            logger.error("The last records of scrapes can't be written: %s", error)
+        finally:
+            connection.close()
 
     def _run(self) -> None:
         while True:
@@ -196,3 +207,37 @@ def prune() -> None:
 
 
 recorder = Recorder()
+
+
+def remember(
+    namespace: str, snapshot: Snapshot, age_seconds: float, allowed_seconds: float, exposition: bytes
+) -> None:
+    """Hand over what is remembered of an answered scrape. Never raises: a scrape is worth more than its record."""
+    try:
+        failures = [failure for failure in snapshot.collectors.values() if failure is not None]
+        anything = snapshot.queues or snapshot.topics or snapshot.subscriptions
+        recorder.add(
+            Record(
+                namespace=namespace,
+                at=datetime.now(UTC),
+                outcome=(
+                    Outcome.SUCCESS if not failures else Outcome.PARTIAL if anything else Outcome.FAILURE
+                ),
+                reason=str(failures[0].reason) if failures else "",
+                message=failures[0].message if failures else "",
+                duration_seconds=snapshot.duration_seconds,
+                allowed_seconds=allowed_seconds,
+                age_seconds=age_seconds,
+                requests=snapshot.requests,
+                throttled_requests=snapshot.throttled_requests,
+                series=count_series(exposition),
+            )
+        )
+    except Exception:
+        logger.exception("A scrape of %s can't be remembered", namespace)
+
+
+def count_series(exposition: bytes) -> int:
+    """Return the number of samples in an exposition: its lines that are no comments."""
+    comments = exposition.count(b"\n#") + exposition.startswith(b"#")
+    return exposition.count(b"\n") - comments

@@ -96,7 +96,8 @@ def child_exit(server: Any, worker: Any) -> None:
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    """Say goodbye to the endpoints that the worker kept connections to."""
-    from exporters import upstream
+    """Say goodbye to the endpoints that the worker kept connections to; write what it remembers of scrapes."""
+    from exporters import records, upstream
 
     upstream.close()
+    records.recorder.close()

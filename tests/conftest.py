@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
+from exporters import records
 from exporters.simulator import SimulatedNamespace, Simulator
+
+
+@pytest.fixture(autouse=True)
+def _no_writing_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records of scrapes are written when a test flushes them: a thread's transaction would meet the test's own."""
+    monkeypatch.setattr(records, "recorder", records.Recorder(in_background=False))
 
 
 @pytest.fixture(scope="session")

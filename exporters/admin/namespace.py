@@ -12,8 +12,9 @@ from ..models import Namespace
 from ..models.namespaces import default_metric_groups
 from ..secrets import SecretUnavailableError
 from ..validators import METRIC_GROUPS
-from .base import HubAdmin, SourceFilter
+from .base import SourceFilter
 from .fields import LabelsField
+from .namespace_actions import NamespaceActions
 
 _GROUPS = {
     "counts": "counts: the service's own totals, and how many subscriptions a topic has",
@@ -44,7 +45,7 @@ class NamespaceForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Namespace)
-class NamespaceAdmin(HubAdmin):
+class NamespaceAdmin(NamespaceActions):
     form = NamespaceForm
     list_display = ("name", "team", "endpoint", "credential", "enabled", "source")
     list_select_related = ("team", "credential")

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
-from .. import telemetry
+from .. import records, telemetry
 from ..catalog import Configuration, catalog
 from ..prometheus.text import compress
 from ..scrape import exposition, scrape
@@ -91,6 +91,7 @@ def namespace(request: HttpRequest, name: str) -> HttpResponse:
         return _plain(str(error), 400)
     result = scrape(target, seconds)
     body, content_type = exposition(target, result, request.headers.get("Accept", ""))
+    records.remember(target.name, result.snapshot, result.age_seconds, seconds, body)
     return _answer(request, body, content_type)
 
 

@@ -1,0 +1,95 @@
+"""What can be done to namespaces from the web, to one or to many at once: pause, resume, scrape now.
+
+Who calls has looked up what the user may change; each function answers with an outcome a namespace.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from . import catalog, records
+from .catalog import Target
+from .models import Namespace, Source
+from .scrape import exposition, scrape
+
+# Reads side by side. Each waits for Service Bus and has a budget of its own; more would only fill the page's memory.
+_AT_ONCE = 8
+# For all of an action's reads: well below the minute after which proxies give a page up.
+_SECONDS = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an action ended for one namespace: one word or a few of why not, and the whole of it in `detail`."""
+
+    namespace: str
+    ok: bool
+    problem: str = ""
+    detail: str = ""
+
+
+def pause(namespaces: Iterable[Namespace]) -> list[Outcome]:
+    """Stop scraping: /metrics/<name> answers 404 and service discovery leaves the target out."""
+    return [_switch(namespace, enabled=False) for namespace in namespaces]
+
+
+def resume(namespaces: Iterable[Namespace]) -> list[Outcome]:
+    """Scrape again."""
+    return [_switch(namespace, enabled=True) for namespace in namespaces]
+
+
+def scrape_now(namespaces: Iterable[Namespace]) -> list[Outcome]:
+    """Scrape as Prometheus would, and remember it; a paused namespace is left alone."""
+    return in_parallel(_scrape, [catalog.target(namespace) for namespace in namespaces])
+
+
+def in_parallel(work: Callable[[Target, float], Outcome], targets: Sequence[Target]) -> list[Outcome]:
+    """Do something that takes a while to each target, some at a time, within 25 s for all.
+
+    `work` gets the target and the seconds that it may take. It must not use the database: it runs in a thread.
+    """
+    deadline = time.monotonic() + _SECONDS
+
+    def one(target: Target) -> Outcome:
+        left = deadline - time.monotonic()
+        if left < 0.5:
+            return Outcome(target.name, ok=False, problem="not begun in time")
+        return work(target, min(left, target.limits.timeout_seconds))
+
+    if not targets:
+        return []
+    with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(targets)), thread_name_prefix="action") as pool:
+        return list(pool.map(one, targets))
+
+
+def report(outcomes: Sequence[Outcome]) -> str:
+    """Return the outcomes in one line: 3 ok, 1 failed: payments-stage unauthorized."""
+    failed = [outcome for outcome in outcomes if not outcome.ok]
+    line = f"{len(outcomes) - len(failed)} ok"
+    if failed:
+        line += f", {len(failed)} failed: " + ", ".join(f"{each.namespace} {each.problem}" for each in failed)
+    return line
+
+
+def _switch(namespace: Namespace, *, enabled: bool) -> Outcome:
+    if namespace.source == Source.FILE:
+        return Outcome(
+            namespace.name, ok=False, problem="comes from hub.yaml, which says whether it is enabled"
+        )
+    if namespace.enabled != enabled:
+        namespace.enabled = enabled
+        namespace.save(update_fields=["enabled"])
+    return Outcome(namespace.name, ok=True)
+
+
+def _scrape(target: Target, seconds: float) -> Outcome:
+    if not target.enabled:
+        return Outcome(target.name, ok=False, problem="paused")
+    result = scrape(target, seconds)
+    body, _ = exposition(target, result, "")
+    records.remember(target.name, result.snapshot, result.age_seconds, seconds, body)
+    for failure in result.snapshot.collectors.values():
+        if failure is not None:
+            return Outcome(target.name, ok=False, problem=str(failure.reason), detail=failure.message)
+    return Outcome(target.name, ok=True)

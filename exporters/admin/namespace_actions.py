@@ -1,0 +1,46 @@
+"""What can be done to many namespaces at once, from their list."""
+
+from collections.abc import Callable, Iterable
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from .. import access
+from .. import actions as namespace_actions
+from ..models import Namespace
+from .base import HubAdmin
+
+Action = Callable[[Iterable[Namespace]], list[namespace_actions.Outcome]]
+
+
+class NamespaceActions(HubAdmin):
+    """The actions of the namespaces' screen."""
+
+    actions = ("scrape_now", "pause", "resume")
+
+    @admin.action(description="Scrape now", permissions=["view"])
+    def scrape_now(self, request: HttpRequest, queryset: "QuerySet[Namespace]") -> None:
+        self._do(request, queryset, namespace_actions.scrape_now, "Scraped")
+
+    @admin.action(
+        description="Pause: scrapes answer 404, service discovery leaves them out", permissions=["view"]
+    )
+    def pause(self, request: HttpRequest, queryset: "QuerySet[Namespace]") -> None:
+        self._do(request, queryset, namespace_actions.pause, "Paused")
+
+    @admin.action(description="Resume", permissions=["view"])
+    def resume(self, request: HttpRequest, queryset: "QuerySet[Namespace]") -> None:
+        self._do(request, queryset, namespace_actions.resume, "Resumed")
+
+    def _do(self, request: HttpRequest, queryset: "QuerySet[Namespace]", action: Action, done: str) -> None:
+        chosen = list(queryset.select_related("team", "credential").order_by("name"))
+        allowed = set(access.changeable(request.user, queryset.order_by()).values_list("pk", flat=True))
+        outcomes = action([namespace for namespace in chosen if namespace.pk in allowed])
+        outcomes += [
+            namespace_actions.Outcome(namespace.name, ok=False, problem="needs the role editor in its team")
+            for namespace in chosen
+            if namespace.pk not in allowed
+        ]
+        level = messages.SUCCESS if all(outcome.ok for outcome in outcomes) else messages.WARNING
+        self.message_user(request, f"{done}: {namespace_actions.report(outcomes)}.", level)

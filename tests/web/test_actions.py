@@ -1,0 +1,88 @@
+"""What is done to namespaces from the web, one or many at once."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from exporters import actions, records
+from exporters.models import Namespace, Source
+from exporters.simulator import SimulatedNamespace, Simulator
+
+from .conftest import AddTarget
+
+
+def _post(client: Client, action: str, namespaces: list[Namespace]) -> str:
+    answer = client.post(
+        "/admin/exporters/namespace/",
+        {"action": action, "_selected_action": [namespace.pk for namespace in namespaces]},
+        follow=True,
+    )
+    return " ".join(str(message) for message in answer.context["messages"])
+
+
+@pytest.fixture
+def browser(hub: None, django_user_model: Any) -> Client:
+    client = Client()
+    client.force_login(django_user_model.objects.create_superuser("root", "", "pass-pass-pass"))
+    return client
+
+
+@pytest.fixture
+def two(simulator: Simulator, bus: SimulatedNamespace, add_target: AddTarget) -> list[Namespace]:
+    """A namespace that can be read, and one whose key is wrong."""
+    stage = simulator.add_namespace("payments-stage")
+    wrong = stage.connection_string.replace(stage.key, "d3Jvbmc=")
+    return [add_target(bus), add_target(stage, connection_string=wrong)]
+
+
+def test_scraping_two_at_once_says_which_failed_and_why(two: list[Namespace]) -> None:
+    outcomes = actions.scrape_now(two)
+    assert actions.report(outcomes) == "1 ok, 1 failed: payments-stage unauthorized"
+
+
+def test_what_is_scraped_by_hand_is_remembered(two: list[Namespace]) -> None:
+    actions.scrape_now(two)
+    records.recorder.flush()
+    seen = {each.name: each.status.outcome for each in Namespace.objects.select_related("status")}
+    assert seen == {"payments": "success", "payments-stage": "failure"}
+
+
+def test_a_paused_namespace_is_not_scraped(two: list[Namespace], bus: SimulatedNamespace) -> None:
+    actions.pause(two[:1])
+    assert actions.report(actions.scrape_now(Namespace.objects.filter(pk=two[0].pk))) == (
+        "0 ok, 1 failed: payments paused"
+    )
+    assert len(bus.requests) == 0
+
+
+def test_the_list_pauses_and_resumes_many(browser: Client, two: list[Namespace]) -> None:
+    assert _post(browser, "pause", two) == "Paused: 2 ok."
+    assert not Namespace.objects.filter(enabled=True).exists()
+    assert _post(browser, "resume", two) == "Resumed: 2 ok."
+    assert not Namespace.objects.filter(enabled=False).exists()
+
+
+def test_the_list_scrapes_many_and_reports_each_failure(browser: Client, two: list[Namespace]) -> None:
+    assert _post(browser, "scrape_now", two) == "Scraped: 1 ok, 1 failed: payments-stage unauthorized."
+
+
+def test_a_namespace_of_the_file_is_paused_in_the_file(browser: Client, two: list[Namespace]) -> None:
+    Namespace.objects.filter(pk=two[0].pk).update(source=Source.FILE)
+    said = _post(browser, "pause", two)
+    assert said == "Paused: 1 ok, 1 failed: payments comes from hub.yaml, which says whether it is enabled."
+
+
+def test_pausing_is_in_the_history_with_who_did_it(browser: Client, two: list[Namespace]) -> None:
+    _post(browser, "pause", two[:1])
+    newest = two[0].history.first()
+    assert (newest.history_user.username, newest.enabled) == ("root", False)
+
+
+def test_a_namespace_that_nobody_began_with_in_time_is_named(two: list[Namespace], monkeypatch: Any) -> None:
+    monkeypatch.setattr(actions, "_SECONDS", 0.0)
+    assert actions.report(actions.scrape_now(two[:1])) == "0 ok, 1 failed: payments not begun in time"
+
+
+def test_actions_on_none_do_nothing() -> None:
+    assert actions.report(actions.scrape_now([])) == "0 ok"

@@ -1,0 +1,155 @@
+"""What is remembered of scrapes: written in batches, bounded, and never the reason why a scrape fails."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, OperationalError
+from django.test import Client
+
+from exporters import records
+from exporters.models import Namespace, NamespaceStatus, ScrapeRecord
+from exporters.records import Record
+from exporters.simulator import SimulatedNamespace
+
+from .conftest import AddTarget
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def _record(
+    namespace: str = "payments", seconds: float = 0, outcome: str = "success", **fields: Any
+) -> Record:
+    values: dict[str, Any] = {
+        "reason": "" if outcome == "success" else "timeout",
+        "message": "",
+        "duration_seconds": 0.5,
+        "allowed_seconds": 9.5,
+        "age_seconds": 0.0,
+        "requests": 3,
+        "throttled_requests": 0,
+        "series": 40,
+    }
+    return Record(
+        namespace=namespace, at=NOW + timedelta(seconds=seconds), outcome=outcome, **values | fields
+    )
+
+
+@pytest.fixture
+def stored(add_target: AddTarget, bus: SimulatedNamespace) -> Namespace:
+    return add_target(bus)
+
+
+def test_a_scrape_leaves_a_record_and_a_status(stored: Namespace, scraper: Client) -> None:
+    answer = scraper.get("/metrics/payments", headers={"Accept": "application/openmetrics-text"})
+    records.recorder.flush()
+    record = ScrapeRecord.objects.get()
+    lines = answer.content.decode().splitlines()
+    assert record.series == sum(not line.startswith("#") for line in lines)
+    assert (record.outcome, record.reason, record.requests) == ("success", "", 4)
+    assert record.allowed_seconds == 9.5
+    assert stored.status.recent == [["s", round(record.duration_seconds * 1000)]]
+
+
+def test_a_failed_scrape_leaves_its_reason_and_its_message(
+    stored: Namespace, scraper: Client, bus: SimulatedNamespace
+) -> None:
+    bus.faults.set("server_error")
+    scraper.get("/metrics/payments")
+    records.recorder.flush()
+    status = NamespaceStatus.objects.get()
+    assert (status.outcome, status.reason) == ("failure", "server_error")
+    assert status.message
+
+
+def test_a_scrape_is_answered_when_its_record_can_not_be_made(
+    stored: Namespace, scraper: Client, monkeypatch: Any, caplog: Any
+) -> None:
+    def full(record: Record) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(records.recorder, "add", full)
+    assert scraper.get("/metrics/payments").status_code == 200
+    assert "A scrape of payments can't be remembered" in caplog.text
+
+
+def test_the_newest_records_stay_and_failures_stay_longer(stored: Namespace) -> None:
+    failures = [_record(seconds=number, outcome="failure") for number in range(60)]
+    successes = [_record(seconds=100 + number) for number in range(records.KEPT + 30)]
+    records.write([*failures, *successes])
+    records.prune()
+    kept = ScrapeRecord.objects.all()
+    assert kept.filter(outcome="success").count() == records.KEPT
+    assert kept.filter(outcome="failure").count() == records.KEPT_FAILURES
+    assert kept.filter(outcome="failure").earliest("at").at == NOW + timedelta(seconds=20)
+
+
+def test_the_outline_holds_the_last_scrapes(stored: Namespace) -> None:
+    records.write([_record(seconds=number) for number in range(records.RECENT + 5)])
+    records.write([_record(seconds=99, outcome="partial", duration_seconds=2)])
+    status = NamespaceStatus.objects.get()
+    assert len(status.recent) == records.RECENT
+    assert status.recent[-1] == ["p", 2000]
+    assert status.since == NOW + timedelta(seconds=99)
+
+
+def test_an_older_record_of_another_replica_does_not_turn_the_status_back(stored: Namespace) -> None:
+    records.write([_record(seconds=10, outcome="failure")])
+    records.write([_record(seconds=5)])
+    assert NamespaceStatus.objects.get().outcome == "failure"
+
+
+def test_a_namespace_that_was_deleted_meanwhile_is_left_out(stored: Namespace) -> None:
+    records.write([_record(), _record("gone")])
+    assert ScrapeRecord.objects.count() == 1
+
+
+def test_records_wait_while_the_database_is_away(stored: Namespace, monkeypatch: Any) -> None:
+    def away(batch: list[Record]) -> None:
+        raise OperationalError("the database is away")
+
+    records.recorder.add(_record())
+    with monkeypatch.context() as patched:
+        patched.setattr(records, "write", away)
+        with pytest.raises(DatabaseError):
+            records.recorder.flush()
+    records.recorder.flush()
+    assert ScrapeRecord.objects.count() == 1
+
+
+def test_a_process_that_ends_says_when_its_last_records_are_lost(
+    stored: Namespace, monkeypatch: Any, caplog: Any
+) -> None:
+    def away(batch: list[Record]) -> None:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(records, "write", away)
+    monkeypatch.setattr(records.connection, "close", lambda: None)  # it is the test's own
+    records.recorder.add(_record())
+    with caplog.at_level(logging.ERROR):
+        records.recorder.close()
+    assert "The last records of scrapes can't be written: the database is away" in caplog.text
+
+
+def test_the_queue_is_bounded_and_the_oldest_is_forgotten(stored: Namespace, monkeypatch: Any) -> None:
+    monkeypatch.setattr(records, "QUEUE_LENGTH", 3)
+    recorder = records.Recorder(in_background=False)
+    for number in range(5):
+        recorder.add(_record(seconds=number))
+    recorder.flush()
+    assert ScrapeRecord.objects.count() == 3
+    assert ScrapeRecord.objects.earliest("at").at == NOW + timedelta(seconds=2)
+
+
+@pytest.mark.parametrize(
+    ("exposition", "count"),
+    [
+        (b"", 0),
+        (b"# HELP up\n# TYPE up gauge\nup 1\n", 1),
+        (b"up 1\n# EOF\n", 1),
+        (b"a 1\na 2\n# HELP b\nb 1\n", 3),
+    ],
+)
+def test_series_are_the_lines_that_are_no_comments(exposition: bytes, count: int) -> None:
+    assert records.count_series(exposition) == count
