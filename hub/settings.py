@@ -273,6 +273,8 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
+# A lock-out ends by itself after the quarter of an hour; `manage.py axes_reset` ends it at once.
+AXES_ENABLE_ADMIN = False
 AXES_LOCKOUT_TEMPLATE = "429.html"
 
 HUB_LOG_LEVEL = environment.choice("HUB_LOG_LEVEL", "info", ["debug", "info", "warning", "error"])

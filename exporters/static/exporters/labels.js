@@ -1,0 +1,72 @@
+// Names for inputs that Django's admin leaves without: the boxes that one types into to choose from a long list, the two
+// halves of a date with its time, and what stands in the rows of a table of inputs.
+"use strict";
+(() => {
+  const text = (element) => (element ? element.textContent.trim().replace(/:$/, "") : "");
+
+  function labelOf(input) {
+    const label = input.id && document.querySelector(`label[for="${CSS.escape(input.id)}"]`);
+    if (label) {
+      return text(label);
+    }
+    const cell = input.closest("td");
+    if (cell) {
+      const heads = cell.closest("table").querySelectorAll("thead th");
+      let place = 0;
+      for (let before = cell.previousElementSibling; before; before = before.previousElementSibling) {
+        place += before.classList.contains("original") ? 0 : 1;
+      }
+      return text(heads[place]);
+    }
+    const row = input.closest(".form-row");
+    return text(row && row.querySelector("label, legend"));
+  }
+
+  function name(element, words) {
+    if (element && words && !element.getAttribute("aria-label")) {
+      element.setAttribute("aria-label", words);
+    }
+  }
+
+  function nameAll() {
+    for (const box of document.querySelectorAll(".select2-container:not(.select2-container--open:last-child)")) {
+      const select = box.previousElementSibling;
+      const field = box.querySelector(".select2-selection[role=combobox]");
+      if (select && field && !field.dataset.named) {
+        const words = labelOf(select);
+        field.dataset.named = "yes";
+        field.removeAttribute("aria-labelledby");
+        const shown = () => text(box.querySelector(".select2-selection__rendered")).replace(/^×/, "");
+        const update = () => {
+          const said = [words, shown()].filter(Boolean).join(": ");
+          field.setAttribute("aria-label", said);
+          name(field.querySelector("[role=textbox]"), words);
+        };
+        update();
+        new MutationObserver(update).observe(box.querySelector(".select2-selection__rendered") || field, { childList: true });
+      }
+    }
+    for (const field of document.querySelectorAll(".select2-search__field")) {
+      const box = field.closest(".select2-container");
+      const select = box && box.previousElementSibling;
+      name(field, (select && select.tagName === "SELECT" && labelOf(select)) || "Search");
+    }
+    for (const field of document.querySelectorAll(".vDateField, .vTimeField")) {
+      name(field, `${labelOf(field)}: ${field.classList.contains("vDateField") ? "date" : "time"}`);
+    }
+    for (const field of document.querySelectorAll(".inline-group td :is(input, select, textarea):not([type=hidden])")) {
+      name(field, field.name.endsWith("-DELETE") ? "Delete" : labelOf(field));
+    }
+  }
+
+  let waiting = false;
+  document.addEventListener("DOMContentLoaded", () => {
+    nameAll();
+    new MutationObserver(() => {
+      if (!waiting) {
+        waiting = true;
+        setTimeout(() => { waiting = false; nameAll(); }, 0);
+      }
+    }).observe(document.body, { childList: true, subtree: true });
+  });
+})();

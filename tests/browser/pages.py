@@ -1,0 +1,115 @@
+"""Every page that a person may see. A new page is added here: it is then held against axe, the CSP, 360 px and dark
+mode (test_pages.py), and pictured by `make screenshots`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.sync_api import Page as BrowserPage
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`path` may name ids of tests/browser/seed.py in braces. `prepare` brings the page into the state to look at.
+
+    `user` is one of the seeded ones, "" for nobody. `picture`: whether `make screenshots` takes it.
+    """
+
+    name: str
+    path: str
+    user: str = "admin"
+    status: int = 200
+    prepare: Callable[[BrowserPage], None] | None = None
+    picture: bool = False
+
+    def address(self, ids: dict[str, Any]) -> str:
+        return self.path.format(**ids)
+
+
+def _wrong_password(page: BrowserPage) -> None:
+    page.fill("#id_username", "nobody")
+    page.fill("#id_password", "wrong")
+    page.click("input[type=submit]")
+    page.wait_for_selector(".errornote")
+
+
+def _make_token(page: BrowserPage) -> None:
+    page.fill("#id_name", "shown-once")
+    page.click("input[name=_save]")
+    page.wait_for_selector("#new-token")
+
+
+def _empty_form(page: BrowserPage) -> None:
+    page.click("input[name=_save]")
+    page.wait_for_selector(".errornote")
+
+
+def _choose_all_and_delete(page: BrowserPage) -> None:
+    page.check("#action-toggle")
+    page.select_option("select[name=action]", "delete_selected")
+    page.click("button[name=index]")
+    page.wait_for_selector("text=Are you sure")
+
+
+PAGES = (
+    Page("landing", "/", user="", picture=True),
+    Page("not-found", "/admin/nothing/", status=404),
+    Page("sign-in", "/admin/login/", user="", picture=True),
+    Page("sign-in-refused", "/admin/login/", user="", prepare=_wrong_password),
+    Page("targets", "/admin/", picture=True),
+    Page("targets-of-a-viewer", "/admin/", user="payments-viewer"),
+    Page("configuration", "/admin/exporters/"),
+    Page("configuration-users", "/admin/auth/"),
+    Page("password", "/admin/password_change/", picture=True),
+    Page("namespaces", "/admin/exporters/namespace/", picture=True),
+    Page("namespaces-none-found", "/admin/exporters/namespace/?q=nothing-is-called-so"),
+    Page("namespaces-delete", "/admin/exporters/namespace/?q=shipping-stage", prepare=_choose_all_and_delete),
+    Page("namespace-add", "/admin/exporters/namespace/add/", picture=True),
+    Page("namespace-add-refused", "/admin/exporters/namespace/add/", prepare=_empty_form),
+    Page("namespace", "/admin/exporters/namespace/{namespace}/change/", picture=True),
+    Page("namespace-of-the-file", "/admin/exporters/namespace/{from_file}/change/"),
+    Page("namespace-history", "/admin/exporters/namespace/{namespace}/history/", picture=True),
+    Page("namespace-delete", "/admin/exporters/namespace/{namespace}/delete/"),
+    Page("credentials", "/admin/exporters/credential/", picture=True),
+    Page("credential-add", "/admin/exporters/credential/add/", picture=True),
+    Page("credential", "/admin/exporters/credential/{credential}/change/", picture=True),
+    Page("credential-history", "/admin/exporters/credential/{credential}/history/"),
+    Page("credential-delete", "/admin/exporters/credential/{credential}/delete/"),
+    Page("label-rules", "/admin/exporters/labelrule/", picture=True),
+    Page("label-rule-add", "/admin/exporters/labelrule/add/", picture=True),
+    Page("label-rule", "/admin/exporters/labelrule/{label_rule}/change/", picture=True),
+    Page("label-rule-history", "/admin/exporters/labelrule/{label_rule}/history/"),
+    Page("label-rule-delete", "/admin/exporters/labelrule/{label_rule}/delete/"),
+    Page("scrape-tokens", "/admin/exporters/scrapetoken/", picture=True),
+    Page("scrape-token-add", "/admin/exporters/scrapetoken/add/", picture=True),
+    Page("scrape-token-made", "/admin/exporters/scrapetoken/add/", prepare=_make_token),
+    Page("scrape-token", "/admin/exporters/scrapetoken/{scrape_token}/change/", picture=True),
+    Page("scrape-token-history", "/admin/exporters/scrapetoken/{scrape_token}/history/"),
+    Page("scrape-token-delete", "/admin/exporters/scrapetoken/{scrape_token}/delete/"),
+    Page("teams", "/admin/exporters/team/", picture=True),
+    Page("team-add", "/admin/exporters/team/add/"),
+    Page("team", "/admin/exporters/team/{team}/change/", picture=True),
+    Page("team-history", "/admin/exporters/team/{team}/history/"),
+    Page("team-delete", "/admin/exporters/team/{team}/delete/"),
+    Page("memberships", "/admin/exporters/membership/"),
+    Page("membership-add", "/admin/exporters/membership/add/"),
+    Page("membership", "/admin/exporters/membership/{membership}/change/"),
+    Page("membership-history", "/admin/exporters/membership/{membership}/history/"),
+    Page("membership-delete", "/admin/exporters/membership/{membership}/delete/"),
+    Page("users", "/admin/auth/user/", picture=True),
+    Page("user-add", "/admin/auth/user/add/"),
+    Page("user", "/admin/auth/user/{user}/change/", picture=True),
+    Page("user-password", "/admin/auth/user/{user}/password/"),
+    Page("user-history", "/admin/auth/user/{user}/history/"),
+    Page("user-delete", "/admin/auth/user/{user}/delete/"),
+)
+
+# Addresses that show no page of their own, by the name of the URL, each with the reason.
+NO_PAGES = {
+    "autocomplete": "answers JSON",
+    "jsi18n": "answers JavaScript",
+    "logout": "takes a form and goes to the sign-in",
+    "password_change_done": "the page after the form, which is the form's own test",
+    "view_on_site": "redirects",
+}
