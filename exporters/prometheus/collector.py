@@ -1,6 +1,7 @@
 """A prometheus_client Collector made for one scrape and thrown away with it."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -10,13 +11,17 @@ from prometheus_client.samples import Sample
 from ..servicebus.entities import Snapshot
 from . import catalogue
 from .catalogue import DEFAULT_GROUPS, EntityMetric, ScrapeMetric
+from .labelling import Labeller, LabelRules, Labels, Series
+from .relabel import is_metric_name
+from .rule_plan import Plan
 
 _DROP_REASONS = ("filtered", "rule", "duplicate", "limit")
 
 # Stands for a part that was not asked for.
 _FAILED = object()
 
-Labels = dict[str, str]
+# A third of the time that Sample's own constructor takes, for 100,000 samples a scrape.
+_make = tuple.__new__
 
 
 class SnapshotCollector(Collector):
@@ -27,34 +32,27 @@ class SnapshotCollector(Collector):
     """
 
     def __init__(
-        self, snapshot: Snapshot, *, groups: Collection[str] = DEFAULT_GROUPS, age_seconds: float = 0.0
+        self,
+        snapshot: Snapshot,
+        *,
+        groups: Collection[str] = DEFAULT_GROUPS,
+        age_seconds: float = 0.0,
+        rules: LabelRules | None = None,
     ) -> None:
         self._snapshot = snapshot
         self._groups = frozenset(groups) | {catalogue.MESSAGES, catalogue.SCRAPE}
         self._age_seconds = age_seconds
+        self._rules = rules or LabelRules()
 
     def collect(self) -> Iterator[Metric]:
-        yield from self._scrape()
+        entities = EntityFamilies(self._snapshot, self._groups, self._rules)
+        own = list(self._scrape())
         if catalogue.NAMESPACE in self._groups:
-            yield from self._namespace()
-        snapshot = self._snapshot
-        labelled: dict[str, list[tuple[Labels, Any]]] = {
-            catalogue.QUEUE: [({"name": queue.name}, queue) for queue in snapshot.queues],
-            catalogue.TOPIC: [({"name": topic.name}, topic) for topic in snapshot.topics],
-            catalogue.SUBSCRIPTION: [
-                ({"name": each.name, "topic_name": each.topic_name}, each) for each in snapshot.subscriptions
-            ],
-        }
-        counted = {
-            kind: [(labels, entity.counts) for labels, entity in pairs if entity.counts is not None]
-            for kind, pairs in labelled.items()
-        }
-        for metric in catalogue.ENTITY_METRICS:
-            if metric.group in self._groups:
-                pairs = counted[metric.kind] if metric.of_counts else labelled[metric.kind]
-                family = _entity_family(metric, pairs)
-                if family.samples:
-                    yield family
+            own += self._namespace(entities)
+        for family in own:
+            entities.join(family)
+            yield family
+        yield from entities.families()
 
     def _scrape(self) -> Iterator[Metric]:
         snapshot = self._snapshot
@@ -73,16 +71,16 @@ class SnapshotCollector(Collector):
         if reasons:
             yield _values(catalogue.ERROR, dict.fromkeys(reasons, 1))
 
-    def _namespace(self) -> Iterator[Metric]:
+    def _namespace(self, entities: "EntityFamilies") -> Iterator[Metric]:
         snapshot = self._snapshot
         if snapshot.info is not None and snapshot.info.sku:
             yield _values(catalogue.NAMESPACE_INFO, {snapshot.info.sku: 1})
         if snapshot.info is not None and snapshot.info.messaging_units is not None:
             yield _value(catalogue.MESSAGING_UNITS, snapshot.info.messaging_units)
         shown = {
-            "queues": (catalogue.QUEUE, len(snapshot.queues)),
-            "topics": (catalogue.TOPIC, len(snapshot.topics)),
-            "subscriptions": (catalogue.SUBSCRIPTION, len(snapshot.subscriptions)),
+            "queues": (catalogue.QUEUE, entities.shown(catalogue.QUEUE)),
+            "topics": (catalogue.TOPIC, entities.shown(catalogue.TOPIC)),
+            "subscriptions": (catalogue.SUBSCRIPTION, entities.shown(catalogue.SUBSCRIPTION)),
         }
         # What was not read whole is not known: a number would be too small, and 0 a lie.
         known = dict(
@@ -92,28 +90,148 @@ class SnapshotCollector(Collector):
             yield _values(catalogue.ENTITIES, known)
             yield _values(
                 catalogue.ENTITIES_DROPPED,
-                {reason: snapshot.dropped.get(reason, 0) for reason in _DROP_REASONS},
+                {
+                    reason: snapshot.dropped.get(reason, 0) + entities.dropped[reason]
+                    for reason in _DROP_REASONS
+                },
             )
 
 
-def _entity_family(metric: EntityMetric, pairs: Iterable[tuple[Labels, Any]]) -> Metric:
-    name, read, extra = metric.name, metric.read, metric.extra_labels
-    family = GaugeMetricFamily(name, metric.help)
-    append = family.samples.append
-    make = (
-        tuple.__new__
-    )  # a third of the time that Sample's own constructor takes, for 100,000 samples a scrape
-    if extra is None:
-        for labels, entity in pairs:
-            value = read(entity)
-            if value is not None:
-                append(make(Sample, (name, labels, value, None, None, None)))
-    else:
-        for labels, entity in pairs:
-            more = extra(entity)
-            if more is not None:
-                append(make(Sample, (name, {**labels, **more}, read(entity), None, None, None)))
-    return family
+class EntityFamilies:
+    """The families with a series for each entity, as the label rules leave them.
+
+    Rules can make series equal, within a metric and, by `__name__`, across metrics. Of equal ones the first stays, as
+    Prometheus would have it, and the entities of the others are counted.
+    """
+
+    def __init__(self, snapshot: Snapshot, groups: Collection[str], rules: LabelRules) -> None:
+        self.dropped: Counter[str] = Counter()
+        self._families: dict[str, Metric] = {}
+        # By family, where series could be equal: what is in it already.
+        self._taken: dict[str, set[frozenset[tuple[str, str]]]] = {}
+        self._shown: dict[str, int] = {}
+        entities: dict[str, Sequence[Any]] = {
+            catalogue.QUEUE: snapshot.queues,
+            catalogue.TOPIC: snapshot.topics,
+            catalogue.SUBSCRIPTION: snapshot.subscriptions,
+        }
+        labellers = {kind: Labeller(kind, of_kind, rules) for kind, of_kind in entities.items()}
+        planned = [
+            (metric, labellers[metric.kind].plan(metric))
+            for metric in catalogue.ENTITY_METRICS
+            if metric.group in groups
+        ]
+        names = Counter(_name(metric, plan) for metric, plan in planned)
+        # A rule that names series one by one can give any of them any name.
+        anywhere = any(plan.renames for _, plan in planned)
+        for kind, labeller in labellers.items():
+            self._fill(labeller, [pair for pair in planned if pair[0].kind == kind], names, anywhere)
+
+    def shown(self, kind: str) -> int:
+        """Return how many entities of a kind have all the series that the rules leave to them."""
+        return self._shown[kind]
+
+    def join(self, family: Metric) -> None:
+        """Add to a family of the scrape what rules have given its name; there is one family of a name."""
+        renamed = self._families.pop(family.name, None)
+        if renamed is not None:
+            taken = {frozenset(sample.labels.items()) for sample in family.samples}
+            family.samples += [
+                sample for sample in renamed.samples if frozenset(sample.labels.items()) not in taken
+            ]
+
+    def families(self) -> Iterator[Metric]:
+        """Yield what `join` has left."""
+        for family in self._families.values():
+            if family.samples:
+                yield family
+
+    def _fill(
+        self,
+        labeller: Labeller,
+        planned: Sequence[tuple[EntityMetric, Plan]],
+        names: Mapping[str, int],
+        anywhere: bool,
+    ) -> None:
+        duplicates: set[int] = set()
+        # By the labels' address, as most metrics share them.
+        kept: dict[int, Sequence[Labels | None]] = {}
+        for metric, plan in planned:
+            series = labeller.label(metric, plan)
+            kept[id(series.labels)] = series.labels
+            name = _name(metric, plan)
+            if anywhere or series.can_collide or names[name] > 1:
+                self._add_carefully(metric, name, labeller.entities, series, duplicates)
+            else:
+                self._add(metric, name, labeller.entities, series.labels)
+        left = [any(labels is not None for labels in each) for each in zip(*kept.values(), strict=True)]
+        self.dropped["rule"] += left.count(False)
+        self.dropped["duplicate"] += len(duplicates)
+        self._shown[labeller.kind] = left.count(True) - len(duplicates)
+
+    def _family(self, name: str, metric: EntityMetric) -> Metric:
+        family = self._families.get(name)
+        if family is None:
+            family = self._families[name] = GaugeMetricFamily(name, metric.help)
+        return family
+
+    def _add(
+        self, metric: EntityMetric, name: str, entities: Sequence[Any], labelled: Sequence[Labels | None]
+    ) -> None:
+        read, extra = metric.read, metric.extra_labels
+        append = self._family(name, metric).samples.append
+        if extra is not None:
+            for labels, entity in zip(labelled, entities, strict=True):
+                more = extra(entity)
+                if labels is not None and more is not None:
+                    append(_make(Sample, (name, {**labels, **more}, read(entity), None, None, None)))
+        elif metric.of_counts:
+            for labels, entity in zip(labelled, entities, strict=True):
+                counts = entity.counts
+                if labels is not None and counts is not None:
+                    append(_make(Sample, (name, labels, read(counts), None, None, None)))
+        else:
+            for labels, entity in zip(labelled, entities, strict=True):
+                value = read(entity)
+                if labels is not None and value is not None:
+                    append(_make(Sample, (name, labels, value, None, None, None)))
+
+    def _add_carefully(
+        self,
+        metric: EntityMetric,
+        name: str,
+        entities: Sequence[Any],
+        series: Series,
+        duplicates: set[int],
+    ) -> None:
+        """Add series of which some may be equal to others."""
+        for index, (labels, entity) in enumerate(zip(series.labels, entities, strict=True)):
+            if labels is None:
+                continue
+            if metric.extra_labels is not None:
+                more = metric.extra_labels(entity)
+                if more is None:
+                    continue
+                if series.names is None:
+                    labels = {**labels, **more}
+            source = entity.counts if metric.of_counts else entity
+            value = None if source is None else metric.read(source)
+            if value is None:
+                continue
+            its_name = name if series.names is None else series.names[index]
+            taken = self._taken.setdefault(its_name, set())
+            identity = frozenset(item for item in labels.items() if item[1])
+            if identity in taken:
+                duplicates.add(index)
+                continue
+            taken.add(identity)
+            sample = _make(Sample, (its_name, labels, value, None, None, None))
+            self._family(its_name, metric).samples.append(sample)
+
+
+def _name(metric: EntityMetric, plan: Plan) -> str:
+    """Return the metric's name; one that Prometheus would not read is not taken from a rule."""
+    return plan.name if is_metric_name(plan.name) else metric.name
 
 
 def _value(metric: ScrapeMetric, value: float) -> Metric:

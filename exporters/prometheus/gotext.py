@@ -1,0 +1,119 @@
+"""What Go's regexp and strings packages do to text, and so Prometheus does: not quite what Python does."""
+
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+
+# A group by number, or text that stands as it is.
+Piece = int | str
+
+
+def parse_template(template: str, groups: Mapping[str, int]) -> tuple[Piece, ...]:
+    """Return a template of Go's Regexp.Expand as pieces.
+
+    `$name` takes the longest run of letters, digits and underscores, so `$1x` is the group called 1x; `${1}x` is what
+    it looks like. `$$` is a dollar sign, and a `$` without a name after it stands for itself. A group that the
+    pattern does not have is empty.
+    """
+    pieces: list[Piece] = []
+    position = 0
+    while True:
+        dollar = template.find("$", position)
+        if dollar < 0:
+            pieces.append(template[position:])
+            break
+        pieces.append(template[position:dollar])
+        position = dollar + 1
+        if template.startswith("$", position):
+            pieces.append("$")
+            position += 1
+            continue
+        name, end = _name(template, position)
+        if not name:
+            pieces.append("$")
+            continue
+        position = end
+        number = _number(name)
+        if number is None:
+            number = groups.get(name)
+        if number is not None:
+            pieces.append(number)
+    return tuple(piece for piece in pieces if piece != "")
+
+
+def _name(template: str, start: int) -> tuple[str, int]:
+    """Return the name behind a dollar sign and where it ends; no name where Go sees none."""
+    brace = template.startswith("{", start)
+    begin = end = start + brace
+    while end < len(template) and _is_word(template[end]):
+        end += 1
+    if not brace:
+        return template[begin:end], end
+    if not template.startswith("}", end):
+        return "", start
+    return template[begin:end], end + 1
+
+
+def _is_word(character: str) -> bool:
+    category = unicodedata.category(character)
+    return character == "_" or category == "Nd" or category[0] == "L"
+
+
+def _number(name: str) -> int | None:
+    if not (name.isascii() and name.isdigit()) or (name[0] == "0" and len(name) > 1):
+        return None
+    return int(name)
+
+
+def expander(pieces: Sequence[Piece], group_count: int) -> Callable[[bytes, Sequence[tuple[int, int]]], str]:
+    """Return a function from the text that matched and its groups' spans (in bytes) to the expansion."""
+    known = [piece for piece in pieces if isinstance(piece, str) or piece <= group_count]
+    if not known:
+        return lambda text, spans: ""
+    if len(known) == 1 and isinstance(known[0], int):
+        only = known[0]
+
+        def one(text: bytes, spans: Sequence[tuple[int, int]]) -> str:
+            start, end = spans[only]
+            return text[start:end].decode(errors="replace") if start >= 0 else ""
+
+        return one
+
+    def several(text: bytes, spans: Sequence[tuple[int, int]]) -> str:
+        parts = []
+        for piece in known:
+            if isinstance(piece, str):
+                parts.append(piece)
+            else:
+                start, end = spans[piece]
+                if start >= 0:
+                    parts.append(text[start:end].decode(errors="replace"))
+        return "".join(parts)
+
+    return several
+
+
+def to_lower(text: str) -> str:
+    """Return strings.ToLower: letter by letter, where Python minds a word's end and may make two letters of one."""
+    return text.lower() if text.isascii() else "".join(map(_lower, text))
+
+
+def to_upper(text: str) -> str:
+    """Return strings.ToUpper: a letter without a capital of its own, like ß, stays."""
+    return text.upper() if text.isascii() else "".join(map(_upper, text))
+
+
+@lru_cache(maxsize=4096)
+def _lower(character: str) -> str:
+    # İ is the one letter that Python makes two of; its simple mapping in Unicode's own table is i.
+    lower = character.lower()
+    return lower if len(lower) == 1 else "i"
+
+
+@lru_cache(maxsize=4096)
+def _upper(character: str) -> str:
+    upper = character.upper()
+    if len(upper) > 1:
+        # Of these, Greek letters with a subscript iota have a capital of their own, which is their title case too.
+        upper = character.title()
+    return upper if len(upper) == 1 else character

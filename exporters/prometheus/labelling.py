@@ -1,0 +1,212 @@
+"""Label rules applied to what was read: which labels the series of each entity have."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any
+
+from . import catalogue
+from .catalogue import EntityMetric
+from .relabel import Rule, is_label_name, is_metric_name
+from .relabel_actions import program
+from .rule_plan import NAME, Plan, labels_read, plan, writes
+
+Labels = dict[str, str]
+PREFIX = "__meta_servicebus_"
+# What rules can see of an entity beside its own labels, by kind.
+_META: dict[str, dict[str, Callable[[Any], Any]]] = {
+    catalogue.QUEUE: {
+        name: attrgetter(name)
+        for name in ("status", "forward_to", "user_metadata", "partitioned", "requires_session")
+    },
+    catalogue.TOPIC: {name: attrgetter(name) for name in ("status", "user_metadata", "partitioned")},
+    catalogue.SUBSCRIPTION: {
+        name: attrgetter(name) for name in ("status", "forward_to", "user_metadata", "requires_session")
+    },
+}
+_OWN = {
+    catalogue.QUEUE: ("name",),
+    catalogue.TOPIC: ("name",),
+    catalogue.SUBSCRIPTION: ("name", "topic_name"),
+}
+# Entities whose labels a process keeps from scrape to scrape, as entities hardly change: about 0.6 kB each.
+_KEPT_ENTITIES = 100_000
+_NEW: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRules:
+    """A namespace's rules, with what they can see of the namespace."""
+
+    rules: tuple[Rule, ...] = ()
+    meta: tuple[tuple[str, str], ...] = ()  # namespace, host, team, sku, label_<name>, each with its value
+
+    def constants(self, kind: str) -> dict[str, str]:
+        """Return the labels that all entities of a kind offer to the rules."""
+        return {
+            PREFIX + "kind": kind,
+            **{PREFIX + name: value for name, value in self.meta},
+        }
+
+    def label_names(self, kind: str) -> tuple[str, ...]:
+        """Return the names of all labels that the rules can see of an entity."""
+        return (*_OWN[kind], *(PREFIX + name for name in _META[kind]), *self.constants(kind))
+
+
+def offered(kind: str, entity: Any, rules: LabelRules) -> Labels:
+    """Return all labels that an entity offers to the rules."""
+    own = {name: getattr(entity, name) for name in _OWN[kind]}
+    return {
+        **own,
+        **{PREFIX + name: said(read(entity)) for name, read in _META[kind].items()},
+        **rules.constants(kind),
+    }
+
+
+def said(value: Any) -> str:
+    """Return a value as a label shows it; what the service did not say is empty."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def shown(labels: Mapping[str, str]) -> Labels:
+    """Return the labels that may stand in an exposition: without those that Prometheus keeps for itself."""
+    return {name: value for name, value in labels.items() if _is_shown(name)}
+
+
+@lru_cache(maxsize=4096)
+def _is_shown(name: str) -> bool:
+    return not name.startswith("__") and is_label_name(name)
+
+
+@dataclass(slots=True)
+class Series:
+    """The labels of a metric's series, for one entity after the other; None where the rules dropped it."""
+
+    labels: Sequence[Labels | None]
+    names: Sequence[str] | None = None  # the metric's name for each of them; None: the plan's
+    can_collide: bool = False  # two of them may have the same labels
+
+
+class Labeller:
+    """Labels the entities of one kind, for each of its metrics."""
+
+    def __init__(self, kind: str, entities: Sequence[Any], rules: LabelRules) -> None:
+        self.kind = kind
+        self.entities = entities
+        self._rules = rules
+        self._names = rules.label_names(kind)
+        self._plain: dict[tuple[tuple[Rule, ...], bool], Series] = {}
+
+    def plan(self, metric: EntityMetric) -> Plan:
+        return plan(self._rules.rules, metric.name, metric.extra_label_names, self._names)
+
+    def label(self, metric: EntityMetric, of: Plan) -> Series:
+        """Return the labels of a metric's series, without the metric's extra ones where the plan needs none."""
+        if of.dropped:
+            return Series([None] * len(self.entities))
+        # Entities of one kind differ in these, so their series do.
+        own = _OWN[self.kind]
+        can_collide = any(writes(of.rules, name, self._names) for name in own) or not of.name
+        if of.for_each_series:
+            return self._each(metric, of, can_collide)
+        key = (of.rules, bool(of.name))
+        if key not in self._plain:
+            if of.rules:
+                labels = self._once(of)
+            else:
+                labels = [{name: getattr(entity, name) for name in own} for entity in self.entities]
+            self._plain[key] = Series(labels, None, can_collide)
+        return self._plain[key]
+
+    def _once(self, of: Plan) -> Sequence[Labels | None]:
+        """Label the entities for all metrics that the rules don't tell apart."""
+        values, labels_of = self._inputs(of)
+        process = program(of.rules, True).process
+        nameless = not of.name
+        # Namespaces that share their rules have entities of their own.
+        key = (self._rules, self.kind, of.rules, nameless)
+        kept = _memory.take(key)
+        fresh: Kept = {}
+        labels = []
+        for of_entity in map(values, self.entities):
+            made = kept.get(of_entity, _NEW)
+            if made is _NEW:
+                made = process(labels_of(of_entity))
+                if made is not None:
+                    made = _finish(made, nameless)
+            fresh[of_entity] = made
+            labels.append(made)
+        _memory.keep(key, fresh)
+        return labels
+
+    def _each(self, metric: EntityMetric, of: Plan, can_collide: bool) -> Series:
+        """Label the entities for one metric that the rules tell from others."""
+        values, labels_of = self._inputs(of)
+        process, extra = program(of.rules, True).process, metric.extra_labels
+        labels: list[Labels | None] = []
+        names: list[str] = []
+        for entity in self.entities:
+            series = labels_of(values(entity))
+            if extra is not None:
+                series.update(extra(entity) or {})
+            series[NAME] = of.name
+            made = process(series) or {}
+            name = made.get(NAME, "")
+            names.append(name if is_metric_name(name) else metric.name)
+            labels.append(_finish(made, not name) if made else None)
+        return Series(labels, names, can_collide)
+
+    def _inputs(
+        self, of: Plan
+    ) -> tuple[Callable[[Any], tuple[Any, ...]], Callable[[tuple[Any, ...]], Labels]]:
+        """Return how an entity's values are read, and how its labels are made of them; no more than the rules see."""
+        own = _OWN[self.kind]
+        read = labels_read(of.rules, self._names)
+        constants = {name: value for name, value in self._rules.constants(self.kind).items() if name in read}
+        varying = [name for name in _META[self.kind] if PREFIX + name in read]
+        names = (*own, *(PREFIX + name for name in varying))
+
+        def labels(values: tuple[Any, ...]) -> Labels:
+            return {**constants, **dict(zip(names, map(said, values[1:]), strict=True))}
+
+        # Of one name, attrgetter would return the value and not a tuple of it.
+        return attrgetter("name", *own, *varying), labels
+
+
+def _finish(labels: Labels, nameless: bool) -> Labels | None:
+    """Return what is shown. A series that has lost all its labels, its name among them, is dropped."""
+    if nameless and not any(not name.startswith(PREFIX) for name in labels):
+        return None
+    return shown(labels)
+
+
+Key = tuple[Any, ...]
+Kept = dict[tuple[Any, ...], Labels | None]
+
+
+class _Memory:
+    """What rules made of entities in the last scrapes."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Key, Kept] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def take(self, key: Key) -> Kept:
+        return self._kept.get(key, {})
+
+    def keep(self, key: Key, kept: Kept) -> None:
+        """Keep what the last scrape made, and nothing of entities that are gone."""
+        with self._lock:
+            self._size += len(kept) - len(self._kept.pop(key, {}))
+            self._kept[key] = kept
+            while self._size > _KEPT_ENTITIES and self._kept:
+                self._size -= len(self._kept.popitem(last=False)[1])
+
+
+_memory = _Memory()

@@ -1,0 +1,192 @@
+"""Prometheus's relabel_configs, on RE2: the same keys, defaults, checks and results.
+
+The rules are those of Prometheus's own package model/relabel in its current version (3.x). What that version and the
+2.x before it do differently: a dot matches a line end now, and a label's name may hold any character, which
+`legacy_names` takes back (the hub does: its exposition keeps to names that every Prometheus reads).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, Self
+
+import re2
+
+REPLACE, KEEP, DROP, KEEPEQUAL, DROPEQUAL = "replace", "keep", "drop", "keepequal", "dropequal"
+HASHMOD, LABELMAP, LABELDROP, LABELKEEP = "hashmod", "labelmap", "labeldrop", "labelkeep"
+LOWERCASE, UPPERCASE = "lowercase", "uppercase"
+ACTIONS = (
+    *(REPLACE, KEEP, DROP, KEEPEQUAL, DROPEQUAL, HASHMOD),
+    *(LABELMAP, LABELDROP, LABELKEEP, LOWERCASE, UPPERCASE),
+)
+# Actions that write or compare one label.
+_TARGETED = frozenset({REPLACE, HASHMOD, LOWERCASE, UPPERCASE, KEEPEQUAL, DROPEQUAL})
+ANYTHING = "(.*)"
+_LARGEST_MODULUS = 2**64 - 1
+
+
+class RuleError(ValueError):
+    """A rule that Prometheus would not load; `errors` says by key what is wrong."""
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        super().__init__(" ".join(f"{key}: {message}" for key, message in errors.items()))
+        self.errors = dict(errors)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One relabel_config: plain values, with Prometheus's defaults."""
+
+    source_labels: tuple[str, ...] = ()
+    separator: str = ";"
+    regex: str = ANYTHING
+    modulus: int = 0
+    target_label: str = ""
+    replacement: str = "$1"
+    action: str = REPLACE
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], *, legacy_names: bool = False) -> Self:
+        """Return the rule of a mapping with Prometheus's keys; raise RuleError for what Prometheus refuses."""
+        known = {field.name: field.default for field in fields(cls)}
+        errors = {
+            str(key): f"Unknown key; known are {', '.join(known)}." for key in config if key not in known
+        }
+        values: dict[str, Any] = {}
+        for key, value in config.items():
+            if key == "source_labels":
+                if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+                    values[key] = tuple(value)
+                else:
+                    errors[key] = "Give a list of label names."
+            elif key == "modulus":
+                if isinstance(value, int) and not isinstance(value, bool):
+                    values[key] = value
+                else:
+                    errors[key] = "Give a whole number."
+            elif key in known:
+                # As in YAML, where a number or true is as good as its text.
+                values[key] = str(value).lower() if isinstance(value, bool) else str(value)
+        if "action" in values:
+            values["action"] = values["action"].lower()  # Prometheus takes Replace as well as replace
+        rule = cls(**values)
+        errors = {**problems(rule, legacy_names=legacy_names), **errors}
+        if errors:
+            raise RuleError(errors)
+        return rule
+
+
+def problems(rule: Rule, *, legacy_names: bool = False) -> dict[str, str]:
+    """Return by key why Prometheus would not load the rule, in the manner of its relabel.Config.Validate."""
+    if rule.action not in ACTIONS:
+        return {"action": f"“{rule.action}” is no action; choose from {', '.join(ACTIONS)}."}
+    errors: dict[str, str] = {}
+    action = rule.action
+    if action in _TARGETED:
+        if not rule.target_label:
+            errors["target_label"] = f"The action {action} needs a target label."
+        elif not _is_target(rule, legacy_names):
+            errors["target_label"] = f"“{rule.target_label}” is not a label name: use letters, digits and _."
+    if action == HASHMOD and not rule.modulus:
+        errors["modulus"] = "The action hashmod needs a modulus above 0."
+    elif not 0 <= rule.modulus <= _LARGEST_MODULUS:
+        errors["modulus"] = f"The modulus is a number from 0 to {_LARGEST_MODULUS}."
+    if action == LABELMAP and not _is_template(rule.replacement, legacy_names):
+        errors["replacement"] = "The action labelmap needs a label name here, for example $1."
+    for name in _without_effect(action):
+        if getattr(rule, name) != getattr(_DEFAULT, name):
+            errors.setdefault(name, f"The action {action} takes no {name}; Prometheus would refuse the rule.")
+    for name in rule.source_labels:
+        if not is_label_name(name, legacy=legacy_names):
+            errors.setdefault("source_labels", f"“{name}” is not a label name: use letters, digits and _.")
+    problem = pattern_problem(rule.regex)
+    if problem:
+        errors.setdefault("regex", problem)
+    return errors
+
+
+_DEFAULT = Rule()
+
+
+def _without_effect(action: str) -> tuple[str, ...]:
+    """Return the keys that Prometheus lets an action have at their defaults alone."""
+    match action:
+        case "lowercase" | "uppercase":
+            return ("replacement",)
+        case "keepequal" | "dropequal":
+            return ("separator", "regex", "modulus", "replacement")
+        case "labeldrop" | "labelkeep":
+            return ("source_labels", "separator", "modulus", "target_label", "replacement")
+    return ()
+
+
+def _is_target(rule: Rule, legacy_names: bool) -> bool:
+    if rule.action == REPLACE and "$" in rule.target_label:
+        return _is_template(rule.target_label, legacy_names)
+    return is_label_name(rule.target_label, legacy=legacy_names)
+
+
+def _is_template(text: str, legacy_names: bool) -> bool:
+    """Tell whether this is a label's name with references to the regex's groups in it, as in ${1}_total."""
+    return bool(_LEGACY_TEMPLATE.fullmatch(text)) if legacy_names else bool(text)
+
+
+def is_label_name(name: str, *, legacy: bool = True) -> bool:
+    """Tell whether Prometheus takes this as a label's name: today any text, before 3.0 letters, digits and _."""
+    return bool(_LEGACY_LABEL.fullmatch(name)) if legacy else bool(name)
+
+
+def is_metric_name(name: str) -> bool:
+    """Tell whether every Prometheus takes this as a metric's name."""
+    return bool(_LEGACY_METRIC.fullmatch(name))
+
+
+def pattern_problem(pattern: str) -> str:
+    """Return why RE2 can't compile a pattern, in its own words and with the place; empty when it can."""
+    try:
+        # First alone, so that the error is about what was entered.
+        re2.compile(pattern, _options())
+        compile_pattern(pattern)
+    except re2.error as error:
+        said = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
+        return f"RE2 refuses this pattern: {said}{_place(pattern, said)}."
+    return ""
+
+
+def _place(pattern: str, said: str) -> str:
+    # RE2 names what it stumbled over after a colon, and not where that is.
+    fragment = said.partition(": ")[2]
+    if fragment and pattern.count(fragment) == 1:
+        return f" (at character {pattern.index(fragment) + 1})"
+    return ""
+
+
+@lru_cache(maxsize=4096)
+def compile_pattern(pattern: str) -> Any:
+    """Return RE2's object for a pattern that must match the whole text; a dot matches line ends too."""
+    return re2.compile(f"(?s:{pattern})".encode(), _options())
+
+
+def _options() -> Any:
+    options = re2.Options()
+    options.log_errors = False  # RE2 would print to standard error
+    return options
+
+
+_LEGACY_LABEL = re.compile("[a-zA-Z_][a-zA-Z0-9_]*")
+_LEGACY_METRIC = re.compile("[a-zA-Z_:][a-zA-Z0-9_:]*")
+# RE2, as Python's own engine takes exponential time for this one.
+_LEGACY_TEMPLATE = re2.compile(r"(?:(?:[a-zA-Z_]|\$(?:\{\w+\}|\w+))+\w*)+")
+
+
+def process(
+    labels: Mapping[str, str], rules: Iterable[Rule], *, legacy_names: bool = False
+) -> dict[str, str] | None:
+    """Return the labels after all rules, None when a rule drops them: Prometheus's relabel.Process.
+
+    A label that is empty is one that does not exist.
+    """
+    from .relabel_actions import program  # which is made of what stands above
+
+    return program(tuple(rules), legacy_names).process(labels)
