@@ -11,8 +11,10 @@ from datetime import datetime
 from django.utils import timezone
 
 from .keeper import Keeper
+from .label_rules import RulesByScope, rules_by_scope, rules_of
 from .models import ConfigurationVersion, Credential, Namespace, ScrapeToken
 from .outage import OutageCopy
+from .prometheus.relabel import Rule
 from .secrets import SecretUnavailableError
 
 
@@ -59,6 +61,7 @@ class Target:
     limits: Limits
     scrape_interval_seconds: float | None
     scrape_timeout_seconds: float | None
+    rules: tuple[Rule, ...] = ()  # label rules in the order in which they apply
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,9 @@ def load() -> Configuration:
     version = (
         ConfigurationVersion.read()
     )  # before the rows: a change in between is then seen by the next check
+    rules = rules_by_scope()
     targets = {
-        namespace.name: target(namespace)
+        namespace.name: target(namespace, rules)
         for namespace in Namespace.objects.select_related("team", "credential").order_by("name")
     }
     grants = {
@@ -120,8 +124,10 @@ def load() -> Configuration:
     return Configuration(version=version, targets=targets, grants=grants)
 
 
-def target(namespace: Namespace) -> Target:
+def target(namespace: Namespace, rules: RulesByScope | None = None) -> Target:
     """Return a stored namespace as it is scraped; it need not be saved, so that a form can be tried out."""
+    if rules is None:
+        rules = rules_by_scope()
     spec: CredentialSpec | None = None
     problem = ""
     if namespace.credential is None:
@@ -153,6 +159,7 @@ def target(namespace: Namespace) -> Target:
         ),
         scrape_interval_seconds=namespace.scrape_interval_seconds,
         scrape_timeout_seconds=namespace.scrape_timeout_seconds,
+        rules=tuple(rule.rule() for rule in rules_of(namespace, rules)),
     )
 
 

@@ -15,8 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
 from .encryption import unreadable
+from .prometheus.relabel import is_label_name
 from .secrets import key_ring
-from .validators import is_label_name
 
 
 def register() -> None:

@@ -9,6 +9,7 @@ from django.conf import settings
 
 from . import telemetry, upstream
 from .catalog import Target
+from .label_rules import label_rules
 from .prometheus import text
 from .prometheus.collector import SnapshotCollector
 from .servicebus.entities import Snapshot
@@ -49,7 +50,12 @@ def scrape(target: Target, seconds: float) -> Result:
 
 def exposition(target: Target, result: Result, accept: str) -> tuple[bytes, str]:
     """Return the answer's body and content type for a scrape, in the format that the Accept header asks for."""
-    collector = SnapshotCollector(result.snapshot, groups=target.groups, age_seconds=result.age_seconds)
+    collector = SnapshotCollector(
+        result.snapshot,
+        groups=target.groups,
+        age_seconds=result.age_seconds,
+        rules=label_rules(target, result.snapshot),
+    )
     answer_format = text.negotiate(accept)
     with _rendering:
         return text.render(collector.collect(), answer_format), answer_format.content_type

@@ -4,10 +4,11 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-import re2
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
+
+from .prometheus.relabel import is_label_name, pattern_problem
 
 METRIC_GROUPS = ("counts", "times", "state", "settings", "info", "namespace")
 
@@ -21,8 +22,6 @@ client_id_validator = RegexValidator(
     "application's name.",
 )
 
-# What Prometheus allows as the name of a label that a user sets.
-_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
 _TENANT = re.compile(
     r"([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[a-z0-9]([a-z0-9-]*[a-z0-9])?"
     r"(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+)\Z",
@@ -30,19 +29,11 @@ _TENANT = re.compile(
 )
 
 
-def compile_pattern(value: str) -> Any:
-    """Return RE2's compiled pattern; raise ValidationError in RE2's own words for what it can't compile."""
-    options = re2.Options()
-    options.log_errors = False  # RE2 would print to standard error
-    try:
-        return re2.compile(value, options)
-    except re2.error as error:
-        message = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
-        raise ValidationError(f"RE2 refuses this pattern: {message}.") from None
-
-
-def validate_entity_pattern(value: str) -> None:
-    compile_pattern(value)
+def validate_pattern(value: str) -> None:
+    """Raise ValidationError in RE2's own words for what it can't compile."""
+    problem = pattern_problem(value)
+    if problem:
+        raise ValidationError(problem)
 
 
 def validate_host(value: str) -> None:
@@ -84,15 +75,11 @@ def validate_absolute_path(value: str) -> None:
         raise ValidationError("Give an absolute path, beginning with /.")
 
 
-def is_label_name(value: Any) -> bool:
-    return isinstance(value, str) and _LABEL_NAME.match(value) is not None
-
-
 def validate_target_labels(value: Any) -> None:
     if not isinstance(value, dict):
         raise ValidationError("Give label names and values, for example environment=prod.")
     for name, text in value.items():
-        if not is_label_name(name):
+        if not isinstance(name, str) or not is_label_name(name):
             raise ValidationError(
                 f"“{name}” is not a label name: use letters, digits and _, not starting with a digit."
             )

@@ -12,9 +12,9 @@ from ..secrets import SecretUnavailableError
 from ..servicebus.connection import Endpoint
 from ..validators import (
     slug_validator,
-    validate_entity_pattern,
     validate_host,
     validate_metric_groups,
+    validate_pattern,
     validate_target_labels,
 )
 from .credentials import Credential
@@ -64,12 +64,12 @@ class Namespace(models.Model):
     )
     include = models.TextField(
         blank=True,
-        validators=[validate_entity_pattern],
+        validators=[validate_pattern],
         help_text="RE2 pattern that a queue's or topic's whole name must match. Empty: all.",
     )
     exclude = models.TextField(
         blank=True,
-        validators=[validate_entity_pattern],
+        validators=[validate_pattern],
         help_text="RE2 pattern; a queue or topic whose whole name matches is left out, and a topic's "
         "subscriptions too.",
     )

@@ -1,36 +1,18 @@
 """Label rules: Prometheus's relabel_configs, stored."""
 
-import re
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
 from simple_history.models import HistoricalRecords
 
-from ..validators import compile_pattern, is_label_name, validate_source_labels
+from ..prometheus import relabel
+from ..validators import validate_pattern, validate_source_labels
 from .namespaces import Namespace
 from .source import source_field
 from .teams import Team
 
-# Prometheus's pattern for a label name with references to the regex's groups in it, as in ${1}_total.
-_LABEL_TEMPLATE = re.compile(r"(?:(?:[a-zA-Z_]|\$(?:\{\w+\}|\w+))+\w*)+\Z")
-
-
-# Prometheus's own defaults; a key that an action has no use for must be left at them.
-DEFAULTS: dict[str, Any] = {
-    "source_labels": [],
-    "separator": ";",
-    "regex": "(.*)",
-    "modulus": 0,
-    "target_label": "",
-    "replacement": "$1",
-}
-
-
-def validate_rule_pattern(value: str) -> None:
-    """Compile a rule's regex as Prometheus does: anchored, and with . matching line ends."""
-    compile_pattern(value)  # first alone, so that the error shows what was entered
-    compile_pattern(f"^(?s:{value})$")
+_WRITES = frozenset({"replace", "hashmod", "lowercase", "uppercase"})
 
 
 class LabelRule(models.Model):
@@ -70,7 +52,7 @@ class LabelRule(models.Model):
     regex = models.TextField(
         default="(.*)",
         blank=True,
-        validators=[validate_rule_pattern],
+        validators=[validate_pattern],
         help_text="RE2 pattern that must match the whole text.",
     )
     modulus = models.PositiveBigIntegerField(default=0, help_text="For hashmod alone.")
@@ -108,46 +90,37 @@ class LabelRule(models.Model):
         last = siblings.aggregate(last=models.Max("position"))["last"]
         return 10 if last is None else int(last) + 10
 
+    def rule(self) -> relabel.Rule:
+        """Return the rule itself, which knows no scope and no position."""
+        return relabel.Rule(
+            source_labels=tuple(self.source_labels),
+            separator=self.separator,
+            regex=self.regex,
+            modulus=self.modulus,
+            target_label=self.target_label,
+            replacement=self.replacement,
+            action=str(self.action),
+        )
+
     def clean(self) -> None:
-        errors = self._wrong_fields()
+        # The fields' own validators have looked at the pattern and the source labels.
+        errors = {**self._reserved(), **relabel.misuse(self.rule(), legacy_names=True)}
         if self.namespace is not None and self.team_id not in (None, self.namespace.team_id):
             errors["namespace"] = f"Namespace “{self.namespace}” belongs to team “{self.namespace.team}”."
         if errors:
             raise ValidationError(errors)
 
-    def _wrong_fields(self) -> dict[str, str]:
-        """Return what Prometheus would refuse when it loads such a relabel_config, by field.
-
-        The rules are those of Prometheus's relabel.Config.Validate.
-        """
-        action, errors = self.action, dict[str, str]()
-        writes = {"replace", "hashmod", "lowercase", "uppercase", "keepequal", "dropequal"}
-        if action in writes and not self.target_label:
-            errors["target_label"] = f"The action {action} needs a target label."
-        elif action in writes and not self._target_is_legal():
-            errors["target_label"] = f"“{self.target_label}” is not a label name: use letters, digits and _."
-        if action == "hashmod" and not self.modulus:
-            errors["modulus"] = "The action hashmod needs a modulus above 0."
-        if action == "labelmap" and not _LABEL_TEMPLATE.match(self.replacement):
-            errors["replacement"] = "The action labelmap needs a label name here, for example $1."
-        for name in self._without_effect():
-            if getattr(self, name) != DEFAULTS[name]:
-                errors.setdefault(
-                    name, f"The action {action} takes no {name}; Prometheus would refuse the rule."
-                )
-        return errors
-
-    def _target_is_legal(self) -> bool:
-        if self.action == "replace" and "$" in self.target_label:
-            return _LABEL_TEMPLATE.match(self.target_label) is not None
-        return is_label_name(self.target_label)
-
-    def _without_effect(self) -> tuple[str, ...]:
-        match self.action:
-            case "lowercase" | "uppercase":
-                return ("replacement",)
-            case "keepequal" | "dropequal":
-                return ("separator", "regex", "modulus", "replacement")
-            case "labeldrop" | "labelkeep":
-                return ("source_labels", "separator", "modulus", "target_label", "replacement")
-        return ()
+    def _reserved(self) -> dict[str, str]:
+        label = self.target_label
+        if self.action not in _WRITES or label == "__name__" or label.startswith("__tmp"):
+            return {}
+        if label.startswith("__"):
+            return {
+                "target_label": f"“{label}”: Prometheus reserves labels that start with __. For a value between two "
+                "rules take a name that starts with __tmp."
+            }
+        if label in {"job", "instance"}:
+            return {
+                "target_label": f"Prometheus sets “{label}” itself and would rename this one to exported_{label}."
+            }
+        return {}

@@ -78,7 +78,19 @@ class Rule:
 
 
 def problems(rule: Rule, *, legacy_names: bool = False) -> dict[str, str]:
-    """Return by key why Prometheus would not load the rule, in the manner of its relabel.Config.Validate."""
+    """Return by key why Prometheus would not load the rule; empty for one that it would."""
+    errors = misuse(rule, legacy_names=legacy_names)
+    for name in rule.source_labels:
+        if not is_label_name(name, legacy=legacy_names):
+            errors.setdefault("source_labels", f"“{name}” is not a label name: use letters, digits and _.")
+    problem = pattern_problem(rule.regex)
+    if problem:
+        errors.setdefault("regex", problem)
+    return errors
+
+
+def misuse(rule: Rule, *, legacy_names: bool = False) -> dict[str, str]:
+    """Return by key what the action lacks or has no use for, as Prometheus's relabel.Config.Validate finds it."""
     if rule.action not in ACTIONS:
         return {"action": f"“{rule.action}” is no action; choose from {', '.join(ACTIONS)}."}
     errors: dict[str, str] = {}
@@ -155,8 +167,10 @@ def pattern_problem(pattern: str) -> str:
 
 
 def _place(pattern: str, said: str) -> str:
-    # RE2 names what it stumbled over after a colon, and not where that is.
+    """Return where it is that RE2 stumbled: it names the text after a colon, all of it where something is missing."""
     fragment = said.partition(": ")[2]
+    if fragment == pattern:
+        return f" (at character {len(pattern) + 1})" if said.startswith("missing") else ""
     if fragment and pattern.count(fragment) == 1:
         return f" (at character {pattern.index(fragment) + 1})"
     return ""

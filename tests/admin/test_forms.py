@@ -73,7 +73,7 @@ class TestNamespaces:
             ("host", "payments.example.org", "is not a Service Bus endpoint"),
             ("host", "https://payments-prod.servicebus.windows.net/queues", "must not hold a path"),
             ("host", "orders.servicebus.windows.net", "The connection string is for payments-prod."),
-            ("include", "orders(", "RE2 refuses this pattern: missing ): orders(."),
+            ("include", "orders(", "RE2 refuses this pattern: missing ): orders( (at character 8)."),
             ("exclude", "(?=x)", "RE2 refuses this pattern"),
             ("labels", "prod", "“prod” has no “=”"),
             ("labels", "a=1\na=2", "“a” stands here twice"),

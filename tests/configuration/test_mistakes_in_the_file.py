@@ -26,7 +26,7 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(whole: str) 
         "hub.yaml:16:5: credentials[1].autority: Unknown key “autority”. Did you mean “authority”?",
         "hub.yaml:28:14: namespaces[0].metrics: A list is needed here, not a single value.",
         "hub.yaml:29:35: namespaces[0].limits.requests_per_second: A number is needed here.",
-        "hub.yaml:39:12: label_rules[0].regex: RE2 refuses this pattern: missing ): ([a-z]+/.*.",
+        "hub.yaml:39:12: label_rules[0].regex: RE2 refuses this pattern: missing ): ([a-z]+/.* (at character 11).",
     ]
     assert not Team.objects.exists()
 
@@ -41,7 +41,9 @@ def test_what_the_models_refuse_is_named_by_the_keys_of_the_file(whole: str) -> 
     )
     found = {line.split(": ")[1]: line.split(": ", 2)[2] for line in errors(text)}
     assert found["namespaces[0].limits.concurrency"] == "Ensure this value is less than or equal to 256."
-    assert found["namespaces[0].include"] == "RE2 refuses this pattern: missing ): orders(.*."
+    assert (
+        found["namespaces[0].include"] == "RE2 refuses this pattern: missing ): orders(.* (at character 10)."
+    )
     assert found["namespaces[0].labels"] == "“job” is set by Prometheus itself; choose another name."
     assert found["namespaces[1].host"].startswith("payments-stage.example.org is not a Service Bus endpoint.")
     assert len(found) == 4

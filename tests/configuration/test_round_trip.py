@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from exporters import config
 from exporters.models import Credential, LabelRule, Namespace, ScrapeToken, Team
-from exporters.models.rules import DEFAULTS
+from exporters.prometheus.relabel import ANYTHING
 from exporters.validators import METRIC_GROUPS
 
 from .conftest import CLIENT, CLIENT_SECRET, CONNECTION_STRING, KEY, TENANT
@@ -101,7 +101,7 @@ def configurations(draw: st.DrawFn) -> None:
                 team=draw(st.none() | st.sampled_from(teams)),
                 source_labels=draw(st.lists(LABEL, max_size=3)),
                 separator=draw(TEXT),
-                regex=draw(st.sampled_from([DEFAULTS["regex"], "", "no", "a.*"])),
+                regex=draw(st.sampled_from([ANYTHING, "", "no", "a.*"])),
                 target_label=draw(LABEL),
                 replacement=draw(TEXT | WORDS),
                 position=draw(st.none() | st.integers(0, 3)),

@@ -1,0 +1,59 @@
+"""Which label rules apply to a namespace, in which order, and what they can see of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from .models import Credential, LabelRule, Namespace
+from .prometheus.labelling import LabelRules
+from .servicebus.connection import ConnectionStringError, parse_connection_string
+from .servicebus.entities import Snapshot
+
+if TYPE_CHECKING:
+    from .catalog import Target
+
+# By team and namespace (primary keys): neither for the hub's own, no namespace for a team's.
+RulesByScope = Mapping[tuple[int | None, int | None], Sequence[LabelRule]]
+
+
+def rules_by_scope() -> RulesByScope:
+    """Return all stored rules, those of each scope in their order."""
+    scopes: dict[tuple[int | None, int | None], list[LabelRule]] = {}
+    for rule in LabelRule.objects.order_by("position", "pk"):
+        scopes.setdefault((rule.team_id, rule.namespace_id), []).append(rule)
+    return scopes
+
+
+def rules_of(namespace: Namespace, rules: RulesByScope) -> list[LabelRule]:
+    """Return the namespace's rules in the order in which they apply: the hub's, the team's, its own."""
+    team, own = namespace.team_id, namespace.pk
+    return [
+        *rules.get((None, None), ()),
+        *(rules.get((team, None), ()) if team is not None else ()),
+        *(rules.get((team, own), ()) if own is not None else ()),
+    ]
+
+
+def label_rules(target: "Target", snapshot: Snapshot) -> LabelRules:
+    """Return a namespace's rules with what they can see of it."""
+    if not target.rules:
+        return LabelRules()
+    sku = snapshot.info.sku if snapshot.info is not None else None
+    meta = {
+        "namespace": target.name,
+        "host": _host(target),
+        "team": target.team,
+        "sku": sku or "",
+        **{f"label_{name}": value for name, value in target.labels},
+    }
+    return LabelRules(target.rules, tuple(meta.items()))
+
+
+def _host(target: "Target") -> str:
+    """Return where the namespace is read, without a port."""
+    spec = target.credential
+    if not target.host and spec is not None and spec.kind == Credential.Kind.CONNECTION_STRING:
+        try:
+            return parse_connection_string(spec.secret).endpoint.host
+        except ConnectionStringError:
+            return ""
+    return target.host.partition(":")[0].lower()
