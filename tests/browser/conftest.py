@@ -4,12 +4,13 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests import programs
 
@@ -46,57 +47,80 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+@dataclass
+class Contexts:
+    """Signed-in browser contexts by user. They stay open from test to test: their cache saves half of a page's time."""
+
+    demo: Demo
+    chromium: Browser
+    watch: Watch
+    kept: dict[str, BrowserContext] = field(default_factory=dict)
+
+    def of(self, user: str) -> BrowserContext:
+        if user not in self.kept:
+            self.kept[user] = self.new(user)
+        return self.kept[user]
+
+    def new(self, user: str, **options: Any) -> BrowserContext:
+        context = self.chromium.new_context(base_url=self.demo.address, reduced_motion="reduce", **options)
+        context.set_default_timeout(30_000)
+        if user:
+            _sign_in(context, user)
+        self.watch.on(context)
+        return context
+
+
 @pytest.fixture(scope="package")
-def sessions() -> dict[str, Any]:
-    """Signed-in sessions by user, so that each signs in once."""
-    return {}
+def contexts(demo: Demo, chromium: Browser) -> Contexts:
+    return Contexts(demo, chromium, Watch(urlsplit(demo.address).netloc))
 
 
 @pytest.fixture
-def open_page(demo: Demo, chromium: Browser, sessions: dict[str, Any]) -> Iterator[OpenPage]:
-    """Open a page: open_page("/admin/", user="admin", width=1280). Whatever goes wrong on it fails the test."""
-    watch = Watch(urlsplit(demo.address).netloc)
-    contexts = []
+def open_page(contexts: Contexts) -> Iterator[OpenPage]:
+    """Open a page: open_page("/admin/", user="admin", width=1280). Whatever goes wrong on it fails the test.
+
+    With options of Playwright's new_context, or for a test that signs out, it gets a context of its own (own=True).
+    """
+    watch = contexts.watch
+    watch.problems.clear()
+    pages: list[tuple[Page, BrowserContext | None]] = []
 
     def open_page(
-        path: str = "/admin/", *, user: str = "admin", width: int = 1280, status: int = 200, **options: Any
+        path: str = "/admin/",
+        *,
+        user: str = "admin",
+        width: int = 1280,
+        status: int = 200,
+        own: bool = False,
+        **options: Any,
     ) -> Page:
         watch.expected_status = status
-        if user and user not in sessions:
-            sessions[user] = _sign_in(demo, chromium, user)
-        context = chromium.new_context(
-            base_url=demo.address,
-            viewport={"width": width, "height": 900},
-            storage_state=sessions[user] if user else None,
-            reduced_motion="reduce",
-            **options,
-        )
-        contexts.append(context)
-        context.set_default_timeout(30_000)
-        watch.on(context)
+        context = contexts.new(user, **options) if own or options else contexts.of(user)
         page = context.new_page()
+        pages.append((page, context if own or options else None))
+        page.set_viewport_size({"width": width, "height": 900})
         answer = page.goto(path)
         assert answer is not None
         assert answer.status == status, path
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page, own_context in pages:
+        if own_context is not None:
+            own_context.close()
+        else:
+            page.close()
     assert watch.problems == []
 
 
-def _sign_in(demo: Demo, chromium: Browser, user: str) -> Any:
-    context = chromium.new_context(base_url=demo.address)
+def _sign_in(context: BrowserContext, user: str) -> None:
     page = context.new_page()
     page.goto("/admin/login/")
     page.fill("#id_username", user)
     page.fill("#id_password", PASSWORD)
     page.click("input[type=submit]")
     page.wait_for_selector("#main-nav")
-    state = context.storage_state()
-    context.close()
-    return state
+    page.close()
 
 
 @pytest.fixture(scope="package")
