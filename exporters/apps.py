@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 
 
 class ExportersConfig(AppConfig):
@@ -12,3 +13,9 @@ class ExportersConfig(AppConfig):
         )
 
         checks.register()
+
+
+class HubAdminConfig(AdminConfig):
+    """Django's admin with the hub's own start page."""
+
+    default_site = "exporters.site.HubAdminSite"

@@ -27,6 +27,11 @@ class State(StrEnum):
         return list(State).index(self)
 
     @property
+    def is_bad(self) -> bool:
+        """Whether somebody should look at it."""
+        return self in {State.FAILING, State.THROTTLED, State.STALE}
+
+    @property
     def css_class(self) -> str:
         return "state-" + self.replace(" ", "-")
 
@@ -96,6 +101,11 @@ def summary(namespace: Namespace, now: datetime) -> Summary:
         )
     if status is None:
         return Summary(state, None, "", "")
+    if state is State.PAUSED:
+        return Summary(state, None, "", "")
+    if not status.reason and status.throttled_requests:
+        message = f"Service Bus throttled {status.throttled_requests} requests of the last scrape."
+        return Summary(state, None, message, ADVICE[Reason.THROTTLED])
     if not status.reason:
         return Summary(state, status.since, "", "")
     return Summary(state, status.since, status.message, ADVICE.get(Reason(status.reason), ""))

@@ -110,8 +110,8 @@ HUB_ADMIN_PASSWORD = environment.text("HUB_ADMIN_PASSWORD")
 
 # --- Django -----------------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "exporters",
-    "django.contrib.admin",
+    "exporters.apps.ExportersConfig",
+    "exporters.apps.HubAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

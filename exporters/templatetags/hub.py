@@ -9,8 +9,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from .. import moments
+from .. import moments, pictures
+from ..models import NamespaceStatus
 from ..status import State
+from ..targets import Row
 
 register = template.Library()
 
@@ -33,7 +35,8 @@ _APPS = ("exporters", "auth")
 
 @register.filter
 def ago(moment: datetime | None, missing: str = "never") -> SafeString:
-    return moments.time_tag(moment, missing=missing)
+    # What a template finds nothing for is an empty string here.
+    return moments.time_tag(moment or None, missing=missing)
 
 
 @register.filter
@@ -49,6 +52,17 @@ def thousands(value: float | None) -> SafeString:
 @register.filter
 def chip(state: State) -> SafeString:
     return format_html('<span class="chip {}">{}</span>', state.css_class, state)
+
+
+@register.filter
+def sparkline(status: NamespaceStatus | None) -> SafeString | str:
+    return pictures.sparkline(status.recent, status.allowed_seconds) if status is not None else ""
+
+
+@register.filter
+def duration_bar(row: Row) -> SafeString:
+    """The last scrape's duration against what it was allowed."""
+    return pictures.share_bar(row.share, f"{row.share:.0%} of the time allowed")
 
 
 @register.simple_tag

@@ -65,7 +65,7 @@ class Contexts:
         context = self.chromium.new_context(base_url=self.demo.address, reduced_motion="reduce", **options)
         context.set_default_timeout(30_000)
         if user:
-            _sign_in(context, user)
+            sign_in(context, user)
         self.watch.on(context)
         return context
 
@@ -113,7 +113,8 @@ def open_page(contexts: Contexts) -> Iterator[OpenPage]:
     assert watch.problems == []
 
 
-def _sign_in(context: BrowserContext, user: str) -> None:
+def sign_in(context: BrowserContext, user: str) -> None:
+    """Sign in as one of the seeded users."""
     page = context.new_page()
     page.goto("/admin/login/")
     page.fill("#id_username", user)
