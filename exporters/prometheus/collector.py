@@ -163,7 +163,7 @@ class EntityFamilies:
             if anywhere or series.can_collide or names[name] > 1:
                 self._add_carefully(metric, name, labeller.entities, series, duplicates)
             else:
-                self._add(metric, name, labeller.entities, series.labels)
+                self._add(metric, name, labeller.entities, series)
         left = [any(labels is not None for labels in each) for each in zip(*kept.values(), strict=True)]
         self.dropped["rule"] += left.count(False)
         self.dropped["duplicate"] += len(duplicates)
@@ -175,16 +175,16 @@ class EntityFamilies:
             family = self._families[name] = GaugeMetricFamily(name, metric.help)
         return family
 
-    def _add(
-        self, metric: EntityMetric, name: str, entities: Sequence[Any], labelled: Sequence[Labels | None]
-    ) -> None:
-        read, extra = metric.read, metric.extra_labels
+    def _add(self, metric: EntityMetric, name: str, entities: Sequence[Any], series: Series) -> None:
+        read, extra, labelled = metric.read, metric.extra_labels, series.labels
         append = self._family(name, metric).samples.append
         if extra is not None:
             for labels, entity in zip(labelled, entities, strict=True):
                 more = extra(entity)
                 if labels is not None and more is not None:
-                    append(_make(Sample, (name, {**labels, **more}, read(entity), None, None, None)))
+                    # Rules that saw the extra labels have had their say about them.
+                    all_labels = {**labels, **more} if series.names is None else labels
+                    append(_make(Sample, (name, all_labels, read(entity), None, None, None)))
         elif metric.of_counts:
             for labels, entity in zip(labelled, entities, strict=True):
                 counts = entity.counts

@@ -1,0 +1,149 @@
+"""Lists of label rules and snapshots for them, from a seed: what people write and what nobody would."""
+
+import random
+from typing import Any
+
+from exporters.prometheus.relabel import ACTIONS
+from exporters.servicebus.entities import Counts, Queue, Snapshot, Subscription, Topic
+
+Config = dict[str, Any]
+
+# Prometheus would rename or lose its own target labels; no pattern for names here matches them.
+TARGET_LABELS = "__name__|job|instance|zz_case"
+_LABELS = ("name", "topic_name", "status", "forward_to", "l0", "l1", "l2", "none")
+_TARGETS = ("l0", "l1", "l2", "name", "status", "topic_name")
+_PATTERNS = (
+    *(
+        "(.*)",
+        "(.+)",
+        "",
+        "o.*",
+        "([a-z]+)[-/.](.*)",
+        "(?i)ORDERS.*",
+        "(?P<first>.).*",
+        "(a|o|.*)(s?)",
+        r".*(\d+)",
+    ),
+    *(
+        "[^/]+/(.*)",
+        "(?:x|(y))?.*",
+        r"(\w+)\W(\w+)(\W.*)?",
+        "(.*?)(e|é)(.*)",
+        "active|disabled",
+        r"\p{Lu}.*",
+        "(a+)+$",
+    ),
+    *("[[:alpha:]]+", r"\Qorders\E.*", "(?U)(.*)s(.*)", "sb://([^/]*)/(.*)", ".*;.*"),
+)
+_TEMPLATES = (
+    *(
+        "$1",
+        "${1}",
+        "$1-$2",
+        "${first}",
+        "$0",
+        "x",
+        "",
+        "$$1",
+        "$1x",
+        "${2}_${1}",
+        "pre$1",
+        "$",
+        "${1",
+        "é$1",
+    ),
+)
+_METRICS = ("servicebus_(queue|topic)_(.*)", ".*_active_.*", "servicebus_.*_status", "(.*)_messages", "(.+)")
+_MAPS = (
+    *(
+        ("name|topic_name", "$0"),
+        ("n(.*)", "$1"),
+        ("[^ijz_](.*)", "$0"),
+        ("l(.)", "${1}"),
+        ("(?P<w>s).*", "${w}"),
+    ),
+)
+_NAMES = (
+    *(
+        "orders",
+        "invoices",
+        "team/orders",
+        "a.b-c_d",
+        "ORDERS.New",
+        "events",
+        "billing",
+        "y",
+        "Größe",
+        "ǅ straße İ",
+    ),
+    *('quo"te', "back\\slash", "q-1", "q-2", "$1", "ΑΣ", "a" * 40, "日本/語", "x;y"),
+)
+
+
+def snapshot(chance: random.Random) -> Snapshot:
+    """Return some entities; metrics of equal labels have different values, so that it shows which one stayed."""
+
+    def counts() -> Counts:
+        return Counts(*(chance.randrange(1, 10**6) for _ in range(5)))
+
+    def state() -> Any:
+        return chance.choice(["active", "disabled", None])
+
+    names = chance.sample(_NAMES, 5)
+    queues = tuple(
+        Queue(name, state(), chance.choice([counts(), None, counts()]), size_bytes=chance.randrange(1, 10**6),
+              forward_to=chance.choice([None, "sb://bus/orders"]), partitioned=chance.choice([True, None]))
+        for name in names[:3]
+    )  # fmt: skip
+    topics = tuple(Topic(name, state(), counts()) for name in names[2:4])
+    subscriptions = tuple(
+        Subscription(topic.name, name, state(), counts()) for topic in topics for name in names[3:]
+    )
+    return Snapshot(queues, topics, subscriptions, collectors={})
+
+
+def rules(chance: random.Random) -> list[Config]:
+    return [_rule(chance, number) for number in range(chance.randint(1, 6))]
+
+
+def _rule(chance: random.Random, number: int) -> Config:
+    action = chance.choice([*ACTIONS, "replace", "replace", "replace"])
+    if action in {"labeldrop", "labelkeep"}:
+        names = "|".join(chance.sample([*_LABELS, "l.*", "t.*", "m.*"], chance.randint(1, 5)))
+        return {"action": action, "regex": f"{names}|{TARGET_LABELS}" if action == "labelkeep" else names}
+    if action == "labelmap":
+        # No two labels become one: Prometheus 2.x and 3.x choose differently then.
+        pattern, template = chance.choice(_MAPS)
+        return {"action": action, "regex": pattern, "replacement": f"m{number}_{template}"}
+    rule: Config = {"action": action} if action != "replace" or chance.random() < 0.5 else {}
+    about_name = chance.random() < 0.15
+    if about_name and action not in {"keepequal", "dropequal"}:
+        rule["source_labels"] = ["__name__"]
+        if chance.random() < 0.3:
+            rule["source_labels"].append(chance.choice(_LABELS))
+    elif chance.random() < 0.9:
+        rule["source_labels"] = chance.choices(_LABELS, k=chance.choice([1, 1, 1, 2, 3]))
+    if action in {"keepequal", "dropequal"}:
+        return {**rule, "target_label": chance.choice(_LABELS)}
+    if chance.random() < 0.3:
+        rule["separator"] = chance.choice(["", ",", " ", "$1", "é"])
+    if chance.random() < 0.8 or action in {"keep", "drop"}:
+        rule["regex"] = chance.choice(_METRICS if about_name else _PATTERNS)
+    if action == "keep" and chance.random() < 0.7:
+        rule["regex"] = f"{rule['regex']}|.*[a-m].*"  # or nearly nothing would be left of most lists
+    if action in {"keep", "drop"}:
+        return rule
+    if action == "hashmod":
+        rule["modulus"] = chance.choice([1, 2, 7, 1000, 2**63, 2**64 - 1])
+    rule["target_label"] = chance.choice(_TARGETS)
+    if action == "replace":
+        if chance.random() < 0.15:
+            rule["target_label"] = chance.choice(["l_$1", "${1}", "l${2}", "$1$2"])
+        if chance.random() < 0.7:
+            rule["replacement"] = chance.choice(_TEMPLATES)
+        if about_name and chance.random() < 0.5:
+            rule |= {
+                "target_label": "__name__",
+                "replacement": chance.choice(["renamed_$1", "one", "${1}_$2"]),
+            }
+    return rule
