@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Model, Q, QuerySet
 
-from .models import Credential, LabelRule, Membership, Namespace, ScrapeToken, Team
+from .models import Credential, LabelRule, Membership, Namespace, ScrapeToken, Team, WallLink
 
 Role = Membership.Role
 User = AbstractBaseUser | AnonymousUser
@@ -38,6 +38,7 @@ RULES: dict[type[Model], Rule] = {
     Credential: Rule("team", Role.VIEWER, Role.OWNER, Role.OWNER, Role.OWNER),
     Namespace: Rule("team", Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR),
     LabelRule: Rule("team", Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR),
+    WallLink: Rule("team", Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR),
     ScrapeToken: Rule("team", Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR),
 }
 

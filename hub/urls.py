@@ -3,10 +3,11 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from exporters.views import landing
+from exporters.views import landing, wall
 
 urlpatterns = [
     path("", landing.landing, name="landing"),
+    path("wall/<str:token>", wall.wall, name="wall"),
     path("admin/", admin.site.urls),
     path("", include("exporters.urls")),
 ]

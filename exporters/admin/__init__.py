@@ -1,5 +1,5 @@
 """The screens of the web admin, one module each."""
 
-from . import credential, label_rule, namespace, team, token, user
+from . import credential, label_rule, namespace, team, token, user, wall_link
 
-__all__ = ["credential", "label_rule", "namespace", "team", "token", "user"]
+__all__ = ["credential", "label_rule", "namespace", "team", "token", "user", "wall_link"]

@@ -8,6 +8,7 @@ from .source import Source
 from .teams import Membership, Team
 from .tokens import TOKEN_PREFIX, ScrapeToken
 from .version import ConfigurationVersion
+from .wall import WallLink
 
 __all__ = [
     "TOKEN_PREFIX",
@@ -22,4 +23,5 @@ __all__ = [
     "ScrapeToken",
     "Source",
     "Team",
+    "WallLink",
 ]

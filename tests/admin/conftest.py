@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from django.test import Client
 
-from exporters.models import LabelRule, Membership, ScrapeToken
+from exporters.models import LabelRule, Membership, ScrapeToken, WallLink
 from tests.configuration.conftest import credential, entra, namespace, team
 
 __all__ = ["credential", "entra", "namespace", "team"]
@@ -68,6 +68,9 @@ def objects(
 ) -> dict[str, Any]:
     """One of each kind, by the name of its model."""
     membership = Membership.objects.create(user=administrator, team=team)
+    link = WallLink(name="office", team=team)
+    link.set_token(WallLink.generate())
+    link.save()
     return {
         "exporters/team": team,
         "exporters/membership": membership,
@@ -75,6 +78,7 @@ def objects(
         "exporters/namespace": namespace,
         "exporters/labelrule": rule,
         "exporters/scrapetoken": token,
+        "exporters/walllink": link,
         "auth/user": administrator,
     }
 

@@ -40,6 +40,12 @@ def _make_token(page: BrowserPage) -> None:
     page.wait_for_selector("#new-token")
 
 
+def _make_wall_link(page: BrowserPage) -> None:
+    page.fill("#id_name", "shown-once")
+    page.click("input[name=_save]")
+    page.wait_for_selector("#new-address")
+
+
 def _empty_form(page: BrowserPage) -> None:
     page.click("input[name=_save]")
     page.wait_for_selector(".errornote")
@@ -87,6 +93,13 @@ PAGES = (
     Page("scrape-token", "/admin/exporters/scrapetoken/{scrape_token}/change/", picture=True),
     Page("scrape-token-history", "/admin/exporters/scrapetoken/{scrape_token}/history/"),
     Page("scrape-token-delete", "/admin/exporters/scrapetoken/{scrape_token}/delete/"),
+    Page("wall", "/wall/{wall}", user="", picture=True),
+    Page("wall-links", "/admin/exporters/walllink/", picture=True),
+    Page("wall-link-add", "/admin/exporters/walllink/add/", picture=True),
+    Page("wall-link-made", "/admin/exporters/walllink/add/", prepare=_make_wall_link),
+    Page("wall-link", "/admin/exporters/walllink/{wall_link}/change/"),
+    Page("wall-link-history", "/admin/exporters/walllink/{wall_link}/history/"),
+    Page("wall-link-delete", "/admin/exporters/walllink/{wall_link}/delete/"),
     Page("teams", "/admin/exporters/team/", picture=True),
     Page("team-add", "/admin/exporters/team/add/"),
     Page("team", "/admin/exporters/team/{team}/change/", picture=True),

@@ -51,7 +51,16 @@ def main() -> None:
 def _objects(strings: dict[str, str]) -> dict[str, Any]:
     from django.contrib.auth.models import User
 
-    from exporters.models import Credential, LabelRule, Membership, Namespace, ScrapeToken, Source, Team
+    from exporters.models import (
+        Credential,
+        LabelRule,
+        Membership,
+        Namespace,
+        ScrapeToken,
+        Source,
+        Team,
+        WallLink,
+    )
 
     from .demo import ADMINISTRATOR, PASSWORD
 
@@ -86,6 +95,12 @@ def _objects(strings: dict[str, str]) -> dict[str, Any]:
         team=teams["payments"], source_labels=["name"], regex="([a-z]+)/.*", target_label="domain"
     )
     ids["label_rule"] = rule.pk
+    wall = "sbw_for-the-browser-tests-000000000000000000000"
+    link = WallLink(name="office", team=None)
+    link.set_token(wall)
+    link.save()
+    ids["wall_link"] = link.pk
+    ids["wall"] = wall
     secret = "sbh_for-the-browser-tests-000000000000000000000"
     token = ScrapeToken(name="prometheus", team=teams["payments"])
     token.set_token(secret)

@@ -35,8 +35,13 @@
       const answer = await fetch(location.href, { headers: { "X-Requested-With": "refresh" } });
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       const replacement = fresh.getElementById(part.id);
+      if (answer.status === 404) {
+        part.replaceChildren(); // a link that has ended shows nothing any more
+      }
       if (!answer.ok || !replacement) {
-        said.textContent = answer.redirected ? "You are signed out. Load the page anew." : "The hub doesn't answer; these are old.";
+        said.textContent = answer.status === 404
+          ? "This page has ended. Ask for a new address."
+          : answer.redirected ? "You are signed out. Load the page anew." : "The hub doesn't answer; these are old.";
         return;
       }
       said.textContent = "";

@@ -1,0 +1,31 @@
+"""`/wall/<token>`: the state of a team's targets for a screen on the wall, without anybody signed in."""
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from .. import targets
+from ..models import Namespace, WallLink
+
+# What can be read from a few metres away fits about as many; the worst come first.
+_TILES = 60
+
+
+@require_safe
+def wall(request: HttpRequest, token: str) -> HttpResponse:
+    """Show names, states and reasons; 404 for a token that is unknown, revoked or expired."""
+    link = WallLink.opened_by(token)
+    if link is None:
+        raise Http404
+    namespaces = Namespace.objects.all()
+    if link.team is not None:
+        namespaces = namespaces.filter(team=link.team)
+    board = targets.board(namespaces, timezone.now(), page_size=_TILES)
+    context = {"board": board, "title": link.team.name if link.team else "All teams", "now": timezone.now()}
+    response = render(request, "wall.html", context)
+    # The address is a secret: it goes into no cache, no index and no other site's log.
+    response["Cache-Control"] = "no-store"
+    response["Referrer-Policy"] = "no-referrer"
+    response["X-Robots-Tag"] = "noindex"
+    return response
