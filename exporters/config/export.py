@@ -18,14 +18,14 @@ _HEADER = """\
 """
 
 
-class _Dumper(yaml.SafeDumper):
+class Dumper(yaml.SafeDumper):
     """Writes NEL (U+0085) escaped: PyYAML leaves it as it is, and YAML reads it as a line end."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
-_Dumper.add_representer(
+Dumper.add_representer(
     str,
     lambda dumper, text: dumper.represent_scalar(
         "tag:yaml.org,2002:str", text, style='"' if "\x85" in text else None
@@ -73,7 +73,7 @@ def export() -> str:
             sections[kind.section] = entries
     if not sections:
         return _HEADER
-    return _HEADER + yaml.dump(sections, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return _HEADER + yaml.dump(sections, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _items(model: type[Model]) -> Iterable[Model]:

@@ -154,7 +154,9 @@ KINDS = (
             Key("source_labels", "source_labels", texts),
             *_same("separator regex", text),
             Key("modulus", "modulus", Node.integer),
-            *_same("target_label replacement action", text),
+            *_same("target_label replacement", text),
+            # Prometheus takes Replace as well as replace.
+            Key("action", "action", lambda node: node.text().lower()),
             _SOURCE,
         ),
     ),

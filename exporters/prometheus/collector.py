@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -110,6 +111,7 @@ class EntityFamilies:
         # By family, where series could be equal: what is in it already.
         self._taken: dict[str, set[frozenset[tuple[str, str]]]] = {}
         self._shown: dict[str, int] = {}
+        self._lost: dict[tuple[str, frozenset[tuple[str, str]]], None] = {}  # in their order, each once
         entities: dict[str, Sequence[Any]] = {
             catalogue.QUEUE: snapshot.queues,
             catalogue.TOPIC: snapshot.topics,
@@ -130,6 +132,10 @@ class EntityFamilies:
     def shown(self, kind: str) -> int:
         """Return how many entities of a kind have all the series that the rules leave to them."""
         return self._shown[kind]
+
+    def collisions(self, at_most: int) -> list[tuple[str, frozenset[tuple[str, str]]]]:
+        """Return the first series that there would be more than once, as name and labels."""
+        return list(islice(self._lost, at_most))
 
     def join(self, family: Metric) -> None:
         """Add to a family of the scrape what rules have given its name; there is one family of a name."""
@@ -223,6 +229,7 @@ class EntityFamilies:
             identity = frozenset(item for item in labels.items() if item[1])
             if identity in taken:
                 duplicates.add(index)
+                self._lost[its_name, identity] = None
                 continue
             taken.add(identity)
             sample = _make(Sample, (its_name, labels, value, None, None, None))
