@@ -25,7 +25,7 @@ Identity = tuple[str, frozenset[tuple[str, str]]]
 class Effect:
     """What one rule did."""
 
-    number: int  # from 1, over all scopes
+    name: str
     rule: Rule
     matched: int = 0  # entities that it had something to say about
     changed: int = 0  # entities of which it set or removed a label
@@ -44,7 +44,7 @@ class Change:
     label: str
     before: str
     after: str
-    number: int
+    rule: str  # its name
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Entity:
     before: Labels
     after: Labels | None  # None: dropped
     changes: Sequence[Change] = ()
-    dropped_by: int | None = None
+    dropped_by: str = ""
 
     @property
     def is_changed(self) -> bool:
@@ -92,13 +92,14 @@ def preview(
     groups: frozenset[str],
     stored: LabelRules,
     tried: LabelRules,
+    names: Sequence[str],
     *,
     search: str = "",
     only_changed: bool = False,
 ) -> Preview:
-    """Return what the tried rules would do to a reading, and what would change against the stored ones."""
+    """Return what the tried rules, of these names, would do to a reading, and what would change against the stored."""
     steps = program(tried.rules, True).steps
-    made = Preview([Effect(number, rule) for number, rule in enumerate(tried.rules, 1)], [])
+    made = Preview(list(map(Effect, names, tried.rules)), [])
     wanted = search.strip().lower()
     for kind, entities in _kinds(snapshot):
         metric = _representative(kind, tried)
@@ -152,14 +153,14 @@ def _follow(
         before = dict(work)
         if not step.apply(work):
             effect.dropped += 1
-            return Entity(kind, own, None, changes, effect.number)
+            return Entity(kind, own, None, changes, effect.name)
         if work == before:
             continue
         effect.changed += 1
         for label in sorted({*before, *work}):
             old, new = before.get(label, ""), work.get(label, "")
             if old != new:
-                changes.append(Change(label, old, new, effect.number))
+                changes.append(Change(label, old, new, effect.name))
                 if label in own:
                     effect.overwritten[label] = effect.overwritten.get(label, 0) + 1
     return Entity(kind, own, labelling.shown(work), changes)

@@ -15,6 +15,7 @@ from ..validators import METRIC_GROUPS
 from .base import SourceFilter
 from .fields import LabelsField
 from .namespace_actions import NamespaceActions
+from .namespace_rules import NamespaceRules
 
 _GROUPS = {
     "counts": "counts: the service's own totals, and how many subscriptions a topic has",
@@ -45,7 +46,7 @@ class NamespaceForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Namespace)
-class NamespaceAdmin(NamespaceActions):
+class NamespaceAdmin(NamespaceActions, NamespaceRules):
     form = NamespaceForm
     list_display = ("name", "team", "endpoint", "credential", "enabled", "source")
     list_select_related = ("team", "credential")

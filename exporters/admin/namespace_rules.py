@@ -1,0 +1,186 @@
+"""The rules of a namespace, edited beside what they do to its last reading."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+
+from .. import access, readings, rule_yaml
+from ..catalog import Target
+from ..catalog import target as target_of
+from ..label_rules import label_rules, rules_by_scope
+from ..models import LabelRule, Namespace, Source
+from ..rule_preview import MOST_ENTITIES, preview
+from ..scrape import Result
+from .base import HubAdmin
+from .rule_rows import Rows, Scope, fingerprint
+
+# The page's own words for whose rules are edited.
+_SCOPES = ("namespace", "team", "hub")
+
+
+class NamespaceRules(HubAdmin):
+    """Adds the page of rules to the namespaces' screen."""
+
+    def get_urls(self) -> list[URLPattern]:
+        own = path(
+            "<path:object_id>/rules/",
+            self.admin_site.admin_view(self.rules_view),
+            name="exporters_namespace_rules",
+        )
+        return [own, *super().get_urls()]
+
+    def rules_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show the rules and what they do; store them when that is asked for."""
+        visible = access.visible(request.user, Namespace.objects.select_related("team", "credential"))
+        namespace = visible.filter(pk=object_id).first() if object_id.isdigit() else None
+        if namespace is None:
+            raise Http404
+        scope = _scope(request, namespace)
+        may_edit = _may_edit(request, scope)
+        problem = ""
+        block = str(request.POST.get("block", ""))
+        if request.method == "POST":
+            rows = Rows.of_post(scope, request.POST)
+            what = str(request.POST.get("do", ""))
+            if what == "import":
+                try:
+                    rows, block = rows.extended(rule_yaml.read(block)), ""
+                except rule_yaml.BlockError as error:
+                    problem = str(error)
+            if what == "save":
+                if not may_edit:
+                    raise PermissionDenied
+                if request.POST.get("seen") != fingerprint(scope):
+                    problem = (
+                        "Somebody has changed these rules in the meantime, so yours were not stored. Look at theirs in "
+                        "another window; storing again replaces them."
+                    )
+                elif rows.are_valid:
+                    rows.save()
+                    messages.success(request, "The rules are stored; the next scrape applies them.")
+                    return HttpResponseRedirect(request.get_full_path())
+        else:
+            rows = Rows.of_stored(scope)
+        stored = target_of(namespace)
+        result = _reading(request, stored, namespace)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Label rules of {namespace.name}",
+            "opts": self.model._meta,
+            "original": namespace,
+            "namespace": namespace,
+            "scope": scope,
+            "scopes": [(word, _word(word, namespace), word == scope.word) for word in _SCOPES],
+            "may_edit": may_edit,
+            "may_read": _may_read(request, namespace),
+            "rows": rows,
+            "block": block,
+            "problem": problem,
+            "seen": fingerprint(scope),
+            "search": str(request.POST.get("search", "")),
+            "only_changed": bool(request.POST.get("only_changed")),
+            "most_entities": MOST_ENTITIES,
+            **_applied(namespace, scope, rows, stored, result, request.POST),
+        }
+        name = "rule_preview.html" if request.headers.get("X-Preview") else "namespace_rules.html"
+        return TemplateResponse(request, f"admin/exporters/{name}", context)
+
+
+def _scope(request: HttpRequest, namespace: Namespace) -> Scope:
+    match request.GET.get("scope"):
+        case "team":
+            return Scope("team", namespace.team, None)
+        case "hub":
+            return Scope("hub", None, None)
+    return Scope("namespace", namespace.team, namespace)
+
+
+def _word(scope: str, namespace: Namespace) -> str:
+    if scope == "hub":
+        return "All namespaces"
+    return f"Team {namespace.team.name}" if scope == "team" else f"Namespace {namespace.name}"
+
+
+def _may_edit(request: HttpRequest, scope: Scope) -> bool:
+    if scope.team is None:
+        return access.is_platform_administrator(request.user)
+    return access.teams(request.user, access.Role.EDITOR).filter(pk=scope.team.pk).exists()
+
+
+def _may_read(request: HttpRequest, namespace: Namespace) -> bool:
+    return access.teams(request.user, access.Role.EDITOR).filter(pk=namespace.team_id).exists()
+
+
+def _reading(request: HttpRequest, target: Target, namespace: Namespace) -> Result | None:
+    """Return the last reading, or a new one for who may have the bus asked."""
+    result = readings.last(target)
+    again = request.method == "POST" and request.POST.get("do") == "read"
+    if (result is None or again) and _may_read(request, namespace):
+        return readings.read(target)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A rule among all that apply to the namespace."""
+
+    name: str  # whose, and the how-manieth of theirs
+    rule: LabelRule
+    edited: bool = False
+
+
+def _all_rules(namespace: Namespace, scope: Scope, rows: Rows) -> list[Applied]:
+    """Return the rules in the order in which they apply, with the rows in the place of what is stored of them."""
+    stored = rules_by_scope()
+    team = namespace.team_id
+    found = []
+    for word, key in (("hub", (None, None)), ("team", (team, None)), ("namespace", (team, namespace.pk))):
+        rules = stored.get(key, ())
+        if word == scope.word:
+            rules = [rule for rule in rules if rule.source == Source.FILE]
+        found += [Applied(f"{word} {number}", rule) for number, rule in enumerate(rules, 1)]
+        if word == scope.word:
+            numbered = enumerate(rows.forms, len(rules) + 1)
+            found += [
+                Applied(f"{word} {number}", form.instance, edited=True)
+                for number, form in numbered
+                if form.is_valid()
+            ]
+    return found
+
+
+def _applied(
+    namespace: Namespace, scope: Scope, rows: Rows, stored: Target, result: Result | None, options: QueryDict
+) -> dict[str, Any]:
+    """Return what the page says about the rules and about what they do."""
+    rules = _all_rules(namespace, scope, rows)
+    from_file = sum(each.name.startswith(scope.word) and not each.edited for each in rules)
+    context: dict[str, Any] = {
+        "others": [each for each in rules if not each.edited],
+        "numbered": [
+            (f"{scope.word} {number}", form) for number, form in enumerate(rows.forms, from_file + 1)
+        ],
+        "yaml": rule_yaml.write(rows.rules()),
+        "result": result,
+    }
+    if result is not None:
+        snapshot = result.snapshot
+        tried = replace(stored, rules=tuple(each.rule.rule() for each in rules))
+        context["failures"] = sorted(
+            {each.message for each in snapshot.collectors.values() if each is not None}
+        )
+        context["preview"] = preview(
+            snapshot,
+            stored.groups,
+            label_rules(stored, snapshot),
+            label_rules(tried, snapshot),
+            [each.name for each in rules],
+            search=options.get("search", ""),
+            only_changed="only_changed" in options,
+        )
+    return context

@@ -1,0 +1,157 @@
+"""The rules of one scope as they are being edited: rows of inputs that can be moved, tried out and stored."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.contrib.admin.widgets import AdminTextInputWidget
+from django.db import transaction
+
+from ..models import LabelRule, Namespace, Source, Team
+from .fields import LabelNamesField
+
+FIELDS = ("action", "source_labels", "separator", "regex", "modulus", "target_label", "replacement")
+# More than anybody writes by hand.
+MOST_ROWS = 200
+
+
+class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
+    """One rule. A space is a fine separator, so nothing is stripped."""
+
+    source_labels = LabelNamesField(
+        required=False, widget=AdminTextInputWidget, help_text="Names, separated by commas."
+    )
+    separator = forms.CharField(required=False, strip=False, max_length=20, widget=AdminTextInputWidget)
+    regex = forms.CharField(required=False, strip=False, widget=AdminTextInputWidget)
+    replacement = forms.CharField(required=False, strip=False, widget=AdminTextInputWidget)
+    modulus = forms.IntegerField(required=False, min_value=0, widget=AdminTextInputWidget)
+
+    class Meta:
+        model = LabelRule
+        fields = FIELDS
+        widgets = {"target_label": AdminTextInputWidget}
+
+    def clean_modulus(self) -> int:
+        return int(self.cleaned_data["modulus"] or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose rules: a namespace's, a team's (no namespace) or the hub's (neither)."""
+
+    word: str  # namespace, team, hub
+    team: Team | None
+    namespace: Namespace | None
+
+    def stored(self) -> list[LabelRule]:
+        """Return the scope's rules in their order."""
+        return list(
+            LabelRule.objects.filter(team=self.team, namespace=self.namespace).order_by("position", "pk")
+        )
+
+
+class Rows:
+    """The rows of a form: one for each rule of the scope that is not hub.yaml's."""
+
+    def __init__(self, scope: Scope, values: Sequence[Mapping[str, str]]) -> None:
+        self.scope = scope
+        self._stored = {str(rule.pk): rule for rule in scope.stored() if rule.source == Source.ADMIN}
+        self.values = [dict(row) for row in values[:MOST_ROWS]]
+        self.forms = [self._form(number, row) for number, row in enumerate(self.values)]
+
+    @classmethod
+    def of_stored(cls, scope: Scope) -> "Rows":
+        rules = [rule for rule in scope.stored() if rule.source == Source.ADMIN]
+        return cls(scope, [{"id": str(rule.pk), **as_typed(rule)} for rule in rules])
+
+    @classmethod
+    def of_post(cls, scope: Scope, data: Mapping[str, Any]) -> "Rows":
+        """Return the rows of a form that was sent, after the button that moves, adds or removes one."""
+        count = min(_number(data.get("rows")), MOST_ROWS)
+        rows = [
+            {name: str(data.get(f"rule-{number}-{name}", "")) for name in ("id", *FIELDS)}
+            for number in range(count)
+        ]
+        what, _, which = str(data.get("do", "")).partition("-")
+        number = _number(which)
+        if what == "add":
+            rows.append(blank())
+        elif what == "remove" and number < len(rows):
+            del rows[number]
+        elif what == "up" and 0 < number < len(rows):
+            rows[number - 1], rows[number] = rows[number], rows[number - 1]
+        elif what == "down" and number < len(rows) - 1:
+            rows[number], rows[number + 1] = rows[number + 1], rows[number]
+        return cls(scope, rows)
+
+    def extended(self, rules: Sequence[Mapping[str, Any]]) -> "Rows":
+        """Return these rows and one more for each imported rule."""
+        more = [as_typed(LabelRule(**rule)) for rule in rules]
+        return Rows(self.scope, [*self.values, *more])
+
+    @property
+    def are_valid(self) -> bool:
+        return all(form.is_valid() for form in self.forms)
+
+    def rules(self) -> list[LabelRule]:
+        """Return the rules of the rows that are valid."""
+        return [form.instance for form in self.forms if form.is_valid()]
+
+    def errors(self) -> list[str]:
+        """Return what is wrong, row by row."""
+        return [
+            f"Rule {number}, {field}: {error}"
+            for number, form in enumerate(self.forms, 1)
+            for field, errors in form.errors.items()
+            for error in errors
+        ]
+
+    def save(self) -> None:
+        """Store the rows in their order, and take away the rules that have none any more."""
+        with transaction.atomic():
+            from_file = [rule.position for rule in self.scope.stored() if rule.source == Source.FILE]
+            position = max(from_file, default=0)
+            kept = {form.instance.pk for form in self.forms}
+            for rule in self._stored.values():
+                if rule.pk not in kept:
+                    rule.delete()
+            for form in self.forms:
+                position += 10
+                rule = form.instance
+                if rule.pk is None or form.has_changed() or rule.position != position:
+                    rule.position = position
+                    rule.save()
+
+    def _form(self, number: int, row: Mapping[str, str]) -> RuleForm:
+        rule = self._stored.get(row.get("id", ""))
+        initial = as_typed(rule) if rule is not None else None
+        rule = rule or LabelRule(team=self.scope.team, namespace=self.scope.namespace)
+        prefix = f"rule-{number}"
+        data = {f"{prefix}-{name}": value for name, value in row.items()}
+        return RuleForm(data, prefix=prefix, instance=rule, initial=initial)
+
+
+def as_typed(rule: LabelRule) -> dict[str, str]:
+    """Return a rule as it stands in the inputs."""
+    values = {name: getattr(rule, name) for name in FIELDS}
+    return {
+        **{name: str(value) for name, value in values.items()},
+        "source_labels": ", ".join(rule.source_labels),
+        "modulus": str(rule.modulus or ""),
+    }
+
+
+def blank() -> dict[str, str]:
+    return as_typed(LabelRule())
+
+
+def fingerprint(scope: Scope) -> str:
+    """Return a mark of the scope's stored rules, by which a form knows that they have changed since."""
+    stored = [(rule.pk, rule.position, rule.source, as_typed(rule)) for rule in scope.stored()]
+    return hashlib.sha256(repr(stored).encode()).hexdigest()[:16]
+
+
+def _number(text: Any) -> int:
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 6 else 0

@@ -1,0 +1,37 @@
+// Tries the rules while they are typed. Without this the button Try does the same.
+"use strict";
+(() => {
+  const form = document.getElementById("rules-form");
+  const preview = document.getElementById("preview");
+  if (!form || !preview) { return; }
+  const WAIT = 350; // milliseconds after the last key
+  let timer = 0;
+  let current = null;
+
+  async function show() {
+    if (current) { current.abort(); }
+    const asked = current = new AbortController();
+    const data = new URLSearchParams(new FormData(form));
+    data.set("do", "try");
+    preview.dataset.busy = "1";
+    try {
+      const answer = await fetch(form.action, {
+        method: "POST", body: data, headers: { "X-Preview": "1" }, signal: asked.signal, redirect: "error",
+      });
+      if (!answer.ok) { throw new Error(answer.statusText); }
+      preview.innerHTML = await answer.text();
+    } catch (error) {
+      if (error.name !== "AbortError") {
+        preview.textContent = "The preview could not be fetched; press Try.";
+      }
+    } finally {
+      if (current === asked) { delete preview.dataset.busy; }
+    }
+  }
+
+  form.addEventListener("input", (event) => {
+    if (event.target.id === "block") { return; }
+    clearTimeout(timer);
+    timer = setTimeout(show, WAIT);
+  });
+})();
