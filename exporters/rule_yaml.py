@@ -61,6 +61,8 @@ def _entries(root: Node) -> list[Node]:
     if not root.is_mapping:
         return root.sequence()
     found = root.mapping()
+    if not found:
+        return []
     blocks = [found[key] for key in _KEYS if key in found]
     if len(blocks) == 1:
         return blocks[0].sequence()

@@ -43,13 +43,13 @@ class NamespaceRules(HubAdmin):
         scope = _scope(request, namespace)
         may_edit = _may_edit(request, scope)
         problem = ""
-        block = str(request.POST.get("block", ""))
+        pasted = str(request.POST.get("pasted", ""))
         if request.method == "POST":
             rows = Rows.of_post(scope, request.POST)
             what = str(request.POST.get("do", ""))
             if what == "import":
                 try:
-                    rows, block = rows.extended(rule_yaml.read(block)), ""
+                    rows, pasted = rows.extended(rule_yaml.read(pasted)), ""
                 except rule_yaml.BlockError as error:
                     problem = str(error)
             if what == "save":
@@ -79,7 +79,7 @@ class NamespaceRules(HubAdmin):
             "may_edit": may_edit,
             "may_read": _may_read(request, namespace),
             "rows": rows,
-            "block": block,
+            "pasted": pasted,
             "problem": problem,
             "seen": fingerprint(scope),
             "search": str(request.POST.get("search", "")),
@@ -167,6 +167,7 @@ def _applied(
         ],
         "yaml": rule_yaml.write(rows.rules()),
         "result": result,
+        "preview": None,
     }
     if result is not None:
         snapshot = result.snapshot

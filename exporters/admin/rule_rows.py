@@ -10,6 +10,7 @@ from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db import transaction
 
 from ..models import LabelRule, Namespace, Source, Team
+from ..prometheus.relabel import ACTIONS
 from .fields import LabelNamesField
 
 FIELDS = ("action", "source_labels", "separator", "regex", "modulus", "target_label", "replacement")
@@ -20,6 +21,7 @@ MOST_ROWS = 200
 class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
     """One rule. A space is a fine separator, so nothing is stripped."""
 
+    action = forms.ChoiceField(choices=[(action, action) for action in ACTIONS])
     source_labels = LabelNamesField(
         required=False, widget=AdminTextInputWidget, help_text="Names, separated by commas."
     )
@@ -118,19 +120,20 @@ class Rows:
                 if rule.pk not in kept:
                     rule.delete()
             for form in self.forms:
-                position += 10
                 rule = form.instance
-                if rule.pk is None or form.has_changed() or rule.position != position:
-                    rule.position = position
+                stands_right = rule.position is not None and rule.position > position
+                if not stands_right:
+                    rule.position = position + 10
+                position = rule.position
+                if not stands_right or form.has_changed():
                     rule.save()
 
     def _form(self, number: int, row: Mapping[str, str]) -> RuleForm:
         rule = self._stored.get(row.get("id", ""))
-        initial = as_typed(rule) if rule is not None else None
         rule = rule or LabelRule(team=self.scope.team, namespace=self.scope.namespace)
         prefix = f"rule-{number}"
         data = {f"{prefix}-{name}": value for name, value in row.items()}
-        return RuleForm(data, prefix=prefix, instance=rule, initial=initial)
+        return RuleForm(data, prefix=prefix, instance=rule, initial={"modulus": rule.modulus or None})
 
 
 def as_typed(rule: LabelRule) -> dict[str, str]:

@@ -109,12 +109,6 @@ def misuse(rule: Rule, *, legacy_names: bool = False) -> dict[str, str]:
     for name in _without_effect(action):
         if getattr(rule, name) != getattr(_DEFAULT, name):
             errors.setdefault(name, f"The action {action} takes no {name}; Prometheus would refuse the rule.")
-    for name in rule.source_labels:
-        if not is_label_name(name, legacy=legacy_names):
-            errors.setdefault("source_labels", f"“{name}” is not a label name: use letters, digits and _.")
-    problem = pattern_problem(rule.regex)
-    if problem:
-        errors.setdefault("regex", problem)
     return errors
 
 

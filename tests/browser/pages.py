@@ -51,6 +51,18 @@ def _empty_form(page: BrowserPage) -> None:
     page.wait_for_selector(".errornote")
 
 
+def _two_rules(page: BrowserPage) -> None:
+    page.click("button[value=add]")
+    page.fill("#id_rule-0-source_labels", "name")
+    page.fill("#id_rule-0-regex", "([a-z]+)/.*")
+    page.fill("#id_rule-0-target_label", "domain")
+    page.click("button[value=add]")
+    page.select_option("#id_rule-1-action", "labeldrop")
+    page.fill("#id_rule-1-regex", "(name")
+    page.click("button[value=try].secondary")
+    page.wait_for_selector("#id_rule-1-regex_error")
+
+
 def _choose_all_and_delete(page: BrowserPage) -> None:
     page.check("#action-toggle")
     page.select_option("select[name=action]", "delete_selected")
@@ -77,6 +89,13 @@ PAGES = (
     Page("namespace-of-the-file", "/admin/exporters/namespace/{from_file}/change/"),
     Page("namespace-history", "/admin/exporters/namespace/{namespace}/history/", picture=True),
     Page("namespace-delete", "/admin/exporters/namespace/{namespace}/delete/"),
+    Page("namespace-rules", "/admin/exporters/namespace/{payments-prod}/rules/"),
+    Page(
+        "namespace-rules-tried",
+        "/admin/exporters/namespace/{payments-prod}/rules/",
+        prepare=_two_rules,
+        picture=True,
+    ),
     Page("credentials", "/admin/exporters/credential/", picture=True),
     Page("credential-add", "/admin/exporters/credential/add/", picture=True),
     Page("credential", "/admin/exporters/credential/{credential}/change/", picture=True),

@@ -30,7 +30,7 @@
   }
 
   form.addEventListener("input", (event) => {
-    if (event.target.id === "block") { return; }
+    if (event.target.id === "pasted") { return; }
     clearTimeout(timer);
     timer = setTimeout(show, WAIT);
   });
