@@ -80,6 +80,8 @@ PAGES = (
     Page("configuration", "/admin/exporters/"),
     Page("configuration-users", "/admin/auth/"),
     Page("password", "/admin/password_change/", picture=True),
+    Page("password-changed", "/admin/password_change/done/"),
+    Page("forbidden", "/admin/exporters/team/add/", user="payments-viewer", status=403),
     Page("namespaces", "/admin/exporters/namespace/", picture=True),
     Page("namespaces-none-found", "/admin/exporters/namespace/?q=nothing-is-called-so"),
     Page("namespaces-delete", "/admin/exporters/namespace/?q=shipping-stage", prepare=_choose_all_and_delete),
@@ -142,6 +144,5 @@ NO_PAGES = {
     "autocomplete": "answers JSON",
     "jsi18n": "answers JavaScript",
     "logout": "takes a form and goes to the sign-in",
-    "password_change_done": "the page after the form, which is the form's own test",
     "view_on_site": "redirects",
 }

@@ -6,6 +6,7 @@ from string import Formatter
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver, resolve
 from playwright.sync_api import Page as BrowserPage
+from playwright.sync_api import expect
 
 from .conftest import OpenPage
 from .demo import Demo
@@ -44,6 +45,13 @@ def test_a_page_is_accessible_fits_small_screens_and_breaks_no_rule(
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 360, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert violations(page, axe) == []
+
+
+def test_the_page_after_signing_out_is_accessible(open_page: OpenPage, axe: str) -> None:
+    page = open_page("/admin/", own=True)
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Logged out")
     assert violations(page, axe) == []
 
 

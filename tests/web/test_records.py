@@ -118,6 +118,25 @@ def test_records_wait_while_the_database_is_away(stored: Namespace, monkeypatch:
     assert ScrapeRecord.objects.count() == 1
 
 
+def test_the_newest_records_wait_when_not_all_can(stored: Namespace, monkeypatch: Any) -> None:
+    monkeypatch.setattr(records, "QUEUE_LENGTH", 3)
+    recorder = records.Recorder(in_background=False)
+
+    def away_while_another_came(batch: list[Record]) -> None:
+        recorder.add(_record(seconds=100))
+        raise OperationalError("the database is away")
+
+    for number in range(3):
+        recorder.add(_record(seconds=number))
+    with monkeypatch.context() as patched:
+        patched.setattr(records, "write", away_while_another_came)
+        with pytest.raises(DatabaseError):
+            recorder.flush()
+    recorder.flush()
+    kept = [(record.at - NOW).total_seconds() for record in ScrapeRecord.objects.order_by("at")]
+    assert kept == [1, 2, 100]
+
+
 def test_a_process_that_ends_says_when_its_last_records_are_lost(
     stored: Namespace, monkeypatch: Any, caplog: Any
 ) -> None:
