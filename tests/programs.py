@@ -29,9 +29,9 @@ def require(name: str) -> str:
 
 
 def require_recordings() -> Path:
-    """Return the folder of recorded responses; skip (or fail, see above) where it isn't there."""
+    """Return the folder of recorded responses; skip where it isn't there: unlike a program, CI can't install it."""
     if not RECORDINGS.is_dir():
-        _missing(f"{RECORDINGS} is not there; the recorded responses live beside the checkout")
+        pytest.skip(f"{RECORDINGS} is not there; the recorded responses live beside the checkout")
     return RECORDINGS
 
 

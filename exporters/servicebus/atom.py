@@ -126,7 +126,10 @@ def kind_of_entry(body: bytes) -> str | None:
 
 
 def parse_namespace_info(body: bytes) -> NamespaceInfo:
-    description = _root(_text(body)).find(f"{_ATOM}content/{_DESCRIPTION}NamespaceInfo")
+    root = _root(_text(body))
+    description = root.find(f"{_ATOM}content/{_DESCRIPTION}NamespaceInfo")
+    if description is None and root.findtext(f"{_ATOM}title") == _NOT_FOUND_TITLE:
+        raise ServiceBusError(Reason.NOT_FOUND, "This endpoint has no $namespaceinfo.")
     if description is None:
         raise _malformed("holds no NamespaceInfo")
     fields = {child.tag.removeprefix(_DESCRIPTION): child.text or "" for child in description}
@@ -309,7 +312,8 @@ def _next_skip(links: Iterable[Mapping[str, str]]) -> int | None:
     """Return the next page's `$skip`. Nothing else of the link is used: it could name another host."""
     for link in links:
         if link.get("rel") == "next":
-            skip = parse_qs(urlsplit(link.get("href", "")).query).get("$skip", [""])[0]
+            query = parse_qs(urlsplit(link.get("href", "")).query.lower())
+            skip = query.get("$skip", [""])[0]
             if not skip.isdecimal():
                 raise _malformed("announces a next page without saying where it starts")
             return int(skip)

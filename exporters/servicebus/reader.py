@@ -79,6 +79,9 @@ class _Read:
         self._arrived = asyncio.Event()
         self._hopeless: Failure | None = None
         self._pages: dict[str, int] = {}
+        # Pages that were asked for, by listing: a page that another announces is asked for once, whatever was known
+        # of the listing beforehand, and also where pages turn out to be shorter than usual.
+        self._asked: dict[str, set[int]] = {}
 
     async def run(self) -> Snapshot:
         # Not the loop's clock: uvloop's counts in milliseconds.
@@ -101,6 +104,10 @@ class _Read:
         for collector, pages in self._pages.items():
             if self.failures.get(collector) is None:
                 self.source.known_pages[collector] = pages
+        info = self.failures.get("namespace")
+        if info is not None and info.reason is Reason.NOT_FOUND and self.failures["queues"] is None:
+            # Not every endpoint has $namespaceinfo. Where the listings are there it is merely unknown.
+            self.failures["namespace"] = None
         unlisted = self.failures.get("topics")
         if unlisted is not None:  # whose subscriptions there would be is not known
             self._fail("subscriptions", unlisted)
@@ -140,7 +147,8 @@ class _Read:
             except ServiceBusError as error:
                 failure = Failure(error.reason, error.message)
                 self._fail(collector, failure)
-                if error.reason in _HOPELESS:
+                # Who may not see the SKU may still see the rest, which is under way anyway.
+                if error.reason in _HOPELESS and collector != "namespace":
                     self._hopeless = failure
             self._running[collector] -= 1
             if not self._running[collector]:
@@ -170,34 +178,37 @@ class _Read:
     async def _read_info(self) -> None:
         self.info = atom.parse_namespace_info(await self._get(f"/$namespaceinfo?api-version={API_VERSION}"))
 
-    def _add_listing(self, collector: str, read_page: Callable[[int, bool], Awaitable[None]]) -> None:
-        pages = max(1, self.source.known_pages.get(collector, 1))
-        for page in range(pages):
-            self._add(collector, partial(read_page, page * PAGE_SIZE, page == pages - 1))
+    def _add_listing(self, collector: str, read_page: Callable[[int], Awaitable[None]]) -> None:
+        for page in range(max(1, self.source.known_pages.get(collector, 1))):
+            self._add_page(collector, collector, page * PAGE_SIZE, read_page)
+
+    def _add_page(
+        self, collector: str, listing: str, skip: int, read_page: Callable[[int], Awaitable[None]]
+    ) -> None:
+        asked = self._asked.setdefault(listing, set())
+        if skip not in asked:
+            asked.add(skip)
+            self._add(collector, partial(read_page, skip))
 
     def _go_on(
-        self,
-        collector: str,
-        skip: int,
-        page: atom.Page[Any],
-        read_page: Callable[[int, bool], Awaitable[None]] | None,
+        self, collector: str, skip: int, page: atom.Page[Any], read_page: Callable[[int], Awaitable[None]]
     ) -> None:
-        """Note a page that has come, and add the one that it announces unless that one is under way already."""
+        """Note a page that has come, and add the one that it announces."""
         if page.entities:
             self._pages[collector] = max(self._pages.get(collector, 0), skip // PAGE_SIZE + 1)
-        if page.next_skip is not None and read_page is not None:
-            self._add(collector, partial(read_page, _behind(skip, page.next_skip), True))
+        if page.next_skip is not None:
+            self._add_page(collector, collector, _behind(skip, page.next_skip), read_page)
 
-    async def _read_queues(self, skip: int, follow: bool) -> None:
+    async def _read_queues(self, skip: int) -> None:
         page = atom.parse_queues(await self._get(_listing("/$Resources/queues", skip)))
-        self._go_on("queues", skip, page, self._read_queues if follow else None)
+        self._go_on("queues", skip, page, self._read_queues)
         for queue in page.entities:
             if self._takes(queue.name, queue.name in self.queues):
                 self.queues[queue.name] = queue
 
-    async def _read_topics(self, skip: int, follow: bool) -> None:
+    async def _read_topics(self, skip: int) -> None:
         page = atom.parse_topics(await self._get(_listing("/$Resources/topics", skip)))
-        self._go_on("topics", skip, page, self._read_topics if follow else None)
+        self._go_on("topics", skip, page, self._read_topics)
         for topic in page.entities:
             if self._takes(topic.name, topic.name in self.topics):
                 self.topics[topic.name] = topic
@@ -208,10 +219,13 @@ class _Read:
         count = topic.subscription_count
         pages = 1 if count is None else -(-count // PAGE_SIZE)
         for page in range(pages):
-            skip, follow = page * PAGE_SIZE, page == pages - 1
-            self._add("subscriptions", partial(self._read_subscriptions, topic.name, skip, follow))
+            self._add_subscriptions_page(topic.name, page * PAGE_SIZE)
 
-    async def _read_subscriptions(self, topic_name: str, skip: int, follow: bool) -> None:
+    def _add_subscriptions_page(self, topic_name: str, skip: int) -> None:
+        listing = f"{topic_name}/subscriptions"
+        self._add_page("subscriptions", listing, skip, partial(self._read_subscriptions, topic_name))
+
+    async def _read_subscriptions(self, topic_name: str, skip: int) -> None:
         try:
             body = await self._get(_listing(f"/{quote(topic_name, safe='')}/subscriptions", skip))
             page = atom.parse_subscriptions(body, topic_name)
@@ -227,9 +241,8 @@ class _Read:
                 self._drop("duplicate")
             elif self._has_room():
                 self.subscriptions[key] = subscription
-        if follow and page.next_skip is not None:
-            following = _behind(skip, page.next_skip)
-            self._add("subscriptions", partial(self._read_subscriptions, topic_name, following, True))
+        if page.next_skip is not None:
+            self._add_subscriptions_page(topic_name, _behind(skip, page.next_skip))
 
     async def _read_entity(self) -> None:
         """Read the one entity that the credential is for: a queue, or a topic with its subscriptions."""
