@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from .keeper import Keeper
 from .label_rules import RulesByScope, rules_by_scope, rules_of
-from .models import ConfigurationVersion, Credential, Namespace, ScrapeToken
+from .models import ConfigurationVersion, Credential, Namespace, ScrapeToken, Team
 from .outage import OutageCopy
 from .prometheus.relabel import Rule
 from .secrets import SecretUnavailableError
@@ -69,6 +69,7 @@ class Grant:
     """What a scrape token opens."""
 
     token_id: int
+    name: str
     token_hash: str
     team: str | None  # None: all teams
     namespaces: frozenset[str]  # empty: all of the team
@@ -81,12 +82,23 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Expiry:
+    """When a credential's secret ends."""
+
+    credential: str
+    team: str | None  # None: the platform's
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """The whole stored configuration at one version."""
 
     version: int
+    teams: frozenset[str]
     targets: Mapping[str, Target]
     grants: Mapping[str, Grant]  # by token hash
+    expiries: tuple[Expiry, ...] = ()
 
     def grant(self, token: str) -> Grant | None:
         """Return what a token opens, None for an unknown, revoked or expired one."""
@@ -112,6 +124,7 @@ def load() -> Configuration:
     grants = {
         token.token_hash: Grant(
             token_id=token.pk,
+            name=token.name,
             token_hash=token.token_hash,
             team=token.team.name if token.team else None,
             namespaces=frozenset(namespace.name for namespace in token.namespaces.all()),
@@ -121,7 +134,20 @@ def load() -> Configuration:
         .select_related("team")
         .prefetch_related("namespaces")
     }
-    return Configuration(version=version, targets=targets, grants=grants)
+    expiries = tuple(
+        Expiry(credential=name, team=team, at=at)
+        for name, team, at in Credential.objects.exclude(expires_at=None).values_list(
+            "name", "team__name", "expires_at"
+        )
+        if at is not None
+    )
+    return Configuration(
+        version=version,
+        teams=frozenset(Team.objects.values_list("name", flat=True)),
+        targets=targets,
+        grants=grants,
+        expiries=expiries,
+    )
 
 
 def target(namespace: Namespace, rules: RulesByScope | None = None) -> Target:

@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.db.models import F, Window
 from django.db.models.functions import RowNumber
 
+from . import token_uses
 from .models import Namespace, NamespaceStatus, Outcome, ScrapeRecord
 from .servicebus.entities import Snapshot
 
@@ -65,9 +66,17 @@ class Recorder:
         self._pid = os.getpid()
 
     def add(self, record: Record) -> None:
+        self._mind_fork()
+        self._queue.append(record)
+        self.start()
+
+    def _mind_fork(self) -> None:
         if self._pid != os.getpid():  # the parent's records are the parent's to write
             self._reset()
-        self._queue.append(record)
+
+    def start(self) -> None:
+        """Begin to write what comes together, unless that has begun."""
+        self._mind_fork()
         if self._thread is None and self._in_background:
             with self._lock:
                 if self._thread is None:
@@ -76,6 +85,7 @@ class Recorder:
 
     def flush(self) -> None:
         """Write what is queued; raise the database's error after having put the records back."""
+        token_uses.write()
         batch: list[Record] = []
         while self._queue:
             batch.append(self._queue.popleft())

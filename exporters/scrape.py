@@ -67,8 +67,6 @@ def _record(target: Target, snapshot: Snapshot, seconds: float) -> None:
     outcome = "success" if not failures else "partial" if anything else "failure"
     telemetry.SCRAPES.labels(outcome).inc()
     telemetry.SCRAPE_DURATION.observe(seconds)
-    telemetry.UPSTREAM_REQUESTS.labels("ok").inc(snapshot.requests - snapshot.throttled_requests)
-    telemetry.UPSTREAM_REQUESTS.labels("throttled").inc(snapshot.throttled_requests)
     if failures:
         logger.warning(
             "Scrape of %s failed: %s",

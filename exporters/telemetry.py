@@ -6,7 +6,8 @@ anything imports this module. A process that has no such folder (a management co
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from django.conf import settings
 from prometheus_client import (
@@ -18,8 +19,11 @@ from prometheus_client import (
     ProcessCollector,
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+
+from .catalog import Configuration, Grant, catalog
+from .multiprocess import Shared
+from .processes import Processes
 
 REGISTRY = CollectorRegistry()
 
@@ -40,24 +44,51 @@ SCRAPES_IN_FLIGHT = Gauge(
 )
 UPSTREAM_REQUESTS = Counter(
     "hub_upstream_requests",
-    "Management requests sent to Service Bus, by answer (ok, throttled).",
-    ["answer"],
+    "Management requests sent to Service Bus, by the answer's HTTP status code; none: there was no answer.",
+    ["code"],
     registry=REGISTRY,
+)
+DISCOVERY_REQUESTS = Counter(
+    "hub_discovery_requests",
+    "Requests for the list of targets (/sd), by the answer's HTTP status code.",
+    ["code"],
+    registry=REGISTRY,
+)
+TOKEN_LAST_USED = Gauge(
+    "hub_token_last_used_timestamp_seconds",
+    "When a scrape token was last shown since the hub started, Unix time. Without a team: the platform's.",
+    ["token", "team"],
+    multiprocess_mode="max",
+    registry=REGISTRY,
+)
+# Their series name objects of a team; only who may see these gets them.
+_OF_TEAMS = frozenset(
+    {
+        "hub_token_last_used_timestamp_seconds",
+        "hub_token_expiry_timestamp_seconds",
+        "hub_credential_expiry_timestamp_seconds",
+    }
 )
 
 
-class _Moment(Collector):
+def upstream_answered(status: int) -> None:
+    """Count a management request by its answer's status; 0: none came."""
+    UPSTREAM_REQUESTS.labels(str(status) if status else "none").inc()
+
+
+class Moment(Collector):
     """What is true of the hub at this moment, read when it is asked for."""
 
-    def collect(self) -> Iterable[Metric]:
-        from .catalog import catalog
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
 
+    def collect(self) -> Iterable[Metric]:
         info = GaugeMetricFamily(
             "hub_build_info", "The hub's version and the Python that runs it.", labels=["version", "python"]
         )
         info.add_metric([settings.HUB_VERSION, platform.python_version()], 1)
         yield info
-        targets = catalog.current().targets.values()
+        targets = self._configuration.targets.values()
         namespaces = GaugeMetricFamily(
             "hub_namespaces", "Namespaces, by state (enabled, paused).", labels=["state"]
         )
@@ -70,18 +101,63 @@ class _Moment(Collector):
             "For how long the answering process could not hold its configuration against the database.",
             value=catalog.age_seconds(),
         )
+        credentials = GaugeMetricFamily(
+            "hub_credential_expiry_timestamp_seconds",
+            "When a credential's secret, certificate or signature expires, Unix time.",
+            labels=["credential", "team"],
+        )
+        for expiry in self._configuration.expiries:
+            credentials.add_metric([expiry.credential, expiry.team or ""], expiry.at.timestamp())
+        yield credentials
+        tokens = GaugeMetricFamily(
+            "hub_token_expiry_timestamp_seconds",
+            "When a scrape token expires, Unix time. Without a team: the platform's.",
+            labels=["token", "team"],
+        )
+        for grant in self._configuration.grants.values():
+            if grant.expires_at is not None:
+                tokens.add_metric([grant.name, grant.team or ""], grant.expires_at.timestamp())
+        yield tokens
 
 
-def registry() -> CollectorRegistry:
-    """Return a registry made for one answer, over all worker processes."""
+class _Visible(Collector):
+    """Leaves out what names objects of a team that the asking token doesn't belong to, or that are gone."""
+
+    def __init__(self, families: Collector, configuration: Configuration, grant: Grant | None) -> None:
+        self._families = families
+        self._grant = grant
+        self._tokens = {(grant.name, grant.team or "") for grant in configuration.grants.values()}
+
+    def collect(self) -> Iterable[Metric]:
+        for family in self._families.collect():
+            if family.name in _OF_TEAMS:
+                family.samples = [sample for sample in family.samples if self._shows(sample.labels)]
+                if not family.samples:
+                    continue
+            yield family
+
+    def _shows(self, labels: Mapping[str, str]) -> bool:
+        if self._grant is None or self._grant.team not in (None, labels["team"]):
+            return False
+        return "token" not in labels or (labels["token"], labels["team"]) in self._tokens
+
+
+def registry(configuration: Configuration, grant: Grant | None) -> CollectorRegistry:
+    """Return a registry made for one answer, over all worker processes, with what this token may see.
+
+    Without one (HUB_METRICS_OPEN) nothing names an object of a team.
+    """
     answer = CollectorRegistry()
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        MultiProcessCollector(answer)  # type: ignore[no-untyped-call]
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder:
+        shared: Collector = Shared(Path(folder))
+        answer.register(Processes(os.getppid()))
     else:
-        answer.register(_Own())
+        shared = _Own()
         ProcessCollector(registry=answer)
         PlatformCollector(registry=answer)
-    answer.register(_Moment())
+    answer.register(_Visible(shared, configuration, grant))
+    answer.register(_Visible(Moment(configuration), configuration, grant))
     return answer
 
 

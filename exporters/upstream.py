@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
+from . import telemetry
 from .catalog import CredentialSpec, Target
 from .endpoints import endpoint_of, policy
 from .models import Credential
@@ -95,7 +96,7 @@ def _connection(spec: CredentialSpec) -> ConnectionString | None:
 def _the_client() -> Client:
     global _client
     if _client is None or _client.session.closed:
-        _client = Client(policy(), settings.HUB_CA_FILE)
+        _client = Client(policy(), settings.HUB_CA_FILE, on_answer=telemetry.upstream_answered)
     return _client
 
 

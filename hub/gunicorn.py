@@ -8,6 +8,7 @@ import ssl
 import tempfile
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 # Before anything imports prometheus_client's metrics: worker processes sum theirs through files in this
@@ -89,10 +90,10 @@ def post_worker_init(worker: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Forget the live gauges of a worker that ended."""
-    from prometheus_client.multiprocess import mark_process_dead
+    """Keep the counts of a worker that ended; forget its live gauges and its files."""
+    from exporters.multiprocess import bury
 
-    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    bury(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), worker.pid)
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -76,9 +77,12 @@ class Client:
         *,
         look_up: Any = socket.getaddrinfo,
         max_body_bytes: int = MAX_BODY_BYTES,
+        on_answer: Callable[[int], None] = lambda status: None,
     ) -> None:
+        """`on_answer` is told the status of each request's answer; 0 when none came."""
         self._policy = policy
         self._max_body_bytes = max_body_bytes
+        self._on_answer = on_answer
         self._allowed: set[Endpoint] = set()
         # 33 to 44 ms: the reason why there is only one.
         context = ssl.create_default_context()
@@ -118,11 +122,13 @@ class Client:
         """
         self.check(endpoint)
         url = URL(endpoint.base_url + path, encoded=True)
+        status = 0
         try:
             async with self.session.get(
                 url, headers={"Authorization": authorization}, allow_redirects=False
             ) as response:
-                if response.status == 200:
+                status = response.status
+                if status == 200:
                     return await self._body(response)
                 raise _status_error(response)
         except ServiceBusError:
@@ -131,6 +137,8 @@ class Client:
             raise ServiceBusError(Reason.CONNECTION, f"The hub does not connect there. {error}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _connection_error(error, endpoint) from None
+        finally:
+            self._on_answer(status)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         if (response.content_length or 0) > self._max_body_bytes:

@@ -6,14 +6,15 @@ import binascii
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
+from .. import records, telemetry, token_uses
 from ..catalog import Configuration, Grant
 
 # With HUB_SCRAPE_AUTH=none everybody is treated as a token of the platform.
-_EVERYBODY = Grant(token_id=0, token_hash="", team=None, namespaces=frozenset(), expires_at=None)
+EVERYBODY = Grant(token_id=0, name="", token_hash="", team=None, namespaces=frozenset(), expires_at=None)
 
 
-def presented_token(request: HttpRequest) -> str | None:
-    """Return the token that a request shows, None when it shows none."""
+def presented_token(request: HttpRequest, *, bare: bool = False) -> str | None:
+    """Return the token that a request shows, None when it shows none; `bare`: also one without a word before it."""
     scheme, _, value = request.headers.get("Authorization", "").strip().partition(" ")
     value = value.strip()
     if scheme.lower() == "bearer":
@@ -24,15 +25,18 @@ def presented_token(request: HttpRequest) -> str | None:
         except (binascii.Error, UnicodeDecodeError):
             return None
         return password or None
-    return None
+    return scheme if bare and scheme and not value else None
 
 
-def grant_for(request: HttpRequest, configuration: Configuration) -> Grant | None:
+def grant_for(request: HttpRequest, configuration: Configuration, *, bare: bool = False) -> Grant | None:
     """Return what the request may see, None when it needs to show a valid token first."""
-    if settings.HUB_SCRAPE_AUTH == "none":
-        return _EVERYBODY
-    token = presented_token(request)
-    return configuration.grant(token) if token else None
+    token = presented_token(request, bare=bare)
+    grant = configuration.grant(token) if token else None
+    if grant is not None:
+        if token_uses.note(grant.token_id, request.META.get("REMOTE_ADDR", "")):
+            records.recorder.start()
+        telemetry.TOKEN_LAST_USED.labels(grant.name, grant.team or "").set_to_current_time()
+    return EVERYBODY if settings.HUB_SCRAPE_AUTH == "none" else grant
 
 
 def unauthorized() -> HttpResponse:

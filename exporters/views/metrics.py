@@ -101,7 +101,8 @@ def hub(request: HttpRequest) -> HttpResponse:
     configuration = _configuration()
     if isinstance(configuration, HttpResponse):
         return configuration
-    if not settings.HUB_METRICS_OPEN and grant_for(request, configuration) is None:
+    grant = grant_for(request, configuration)
+    if grant is None and not settings.HUB_METRICS_OPEN:
         return unauthorized()
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    return _answer(request, encode(telemetry.registry()), content_type)
+    return _answer(request, encode(telemetry.registry(configuration, grant)), content_type)

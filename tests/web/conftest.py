@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from exporters import upstream
+from exporters import token_uses, upstream
 from exporters.catalog import catalog
 from exporters.models import Credential, Namespace, ScrapeToken, Team
 from exporters.simulator import SimulatedNamespace, Simulator
@@ -19,6 +19,7 @@ def hub(db: None, simulator: Simulator, settings: Any) -> Iterator[None]:
     settings.HUB_CA_FILE = str(simulator.ca_file)
     upstream.close()
     catalog.forget()
+    token_uses.forget()
     yield
     upstream.close()
     catalog.forget()

@@ -1,0 +1,50 @@
+"""`/sd`: Prometheus HTTP service discovery of the namespaces that a token opens."""
+
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_safe
+
+from .. import discovery, telemetry
+from ..catalog import catalog
+from .auth import grant_for, unauthorized
+
+
+@require_safe
+def targets(request: HttpRequest) -> HttpResponse:
+    """Answer as _targets says, and count it."""
+    response = _targets(request)
+    telemetry.DISCOVERY_REQUESTS.labels(str(response.status_code)).inc()
+    return response
+
+
+def _targets(request: HttpRequest) -> HttpResponse:
+    """Answer with the whole list, always; 401 without a valid token, 404 for a team that it may not see, 503 when
+    the configuration can't be read.
+
+    Prometheus keeps its targets when this fails. Scrapes go on from the last configuration while the database is away;
+    a list is not made from it, as nobody could tell an old one from the truth.
+    """
+    try:
+        configuration = catalog.current()
+        problem = catalog.problem()
+    except DatabaseError as error:
+        problem = str(error)
+    if problem:
+        return _plain(
+            "The list of namespaces can't be read: the database doesn't answer (see /-/ready).", 503
+        )
+    # Prometheus before 2.53 sends the credentials of http_sd_configs without the word Bearer.
+    grant = grant_for(request, configuration, bare=True)
+    if grant is None:
+        return unauthorized()
+    team = request.GET.get("team")
+    try:
+        groups = discovery.groups(configuration, grant, team)
+    except discovery.UnknownTeamError:
+        return _plain(f"There is no team “{team}” whose namespaces this token may list.", 404)
+    # Prometheus wants exactly application/json, without a charset.
+    return JsonResponse(groups, safe=False, headers={"Cache-Control": "no-store"})
+
+
+def _plain(text: str, status: int) -> HttpResponse:
+    return HttpResponse(text + "\n", status=status, content_type="text/plain; charset=utf-8")
