@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 
@@ -35,9 +35,7 @@ def scrape(target: Target, seconds: float) -> Result:
     """Read a namespace within so many seconds. Never raises for what goes wrong on the way: the snapshot says it."""
     if not _slots.acquire(blocking=False):
         telemetry.SCRAPES.labels("refused").inc()
-        return Result(
-            upstream.failed(Reason.OVERLOADED, "The hub runs as many scrapes as HUB_MAX_SCRAPES allows.")
-        )
+        return Result(_refused())
     started = time.monotonic()
     try:
         with telemetry.SCRAPES_IN_FLIGHT.track_inprogress():
@@ -46,6 +44,16 @@ def scrape(target: Target, seconds: float) -> Result:
         _slots.release()
     _record(target, snapshot, time.monotonic() - started)
     return Result(snapshot)
+
+
+def try_out(target: Target, seconds: float) -> Result:
+    """Read as scrape() does, for a trial: with its admission, but leaving no trace that a later scrape could meet."""
+    if not _slots.acquire(blocking=False):
+        return Result(_refused())
+    try:
+        return Result(upstream.read(replace(target, name=""), seconds))
+    finally:
+        _slots.release()
 
 
 def exposition(target: Target, result: Result, accept: str) -> tuple[bytes, str]:
@@ -59,6 +67,10 @@ def exposition(target: Target, result: Result, accept: str) -> tuple[bytes, str]
     answer_format = text.negotiate(accept)
     with _rendering:
         return text.render(collector.collect(), answer_format), answer_format.content_type
+
+
+def _refused() -> Snapshot:
+    return upstream.failed(Reason.OVERLOADED, "The hub runs as many scrapes as HUB_MAX_SCRAPES allows.")
 
 
 def _record(target: Target, snapshot: Snapshot, seconds: float) -> None:

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -15,10 +16,16 @@ from .endpoints import endpoint_of, policy
 from .models import Credential
 from .servicebus import credentials
 from .servicebus.client import Client
-from .servicebus.connection import ConnectionString, ConnectionStringError, parse_connection_string
+from .servicebus.connection import (
+    ConnectionString,
+    ConnectionStringError,
+    Endpoint,
+    parse_connection_string,
+)
 from .servicebus.entities import Failure, Snapshot
 from .servicebus.errors import Reason, ServiceBusError
 from .servicebus.loop import IoLoop
+from .servicebus.reachability import Handshake, look_up, shake_hands
 from .servicebus.reader import Source, read_namespace
 
 # How long the loop may take to hand over what it has after the deadline; the reserve in the request's own deadline
@@ -26,6 +33,8 @@ from .servicebus.reader import Source, read_namespace
 _GRACE_SECONDS = 0.3
 # More than a hub has credentials; each holds a signature or a token and little else.
 _KEPT_CREDENTIALS = 4096
+
+T = TypeVar("T")
 
 _io = IoLoop()
 _client: Client | None = None
@@ -55,6 +64,37 @@ def failed(reason: Reason, message: str, duration_seconds: float = 0.0) -> Snaps
     )
 
 
+def endpoint(target: Target) -> tuple[Endpoint, ConnectionString | None]:
+    """Return where a target is read, and its connection string if that is its credential; raise ServiceBusError."""
+    if target.credential is None:
+        raise ServiceBusError(Reason.CREDENTIAL, target.problem)
+    connection = _connection(target.credential)
+    try:
+        return endpoint_of(target.host, connection), connection
+    except ValidationError as error:  # the platform's settings may have changed since the host was entered
+        raise ServiceBusError(Reason.CONNECTION, " ".join(error.messages)) from None
+
+
+def addresses(of: Endpoint, seconds: float) -> list[str]:
+    """Look the endpoint's host up, as a read does; raise ServiceBusError."""
+    return _step(lambda: look_up(_the_client(), of), Reason.DNS, "The name server", seconds)
+
+
+def handshake(of: Endpoint, at: list[str], seconds: float) -> Handshake:
+    """Connect to one of the endpoint's addresses and close again, as a read does; raise ServiceBusError."""
+    return _step(lambda: shake_hands(_the_client(), of, at), Reason.CONNECTION, str(of), seconds)
+
+
+def _step(work: Callable[[], Coroutine[Any, Any, T]], reason: Reason, who: str, seconds: float) -> T:
+    async def on_the_loop() -> T:
+        return await asyncio.wait_for(work(), seconds)  # the client is made on the loop
+
+    try:
+        return _io.run(on_the_loop(), seconds + _GRACE_SECONDS)
+    except TimeoutError:
+        raise ServiceBusError(reason, f"{who} does not answer within {seconds:g} s.") from None
+
+
 def close() -> None:
     """Close everything; the next read starts anew, with the settings of that moment."""
     if _io.is_running():
@@ -66,22 +106,21 @@ def close() -> None:
 async def _read(target: Target, spec: CredentialSpec, seconds: float) -> Snapshot:
     deadline = asyncio.get_running_loop().time() + seconds
     try:
-        connection = _connection(spec)
+        where, connection = endpoint(target)
         source = Source(
-            endpoint=endpoint_of(target.host, connection),
+            endpoint=where,
             credential=_credential(spec, connection),
             entity_path=connection.entity_path if connection else "",
             include=target.include,
             exclude=target.exclude,
             concurrency=target.limits.concurrency,
             max_entities=target.limits.max_entities,
-            known_pages=_known_pages.setdefault(target.name, {}),
+            # A trial has no name: what it learns is nobody's.
+            known_pages=_known_pages.setdefault(target.name, {}) if target.name else {},
         )
         return await read_namespace(source, _the_client(), deadline=deadline)
     except ServiceBusError as error:
         return failed(error.reason, error.message)
-    except ValidationError as error:  # the platform's settings have changed since the host was entered
-        return failed(Reason.CONNECTION, " ".join(error.messages))
 
 
 def _connection(spec: CredentialSpec) -> ConnectionString | None:

@@ -88,9 +88,11 @@ class Client:
         context = ssl.create_default_context()
         if ca_file:
             context.load_verify_locations(cafile=ca_file)
+        self.ssl_context = context
+        self.resolver = PolicyResolver(policy, look_up)
         connector = aiohttp.TCPConnector(
             ssl=context,
-            resolver=PolicyResolver(policy, look_up),
+            resolver=self.resolver,
             ttl_dns_cache=_DNS_CACHE_SECONDS,
             limit=0,  # the reader limits how many requests of a namespace are under way
             keepalive_timeout=_KEEP_ALIVE_SECONDS,

@@ -1,0 +1,83 @@
+"""The way to an endpoint in single steps, each with its own error: name, connection, TLS. For trials; reads take it
+as one.
+"""
+
+import asyncio
+import socket
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from yarl import URL
+
+from .client import Client
+from .connection import Endpoint, EndpointNotAllowedError
+from .errors import Reason, ServiceBusError
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """What a connection that was made, and closed again, told."""
+
+    address: str
+    version: str  # TLSv1.3; empty: plain HTTP, as the local emulator has it
+    certificate_expires: datetime | None
+
+
+async def look_up(client: Client, endpoint: Endpoint) -> list[str]:
+    """Return the addresses of the endpoint's host; raise ServiceBusError (dns, or connection for a refused one)."""
+    client.check(endpoint)
+    try:
+        found = await client.resolver.resolve(endpoint.host, _port(endpoint), family=socket.AF_UNSPEC)
+    except EndpointNotAllowedError as error:
+        raise ServiceBusError(Reason.CONNECTION, f"The hub does not connect there. {error}") from None
+    except OSError:
+        raise ServiceBusError(Reason.DNS, f"The name {endpoint.host} does not resolve.") from None
+    addresses = list(dict.fromkeys(each["host"] for each in found))
+    if not addresses:
+        raise ServiceBusError(Reason.DNS, f"The name {endpoint.host} has no address.")
+    return addresses
+
+
+async def shake_hands(client: Client, endpoint: Endpoint, addresses: list[str]) -> Handshake:
+    """Connect to the first address that answers; raise ServiceBusError: tls, or connection when none answers."""
+    problem = "no address"
+    for address in addresses:
+        try:
+            return await _connect(client, endpoint, address)
+        except ssl.SSLCertVerificationError as error:
+            detail = (error.verify_message or "it is not valid for this host").rstrip(".")
+            raise ServiceBusError(
+                Reason.TLS, f"The certificate of {endpoint} is refused: {detail}."
+            ) from None
+        except ssl.SSLError:
+            raise ServiceBusError(Reason.TLS, f"TLS with {endpoint} fails.") from None
+        except OSError as error:
+            problem = error.strerror or "no connection"
+    raise ServiceBusError(Reason.CONNECTION, f"{endpoint} can't be reached: {problem}.")
+
+
+async def _connect(client: Client, endpoint: Endpoint, address: str) -> Handshake:
+    secure = endpoint.scheme == "https"
+    _, writer = await asyncio.open_connection(
+        address,
+        _port(endpoint),
+        ssl=client.ssl_context if secure else None,
+        server_hostname=endpoint.host if secure else None,
+    )
+    try:
+        connection = writer.get_extra_info("ssl_object")
+        if connection is None:
+            return Handshake(address, "", None)
+        certificate = connection.getpeercert() or {}
+        return Handshake(address, connection.version() or "TLS", _moment(certificate.get("notAfter")))
+    finally:
+        writer.close()
+
+
+def _moment(text: object) -> datetime | None:
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC) if isinstance(text, str) else None
+
+
+def _port(endpoint: Endpoint) -> int:
+    return URL(endpoint.base_url).port or 443

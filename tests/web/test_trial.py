@@ -1,0 +1,168 @@
+"""A namespace is tried out before it is saved: each step says how it went, and what mends it."""
+
+from typing import Any
+
+import pytest
+
+from exporters import catalog, records, scrape, trial, upstream
+from exporters.models import Credential, LabelRule, Namespace, NamespaceStatus, Team
+from exporters.simulator import SimulatedNamespace, Simulator
+from exporters.trial import State, Trial
+
+
+def _unsaved(team: Team, secret: str, **fields: Any) -> Namespace:
+    credential = Credential(name="tried", team=team, secret=secret)
+    return Namespace(name=fields.pop("name", "tried"), team=team, credential=credential, **fields)
+
+
+def _try(namespace: Namespace) -> Trial:
+    return trial.run(catalog.target(namespace))
+
+
+def _states(tried: Trial) -> dict[str, str]:
+    return {step.name: str(step.state) for step in tried.steps}
+
+
+def _step(tried: Trial, name: str) -> trial.Step:
+    return next(step for step in tried.steps if step.name == name)
+
+
+def test_what_is_not_saved_yet_is_tried_out_step_by_step(team: Team, bus: SimulatedNamespace) -> None:
+    tried = _try(_unsaved(team, bus.connection_string))
+    assert [step.name for step in tried.steps] == list(trial.STEPS)
+    assert set(_states(tried).values()) == {"good"}
+    assert tried.ok
+    assert "RootManageSharedAccessKey" in _step(tried, "Understood").detail
+    assert _step(tried, "TLS").detail.startswith("TLSv1.3 with 127.0.0.1, certificate good for")
+    assert _step(tried, "SKU").detail == "Standard"
+    assert _step(tried, "Entities").detail == "2 queues, 1 topic, 2 subscriptions by 4 requests"
+    assert _step(tried, "Fits the timeout").detail.endswith("of 9.5 s.")
+    assert "4 requests at 30 a second: a full read need not wait." in _step(tried, "Budget").detail
+    assert all(step.seconds is not None for step in tried.steps[:3])
+
+
+def test_the_exposition_is_what_prometheus_gets_with_label_rules_applied(
+    team: Team, bus: SimulatedNamespace
+) -> None:
+    LabelRule.objects.create(
+        team=team, source_labels=["name"], regex="([a-z]+)/.*", target_label="domain", position=1
+    )
+    namespace = _unsaved(team, bus.connection_string)
+    tried = _try(namespace)
+    assert 'domain="team",name="team/invoices"' in tried.exposition
+    target = catalog.target(namespace)
+    body, _ = scrape.exposition(target, scrape.scrape(target, 9), "")
+    assert tried.series == records.count_series(body)
+
+
+def test_nothing_is_stored_and_nothing_is_remembered(team: Team, bus: SimulatedNamespace) -> None:
+    _try(_unsaved(team, bus.connection_string))
+    records.recorder.flush()
+    assert not Namespace.objects.exists()
+    assert not Credential.objects.exists()
+    assert not NamespaceStatus.objects.exists()
+    assert "tried" not in upstream._known_pages
+    assert "" not in upstream._known_pages
+
+
+def test_a_wrong_key_names_the_policy_and_where_to_look(team: Team, bus: SimulatedNamespace) -> None:
+    tried = _try(_unsaved(team, bus.connection_string.replace(bus.key, "d3Jvbmc=")))
+    assert not tried.ok
+    step = _step(tried, "Authorised")
+    assert step.state is State.BAD
+    assert "Shared access policies > the policy RootManageSharedAccessKey > tick Manage" in step.fix
+    assert _states(tried)["TLS"] == "good"
+    assert _states(tried)["Entities"] == "skipped"
+    assert "servicebus_up 0.0" in tried.exposition
+    assert "servicebus_scrape_error" in tried.exposition
+
+
+def test_a_key_that_may_only_listen_lacks_the_manage_right(team: Team, bus: SimulatedNamespace) -> None:
+    secret = bus.add_key("listen-only", rights=["Listen"])
+    step = _step(_try(_unsaved(team, secret)), "Authorised")
+    assert (step.state, "the policy listen-only > tick Manage" in step.fix) == (State.BAD, True)
+
+
+def test_the_key_of_an_entity_reads_that_entity_alone(team: Team, bus: SimulatedNamespace) -> None:
+    secret = bus.add_key("orders-manage", entity_path="orders")
+    tried = _try(_unsaved(team, secret))
+    assert tried.ok
+    assert _step(tried, "Understood").detail.endswith("key orders-manage, only orders")
+    assert _states(tried)["SKU"] == "skipped"
+    assert _step(tried, "Entities").detail.startswith("1 queue, 0 topics")
+
+
+def test_a_name_that_does_not_resolve_stops_at_that_step(team: Team, settings: Any) -> None:
+    settings.HUB_ENDPOINT_SUFFIXES = ["invalid"]
+    secret = "Endpoint=sb://no-such-name.invalid/;SharedAccessKeyName=k;SharedAccessKey=c2VjcmV0"
+    tried = _try(_unsaved(team, secret))
+    assert _states(tried)["Understood"] == "good"
+    assert _states(tried)["Name resolved"] == "bad"
+    assert _states(tried)["TLS"] == "skipped"
+    assert "private DNS zone" in _step(tried, "Name resolved").fix
+    assert tried.exposition == ""
+
+
+def test_a_certificate_that_is_not_trusted_stops_at_tls(
+    team: Team, bus: SimulatedNamespace, settings: Any
+) -> None:
+    settings.HUB_CA_FILE = None
+    tried = _try(_unsaved(team, bus.connection_string))
+    assert _states(tried)["Name resolved"] == "good"
+    assert _states(tried)["TLS"] == "bad"
+    assert "certificate" in _step(tried, "TLS").detail
+    assert "HUB_CA_FILE" in _step(tried, "TLS").fix
+
+
+def test_without_a_credential_one_is_asked_for(team: Team) -> None:
+    tried = _try(Namespace(name="bare", team=team, host="bare.servicebus.windows.net"))
+    assert _states(tried)["Understood"] == "bad"
+    assert _step(tried, "Understood").fix == "Choose a credential, or paste a connection string."
+
+
+def test_a_read_that_is_cut_says_what_was_found_and_that_it_does_not_fit(
+    team: Team, simulator: Simulator
+) -> None:
+    slow = simulator.add_namespace("slow", latency=0.4)
+    for number in range(40):
+        slow.add_topic(f"t{number}").add_subscription("s")
+    tried = _try(_unsaved(team, slow.connection_string, timeout_seconds=1.5, concurrency=1))
+    assert _states(tried)["Authorised"] == "good"
+    assert _states(tried)["Entities"] == "bad"
+    assert _states(tried)["Fits the timeout"] == "bad"
+    assert "scrape_timeout" in _step(tried, "Fits the timeout").fix
+
+
+def test_the_budget_says_how_long_a_full_read_takes_at_least(team: Team, simulator: Simulator) -> None:
+    many = simulator.add_namespace("many")
+    for number in range(22):
+        many.add_topic(f"t{number}").add_subscription("s")
+    tried = _try(_unsaved(team, many.connection_string, requests_per_second=100, burst=5))
+    assert "25 requests at 100 a second: a full read takes 0.20 s at least." in _step(tried, "Budget").detail
+
+
+def test_no_step_shows_a_secret(team: Team, bus: SimulatedNamespace) -> None:
+    for secret in (bus.connection_string, bus.connection_string.replace(bus.key, "d3Jvbmc=")):
+        key = secret.partition("SharedAccessKey=")[2]
+        assert key
+        assert key not in repr(_try(_unsaved(team, secret)))
+
+
+def test_a_hub_that_is_full_refuses_a_trial_too(
+    team: Team, bus: SimulatedNamespace, monkeypatch: Any
+) -> None:
+    import threading
+
+    monkeypatch.setattr(scrape, "_slots", threading.BoundedSemaphore(1))
+    with scrape._slots:
+        tried = _try(_unsaved(team, bus.connection_string))
+    assert _step(tried, "Authorised").state is State.BAD
+    assert "HUB_MAX_SCRAPES" in _step(tried, "Authorised").detail
+
+
+@pytest.mark.parametrize(("timeout", "allowed"), [(None, 9.5), (5.0, 4.5), (60.0, 9.5), (0.5, 0.25)])
+def test_the_time_allowed_is_what_prometheus_would_give(
+    team: Team, timeout: float | None, allowed: float
+) -> None:
+    namespace = Namespace(name="n", team=team, timeout_seconds=9.5, scrape_timeout_seconds=timeout)
+    assert trial.time_allowed(catalog.target(namespace)) == allowed
