@@ -9,8 +9,7 @@ from .prometheus.catalogue import EntityMetric
 from .prometheus.collector import EntityFamilies
 from .prometheus.labelling import LabelRules, Labels
 from .prometheus.relabel import Rule
-from .prometheus.relabel_actions import Labels as WorkingLabels
-from .prometheus.relabel_actions import Step, program
+from .prometheus.relabel_actions import Program, program
 from .prometheus.rule_plan import NAME, plan
 from .servicebus.entities import Snapshot
 
@@ -98,13 +97,13 @@ def preview(
     only_changed: bool = False,
 ) -> Preview:
     """Return what the tried rules, of these names, would do to a reading, and what would change against the stored."""
-    steps = program(tried.rules, True).steps
+    rules = program(tried.rules, True)
     made = Preview(list(map(Effect, names, tried.rules)), [])
     wanted = search.strip().lower()
     for kind, entities in _kinds(snapshot):
         metric = _representative(kind, tried)
         for each in entities:
-            entity = _follow(kind, metric, each, tried, steps, made.effects)
+            entity = _follow(kind, metric, each, tried, rules, made.effects)
             made.entity_count += 1
             made.changed_count += entity.is_changed
             made.dropped_count += entity.after is None
@@ -141,14 +140,14 @@ def _follow(
     metric: EntityMetric,
     entity: Any,
     rules: LabelRules,
-    steps: Sequence[Step],
+    compiled: Program,
     effects: Sequence[Effect],
 ) -> Entity:
     offered = labelling.offered(kind, entity, rules)
     own = labelling.shown(offered)
-    work = WorkingLabels({**offered, NAME: metric.name})
+    work = compiled.begin({**offered, NAME: metric.name})
     changes: list[Change] = []
-    for step, effect in zip(steps, effects, strict=True):
+    for step, effect in zip(compiled.steps, effects, strict=True):
         effect.matched += step.matches(work)
         before = dict(work)
         if not step.apply(work):
