@@ -1,7 +1,8 @@
 """`make bench`: the hub beside the exporter that users would write on the SDK, and the floor that no reader gets below.
 
 Prints a table as it measures. The simulator, the hub and the baseline are processes of their own on this machine and
-share its cores; figures are noisy, so only the ratios of one run count. All budgets are lifted.
+share its cores; figures are noisy, so only the ratios of one run count. All budgets are lifted. What label rules cost
+comes last (bench.rules).
 """
 
 import argparse
@@ -21,6 +22,7 @@ import yaml
 
 from exporters.servicebus.credentials import sign
 
+from . import rules
 from .hubs import ROOT, Hub
 
 CONCURRENCY = 32
@@ -76,6 +78,8 @@ def main() -> int:
             for latency in LATENCIES:
                 if options.only in (None, shape):
                     _row(stack, folder, simulator, hub, (shape, definition, latency), options)
+    if options.only is None:
+        rules.main()
     return 0
 
 

@@ -200,6 +200,11 @@ class _Memory:
     def take(self, key: Key) -> Kept:
         return self._kept.get(key, {})
 
+    def clear(self) -> None:
+        with self._lock:
+            self._kept.clear()
+            self._size = 0
+
     def keep(self, key: Key, kept: Kept) -> None:
         """Keep what the last scrape made, and nothing of entities that are gone."""
         with self._lock:
@@ -210,3 +215,8 @@ class _Memory:
 
 
 _memory = _Memory()
+
+
+def forget() -> None:
+    """Forget what rules made of entities, as a process that has just begun."""
+    _memory.clear()
