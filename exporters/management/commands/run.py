@@ -1,5 +1,6 @@
 """`make run`: everything that it takes to see the hub at work."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -39,7 +40,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, demo: bool, **options: Any) -> None:
         _refuse_a_port_in_use(settings.HUB_PORT)
-        signal.signal(signal.SIGTERM, _interrupt)
+        # SIGINT as well: a shell that starts this in the background has it ignored.
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, _interrupt)
         children: list[Child] = []
         try:
             token = None
@@ -197,11 +200,15 @@ def _wait_for_the_first_to_end(children: list[Child]) -> None:
 
 
 def _stop(children: list[Child]) -> None:
-    for child in reversed(children):  # the hub before what it reads
-        if child.poll() is None:
-            child.terminate()
-            try:
+    """End all children, the hub before what it reads; whoever can't wait for open requests interrupts once more."""
+    try:
+        for child in reversed(children):
+            if child.poll() is None:
+                child.terminate()
                 child.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+    except (KeyboardInterrupt, subprocess.TimeoutExpired):
+        for child in children:
+            # Each leads a process group of its own: gunicorn's workers go with it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
