@@ -15,6 +15,7 @@ from bench.servers import program
 from .conftest import sign_in
 from .demo import Demo, running
 from .pages import PAGES, Page
+from .palette import compressed
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "images"
 _WIDTHS = {"wide": 1280, "small": 360}
@@ -48,6 +49,7 @@ def main() -> int:
 
 def _take(browser: Browser, demo: Demo, wanted: list[Page], scheme: str, size: str, folder: Path) -> None:
     contexts: dict[str, BrowserContext] = {}
+    workbench = browser.new_page()
     for each in wanted:
         if each.user not in contexts:
             contexts[each.user] = browser.new_context(
@@ -64,8 +66,10 @@ def _take(browser: Browser, demo: Demo, wanted: list[Page], scheme: str, size: s
             each.prepare(page)
         height = min(_HEIGHTS[size], int(page.evaluate("document.documentElement.scrollHeight")))
         page.set_viewport_size({"width": _WIDTHS[size], "height": height})
-        page.screenshot(path=folder / f"{each.name}-{scheme}-{size}.png", animations="disabled", caret="hide")
+        picture = page.screenshot(animations="disabled", caret="hide")
+        (folder / f"{each.name}-{scheme}-{size}.png").write_bytes(compressed(workbench, picture))
         page.close()
+    workbench.close()
     for context in contexts.values():
         context.close()
 
