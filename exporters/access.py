@@ -8,6 +8,7 @@ told from one that does not exist.
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Model, Q, QuerySet
 
@@ -34,7 +35,8 @@ class Rule:
 
 RULES: dict[type[Model], Rule] = {
     Team: Rule("pk", Role.VIEWER, Role.OWNER, None, None),
-    Membership: Rule("team", Role.OWNER, Role.OWNER, Role.OWNER, Role.OWNER),
+    # Who is in a team, and who may let others in, is no secret within it.
+    Membership: Rule("team", Role.VIEWER, Role.OWNER, Role.OWNER, Role.OWNER),
     Credential: Rule("team", Role.VIEWER, Role.OWNER, Role.OWNER, Role.OWNER),
     Namespace: Rule("team", Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR),
     LabelRule: Rule("team", Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR),
@@ -45,6 +47,13 @@ RULES: dict[type[Model], Rule] = {
 
 def is_platform_administrator(user: User) -> bool:
     return bool(user.is_active and getattr(user, "is_superuser", False))
+
+
+def may_sign_in(user: User) -> bool:
+    """Tell whether the web admin has anything for this user: platform administrators and members of teams."""
+    if not user.is_active or user.pk is None:
+        return False
+    return is_platform_administrator(user) or Membership.objects.filter(user=user.pk).exists()
 
 
 def teams(user: User, role: Role = Role.VIEWER) -> QuerySet[Team]:
@@ -77,6 +86,49 @@ def allows(user: User, action: str, model: type[Model], instance: Model | None =
     if instance is None or instance.pk is None:
         return teams(user, role).exists()
     return _scoped(user, model._default_manager.filter(pk=instance.pk), role).exists()
+
+
+def allows_in(user: User, action: str, model: type[Model], team: Team | None) -> bool:
+    """Tell whether the user may `view`, `add`, `change` or `delete` objects of the model in this team."""
+    if is_platform_administrator(user):
+        return True
+    role: Role | None = getattr(_rule(model), action)
+    if role is None or team is None or team.pk is None:
+        return False
+    return teams(user, role).filter(pk=team.pk).exists()
+
+
+def selectable(user: User, model: type[Model], related: type[Model]) -> QuerySet[Any]:
+    """Return what of `related` the user may choose in a form of `model`.
+
+    Only what lies in teams where the user may change objects of the model: an object is moved to another team, or made
+    to use another team's, by those alone who have the role in both.
+    """
+    choices = related._default_manager.all()
+    if is_platform_administrator(user):
+        return choices
+    role = RULES[model].change if model in RULES else None
+    if role is None or related not in RULES:
+        return choices.none()
+    return visible(user, choices).filter(Q(**{f"{_rule(related).team}__in": teams(user, role)}))
+
+
+def visible_history(user: User, records: QuerySet[Any], model: type[Model]) -> QuerySet[Any]:
+    """Return what of the historical records of a model the user may see: those of the time in the user's teams.
+
+    That holds for objects that are deleted too, and keeps what an object was in another team from its new one.
+    """
+    if is_platform_administrator(user):
+        return records
+    rule = _rule(model)
+    key = "id" if rule.team == "pk" else rule.team
+    return records.filter(Q(**{f"{key}__in": teams(user, rule.view).values("pk")}))
+
+
+def users(user: User) -> QuerySet[Any]:
+    """Return the users that the user may look through: all for platform administrators, else none."""
+    everybody = get_user_model()._default_manager.all()
+    return everybody if is_platform_administrator(user) else everybody.none()
 
 
 def _rule(model: type[Model]) -> Rule:

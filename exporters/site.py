@@ -1,15 +1,46 @@
-"""The admin's site: its start page is the list of all targets."""
+"""The admin's site: who may enter it, and its start page, the list of all targets."""
 
-from typing import Any
+from typing import Any, cast
 
+from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.admin.views.autocomplete import AutocompleteJsonView
+from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver
 from django.utils import timezone
 
 from . import access, targets
 from .models import Namespace
 from .status import State
+
+
+class SignInForm(AdminAuthenticationForm):
+    """Lets members of a team in; Django's own form asks for the staff flag, which roles replace."""
+
+    def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
+        if not access.may_sign_in(user):
+            # Only after the right password: it tells a stranger nothing.
+            raise forms.ValidationError(
+                "You are in no team yet. Ask an owner of your team to add you.", code="no_team"
+            )
+
+
+class Autocomplete(AutocompleteJsonView):
+    """Offers what the form would take."""
+
+    def has_perm(self, request: HttpRequest, obj: Any = None) -> bool:
+        known = access.is_platform_administrator(request.user) or self.source_field.model in access.RULES
+        return bool(known and super().has_perm(request, obj))
+
+    def get_queryset(self) -> QuerySet[Any]:
+        offered: QuerySet[Any] = super().get_queryset()
+        source = self.source_field
+        choices = access.selectable(self.request.user, source.model, source.remote_field.model)
+        return offered.filter(pk__in=choices.order_by().values("pk"))
 
 
 class HubAdminSite(admin.AdminSite):
@@ -20,6 +51,17 @@ class HubAdminSite(admin.AdminSite):
     index_title = "Targets"
     # The navigation in the header holds the same links and leaves the width to the tables.
     enable_nav_sidebar = False
+    login_form = SignInForm
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        return access.may_sign_in(request.user)
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        # It redirects to the address of any object by its number, whoever asks.
+        return [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        return cast(HttpResponse, Autocomplete.as_view(admin_site=self)(request))
 
     def index(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
         """All targets of the user's teams, worst first; ?state=, ?q= and ?page= choose among them."""

@@ -3,11 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import URLPattern
 from simple_history.admin import SimpleHistoryAdmin
 
+from .. import access
 from ..models import Source
+from ..secrets import EncryptedField
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -17,8 +20,38 @@ else:
     TabularInline = admin.TabularInline
 
 
-class HubAdmin(SimpleHistoryAdmin):  # type: ignore[misc]
-    """Objects of hub.yaml can be looked at but not changed; every object has its history."""
+# Not for filters in an address: what can be compared with can be guessed, letter by letter.
+_UNSEARCHABLE = frozenset({"token_hash", "password", "session_key"})
+
+
+class Scoped:
+    """What access.py says, for a screen or for a table within one: queries, choices and permissions by role."""
+
+    model: Any
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        return access.visible(request.user, super().get_queryset(request))  # type: ignore[misc]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        related = db_field.remote_field.model
+        kwargs.setdefault("queryset", access.selectable(request.user, self.model, related))
+        if db_field.name == "team" and not access.is_platform_administrator(request.user):
+            # Without a team it would be the platform's; label rules may have a namespace instead.
+            kwargs.setdefault("required", not hasattr(self.model, "namespace"))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        related = db_field.remote_field.model
+        kwargs.setdefault("queryset", access.selectable(request.user, self.model, related))
+        return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
+
+
+class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
+    """A screen shows and changes what the user's roles in teams allow; Django's own permissions play no part.
+
+    What belongs to other teams answers like what does not exist. Objects of hub.yaml can be looked at but not changed;
+    every object has its history.
+    """
 
     change_form_template = "admin/exporters/change_form.html"
     object_history_list_template = "admin/exporters/object_history_list.html"
@@ -37,11 +70,45 @@ class HubAdmin(SimpleHistoryAdmin):  # type: ignore[misc]
     def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
         return True
 
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request) or self.has_add_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return access.allows(request.user, "view", self.model, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return access.allows(request.user, "add", self.model)
+
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return not comes_from_file(obj) and super().has_change_permission(request, obj)
+        return not comes_from_file(obj) and access.allows(request.user, "change", self.model, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return not comes_from_file(obj) and super().has_delete_permission(request, obj)
+        return not comes_from_file(obj) and access.allows(request.user, "delete", self.model, obj)
+
+    def has_view_history_or_change_history_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_view_permission(request)  # get_history_queryset leaves out what is not the user's
+
+    def get_history_queryset(
+        self, request: HttpRequest, history_manager: Any, pk_name: str, object_id: Any
+    ) -> "QuerySet[Any]":
+        found = super().get_history_queryset(request, history_manager, pk_name, object_id)
+        seen = access.visible_history(request.user, found, self.model)
+        if not seen.exists():
+            raise Http404
+        return seen
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, *args: Any) -> HttpResponseBase:
+        # Django would lead to the start page, with a message that repeats what was asked for.
+        raise Http404
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        return not any(_is_unsearchable(self.model, part) for part in lookup.split("__")) and bool(
+            super().lookup_allowed(lookup, value, request)
+        )
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        return type(form.__name__, (form,), {"request": request})
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
         tree, counts, missing, protected = super().get_deleted_objects(objs, request)
@@ -49,6 +116,32 @@ class HubAdmin(SimpleHistoryAdmin):  # type: ignore[misc]
         if of_file:
             return tree, counts, set(), [*protected, *of_file]
         return tree, counts, missing, protected
+
+
+class TeamInline(Scoped, TabularInline):
+    """A table within a team's page; the role in that team decides."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._allows(request, "view", obj)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._allows(request, "add", obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._allows(request, "change", obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._allows(request, "delete", obj)
+
+    def _allows(self, request: HttpRequest, action: str, team: Any) -> bool:
+        if team is None:  # Django asks whether there is anything at all
+            return access.allows(request.user, action, self.model)
+        return access.allows_in(request.user, action, self.model, team)
+
+
+def _is_unsearchable(model: Any, name: str) -> bool:
+    field = next((each for each in model._meta.get_fields() if each.name == name), None)
+    return name in _UNSEARCHABLE or isinstance(field, EncryptedField)
 
 
 def comes_from_file(obj: Any) -> bool:

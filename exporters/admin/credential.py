@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 from django.views.decorators.debug import sensitive_post_parameters
 
-from .. import references
+from .. import access, references
 from ..models import Credential
 from ..secrets import SecretUnavailableError
 from .base import HubAdmin, SourceFilter
@@ -149,11 +149,15 @@ class CredentialAdmin(HubAdmin):
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Credential]":
         found: QuerySet[Credential] = super().get_queryset(request)
-        return found.annotate(namespace_count=Count("namespaces", distinct=True))
+        # Of a platform's identity a member sees how many of the own teams' namespaces use it.
+        mine = Q(namespaces__team__in=access.teams(request.user))
+        return found.annotate(namespace_count=Count("namespaces", filter=mine, distinct=True))
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        form = super().get_form(request, obj, change, **kwargs)
-        return type(form.__name__, (form,), {"request": request})
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        if access.is_platform_administrator(request.user):
+            return self.search_fields
+        # A platform's identity must not be found by the namespaces of other teams that use it.
+        return tuple(name for name in self.search_fields if not name.startswith("namespaces"))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None and not self.has_change_permission(request, obj):

@@ -8,12 +8,15 @@ from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db.models import Field
 from django.http import HttpRequest
 
+from .. import access
 from ..models import LabelRule
 from .base import HubAdmin, SourceFilter
 from .fields import LabelNamesField
 
 
 class LabelRuleForm(forms.ModelForm):  # type: ignore[type-arg]
+    request: HttpRequest  # set by the admin
+
     source_labels = LabelNamesField(
         required=False,
         widget=AdminTextInputWidget,
@@ -24,6 +27,15 @@ class LabelRuleForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = LabelRule
         fields = "__all__"  # noqa: DJ007 - the fieldsets name them
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        scope = cleaned.get("team") or cleaned.get("namespace")
+        if not scope and not self.errors and not access.is_platform_administrator(self.request.user):
+            self.add_error(
+                "team", "Choose your team or one of its namespaces: rules for all teams are the platform's."
+            )
+        return cleaned
 
 
 @admin.register(LabelRule)

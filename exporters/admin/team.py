@@ -1,14 +1,51 @@
 """Teams and their members."""
 
+from typing import Any
+
+from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import AdminTextInputWidget
+from django.contrib.auth import get_user_model
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
+from .. import access
 from ..models import Membership, Team
-from .base import HubAdmin, SourceFilter, TabularInline
+from .base import HubAdmin, SourceFilter, TeamInline
 
 
-class MembersInline(TabularInline):
+class UserNameField(forms.ModelChoiceField):  # type: ignore[type-arg]
+    """A user by the exact name, for owners of teams: they can't look through everybody who uses the hub."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            get_user_model()._default_manager.filter(is_active=True),
+            to_field_name="username",
+            widget=AdminTextInputWidget(attrs={"autocomplete": "off"}),
+            help_text="The exact user name.",
+            error_messages={
+                "invalid_choice": "There is no user of this name. The platform's administrators add users."
+            },
+        )
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, int):
+            return (
+                get_user_model()._default_manager.filter(pk=value).values_list("username", flat=True).first()
+            )
+        return super().prepare_value(value)
+
+
+class ChoosesUser:
+    """A screen or table of memberships: platform administrators look users up, owners of teams name them."""
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "user" and not access.is_platform_administrator(request.user):
+            return UserNameField()
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+
+
+class MembersInline(ChoosesUser, TeamInline):
     model = Membership
     autocomplete_fields = ("user",)
     extra = 0
@@ -22,6 +59,10 @@ class TeamAdmin(HubAdmin):
     search_fields = ("name", "description")
     fields = ("name", "description")
     inlines = (MembersInline,)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        # The name is in Prometheus, in hub.yaml, and taken once in the hub: whether it is must not be tried out.
+        return () if access.is_platform_administrator(request.user) else ("name",)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Team]":
         found: QuerySet[Team] = super().get_queryset(request)
@@ -40,7 +81,7 @@ class TeamAdmin(HubAdmin):
 
 
 @admin.register(Membership)
-class MembershipAdmin(HubAdmin):
+class MembershipAdmin(ChoosesUser, HubAdmin):
     list_display = ("user", "team", "role")
     list_select_related = ("user", "team")
     list_filter = ("role", ("team", admin.RelatedOnlyFieldListFilter))

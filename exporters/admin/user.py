@@ -1,13 +1,16 @@
 """Users: Django's own screen, without the permissions that teams and roles replace."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
 
+from .. import access
 from ..models import Membership
-from .base import TabularInline
+from .base import TeamInline
 
 if TYPE_CHECKING:
     _UserAdmin = DjangoUserAdmin[User]
@@ -18,15 +21,18 @@ admin.site.unregister(Group)
 admin.site.unregister(User)
 
 
-class MembershipsInline(TabularInline):
+class MembershipsInline(TeamInline):
     model = Membership
     autocomplete_fields = ("team",)
     extra = 0
 
+    def _allows(self, request: HttpRequest, action: str, team: Any) -> bool:
+        return access.is_platform_administrator(request.user)
+
 
 @admin.register(User)
 class UserAdmin(_UserAdmin):
-    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
+    list_display = ("username", "email", "is_active", "is_superuser", "last_login")
     list_filter = ("is_active", "is_superuser", ("memberships__team", admin.RelatedOnlyFieldListFilter))
     filter_horizontal = ()
     inlines = (MembershipsInline,)
@@ -36,10 +42,29 @@ class UserAdmin(_UserAdmin):
         (
             "Access",
             {
-                "fields": ("is_active", "is_staff", "is_superuser"),
-                "description": "Staff may sign in. A superuser is a platform administrator and may do "
-                "everything; "
-                "others do what their roles in teams allow.",
+                "fields": ("is_active", "is_superuser"),
+                "description": "A superuser is a platform administrator and may do everything. Others sign in as "
+                "members of a team and do what their roles there allow.",
             },
         ),
     )
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied  # Django looks the user up first and answers 404 or 403
+        return super().history_view(request, object_id, extra_context)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return access.is_platform_administrator(request.user)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return access.is_platform_administrator(request.user)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return access.is_platform_administrator(request.user)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return access.is_platform_administrator(request.user)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return access.is_platform_administrator(request.user)

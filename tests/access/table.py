@@ -1,0 +1,69 @@
+"""Reads `tests/permissions.csv`: a row a case, for one user, several, or a group of them."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from django.urls import URLPattern, URLResolver, get_resolver, resolve
+
+from .people import GROUPS, PEOPLE, TOKENS
+
+PATH = Path(__file__).parent.parent / "permissions.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    name: str
+    user: str
+    method: str
+    url: str  # with placeholders: {namespace}
+    status: int
+    data: str  # the form of a POST, as a query string
+
+    def form(self, objects: dict[str, object]) -> dict[str, list[str]]:
+        return parse_qs(self.data.format(**objects), keep_blank_values=True)
+
+
+def cases() -> list[Case]:
+    """Return the table with one case for each user."""
+    found: dict[tuple[str, str, str, str], Case] = {}
+    with PATH.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            for user in (one for name in row["user"].split() for one in GROUPS.get(name, (name,))):
+                case = Case(
+                    row["case"], user, row["method"], row["url"], int(row["expected status"]), row["data"]
+                )
+                key = (case.name, case.method, case.url, user)
+                assert user in PEOPLE + TOKENS, f"nobody is called {user}"
+                assert key not in found, f"{key} stands twice in the table"
+                found[key] = case
+    return list(found.values())
+
+
+def everybody(url: str) -> tuple[str, ...]:
+    """Return whom an address has to be tried with: scrape tokens too where Prometheus asks."""
+    return PEOPLE + TOKENS if is_for_machines(url) else PEOPLE
+
+
+def is_for_machines(url: str) -> bool:
+    return url.split("?")[0].split("/")[1] in {"metrics", "sd", "-"}
+
+
+def route(url: str) -> str:
+    return str(resolve(url.split("?")[0]).route)
+
+
+def routes() -> Iterator[str]:
+    """Yield every route of the project, as `resolve` names it."""
+
+    def walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[str]:
+        for pattern in patterns:
+            here = prefix + str(pattern.pattern).removeprefix("^")  # as resolve joins them
+            if isinstance(pattern, URLResolver):
+                yield from walk(pattern.url_patterns, here)
+            else:
+                yield here
+
+    yield from walk(get_resolver().url_patterns, "")
