@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from exporters.models import Credential, LabelRule, Membership, Namespace, ScrapeToken, Team
+from exporters.models import Credential, LabelRule, Membership, Namespace, ScrapeToken, Team, WallLink
 
 # Of team payments, whose objects the table's addresses name; of team orders; of none.
 PEOPLE = (
@@ -49,7 +49,15 @@ def _team(name: str, prefix: str, number: int) -> dict[str, Any]:
         pk=number + 2, name=f"{name}-bus", team=team, host=f"{name}.servicebus.windows.net"
     )
     rule = LabelRule.objects.create(pk=number + 3, team=team, target_label="x", replacement="y")
+    for key, word in ((4, "shown"), (5, "revoked")):
+        link = WallLink(pk=number + key, name=word, team=team)
+        link.set_token(f"wall-{name}-{word}")
+        link.revoked_at = timezone.now() if word == "revoked" else None
+        link.save()
     return {
+        "wall_link": number + 4,
+        "wall": f"wall-{name}-shown",
+        "wall_revoked": f"wall-{name}-revoked",
         "team": team.pk,
         "user": number + 10,  # the viewer
         "member": number + 20,
