@@ -3,7 +3,9 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from django.conf import settings
 
@@ -14,6 +16,7 @@ from .prometheus import text
 from .prometheus.collector import SnapshotCollector
 from .servicebus.entities import Snapshot
 from .servicebus.errors import Reason
+from .sharing.flights import Origin, flights
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +31,7 @@ class Result:
     """What a scrape answers with."""
 
     snapshot: Snapshot
-    age_seconds: float = 0.0  # 0 unless the read was made for an earlier scrape
+    age_seconds: float = 0.0  # 0 unless the read was made for another scrape
 
 
 def scrape(target: Target, seconds: float) -> Result:
@@ -39,11 +42,32 @@ def scrape(target: Target, seconds: float) -> Result:
     started = time.monotonic()
     try:
         with telemetry.SCRAPES_IN_FLIGHT.track_inprogress():
-            snapshot = upstream.read(target, seconds)
+            answer = flights.answer(target, seconds, partial(_read, target))
     finally:
         _slots.release()
-    _record(target, snapshot, time.monotonic() - started)
-    return Result(snapshot)
+    if answer.origin is not Origin.READ:
+        telemetry.SCRAPES_SHARED.labels(answer.origin).inc()
+    _record(target, answer.snapshot, time.monotonic() - started)
+    return Result(answer.snapshot, answer.age_seconds)
+
+
+def last_result(target: Target) -> Result | None:
+    """Return the last read that was kept, with its age; None when there is none. Reads nothing."""
+    stored = flights.last(target)
+    if stored is None:
+        return None
+    return Result(stored.snapshot, max(0.0, time.time() - stored.snapshot.read_at))
+
+
+def forget(target: Target) -> None:
+    """Drop what is kept of former reads: the next scrape reads anew and carries nothing over."""
+    flights.forget(target)
+
+
+def _read(
+    target: Target, seconds: float, last_read: Callable[[], Snapshot | None], meanwhile: Callable[[], None]
+) -> Snapshot:
+    return upstream.read(target, seconds, last_read, meanwhile)
 
 
 def try_out(target: Target, seconds: float) -> Result:

@@ -39,6 +39,23 @@ SCRAPE_DURATION = Histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
     registry=REGISTRY,
 )
+SCRAPES_SHARED = Counter(
+    "hub_scrapes_shared",
+    "Scrapes answered with the read of another one, by origin (shared: under way at the time, cached: an earlier one).",
+    ["origin"],
+    registry=REGISTRY,
+)
+THROTTLING_EPISODES = Counter(
+    "hub_throttling_episodes",
+    "Times that Service Bus asked to slow a namespace down that was read at its full rate until then.",
+    registry=REGISTRY,
+)
+SHARED_STATE_ERRORS = Counter(
+    "hub_shared_state_errors",
+    "Failures of what scrapes share their reads and budgets through, by store (redis, files). Scrapes go on.",
+    ["store"],
+    registry=REGISTRY,
+)
 SCRAPES_IN_FLIGHT = Gauge(
     "hub_scrapes_in_flight", "Scrapes under way.", multiprocess_mode="livesum", registry=REGISTRY
 )

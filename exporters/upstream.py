@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -27,6 +28,7 @@ from .servicebus.errors import Reason, ServiceBusError
 from .servicebus.loop import IoLoop
 from .servicebus.reachability import Handshake, look_up, shake_hands
 from .servicebus.reader import Source, read_namespace
+from .sharing.budgets import budget_for
 
 # How long the loop may take to hand over what it has after the deadline; the reserve in the request's own deadline
 # pays for it.
@@ -43,13 +45,22 @@ _known_pages: dict[str, dict[str, int]] = {}
 _live: "OrderedDict[CredentialSpec, credentials.Credential]" = OrderedDict()
 
 
-def read(target: Target, seconds: float) -> Snapshot:
-    """Read a namespace and return what was learnt within so many seconds; never raises for what goes wrong."""
+def read(
+    target: Target,
+    seconds: float,
+    last_read: Callable[[], Snapshot | None] | None = None,
+    meanwhile: Callable[[], None] | None = None,
+) -> Snapshot:
+    """Read a namespace and return what was learnt within so many seconds; never raises for what goes wrong.
+
+    `last_read` is asked when the budget does not allow to read everything; `meanwhile` is called once a second.
+    """
     started = time.monotonic()
     if target.credential is None:
         return failed(Reason.CREDENTIAL, target.problem)
     try:
-        return _io.run(_read(target, target.credential, seconds), seconds + _GRACE_SECONDS)
+        reading = _read(target, target.credential, seconds, last_read)
+        return _io.run(reading, seconds + _GRACE_SECONDS, meanwhile=meanwhile)
     except TimeoutError:
         # The loop itself is late: the process has more to do than its share of the machine allows.
         return failed(Reason.TIMEOUT, "The hub did not get to an end in time.", time.monotonic() - started)
@@ -103,7 +114,9 @@ def close() -> None:
         _io.stop()
 
 
-async def _read(target: Target, spec: CredentialSpec, seconds: float) -> Snapshot:
+async def _read(
+    target: Target, spec: CredentialSpec, seconds: float, last_read: Callable[[], Snapshot | None] | None
+) -> Snapshot:
     deadline = asyncio.get_running_loop().time() + seconds
     try:
         where, connection = endpoint(target)
@@ -117,8 +130,12 @@ async def _read(target: Target, spec: CredentialSpec, seconds: float) -> Snapsho
             max_entities=target.limits.max_entities,
             # A trial has no name: what it learns is nobody's.
             known_pages=_known_pages.setdefault(target.name, {}) if target.name else {},
+            # Aside, as it may ask a network and takes some milliseconds for a large namespace.
+            last_read=partial(asyncio.to_thread, last_read) if last_read is not None else None,
+            max_age_seconds=target.limits.max_age_seconds,
         )
-        return await read_namespace(source, _the_client(), deadline=deadline)
+        budget = budget_for(target, where.host)
+        return await read_namespace(source, _the_client(), deadline=deadline, budget=budget)
     except ServiceBusError as error:
         return failed(error.reason, error.message)
 

@@ -72,6 +72,13 @@ def _context(certificate: str, key: str, changed: tuple[int, ...]) -> ssl.SSLCon
     return context
 
 
+def on_starting(server: Any) -> None:
+    """Clear away what former runs shared, while no worker uses it."""
+    from exporters import sharing
+
+    sharing.sweep()
+
+
 def when_ready(server: Any) -> None:
     """Leave no database connection open that the workers would inherit: they can't share one."""
     from django.db import connections

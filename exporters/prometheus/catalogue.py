@@ -214,6 +214,22 @@ THROTTLED_REQUESTS = ScrapeMetric(
 AGE = ScrapeMetric(
     "servicebus_scrape_age_seconds", "Age of the reading: 0 unless it was made for an earlier scrape.", SCRAPE
 )
+OLDEST = ScrapeMetric(
+    "servicebus_scrape_oldest_sample_age_seconds",
+    "Age of the oldest values: above the reading's own where subscriptions are carried over because the budget does "
+    "not allow to read all of them each time.",
+    SCRAPE,
+    (),
+    "nothing was read",
+)
+BUDGET = ScrapeMetric(
+    "servicebus_scrape_budget_requests_per_second",
+    "Management requests a second that the namespace may be asked at this moment; less than usual while Service Bus "
+    "throttles.",
+    SCRAPE,
+    (),
+    "the read never began",
+)
 ERROR = ScrapeMetric(
     "servicebus_scrape_error",
     "1 for each reason why something could not be read.",
@@ -257,6 +273,8 @@ SCRAPE_METRICS: tuple[ScrapeMetric, ...] = (
     REQUESTS,
     THROTTLED_REQUESTS,
     AGE,
+    OLDEST,
+    BUDGET,
     ERROR,
     NAMESPACE_INFO,
     MESSAGING_UNITS,

@@ -4,7 +4,8 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import uvloop
@@ -20,14 +21,31 @@ class IoLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
 
-    def run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Run the coroutine and return its result; after `timeout` seconds cancel it and raise TimeoutError."""
+    def run(
+        self,
+        coroutine: Coroutine[Any, Any, T],
+        timeout: float,
+        *,
+        meanwhile: Callable[[], None] | None = None,
+        every: float = 1.0,
+    ) -> T:
+        """Run the coroutine and return its result; after `timeout` seconds cancel it and raise TimeoutError.
+
+        Calls `meanwhile` in the waiting thread, each time that `every` seconds have passed.
+        """
         future = asyncio.run_coroutine_threadsafe(coroutine, self._running())
-        try:
-            return future.result(timeout)
-        except concurrent.futures.TimeoutError:
-            future.cancel()
-            raise TimeoutError from None
+        deadline = time.monotonic() + timeout
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return future.result(left if meanwhile is None else min(left, every))
+            except concurrent.futures.TimeoutError:
+                if future.done():  # its own TimeoutError
+                    raise
+                if left <= every or meanwhile is None:
+                    future.cancel()
+                    raise TimeoutError from None
+                meanwhile()
 
     def is_running(self) -> bool:
         """Tell whether this process has started it."""

@@ -12,7 +12,8 @@ from urllib.parse import quote
 import re2
 
 from . import atom
-from .budget import Budget, Unlimited
+from .budget import Allowance, Budget, unshared
+from .carryover import Former
 from .client import Client, ThrottledError
 from .connection import Endpoint
 from .credentials import Credential
@@ -22,6 +23,11 @@ from .errors import Reason, ServiceBusError
 API_VERSION = "2021-05"
 PAGE_SIZE = 100  # the service sends no more, whatever is asked for
 
+# What a topic's listing ends with; a listing of queues or topics has a shorter name.
+_SUBSCRIPTIONS = "/subscriptions"
+# A request that is throttled is repeated, as far as the slowed-down budget allows, before its part of the read fails.
+_ATTEMPTS = 3
+_FREELY = Allowance(requests_per_second=10_000, burst=10_000)
 # After one of these no further request can do better.
 _HOPELESS = frozenset({Reason.UNAUTHORIZED, Reason.FORBIDDEN, Reason.CREDENTIAL, Reason.DNS, Reason.TLS})
 
@@ -40,6 +46,10 @@ class Source:
     # How many pages each listing had the last time; kept by the caller from read to read. All of them are then asked
     # for at once, where otherwise each page has to wait for the one before to announce it.
     known_pages: dict[str, int] = field(default_factory=dict)
+    # What the last read learnt, asked for when the budget does not allow to read everything: its subscriptions then
+    # stay for as long as max_age_seconds.
+    last_read: Callable[[], Awaitable[Snapshot | None]] | None = None
+    max_age_seconds: float = 300.0
 
 
 async def read_namespace(
@@ -49,7 +59,7 @@ async def read_namespace(
 
     Never raises ServiceBusError: what went wrong stands in the snapshot's `collectors`.
     """
-    return await _Read(source, client, deadline, budget or Unlimited()).run()
+    return await _Read(source, client, deadline, budget or unshared(_FREELY)).run()
 
 
 Job = Callable[[], Awaitable[None]]
@@ -82,14 +92,28 @@ class _Read:
         # Pages that were asked for, by listing: a page that another announces is asked for once, whatever was known
         # of the listing beforehand, and also where pages turn out to be shorter than usual.
         self._asked: dict[str, set[int]] = {}
+        # Until when a request for subscriptions may wait for the budget: a namespace that is too large for it takes
+        # half of its deadline, and is not held up for all of it to squeeze in a few topics more.
+        self._halfway = self.deadline
+        self._read_at = 0.0
+        # Too large for its budget: topics wait here until all are known, then the longest unread comes first.
+        self._held: list[Topic] | None = None
+        self._refused: Failure | None = None  # the budget's no to subscriptions
+        self._unread: dict[str, Failure] = {}  # topic -> why its subscriptions were not read
+        self._carried: dict[str, float] = {}
+        self._former: Former | None = None
 
     async def run(self) -> Snapshot:
         # Not the loop's clock: uvloop's counts in milliseconds.
-        started, read_at = time.perf_counter(), time.time()
+        started, self._read_at = time.perf_counter(), time.time()
+        now = asyncio.get_running_loop().time()
+        self._halfway = now + (self.deadline - now) / 2
         if self.source.entity_path:
             # Nothing else: an entity's own key opens nothing else, not even the namespace's SKU.
             self._add("entity", self._read_entity)
         else:
+            if await self._is_too_large():
+                self._held = []
             self._add("namespace", self._read_info)
             self._add_listing("queues", self._read_queues)
             self._add_listing("topics", self._read_topics)
@@ -101,6 +125,7 @@ class _Read:
         except TimeoutError:
             for collector in {*self._running, *(collector for collector, _ in self._jobs)}:
                 self._fail(collector, Failure(Reason.TIMEOUT, "Not everything was read before the deadline."))
+        await self._carry_over()
         for collector, pages in self._pages.items():
             if self.failures.get(collector) is None:
                 self.source.known_pages[collector] = pages
@@ -121,7 +146,10 @@ class _Read:
             requests=self.requests,
             throttled_requests=self.throttled,
             duration_seconds=time.perf_counter() - started,
-            read_at=read_at,
+            read_at=self._read_at,
+            topics_read_at=self._carried,
+            topics_unread=frozenset(self._unread),
+            budget_requests_per_second=await self.budget.close(),
         )
 
     # Work: a job belongs to a collector, and may add further jobs while it runs.
@@ -153,6 +181,8 @@ class _Read:
             self._running[collector] -= 1
             if not self._running[collector]:
                 del self._running[collector]
+            if self._held and not self._is_open("topics"):
+                self._add("subscriptions", self._add_held)
             if not self._running and not self._jobs:
                 self._arrived.set()  # wakes the idle workers, so that they end
 
@@ -160,23 +190,30 @@ class _Read:
         if self.failures.get(collector) is None:  # the first cause is the one to look at
             self.failures[collector] = failure
 
-    async def _get(self, path: str) -> bytes:
+    def _is_open(self, collector: str) -> bool:
+        return collector in self._running or any(each == collector for each, _ in self._jobs)
+
+    async def _get(self, path: str, wait_until: float | None = None) -> bytes:
         authorization = await self.source.credential.authorization(self.source.endpoint)
-        await self.budget.acquire(self.deadline)
-        self.requests += 1
-        try:
-            body = await self.client.get(self.source.endpoint, path, authorization)
-        except ThrottledError as error:
-            self.throttled += 1
-            self.budget.throttled(error.retry_after)
-            raise
-        self.budget.succeeded()
-        return body
+        attempts = _ATTEMPTS
+        while True:
+            await self.budget.acquire(self.deadline if wait_until is None else wait_until)
+            self.requests += 1
+            try:
+                return await self.client.get(self.source.endpoint, path, authorization)
+            except ThrottledError as error:
+                self.throttled += 1
+                await self.budget.throttled(error.retry_after)
+                attempts -= 1
+                if not attempts:
+                    raise
 
     # The collectors
 
     async def _read_info(self) -> None:
         self.info = atom.parse_namespace_info(await self._get(f"/$namespaceinfo?api-version={API_VERSION}"))
+        if self.info.sku:
+            await self.budget.learn_sku(self.info.sku)
 
     def _add_listing(self, collector: str, read_page: Callable[[int], Awaitable[None]]) -> None:
         for page in range(max(1, self.source.known_pages.get(collector, 1))):
@@ -212,7 +249,10 @@ class _Read:
         for topic in page.entities:
             if self._takes(topic.name, topic.name in self.topics):
                 self.topics[topic.name] = topic
-                self._add_subscriptions(topic)
+                if self._held is None:
+                    self._add_subscriptions(topic)
+                else:
+                    self._held.append(topic)
 
     def _add_subscriptions(self, topic: Topic) -> None:
         # The topic says how many there are, so the pages need not wait for each other.
@@ -222,19 +262,30 @@ class _Read:
             self._add_subscriptions_page(topic.name, page * PAGE_SIZE)
 
     def _add_subscriptions_page(self, topic_name: str, skip: int) -> None:
-        listing = f"{topic_name}/subscriptions"
+        listing = topic_name + _SUBSCRIPTIONS
         self._add_page("subscriptions", listing, skip, partial(self._read_subscriptions, topic_name))
 
     async def _read_subscriptions(self, topic_name: str, skip: int) -> None:
+        if self._refused is not None:
+            self._unread[topic_name] = self._refused
+            return
+        path = _listing(f"/{quote(topic_name, safe='')}/subscriptions", skip)
         try:
-            body = await self._get(_listing(f"/{quote(topic_name, safe='')}/subscriptions", skip))
-            page = atom.parse_subscriptions(body, topic_name)
+            page = atom.parse_subscriptions(await self._get(path, self._halfway), topic_name)
         except ServiceBusError as error:
-            if error.reason is Reason.NOT_FOUND:
-                # Deleted since the listing: gone, and no failure.
-                self.topics.pop(topic_name, None)
-                return
-            raise
+            match error.reason:
+                case Reason.NOT_FOUND:
+                    # Deleted since the listing: gone, and no failure.
+                    self.topics.pop(topic_name, None)
+                case Reason.BUDGET | Reason.THROTTLED:
+                    self._unread[topic_name] = Failure(error.reason, error.message)
+                    if not isinstance(
+                        error, ThrottledError
+                    ):  # it is the budget that has spoken: for all of them
+                        self._refused = self._unread[topic_name]
+                case _:
+                    raise
+            return
         for subscription in page.entities:
             key = (topic_name, subscription.name)
             if key in self.subscriptions:
@@ -243,6 +294,50 @@ class _Read:
                 self.subscriptions[key] = subscription
         if page.next_skip is not None:
             self._add_subscriptions_page(topic_name, _behind(skip, page.next_skip))
+
+    # A namespace with more topics than its budget allows to read at once
+
+    async def _is_too_large(self) -> bool:
+        """Tell whether it was so large the last time that its budget will not allow to read all of it."""
+        if not self.source.known_pages.get("subscriptions"):
+            return False
+        return await self.budget.affordable(self._halfway) < 1 + sum(self.source.known_pages.values())
+
+    async def _add_held(self) -> None:
+        """Add the topics that waited, the longest unread first."""
+        held, self._held = self._held or [], None
+        former = await self._load_former()
+        for topic in sorted(held, key=former.read_at):
+            self._add_subscriptions(topic)
+
+    async def _carry_over(self) -> None:
+        """Put what is known from earlier reads in the place of what was not read; what is too old is a failure."""
+        if self._unread:
+            former = await self._load_former()
+            for name in set(self._unread) & set(self.topics):
+                self._carry_over_topic(self.topics[name], former)
+        asked = sum(len(pages) for listing, pages in self._asked.items() if listing.endswith(_SUBSCRIPTIONS))
+        if asked and self.failures.get("topics") is None:
+            self.source.known_pages["subscriptions"] = asked
+
+    def _carry_over_topic(self, topic: Topic, former: Former) -> None:
+        failure = self._unread[topic.name]
+        known = former.subscriptions(topic)
+        if known is None:
+            self._fail("subscriptions", failure)
+            return
+        del self._unread[topic.name]
+        self._carried[topic.name] = former.read_at(topic)
+        for subscription in known:
+            # Of a topic with several pages some may have been read.
+            if (topic.name, subscription.name) not in self.subscriptions and self._has_room():
+                self.subscriptions[topic.name, subscription.name] = subscription
+
+    async def _load_former(self) -> Former:
+        if self._former is None:
+            snapshot = await self.source.last_read() if self.source.last_read is not None else None
+            self._former = Former(snapshot, self._read_at - self.source.max_age_seconds)
+        return self._former
 
     async def _read_entity(self) -> None:
         """Read the one entity that the credential is for: a queue, or a topic with its subscriptions."""

@@ -70,6 +70,8 @@ def test_the_documentation_names_every_label(
     for name, family in families(scraper).items():
         if not name.startswith("hub_") or name.endswith("_created"):
             continue
+        if not family.samples:  # nothing of its kind has happened
+            continue
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         assert labels == set(re.findall(r"`(\w+)`", documented[name])), name
 

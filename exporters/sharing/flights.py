@@ -1,0 +1,298 @@
+"""One read for all scrapes of a namespace that overlap, and for later ones while its result is fresh enough.
+
+The threads of a process wait for the one among them that came first. That one either reads, holding the lease, or waits
+for the process or replica that does. A holder that dies loses the lease: at once with files, within _LEASE_SECONDS with
+Redis.
+"""
+
+import logging
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ..catalog import Target
+from ..servicebus.entities import Failure, Snapshot
+from ..servicebus.errors import Reason
+from . import shared
+from .results import Stored, decode, encode, key_of
+from .store import Lease, StoreError
+
+logger = logging.getLogger(__name__)
+
+# Renewed while the read goes on. Long enough for a process that gets no CPU for a moment, short against a scrape.
+_LEASE_SECONDS = 3.0
+RENEW_SECONDS = 1.0
+# How often a process looks whether another one's read has come to its end.
+_POLL_SECONDS = 0.02
+# A result that nobody asked for is kept all the same, for previews in the admin; this often, as it costs CPU.
+_KEEP_EVERY_SECONDS = 30.0
+# How much sooner another's deadline may be for its timeout to be taken as one's own.
+_SAME_DEADLINE_SECONDS = 0.5
+_KEPT_SECONDS = 900.0
+# Results that this process has decoded lately, for namespaces whose reads are used more than once.
+_DECODED = 32
+
+
+class Origin(StrEnum):
+    """Where an answer comes from."""
+
+    READ = "read"  # its own read
+    SHARED = "shared"  # the read of another scrape, which was under way
+    CACHED = "cached"  # an earlier read, still fresh enough
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    snapshot: Snapshot
+    origin: Origin
+    age_seconds: float = 0.0
+
+
+# Reads within so many seconds. Can ask what the last read learnt, for what is carried over; calls the third argument
+# every RENEW_SECONDS until it has finished.
+Read = Callable[[float, Callable[[], Snapshot | None], Callable[[], None]], Snapshot]
+
+
+class Flights:
+    """The reads under way in this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._under_way: dict[str, Future[tuple[Answer, float]]] = {}
+        self._kept_at: dict[str, float] = {}
+        self._decoded: OrderedDict[str, tuple[str, Stored]] = OrderedDict()
+
+    def answer(self, target: Target, seconds: float, read: Read) -> Answer:
+        """Return an answer within so many seconds; `read` is called at most once."""
+        key, deadline = key_of(target), time.monotonic() + seconds
+        while True:
+            with self._lock:
+                first = self._under_way.get(key)
+                if first is None:
+                    own: Future[tuple[Answer, float]] = Future()
+                    self._under_way[key] = own
+            if first is None:
+                return self._lead(target, key, deadline, read, own)
+            try:
+                answer, its_deadline = first.result(max(0.0, deadline - time.monotonic()))
+            except FutureTimeoutError:
+                return _no_answer_in_time(seconds)
+            except Exception as error:  # of the hub's own making: this one tries by itself
+                logger.debug("A shared read of %s failed: %s", target.name, type(error).__name__)
+                continue
+            if _is_good_for(answer.snapshot, its_deadline, deadline):
+                return _again(answer)
+
+    def last(self, target: Target) -> Stored | None:
+        """Return the last read that was kept, of whatever age up to a quarter of an hour; None without one."""
+        return self._stored(key_of(target))
+
+    def forget(self, target: Target) -> None:
+        """Drop what was kept: the next scrape reads anew, and carries nothing over."""
+        key = key_of(target)
+        self._kept_at.pop(key, None)
+        self._decoded.pop(key, None)
+        try:
+            shared().do(lambda store: store.forget(key))
+        except StoreError:
+            return
+
+    def _lead(
+        self,
+        target: Target,
+        key: str,
+        deadline: float,
+        read: Read,
+        own: "Future[tuple[Answer, float]]",
+    ) -> Answer:
+        """Answer for all threads of this process that ask meanwhile."""
+        try:
+            answer = self._lead_process(target, key, deadline, read)
+        except BaseException as error:
+            with self._lock:
+                del self._under_way[key]
+            own.set_exception(error)
+            raise
+        with self._lock:
+            del self._under_way[key]
+        own.set_result((answer, deadline))
+        return answer
+
+    def _lead_process(self, target: Target, key: str, deadline: float, read: Read) -> Answer:
+        came_at = time.time()
+        cached = self._fresh(target, key)
+        if cached is not None:
+            return cached
+        while True:
+            lease = _lease(key)
+            if lease is not None:
+                try:
+                    # Another process may have finished between the look and the lease.
+                    cached = self._fresh(target, key)
+                    return cached or self._read(target, key, deadline, read, lease)
+                finally:
+                    lease.release()
+            _ask_for_the_result(key)
+            while _is_leased(key):
+                if time.monotonic() >= deadline:
+                    return _no_answer_in_time(deadline - time.monotonic())
+                time.sleep(_POLL_SECONDS)
+            stored = self._stored(key)
+            if stored is not None and stored.finished_at >= came_at:
+                its_deadline = (
+                    time.monotonic() + stored.allowed_seconds - (time.time() - stored.snapshot.read_at)
+                )
+                if _is_good_for(stored.snapshot, its_deadline, deadline):
+                    return Answer(stored.snapshot, Origin.SHARED, time.time() - stored.snapshot.read_at)
+
+    def _read(self, target: Target, key: str, deadline: float, read: Read, lease: Lease) -> Answer:
+        def former() -> Snapshot | None:
+            kept = self._stored(key)
+            return kept.snapshot if kept is not None else None
+
+        allowed = max(0.0, deadline - time.monotonic())
+        snapshot = read(allowed, former, _renewal(lease))
+        stored = Stored(allowed, time.time(), snapshot)
+        if self._is_to_be_kept(target, key, stored):
+            self._keep(key, stored)
+        return Answer(snapshot, Origin.READ)
+
+    def _is_to_be_kept(self, target: Target, key: str, stored: Stored) -> bool:
+        if target.limits.cache_seconds or stored.snapshot.topics_read_at or _is_asked_for(key):
+            return True
+        anything = any(failure is None for failure in stored.snapshot.collectors.values())
+        return (
+            anything
+            and time.monotonic() - self._kept_at.get(key, -_KEEP_EVERY_SECONDS) >= _KEEP_EVERY_SECONDS
+        )
+
+    def _keep(self, key: str, stored: Stored) -> None:
+        stamp = secrets.token_hex(16)
+        body = encode(stored)
+        try:
+            shared().do(lambda store: store.put(key, stamp, body, _KEPT_SECONDS))
+        except StoreError:
+            return
+        self._kept_at[key] = time.monotonic()
+        self._remember(key, stamp, stored)
+
+    def _fresh(self, target: Target, key: str) -> Answer | None:
+        if not target.limits.cache_seconds:
+            return None
+        stored = self._stored(key)
+        if stored is None or any(failure is not None for failure in stored.snapshot.collectors.values()):
+            return None  # a failure is read anew: it may be over
+        age = max(0.0, time.time() - stored.snapshot.read_at)
+        return Answer(stored.snapshot, Origin.CACHED, age) if age <= target.limits.cache_seconds else None
+
+    def _stored(self, key: str) -> Stored | None:
+        try:
+            stamp = shared().do(lambda store: store.stamp(key))
+            if stamp is None:
+                return None
+            known = self._decoded.get(key)
+            if known is not None and known[0] == stamp:
+                return known[1]
+            found = shared().do(lambda store: store.get(key))
+        except StoreError:
+            return None
+        if found is None:
+            return None
+        stored = decode(found[1])
+        if stored is not None:
+            self._remember(key, found[0], stored)
+        return stored
+
+    def _remember(self, key: str, stamp: str, stored: Stored) -> None:
+        with self._lock:
+            self._decoded[key] = (stamp, stored)
+            self._decoded.move_to_end(key)
+            if len(self._decoded) > _DECODED:
+                self._decoded.popitem(last=False)
+
+
+def _is_good_for(snapshot: Snapshot, its_deadline: float, deadline: float) -> bool:
+    """Tell whether another scrape's read will do: one that ran out of time earlier than this one has to will not."""
+    timed_out = any(
+        failure is not None and failure.reason is Reason.TIMEOUT for failure in snapshot.collectors.values()
+    )
+    return not timed_out or its_deadline >= deadline - _SAME_DEADLINE_SECONDS
+
+
+def _again(answer: Answer) -> Answer:
+    if answer.origin is Origin.CACHED:
+        return answer
+    return Answer(answer.snapshot, Origin.SHARED, max(0.0, time.time() - answer.snapshot.read_at))
+
+
+def _no_answer_in_time(seconds: float) -> Answer:
+    failure = Failure(Reason.TIMEOUT, "The read that another scrape had begun did not end in time.")
+    snapshot = Snapshot(
+        collectors={"namespace": failure}, duration_seconds=max(0.0, seconds), read_at=time.time()
+    )
+    return Answer(snapshot, Origin.SHARED)
+
+
+def _lease(key: str) -> Lease | None:
+    try:
+        return shared().do(lambda store: store.lease(key, _LEASE_SECONDS))
+    except StoreError:
+        return _NoLease()
+
+
+def _is_leased(key: str) -> bool:
+    try:
+        return shared().do(lambda store: store.is_leased(key))
+    except StoreError:
+        return False
+
+
+def _ask_for_the_result(key: str) -> None:
+    """Let the process that reads know that its result is wanted: storing one costs CPU, so it isn't done for nobody."""
+    try:
+        shared().do(
+            lambda store: store.update(f"{key}-asked", lambda _: (repr(time.time()).encode(), None), 60.0)
+        )
+    except StoreError:
+        return
+
+
+def _is_asked_for(key: str) -> bool:
+    """Tell whether somebody waits, and take note that he is served."""
+
+    def look(found: bytes | None) -> tuple[bytes, bool]:
+        return b"", bool(found)
+
+    try:
+        return shared().do(lambda store: store.update(f"{key}-asked", look, 60.0))
+    except StoreError:
+        return False
+
+
+class _NoLease:
+    """Where no store works: everybody reads."""
+
+    def renew(self) -> None:
+        """Nothing to do."""
+
+    def release(self) -> None:
+        """Nothing to do."""
+
+
+def _renewal(lease: Lease) -> Callable[[], None]:
+    def renew() -> None:
+        try:
+            lease.renew()
+        except StoreError:
+            return
+
+    return renew
+
+
+flights = Flights()

@@ -1,0 +1,73 @@
+"""The store of one process: what is left when nothing else works."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TypeVar
+
+from .store import Lease
+
+T = TypeVar("T")
+
+# Results are kept for a hub that has no place on disk: few, as each can take some 100 kB.
+_KEPT_RESULTS = 64
+
+
+class MemoryStore:
+    name = "memory"
+    waits = False
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._values: dict[str, bytes] = {}
+        self._leases: set[str] = set()
+        self._results: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
+
+    def update(self, key: str, change: Callable[[bytes | None], tuple[bytes, T]], seconds: float) -> T:
+        with self._lock:
+            self._values[key], result = change(self._values.get(key))
+            return result
+
+    def lease(self, key: str, seconds: float) -> Lease | None:
+        with self._lock:
+            if key in self._leases:
+                return None
+            self._leases.add(key)
+        return _MemoryLease(self, key)
+
+    def is_leased(self, key: str) -> bool:
+        return key in self._leases
+
+    def put(self, key: str, stamp: str, body: bytes, seconds: float) -> None:
+        with self._lock:
+            self._results[key] = (stamp, body)
+            self._results.move_to_end(key)
+            if len(self._results) > _KEPT_RESULTS:
+                self._results.popitem(last=False)
+
+    def stamp(self, key: str) -> str | None:
+        found = self._results.get(key)
+        return found[0] if found else None
+
+    def get(self, key: str) -> tuple[str, bytes] | None:
+        return self._results.get(key)
+
+    def forget(self, key: str) -> None:
+        with self._lock:
+            self._results.pop(key, None)
+
+    def _release(self, key: str) -> None:
+        with self._lock:
+            self._leases.discard(key)
+
+
+class _MemoryLease:
+    def __init__(self, store: MemoryStore, key: str) -> None:
+        self._store = store
+        self._key = key
+
+    def renew(self) -> None:
+        """Nothing to do."""
+
+    def release(self) -> None:
+        self._store._release(self._key)

@@ -1,0 +1,110 @@
+"""The store of all replicas: Redis, through HUB_CACHE_URL."""
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import redis
+
+from .store import Lease, StoreError
+
+T = TypeVar("T")
+
+_PREFIX = "hub:"
+# For how long one command may take. A scrape that meets a hanging Redis loses this much once in a while.
+_TIMEOUT_SECONDS = 0.5
+# Releases a lease, or renews it, only while it is one's own.
+_RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+_RENEW = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
+
+
+class RedisStore:
+    name = "redis"
+    waits = True
+
+    def __init__(self, url: str) -> None:
+        self._client: Any = redis.Redis.from_url(
+            url,
+            socket_timeout=_TIMEOUT_SECONDS,
+            socket_connect_timeout=_TIMEOUT_SECONDS,
+            # No pause and repetition of its own: `Layered` goes on with the next store at once.
+            retry=None,
+        )
+
+    def update(self, key: str, change: Callable[[bytes | None], tuple[bytes, T]], seconds: float) -> T:
+        name = f"{_PREFIX}{key}:value"
+        with _as_store_error(), self._client.pipeline() as pipe:
+            while True:  # until nobody else has changed it in between
+                pipe.watch(name)
+                changed, result = change(pipe.get(name))
+                pipe.multi()
+                pipe.set(name, changed, px=_milliseconds(seconds))
+                try:
+                    pipe.execute()
+                except redis.WatchError:
+                    continue
+                return result
+
+    def lease(self, key: str, seconds: float) -> Lease | None:
+        name, mark = f"{_PREFIX}{key}:lease", secrets.token_hex(8)
+        with _as_store_error():
+            if self._client.set(name, mark, nx=True, px=_milliseconds(seconds)):
+                return _RedisLease(self._client, name, mark, seconds)
+            return None
+
+    def is_leased(self, key: str) -> bool:
+        with _as_store_error():
+            return bool(self._client.exists(f"{_PREFIX}{key}:lease"))
+
+    def put(self, key: str, stamp: str, body: bytes, seconds: float) -> None:
+        name = f"{_PREFIX}{key}:result"
+        with _as_store_error(), self._client.pipeline() as pipe:
+            pipe.hset(name, mapping={"stamp": stamp, "body": body})
+            pipe.pexpire(name, _milliseconds(seconds))
+            pipe.execute()
+
+    def stamp(self, key: str) -> str | None:
+        with _as_store_error():
+            found = self._client.hget(f"{_PREFIX}{key}:result", "stamp")
+        return None if found is None else str(found, "ascii")
+
+    def get(self, key: str) -> tuple[str, bytes] | None:
+        with _as_store_error():
+            stamp, body = self._client.hmget(f"{_PREFIX}{key}:result", "stamp", "body")
+        return None if stamp is None or body is None else (str(stamp, "ascii"), body)
+
+    def forget(self, key: str) -> None:
+        with _as_store_error():
+            self._client.delete(f"{_PREFIX}{key}:result")
+
+
+class _RedisLease:
+    def __init__(self, client: Any, name: str, mark: str, seconds: float) -> None:
+        self._client = client
+        self._name = name
+        self._mark = mark
+        self._seconds = seconds
+
+    def renew(self) -> None:
+        with _as_store_error():
+            self._client.eval(_RENEW, 1, self._name, self._mark, _milliseconds(self._seconds))
+
+    def release(self) -> None:
+        with contextlib.suppress(StoreError), _as_store_error():
+            self._client.eval(_RELEASE, 1, self._name, self._mark)
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+@contextlib.contextmanager
+def _as_store_error() -> Iterator[None]:
+    try:
+        yield
+    except redis.RedisError as error:
+        # Not its text, in which the address stands.
+        raise StoreError(type(error).__name__) from None
+    except OSError as error:
+        raise StoreError(error.strerror or type(error).__name__) from None

@@ -1,0 +1,171 @@
+"""The token bucket: how fast a namespace is asked, and how it is slowed down."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporters.servicebus.budget import (
+    Allowance,
+    Bucket,
+    Budget,
+    Change,
+    filled,
+    give_back,
+    refuse,
+    requests_per_second,
+    take,
+    unshared,
+)
+from exporters.servicebus.errors import Reason, ServiceBusError
+
+STANDARD = Allowance()
+
+
+@pytest.mark.parametrize(
+    ("sku", "rate"), [("", 30), ("Basic", 30), ("standard", 30), ("Premium", 200), ("something new", 30)]
+)
+def test_the_default_goes_by_the_sku_and_the_unknown_counts_as_standard(sku: str, rate: float) -> None:
+    assert (STANDARD.rate(sku), STANDARD.size(sku)) == (rate, rate)
+
+
+def test_what_is_set_for_the_namespace_goes_before_the_sku() -> None:
+    own = Allowance(requests_per_second=4, burst=2)
+    assert (own.rate("premium"), own.size("premium")) == (4, 2)
+    assert Allowance(requests_per_second=0.5).size("premium") == 1  # or nothing could ever be asked
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 30), st.integers(1, 50), st.booleans()), max_size=60),
+    st.floats(0.2, 500),
+    st.integers(1, 100),
+)
+def test_never_more_is_taken_than_the_burst_and_what_came_in(
+    steps: list[tuple[float, int, bool]], rate: float, burst: int
+) -> None:
+    allowance, bucket, now, taken = Allowance(rate, burst), Bucket(), 1e9, 0
+    for pause, wanted, refused in steps:
+        now += pause
+        bucket, had, due = take(bucket, allowance, now, wanted)
+        taken += had
+        assert had <= wanted
+        assert (due > 0) == (had == 0)
+        if refused:
+            bucket = refuse(bucket, allowance, now, None)
+        assert taken <= burst + (now - 1e9) * rate + 1e-3
+
+
+def test_after_a_refusal_the_rate_halves_and_comes_back_step_by_step() -> None:
+    bucket = refuse(Bucket(), STANDARD, 1000.0, None)
+    assert requests_per_second(bucket, STANDARD) == 15
+    rates = [requests_per_second(filled(bucket, STANDARD, 1000.0 + second), STANDARD) for second in range(12)]
+    assert rates == [15] * 5 + [22.5] * 5 + [30] * 2
+
+
+def test_refusals_of_requests_that_were_under_way_together_count_once() -> None:
+    bucket = Bucket()
+    for each in range(16):
+        bucket = refuse(bucket, STANDARD, 1000.0 + each / 50, None)
+    assert requests_per_second(bucket, STANDARD) == 15
+    assert requests_per_second(refuse(bucket, STANDARD, 1002.0, None), STANDARD) == 7.5
+
+
+@pytest.mark.parametrize(("retry_after", "pause"), [(None, 1), (7, 7), (0, 0), (100_000, 60)])
+def test_nothing_is_asked_for_as_long_as_the_service_wants_within_reason(
+    retry_after: float | None, pause: float
+) -> None:
+    bucket = refuse(Bucket(), STANDARD, 1000.0, retry_after)
+    if pause:
+        _, had, due = take(bucket, STANDARD, 1000.0 + pause - 0.01, 1)
+        assert had == 0
+        assert due == pytest.approx(0.01)
+    _, had, _ = take(bucket, STANDARD, 1000.0 + pause, 5)
+    assert had == 1  # and not all that had been saved up
+
+
+def test_a_clock_that_is_behind_adds_nothing_and_takes_nothing_away() -> None:
+    bucket, _, _ = take(Bucket(), STANDARD, 1000.0, 20)
+    behind = filled(bucket, STANDARD, 990.0)
+    assert (behind.tokens, behind.filled_at) == (bucket.tokens, 1000.0)
+    assert give_back(behind, STANDARD, 100).tokens == 30
+
+
+@dataclass
+class Shared:
+    """A bucket that several budgets draw from, and a clock that only `wait` moves."""
+
+    bucket: Bucket = field(default_factory=Bucket)
+    changes: int = 0
+
+    async def update(self, change: Change) -> object:
+        self.changes += 1
+        self.bucket, result = change(self.bucket)
+        return result
+
+
+async def test_who_would_have_to_wait_for_too_long_is_told_so_at_once() -> None:
+    budget = unshared(Allowance(requests_per_second=0.1, burst=1))
+    now = asyncio.get_running_loop().time()
+    await budget.acquire(now + 1)
+    with pytest.raises(ServiceBusError) as refused:
+        await budget.acquire(now + 2)
+    assert refused.value.reason is Reason.BUDGET
+    assert asyncio.get_running_loop().time() < now + 1.5
+
+
+async def test_during_a_pause_that_the_service_asked_for_the_reason_is_throttled() -> None:
+    budget = unshared(Allowance())
+    await budget.throttled(30)
+    with pytest.raises(ServiceBusError) as refused:
+        await budget.acquire(asyncio.get_running_loop().time() + 5)
+    assert refused.value.reason is Reason.THROTTLED
+
+
+async def test_readers_of_one_namespace_draw_from_one_bucket() -> None:
+    shared = Shared()
+    budgets = [Budget(Allowance(requests_per_second=0.001, burst=7), shared.update) for _ in range(3)]
+    until = asyncio.get_running_loop().time() + 1
+    taken = 0
+    for budget in budgets * 4:
+        try:
+            await budget.acquire(until)
+        except ServiceBusError:
+            continue
+        taken += 1
+    assert taken == 7
+
+
+async def test_what_was_fetched_and_not_used_is_given_back() -> None:
+    shared = Shared()
+    budget = Budget(Allowance(requests_per_second=1000, burst=1000), shared.update, now=lambda: 1e9)
+    await budget.acquire(asyncio.get_running_loop().time() + 1)
+    assert shared.bucket.tokens == 980  # 20 ms' worth at a time
+    assert await budget.close() == 1000
+    assert shared.bucket.tokens == 999
+
+
+async def test_an_episode_of_throttling_is_told_once_at_its_beginning_and_once_at_its_end() -> None:
+    said: list[str] = []
+
+    class Log:
+        def began(self, requests_per_second: float, pause_seconds: float) -> None:
+            said.append(f"began at {requests_per_second:g}/s after {pause_seconds:g} s")
+
+        def ended(self) -> None:
+            said.append("ended")
+
+    shared, clock = Shared(), [1e9]
+    budgets = [Budget(Allowance(), shared.update, log=Log(), now=lambda: clock[0]) for _ in range(3)]
+    for budget in budgets:
+        await budget.throttled(2)
+    for second in range(40):
+        clock[0] = 1e9 + second
+        for budget in budgets:
+            await budget.learn_sku("Standard")
+            try:
+                await budget.acquire(0)
+            except ServiceBusError:
+                continue
+    assert said == ["began at 15/s after 2 s", "ended"]
