@@ -11,7 +11,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from .keeper import Keeper
-from .label_rules import RulesByScope, rules_by_scope, rules_of
+from .label_rules import RulesByScope, rules_by_scope, rules_of, usable
 from .models import ConfigurationVersion, Credential, Namespace, ScrapeToken, Team
 from .outage import OutageCopy
 from .prometheus.relabel import Rule
@@ -185,7 +185,7 @@ def target(namespace: Namespace, rules: RulesByScope | None = None) -> Target:
         ),
         scrape_interval_seconds=namespace.scrape_interval_seconds,
         scrape_timeout_seconds=namespace.scrape_timeout_seconds,
-        rules=tuple(rule.rule() for rule in rules_of(namespace, rules)),
+        rules=usable(rules_of(namespace, rules)),
     )
 
 

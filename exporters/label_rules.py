@@ -1,15 +1,20 @@
 """Which label rules apply to a namespace, in which order, and what they can see of it."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .models import Credential, LabelRule, Namespace
 from .prometheus.labelling import LabelRules
+from .prometheus.relabel import Rule, problems
 from .servicebus.connection import ConnectionStringError, parse_connection_string
 from .servicebus.entities import Snapshot
 
 if TYPE_CHECKING:
     from .catalog import Target
+
+logger = logging.getLogger(__name__)
 
 # By team and namespace (primary keys): neither for the hub's own, no namespace for a team's.
 RulesByScope = Mapping[tuple[int | None, int | None], Sequence[LabelRule]]
@@ -31,6 +36,28 @@ def rules_of(namespace: Namespace, rules: RulesByScope) -> list[LabelRule]:
         *(rules.get((team, None), ()) if team is not None else ()),
         *(rules.get((team, own), ()) if own is not None else ()),
     ]
+
+
+def usable(rules: Iterable[LabelRule]) -> tuple[Rule, ...]:
+    """Return the rules themselves, without those that can't be used: every way in refuses them, but a later RE2 may
+    know a pattern no longer, and one rule must not end a namespace's scrapes.
+    """
+    found = []
+    for stored in rules:
+        rule = stored.rule()
+        wrong = _problems(rule)
+        if wrong:
+            logger.error(
+                "Label rule %s of %s is left out: %s", stored.pk, stored.scope, " ".join(wrong.values())
+            )
+        else:
+            found.append(rule)
+    return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def _problems(rule: Rule) -> dict[str, str]:
+    return problems(rule, legacy_names=True)
 
 
 def label_rules(target: "Target", snapshot: Snapshot) -> LabelRules:

@@ -12,7 +12,7 @@ from django.urls import URLPattern, path
 from .. import access, readings, rule_yaml
 from ..catalog import Target
 from ..catalog import target as target_of
-from ..label_rules import label_rules, rules_by_scope
+from ..label_rules import label_rules, rules_by_scope, usable
 from ..models import LabelRule, Namespace, Source
 from ..rule_preview import MOST_ENTITIES, preview
 from ..scrape import Result
@@ -171,7 +171,8 @@ def _applied(
     }
     if result is not None:
         snapshot = result.snapshot
-        tried = replace(stored, rules=tuple(each.rule.rule() for each in rules))
+        rules = [each for each in rules if usable([each.rule])]
+        tried = replace(stored, rules=usable(each.rule for each in rules))
         context["failures"] = sorted(
             {each.message for each in snapshot.collectors.values() if each is not None}
         )

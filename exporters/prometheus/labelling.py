@@ -10,7 +10,7 @@ from typing import Any
 
 from . import catalogue
 from .catalogue import EntityMetric
-from .relabel import Rule, is_label_name, is_metric_name
+from .relabel import DECIDING, Rule, is_label_name, is_metric_name
 from .relabel_actions import program
 from .rule_plan import NAME, Plan, labels_read, plan, writes
 
@@ -35,6 +35,9 @@ _OWN = {
 # Entities whose labels a process keeps from scrape to scrape, as entities hardly change: about 0.6 kB each.
 _KEPT_ENTITIES = 100_000
 _NEW: Any = object()
+
+Key = tuple[Any, ...]
+Kept = dict[tuple[Any, ...], Labels | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class Labeller:
         self.entities = entities
         self._rules = rules
         self._names = rules.label_names(kind)
+        self._half_way: dict[Key, tuple[Sequence[Labels | None], Sequence[Labels | None]]] = {}
         self._plain: dict[tuple[tuple[Rule, ...], bool], Series] = {}
 
     def plan(self, metric: EntityMetric) -> Plan:
@@ -111,7 +115,8 @@ class Labeller:
             return Series([None] * len(self.entities))
         # Entities of one kind differ in these, so their series do.
         own = _OWN[self.kind]
-        can_collide = any(writes(of.rules, name, self._names) for name in own) or not of.name
+        rules = (*of.rules, *of.series_rules)
+        can_collide = any(writes(rules, name, self._names) for name in own) or not of.name
         if of.for_each_series:
             return self._each(metric, of, can_collide)
         key = (of.rules, bool(of.name))
@@ -125,7 +130,7 @@ class Labeller:
 
     def _once(self, of: Plan) -> Sequence[Labels | None]:
         """Label the entities for all metrics that the rules don't tell apart."""
-        values, labels_of = self._inputs(of)
+        values, labels_of = self._inputs(of.rules)
         process = program(of.rules, True).process
         nameless = not of.name
         # Namespaces that share their rules have entities of their own.
@@ -146,27 +151,44 @@ class Labeller:
 
     def _each(self, metric: EntityMetric, of: Plan, can_collide: bool) -> Series:
         """Label the entities for one metric that the rules tell from others."""
-        values, labels_of = self._inputs(of)
-        process, extra = program(of.rules, True).process, metric.extra_labels
+        process, extra = program(of.series_rules, True).process, metric.extra_labels
+        # Where they keep or drop a series as it is, its labels are the entity's, and are written once for all.
+        only_decide = all(rule.action in DECIDING for rule in of.series_rules)
+        half_way, finished = self._before(of)
         labels: list[Labels | None] = []
         names: list[str] = []
-        for entity in self.entities:
-            series = labels_of(values(entity))
-            if extra is not None:
-                series.update(extra(entity) or {})
-            series[NAME] = of.name
-            made = process(series) or {}
-            name = made.get(NAME, "")
+        for entity, before, as_it_is in zip(self.entities, half_way, finished, strict=True):
+            made: Labels | None = None
+            if before is not None:
+                series = {**before, NAME: of.name}
+                if extra is not None:
+                    series.update(extra(entity) or {})
+                made = process(series)
+            if only_decide:
+                labels.append(None if made is None else as_it_is)
+                continue
+            name = made.get(NAME, "") if made else ""
             names.append(name if is_metric_name(name) else metric.name)
             labels.append(_finish(made, not name) if made else None)
-        return Series(labels, names, can_collide)
+        return Series(labels, None if only_decide else names, can_collide)
+
+    def _before(self, of: Plan) -> tuple[Sequence[Labels | None], Sequence[Labels | None]]:
+        """Return what the rules for the entity leave to those for each of its series, and how that would be shown."""
+        key = (of.rules, of.series_rules, bool(of.name))
+        if key not in self._half_way:
+            values, labels_of = self._inputs((*of.rules, *of.series_rules))
+            process = program(of.rules, True).process
+            half_way = [process(labels_of(values(entity))) for entity in self.entities]
+            finished = [None if labels is None else _finish(labels, not of.name) for labels in half_way]
+            self._half_way[key] = (half_way, finished)
+        return self._half_way[key]
 
     def _inputs(
-        self, of: Plan
+        self, rules: tuple[Rule, ...]
     ) -> tuple[Callable[[Any], tuple[Any, ...]], Callable[[tuple[Any, ...]], Labels]]:
         """Return how an entity's values are read, and how its labels are made of them; no more than the rules see."""
         own = _OWN[self.kind]
-        read = labels_read(of.rules, self._names)
+        read = labels_read(rules, self._names)
         constants = {name: value for name, value in self._rules.constants(self.kind).items() if name in read}
         varying = [name for name in _META[self.kind] if PREFIX + name in read]
         names = (*own, *(PREFIX + name for name in varying))
@@ -183,10 +205,6 @@ def _finish(labels: Labels, nameless: bool) -> Labels | None:
     if nameless and not any(not name.startswith(PREFIX) for name in labels):
         return None
     return shown(labels)
-
-
-Key = tuple[Any, ...]
-Kept = dict[tuple[Any, ...], Labels | None]
 
 
 class _Memory:

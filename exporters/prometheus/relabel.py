@@ -22,6 +22,8 @@ ACTIONS = (
 )
 # Actions that write or compare one label.
 _TARGETED = frozenset({REPLACE, HASHMOD, LOWERCASE, UPPERCASE, KEEPEQUAL, DROPEQUAL})
+# Actions that let the labels be as they are.
+DECIDING = frozenset({KEEP, DROP, KEEPEQUAL, DROPEQUAL})
 ANYTHING = "(.*)"
 _LARGEST_MODULUS = 2**64 - 1
 
@@ -157,6 +159,21 @@ def pattern_problem(pattern: str) -> str:
     except re2.error as error:
         said = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
         return f"RE2 refuses this pattern: {said}{_place(pattern, said)}."
+    return _beyond_go(pattern)
+
+
+def _beyond_go(pattern: str) -> str:
+    """Return what RE2's C++ takes and Go, and so Prometheus, does not; empty where they agree."""
+    for name in compile_pattern(pattern).groupindex:
+        if not name.isascii():
+            return f"Prometheus refuses this pattern: the group's name “{name.decode()}” must be of ASCII letters."
+    position = pattern.find("\\")
+    while position >= 0:
+        escape = pattern[position : position + 2]
+        if escape == "\\C":
+            return f"Prometheus refuses this pattern: invalid escape sequence: \\C (at character {position + 1})."
+        end = pattern.find("\\E", position) if escape == "\\Q" else position
+        position = pattern.find("\\", end + 2) if end >= 0 else -1
     return ""
 
 

@@ -5,7 +5,7 @@ apart. That is where it reads or writes `__name__` or a label that this one metr
 rules about `__name__` look at nothing else, so what they do to a metric is known before there is any entity.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from . import relabel
@@ -22,7 +22,9 @@ class Plan:
     """How the series of a metric get their labels."""
 
     name: str  # the metric's name after the rules; empty: they took it away, and the metric keeps its own
-    rules: tuple[Rule, ...] = ()  # what is left to do
+    # What is left to do: first for an entity, and then for each of its series where they have to be told apart.
+    rules: tuple[Rule, ...] = ()
+    series_rules: tuple[Rule, ...] = ()
     for_each_series: bool = False  # they have to see the series's own labels: __name__ and the extra ones
     renames: bool = False  # they could give a series a name of its own
     dropped: bool = False  # nothing of the metric is left
@@ -51,14 +53,24 @@ def plan(
                 left.append(Rule(target_label=rule.target_label, replacement=value.replace("$", "$$")))
         else:
             rest = rules[index:]
-            return Plan(name, (*left, *rest), for_each_series=True, renames=known.any_writes(rest, NAME))
+            if _see(left, extra_labels, labels) or any(each.action == relabel.LABELMAP for each in rest):
+                left, rest = [], (*left, *rest)
+            renames = known.any_writes(rest, NAME)
+            return Plan(name, tuple(left), rest, for_each_series=True, renames=renames)
         known.learn(rule)
-    known = _Names({*labels, *extra_labels, NAME})
-    for rule in left:
-        if any(known.touches(rule, label) for label in extra_labels):
-            return Plan(name, tuple(left), for_each_series=True)
-        known.learn(rule)
+    if _see(left, extra_labels, labels):
+        return Plan(name, (), tuple(left), for_each_series=True)
     return Plan(name, tuple(left))
+
+
+def _see(rules: Sequence[Rule], extra_labels: Collection[str], labels: Collection[str]) -> bool:
+    """Tell whether rules could read or write labels that a metric has beside its entities' own."""
+    known = _Names({*labels, *extra_labels, NAME})
+    for rule in rules:
+        if any(known.touches(rule, label) for label in extra_labels):
+            return True
+        known.learn(rule)
+    return False
 
 
 def writes(rules: tuple[Rule, ...], label: str, labels: Collection[str]) -> bool:
@@ -97,7 +109,7 @@ class _Names:
     def writes(self, rule: Rule, label: str) -> bool:
         """Tell whether the rule could set this label or take it away."""
         match rule.action:
-            case relabel.KEEP | relabel.DROP | relabel.KEEPEQUAL | relabel.DROPEQUAL:
+            case action if action in relabel.DECIDING:
                 return False
             case relabel.LABELDROP | relabel.LABELKEEP:
                 found = compile_pattern(rule.regex).fullmatch(label.encode()) is not None

@@ -147,3 +147,25 @@ def _rule(chance: random.Random, number: int) -> Config:
                 "replacement": chance.choice(["renamed_$1", "one", "${1}_$2"]),
             }
     return rule
+
+
+def careless_rule(chance: random.Random) -> Config:
+    """Return a rule with keys that its action may have no use for, or none of those that it needs."""
+    rule: Config = {"action": chance.choice(ACTIONS)}
+    choices: dict[str, tuple[Any, ...]] = {
+        "source_labels": (["name"], ["a", "b"], ["a-b"], ["1a"], ["__meta_x"]),
+        "separator": (";", ",", ""),
+        # Not the default: Prometheus takes it for another one where it is written down.
+        "regex": ("a.*", "", "("),
+        "modulus": (0, 1, 2**64 - 1),
+        "target_label": ("a", "a_$1", "${1}", "$", "${", "a-b", "", "$1-", "__tmp_a", "é", "${é}", "a$b$c"),
+        "replacement": ("$1", "x", "${1}_y", "", "a-b", "$", "1a", "a1"),
+    }
+    for key, values in choices.items():
+        if chance.random() < (0.6 if key == "target_label" else 0.25):
+            rule[key] = chance.choice(values)
+    if rule["action"] != "replace" and "$" in rule.get("target_label", ""):
+        del rule[
+            "target_label"
+        ]  # some actions of Prometheus 2.x take it, and write no label that could be read
+    return rule

@@ -6,6 +6,8 @@ applied. So both sides went through the same parser and the same storage.
 
 import json
 import random
+import re
+import subprocess
 import threading
 import time
 import urllib.request
@@ -13,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,7 +25,7 @@ from bench.servers import Server, program
 from exporters.prometheus import catalogue, text
 from exporters.prometheus.collector import SnapshotCollector
 from exporters.prometheus.labelling import LabelRules
-from exporters.prometheus.relabel import ACTIONS, Rule
+from exporters.prometheus.relabel import ACTIONS, Rule, RuleError
 from exporters.servicebus.entities import Queue, Snapshot
 from tests import programs
 
@@ -124,6 +127,106 @@ class RelabellingPrometheus(Server):
         with urllib.request.urlopen(url, timeout=60) as answer:
             found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         return found
+
+
+PATTERNS = (
+    *(
+        r"\C",
+        r"a\\C",
+        r"\Q\C\Ea",
+        r"\Qa\E\C",
+        "(?P<n>a)(?P<n>b)",
+        "(?P<é>a)",
+        r"\pN",
+        r"\p{Greek}",
+        r"\p{Nope}",
+    ),
+    *(
+        "a{1001}",
+        "a{1000}",
+        "(a{1000}){2}",
+        r"\8",
+        "[[:word:]]",
+        "[[:foo:]]",
+        r"\Z",
+        r"\z",
+        r"\A",
+        "(?i:a)",
+        "x**",
+    ),
+    *(
+        "x{2}{3}",
+        r"\x{10FFFF}",
+        r"\x{110000}",
+        r"\Qa\E\Q(\E",
+        "(?U)a+",
+        "(?m)^a$",
+        "(?x)a",
+        r"\h",
+        r"\R",
+        r"\X",
+    ),
+    *(
+        "[^]a]",
+        "[a",
+        "a]",
+        "{",
+        "a{,2}",
+        "a{2,1}",
+        "(?P<1>a)",
+        "(?P=n)",
+        r"\b\B",
+        r"\G",
+        "()",
+        "|",
+        "(?#x)",
+        r"\_",
+    ),
+    *(
+        "\\",
+        r"\é",
+        r"[\d-z]",
+        r"\p{^Greek}",
+        r"\123",
+        r"\e",
+        "(?P<name",
+        "(?P<>a)",
+        "(?=a)",
+        "(?!a)",
+        "(?>a)",
+        "a++",
+    ),
+)
+
+
+def refused(rule: dict[str, Any]) -> str:
+    """Return why the hub refuses a rule, empty where it does not."""
+    try:
+        Rule.from_config(rule, legacy_names=True)
+    except RuleError as error:
+        return str(error)
+    return ""
+
+
+def test_prometheus_and_the_hub_take_the_same_rules(tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    rules: list[dict[str, Any]] = [{"regex": pattern, "target_label": "a"} for pattern in PATTERNS]
+    rules += [rule_lists.careless_rule(chance) for _ in range(600)]
+    files = []
+    for number, rule in enumerate(rules):
+        file = tmp_path / f"{number}.yml"
+        jobs = [{"job_name": "x", "metric_relabel_configs": [rule]}]
+        file.write_text(json.dumps({"scrape_configs": jobs}))
+        files.append(str(file))
+    promtool = programs.require("promtool")
+    done = subprocess.run(
+        [promtool, "check", "config", *files], capture_output=True, text=True, timeout=120, check=False
+    )
+    taken = set(re.findall(r"SUCCESS: \S*/(\d+)\.yml", done.stdout))
+    for number, rule in enumerate(rules):
+        refusal = refused(rule)
+        assert (str(number) in taken) == (not refusal), f"{rule}: {refusal or 'taken'}"
+    assert len(rules) * 0.2 < len(taken) < len(rules) * 0.8
 
 
 Series = dict[frozenset[tuple[str, str]], str]

@@ -271,3 +271,13 @@ def test_a_scrape_applies_the_stored_rules(scraper: Client, target: Namespace) -
     )
     assert 'name="orders"' not in body
     assert 'servicebus_entities_dropped{reason="rule"} 1.0' in body
+
+
+def test_a_rule_that_can_no_longer_be_used_ends_no_scrape(
+    scraper: Client, target: Namespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = LabelRule.objects.create(namespace=target, regex="(", target_label="a")
+    LabelRule.objects.create(namespace=target, target_label="b", replacement="x")
+    answer = scraper.get(f"/metrics/{target.name}")
+    assert 'servicebus_queue_active_messages{b="x",name="orders"} 3.0' in answer.content.decode()
+    assert f"Label rule {broken.pk} of namespace payments is left out: RE2 refuses" in caplog.text
