@@ -42,12 +42,12 @@ def platform(django_user_model: Any) -> Client:
 
 @pytest.fixture
 def member(django_user_model: Any, team: Team) -> Any:
-    """Sign somebody in who has a role in the team."""
+    """Sign somebody in who has a role in the team; None: an owner of another one."""
 
     def sign_in(role: Membership.Role | None) -> Client:
         user = django_user_model.objects.create_user(f"one-{role}", password="pass-pass-pass", is_staff=True)
-        if role is not None:
-            Membership.objects.create(user=user, team=team, role=role)
+        theirs = team if role is not None else Team.objects.create(name="strangers")
+        Membership.objects.create(user=user, team=theirs, role=role or Membership.Role.OWNER)
         client = Client()
         client.force_login(user)
         return client
