@@ -87,6 +87,7 @@ def exposition(target: Target, result: Result, accept: str) -> tuple[bytes, str]
         groups=target.groups,
         age_seconds=result.age_seconds,
         rules=label_rules(target, result.snapshot),
+        max_entities=target.limits.max_entities,
     )
     answer_format = text.negotiate(accept)
     with _rendering:

@@ -258,6 +258,11 @@ ENTITIES = ScrapeMetric(
     ("kind",),
     "this kind was not read whole",
 )
+ENTITIES_LIMIT = ScrapeMetric(
+    "servicebus_entities_limit",
+    "Entities that are shown at most, all kinds together (max_entities).",
+    NAMESPACE,
+)
 ENTITIES_DROPPED = ScrapeMetric(
     "servicebus_entities_dropped",
     "Entities left out: by the include and exclude patterns (filtered), by a label rule (rule), because they came "
@@ -279,6 +284,7 @@ SCRAPE_METRICS: tuple[ScrapeMetric, ...] = (
     NAMESPACE_INFO,
     MESSAGING_UNITS,
     ENTITIES,
+    ENTITIES_LIMIT,
     ENTITIES_DROPPED,
 )
 

@@ -39,7 +39,9 @@ class SnapshotCollector(Collector):
         groups: Collection[str] = DEFAULT_GROUPS,
         age_seconds: float = 0.0,
         rules: LabelRules | None = None,
+        max_entities: int | None = None,
     ) -> None:
+        self._max_entities = max_entities
         self._snapshot = snapshot
         self._groups = frozenset(groups) | {catalogue.MESSAGES, catalogue.SCRAPE}
         self._age_seconds = age_seconds
@@ -82,6 +84,8 @@ class SnapshotCollector(Collector):
             yield _values(catalogue.NAMESPACE_INFO, {snapshot.info.sku: 1})
         if snapshot.info is not None and snapshot.info.messaging_units is not None:
             yield _value(catalogue.MESSAGING_UNITS, snapshot.info.messaging_units)
+        if self._max_entities is not None:
+            yield _value(catalogue.ENTITIES_LIMIT, self._max_entities)
         shown = {
             "queues": (catalogue.QUEUE, entities.shown(catalogue.QUEUE)),
             "topics": (catalogue.TOPIC, entities.shown(catalogue.TOPIC)),
