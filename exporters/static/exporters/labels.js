@@ -1,8 +1,13 @@
 // Names for inputs that Django's admin leaves without: the boxes that one types into to choose from a long list, the two
-// halves of a date with its time, and what stands in the rows of a table of inputs.
+// halves of a date with its time, and what stands in the rows of a table of inputs; and for the cells of its tables.
 "use strict";
 (() => {
   const text = (element) => (element ? element.textContent.trim().replace(/:$/, "") : "");
+
+  function headOf(cell) {
+    const head = cell.closest("table").querySelectorAll("thead th")[cell.cellIndex];
+    return text(head && (head.querySelector(".text") || head));
+  }
 
   function labelOf(input) {
     const label = input.id && document.querySelector(`label[for="${CSS.escape(input.id)}"]`);
@@ -11,12 +16,7 @@
     }
     const cell = input.closest("td");
     if (cell) {
-      const heads = cell.closest("table").querySelectorAll("thead th");
-      let place = 0;
-      for (let before = cell.previousElementSibling; before; before = before.previousElementSibling) {
-        place += before.classList.contains("original") ? 0 : 1;
-      }
-      return text(heads[place]);
+      return headOf(cell);
     }
     const row = input.closest(".form-row");
     return text(row && row.querySelector("label, legend"));
@@ -53,6 +53,11 @@
     }
     for (const field of document.querySelectorAll(".vDateField, .vTimeField")) {
       name(field, `${labelOf(field)}: ${field.classList.contains("vDateField") ? "date" : "time"}`);
+    }
+    // On a small screen each row is a card (admin.css), whose lines say what they are.
+    const cells = "#result_list tbody :is(td, th):not(.action-checkbox, [data-label]), .inline-group tbody td:not(.original, [data-label], [colspan])";
+    for (const cell of document.querySelectorAll(cells)) {
+      cell.dataset.label = headOf(cell).replace(/\?$/, "");
     }
     for (const field of document.querySelectorAll(".inline-group td :is(input, select, textarea):not([type=hidden])")) {
       name(field, field.name.endsWith("-DELETE") ? "Delete" : labelOf(field));
