@@ -1,4 +1,4 @@
-"""What can be done to namespaces from the web, to one or to many at once: pause, resume, scrape now.
+"""What can be done to namespaces from the web, to one or to many at once: pause, resume, scrape now, test.
 
 Who calls has looked up what the user may change; each function answers with an outcome a namespace.
 """
@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from . import catalog, records
+from . import catalog, records, trial
 from .catalog import Target
 from .models import Namespace, Source
 from .scrape import exposition, scrape
+from .servicebus.entities import Snapshot
 
 # Reads side by side. Each waits for Service Bus and has a budget of its own; more would only fill the page's memory.
 _AT_ONCE = 8
@@ -42,6 +43,11 @@ def resume(namespaces: Iterable[Namespace]) -> list[Outcome]:
 def scrape_now(namespaces: Iterable[Namespace]) -> list[Outcome]:
     """Scrape as Prometheus would, and remember it; a paused namespace is left alone."""
     return in_parallel(_scrape, [catalog.target(namespace) for namespace in namespaces])
+
+
+def test(namespaces: Iterable[Namespace]) -> list[Outcome]:
+    """Try each out as its own page does; nothing is remembered, and a paused namespace can be tried too."""
+    return in_parallel(_try_out, [catalog.target(namespace) for namespace in namespaces])
 
 
 def in_parallel(work: Callable[[Target, float], Outcome], targets: Sequence[Target]) -> list[Outcome]:
@@ -89,7 +95,20 @@ def _scrape(target: Target, seconds: float) -> Outcome:
     result = scrape(target, seconds)
     body, _ = exposition(target, result, "")
     records.remember(target.name, result.snapshot, result.age_seconds, seconds, body)
-    for failure in result.snapshot.collectors.values():
+    return _outcome(target, result.snapshot)
+
+
+def _try_out(target: Target, seconds: float) -> Outcome:
+    done = trial.run(target, seconds)
+    outcome = _outcome(target, done.snapshot)
+    if outcome.ok and not done.ok:  # it failed before there was anything to read
+        step = next(each for each in done.steps if each.state is trial.State.BAD)
+        return Outcome(target.name, ok=False, problem=f"({step.detail})", detail=step.fix)
+    return outcome
+
+
+def _outcome(target: Target, snapshot: Snapshot) -> Outcome:
+    for failure in snapshot.collectors.values():
         if failure is not None:
             return Outcome(target.name, ok=False, problem=str(failure.reason), detail=failure.message)
     return Outcome(target.name, ok=True)

@@ -17,7 +17,11 @@ Action = Callable[[Iterable[Namespace]], list[namespace_actions.Outcome]]
 class NamespaceActions(HubAdmin):
     """The actions of the namespaces' screen."""
 
-    actions = ("scrape_now", "pause", "resume")
+    actions = ("test", "scrape_now", "pause", "resume")
+
+    @admin.action(description="Test: read once, and say what is wrong", permissions=["view"])
+    def test(self, request: HttpRequest, queryset: "QuerySet[Namespace]") -> None:
+        self._do(request, queryset, namespace_actions.test, "Tested")
 
     @admin.action(description="Scrape now", permissions=["view"])
     def scrape_now(self, request: HttpRequest, queryset: "QuerySet[Namespace]") -> None:

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from exporters import actions, records
-from exporters.models import Namespace, Source
+from exporters.models import Credential, Membership, Namespace, ScrapeRecord, Source, Team
 from exporters.simulator import SimulatedNamespace, Simulator
 
 from .conftest import AddTarget
@@ -71,6 +71,46 @@ def test_a_namespace_of_the_file_is_paused_in_the_file(browser: Client, two: lis
     Namespace.objects.filter(pk=two[0].pk).update(source=Source.FILE)
     said = _post(browser, "pause", two)
     assert said == "Paused: 1 ok, 1 failed: payments comes from hub.yaml, which says whether it is enabled."
+
+
+def test_the_list_tests_many_and_remembers_nothing(browser: Client, two: list[Namespace]) -> None:
+    actions.pause(two)
+    assert _post(browser, "test", two) == "Tested: 1 ok, 1 failed: payments-stage unauthorized."
+    records.recorder.flush()
+    assert not ScrapeRecord.objects.exists()
+
+
+def test_a_test_that_gets_nowhere_says_what_is_missing(two: list[Namespace]) -> None:
+    Credential.objects.filter(pk=two[0].credential_id).update(kind="managed_identity", secret="")
+    said = actions.report(actions.test(Namespace.objects.filter(pk=two[0].pk).select_related("credential")))
+    assert said.startswith("0 ok, 1 failed: payments (Give the host, for example ")
+
+
+@pytest.mark.parametrize("action", ["test", "scrape_now", "pause", "resume"])
+def test_a_viewer_does_nothing_to_a_namespace(
+    hub: None, two: list[Namespace], bus: SimulatedNamespace, django_user_model: Any, action: str
+) -> None:
+    viewer = django_user_model.objects.create_user("viewer", password="pass-pass-pass")
+    Membership.objects.create(user=viewer, team=two[0].team, role="viewer")
+    client = Client()
+    client.force_login(viewer)
+    said = _post(client, action, two[:1])
+    assert said.endswith(": 0 ok, 1 failed: payments needs the role editor in its team.")
+    assert len(bus.requests) == 0
+    assert Namespace.objects.get(pk=two[0].pk).enabled
+
+
+@pytest.mark.parametrize("action", ["test", "scrape_now", "pause", "resume"])
+def test_another_teams_namespace_does_not_exist(
+    hub: None, two: list[Namespace], bus: SimulatedNamespace, django_user_model: Any, action: str
+) -> None:
+    stranger = django_user_model.objects.create_user("stranger", password="pass-pass-pass")
+    Membership.objects.create(user=stranger, team=Team.objects.create(name="orders"), role="owner")
+    client = Client()
+    client.force_login(stranger)
+    assert "payments" not in _post(client, action, two)
+    assert len(bus.requests) == 0
+    assert Namespace.objects.get(pk=two[0].pk).enabled
 
 
 def test_pausing_is_in_the_history_with_who_did_it(browser: Client, two: list[Namespace]) -> None:
