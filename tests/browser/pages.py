@@ -144,5 +144,4 @@ NO_PAGES = {
     "autocomplete": "answers JSON",
     "jsi18n": "answers JavaScript",
     "logout": "takes a form and goes to the sign-in",
-    "view_on_site": "redirects",
 }
