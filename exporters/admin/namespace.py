@@ -15,6 +15,7 @@ from ..validators import METRIC_GROUPS
 from .base import SourceFilter
 from .fields import LabelsField
 from .namespace_actions import NamespaceActions
+from .namespace_new import NamespaceNew
 from .namespace_rules import NamespaceRules
 
 _GROUPS = {
@@ -46,7 +47,7 @@ class NamespaceForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Namespace)
-class NamespaceAdmin(NamespaceActions, NamespaceRules):
+class NamespaceAdmin(NamespaceActions, NamespaceRules, NamespaceNew):
     form = NamespaceForm
     list_display = ("name", "team", "endpoint", "credential", "enabled", "source")
     list_select_related = ("team", "credential")

@@ -63,6 +63,21 @@ def _two_rules(page: BrowserPage) -> None:
     page.wait_for_selector("#id_rule-1-regex_error")
 
 
+def _try_stored(page: BrowserPage) -> None:
+    page.click("summary")
+    page.select_option("#id_credential", label="payments-stage-manage (payments)")
+    page.select_option("#id_team", label="payments")
+    page.fill("#id_name", "tried-out")
+    page.click("[data-test]")
+    page.wait_for_selector("#trial-result .note")
+
+
+def _save_nothing(page: BrowserPage) -> None:
+    page.fill("#id_name", "not a name")
+    page.click("[data-save]")
+    page.wait_for_selector(".errornote")
+
+
 def _choose_all_and_delete(page: BrowserPage) -> None:
     page.check("#action-toggle")
     page.select_option("select[name=action]", "delete_selected")
@@ -85,6 +100,9 @@ PAGES = (
     Page("namespaces", "/admin/exporters/namespace/", picture=True),
     Page("namespaces-none-found", "/admin/exporters/namespace/?q=nothing-is-called-so"),
     Page("namespaces-delete", "/admin/exporters/namespace/?q=shipping-stage", prepare=_choose_all_and_delete),
+    Page("namespace-new", "/admin/exporters/namespace/new/", picture=True),
+    Page("namespace-new-tested", "/admin/exporters/namespace/new/", prepare=_try_stored, picture=True),
+    Page("namespace-new-refused", "/admin/exporters/namespace/new/", prepare=_save_nothing),
     Page("namespace-add", "/admin/exporters/namespace/add/", picture=True),
     Page("namespace-add-refused", "/admin/exporters/namespace/add/", prepare=_empty_form),
     Page("namespace", "/admin/exporters/namespace/{namespace}/change/", picture=True),

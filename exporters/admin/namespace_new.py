@@ -1,0 +1,247 @@
+"""Adding a namespace in one box: a connection string is pasted, tried out, and saved with its credential."""
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, JsonResponse
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
+
+from .. import access, pasted, trial
+from ..catalog import target as target_of
+from ..models import Credential, Namespace, Team
+from . import trials
+from .base import HubAdmin
+from .fields import SecretField
+from .held import HeldSecrets
+
+# What the page says of a trial that was made before the namespace was saved.
+_TESTED = {
+    "ok": (messages.SUCCESS, "It was tested before."),
+    "failed": (
+        messages.WARNING,
+        "Its test failed, and it is stored in spite of that: see below what is wrong.",
+    ),
+}
+
+
+if TYPE_CHECKING:
+    _ModelChoiceField = forms.ModelChoiceField[Credential]
+else:
+    _ModelChoiceField = forms.ModelChoiceField
+
+
+class CredentialChoice(_ModelChoiceField):
+    """Credentials with their teams: a namespace takes one of its own team's, or of the platform's."""
+
+    def label_from_instance(self, credential: Any) -> str:
+        return f"{credential.name} ({credential.team or 'all teams'})"
+
+
+class NewNamespaceForm(forms.Form):
+    """A connection string, or a host with a credential that is stored already; a name; a team."""
+
+    connection_string = SecretField(
+        rows=3,
+        help_text="In the Azure portal: the namespace > Shared access policies > a policy with Manage > Primary "
+        "connection string. It is encrypted when it is saved, and never shown again.",
+    )
+    host = forms.CharField(
+        required=False,
+        max_length=255,
+        help_text="For example payments-prod.servicebus.windows.net. Empty: taken from the credential's connection "
+        "string.",
+    )
+    credential = CredentialChoice(Credential.objects.none(), required=False, empty_label="Choose one")
+    name = forms.CharField(
+        max_length=63,
+        help_text="The path in Prometheus: /metrics/<name>. Lower-case letters, digits, hyphens.",
+    )
+    team = forms.ModelChoiceField(Team.objects.none(), empty_label=None)
+
+    def __init__(self, request: HttpRequest, data: Any = None) -> None:
+        super().__init__(data)
+        self.request = request
+        self.namespace: Namespace | None = None  # unsaved, once the form is valid
+        self.reused: Credential | None = None  # the team's own that holds the pasted string already
+        secret: Any = self.fields["connection_string"]
+        team: Any = self.fields["team"]
+        credential: Any = self.fields["credential"]
+        secret.widget.held = HeldSecrets(request.session)
+        secret.widget.name = "connection_string"
+        team.queryset = access.teams(request.user, access.Role.EDITOR).order_by("name").distinct()
+        team.initial = team.queryset.first()
+        stored = Credential.objects.select_related("team").order_by("name")
+        credential.queryset = access.visible(request.user, stored).distinct()
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        secret, credential = cleaned.get("connection_string", ""), cleaned.get("credential")
+        if secret and credential is not None:
+            self.add_error("credential", "Choose a credential or paste a connection string, not both.")
+        elif not secret and credential is None and not self.errors.get("credential"):
+            self.add_error("connection_string", "Paste a connection string, or choose a credential below.")
+        team = cleaned.get("team")
+        if self.errors or team is None:
+            return cleaned
+        if secret:
+            credential = self._credential(secret, team)
+        if credential is not None:
+            self._build(cleaned, team, credential)
+        return cleaned
+
+    def _credential(self, secret: str, team: Team) -> Credential | None:
+        """Return the team's credential that holds the string, or a new one that is not saved yet."""
+        self.reused = pasted.stored_as(secret, team)
+        if self.reused is not None:
+            return self.reused
+        credential = Credential(
+            name=pasted.free_credential_name(self.cleaned_data["name"]), team=team, secret=secret
+        )
+        try:
+            credential.clean()
+        except ValidationError as error:
+            self.add_error("connection_string", [str(message) for message in error.messages])
+            return None
+        return credential
+
+    def _build(self, cleaned: dict[str, Any], team: Team, credential: Credential) -> None:
+        namespace = Namespace(name=cleaned["name"], team=team, host=cleaned["host"], credential=credential)
+        # A credential that is not saved yet is no value for the field's own check.
+        skipped: set[str] = {"credential"} if credential.pk is None else set()
+        try:
+            namespace.clean_fields(exclude=skipped)
+            namespace.clean()
+            namespace.validate_unique(exclude=skipped)
+        except ValidationError as error:
+            for name, errors in error.message_dict.items():
+                self.add_error(name if name in self.fields else None, [str(message) for message in errors])
+            return
+        self.namespace = namespace
+
+    def may_store(self) -> bool:
+        """Tell whether the user may save it; else the reason stands at the field."""
+        assert self.namespace is not None  # noqa: S101 - asked of a valid form
+        credential, team = self.namespace.credential, self.namespace.team
+        if credential is None or credential.pk or _is_owner(self.request, team):
+            return True
+        self.add_error(
+            "connection_string",
+            f"Storing a connection string takes the role owner in team {team}. Ask an owner to do it, or choose one of "
+            "the team's credentials below.",
+        )
+        return False
+
+    def save(self) -> Namespace:
+        """Store the credential, if it is new, and the namespace; both or neither."""
+        assert self.namespace is not None  # noqa: S101 - called on a valid form
+        with transaction.atomic():
+            credential = self.namespace.credential
+            if credential is not None and credential.pk is None:
+                credential.save()
+                self.namespace.credential = credential
+            self.namespace.save()
+        handle = self.data.get("connection_string_held")
+        if handle:
+            HeldSecrets(self.request.session).drop(handle)
+        return self.namespace
+
+
+class NamespaceNew(HubAdmin):
+    """Adds the page for a new namespace to the namespaces' screen."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.new_view)
+        return [path("new/", view, name="exporters_namespace_new"), *super().get_urls()]
+
+    @method_decorator(sensitive_post_parameters("connection_string"))
+    def new_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Show the box; `do` says what is done with it: parse (for the script), test, save."""
+        if not access.allows(request.user, "add", Namespace):
+            raise PermissionDenied
+        what = str(request.POST.get("do", "")) if request.method == "POST" else ""
+        if what == "parse":
+            return _parsed(request)
+        form = NewNamespaceForm(request, _with_name(request.POST) if what else None)
+        tried: trial.Trial | None = None
+        if what and form.is_valid() and form.namespace is not None:
+            if what == "test":
+                target = target_of(form.namespace)
+                if trials.is_followed(request):
+                    return trials.stream(target)
+                tried = trial.run(target)
+            elif form.may_store():
+                return self._stored(request, form)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Add a namespace",
+            "opts": self.opts,
+            "form": form,
+            "trial": tried,
+            "pasted": _facts(form) if what else None,
+            "tested": "" if tried is None else "ok" if tried.ok else "failed",
+        }
+        if what and trials.is_followed(request):
+            return trials.refused(form)
+        return TemplateResponse(request, "admin/exporters/namespace_new.html", context)
+
+    def _stored(self, request: HttpRequest, form: NewNamespaceForm) -> HttpResponseBase:
+        namespace = form.save()
+        self.log_addition(request, namespace, [{"added": {}}])
+        level, said = _TESTED.get(
+            str(request.POST.get("tested")), (messages.SUCCESS, "It has not been tested yet.")
+        )
+        words = f"Namespace {namespace} is stored. {said}"
+        if form.reused is not None:
+            words += f" It uses the credential {form.reused}, which holds this very connection string."
+        self.message_user(request, words, level)
+        return HttpResponseRedirect(reverse("admin:exporters_namespace_change", args=[namespace.pk]))
+
+
+def _is_owner(request: HttpRequest, team: Team) -> bool:
+    return access.teams(request.user, access.Role.OWNER).filter(pk=team.pk).exists()
+
+
+def _with_name(data: Any) -> Any:
+    """Return what was posted, with the suggested name where none was entered."""
+    if data.get("name", "").strip() or not data.get("connection_string", "").strip():
+        return data
+    try:
+        name = pasted.look_at(data["connection_string"].strip()).name
+    except ValidationError:
+        return data  # the field says what is wrong
+    filled = data.copy()
+    filled["name"] = name
+    return filled
+
+
+def _facts(form: NewNamespaceForm) -> pasted.Pasted | None:
+    secret = form.cleaned_data.get("connection_string") if hasattr(form, "cleaned_data") else ""
+    try:
+        return pasted.look_at(secret) if secret else None
+    except ValidationError:
+        return None
+
+
+def _parsed(request: HttpRequest) -> JsonResponse:
+    """Answer the script with what a pasted connection string says."""
+    text = str(request.POST.get("connection_string", "")).strip()
+    if not text:
+        return JsonResponse({"html": "", "name": ""})
+    try:
+        found = pasted.look_at(text)
+    except ValidationError as error:
+        return JsonResponse({"error": " ".join(error.messages)})
+    teams = access.teams(request.user, access.Role.EDITOR)
+    chosen = str(request.POST.get("team", ""))
+    team = teams.filter(pk=chosen).first() if chosen.isdigit() else None
+    context = {"pasted": found, "stored": pasted.stored_as(text, team) if team is not None else None}
+    return JsonResponse(
+        {"html": render_to_string("admin/exporters/pasted.html", context), "name": found.name}
+    )
