@@ -18,7 +18,7 @@ CASES = cases()
 _ABSENT = {"namespace_name": "no-such-namespace"}
 SIGN_IN = "/admin/login/"
 # Random in each page: the CSRF token, and the handle of a secret that was entered.
-_DRAWN = re.compile(r'(?<=name="csrfmiddlewaretoken" value=")\w+|(?<=name="secret_held" value=")[\w-]+')
+_DRAWN = re.compile(r'(?<=name="csrfmiddlewaretoken" value=")\w+|(?<=_held" value=")[\w-]+')
 
 
 @pytest.fixture
