@@ -8,8 +8,17 @@ import sys
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
     from django.core.management import execute_from_command_line
+    from django.db import InterfaceError, OperationalError, ProgrammingError
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except (InterfaceError, OperationalError, ProgrammingError) as error:
+        if "--traceback" in sys.argv:
+            raise
+        sys.exit(
+            f"The database does not answer, or is not migrated: {error}\n"
+            "Look at HUB_DATABASE_URL and HUB_DATA_DIR; `manage.py prepare` migrates it."
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """gunicorn's configuration: `gunicorn -c hub/gunicorn.py`."""
 
 import atexit
+import gc
 import os
 import shutil
 import socket
@@ -80,17 +81,26 @@ def on_starting(server: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Leave no database connection open that the workers would inherit: they can't share one."""
+    """Leave no database connection open that the workers would inherit: they can't share one.
+
+    What is loaded by now stays for good and is shared: it is taken out of the garbage collector's sight, whose full
+    collections would otherwise stop a worker for up to 80 ms.
+    """
     from django.db import connections
 
     for connection in connections.all(initialized_only=True):
         connection.close()
         if connection.vendor == "postgresql":
             connection.close_pool()  # type: ignore[attr-defined]
+    gc.collect()
+    gc.freeze()
 
 
 def post_worker_init(worker: Any) -> None:
     """Begin to read the configuration, so that the first scrape finds it."""
+    # A scrape makes some 10,000 objects, all of them alive to its end: looking for garbage among them every 700, as by
+    # default, takes a seventh of its CPU time.
+    gc.set_threshold(10_000, 50, 100)
     from exporters.catalog import catalog
 
     catalog.warm_up()

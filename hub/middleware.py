@@ -1,13 +1,18 @@
-"""What surrounds every request: its id; and the short way of scrapes, service discovery and probes."""
+"""What surrounds every request: its id, the short way of scrapes and probes, a page for when the database is away."""
 
+import logging
 import re
 import secrets
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponseBase
+from django.db import InterfaceError, OperationalError, ProgrammingError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template import loader
 from django.urls import Resolver404, resolve
 
 from .logs import request_id
+
+logger = logging.getLogger(__name__)
 
 # What a proxy in front may hand on; anything else could forge lines in the log.
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
@@ -49,3 +54,20 @@ class MachineEndpoints:
         request.resolver_match = match
         response: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
         return response
+
+
+class DatabaseAway:
+    """Answers 503 with what to do where a page meets a database that is down or not migrated."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, InterfaceError | OperationalError | ProgrammingError):
+            return None
+        logger.error("%s: the database doesn't answer or is not migrated: %s", request.path, exception)
+        # Without the request: who is signed in stands in the database.
+        return HttpResponse(loader.render_to_string("503.html"), status=503, headers={"Retry-After": "5"})

@@ -1,10 +1,10 @@
 """One page of a management feed (Atom XML) -> entities.
 
 Two ways to read a page's text that agree: a scanner for the shape that the service's serializer writes, and ElementTree
-for everything else. The scanner finds the wanted elements by their literal tags in an entry: 100 queues take 1.6 ms of
-CPU, where ElementTree takes 7.9 ms and handlers on expat 10 ms on the same machine. It is used only where it can't be
-wrong: no comment, CDATA section or processing instruction, and one namespace declared the way the service does. A raw
-`<` can't stand in text or in an attribute, so no value can look like a tag.
+for everything else. The scanner reads entries by their literal tags, those that are like the first one by its layout:
+100 queues take 1.1 ms of CPU, where ElementTree takes 7.9 ms and handlers on expat 10 ms. It is used only where it
+can't be wrong: no comment, CDATA section or processing instruction, and one namespace declared the way the service
+does. A raw `<` can't stand in text or in an attribute, so no value can look like a tag.
 """
 
 import re
@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import unescape
 
-from . import values
+from . import layout, values
 from .entities import Counts, NamespaceInfo, Queue, Subscription, Topic
 from .errors import Reason, ServiceBusError
 
@@ -170,38 +170,39 @@ _ATOM_NS = ' xmlns="http://www.w3.org/2005/Atom"'
 
 def _scan(text: str, shape: _Shape) -> tuple[list[tuple[str, Fields, Counts | None]], int | None] | None:
     """Read a page by its literal tags; None when its shape isn't the usual one: then the other way must read it."""
-    if not text.startswith("<feed ") or not text.endswith("</feed>") or "<!" in text or "<?" in text:
+    if not text.startswith("<feed ") or not text.endswith("</feed>") or _has_more_than_elements(text):
         return None
-    head, *entries = text.split("<entry")
-    if _NOT_FOUND_TITLE in head or _ATOM_NS not in head or text.count("</entry>") != len(entries):
+    head, *entries = text.removesuffix("</feed>").split("<entry")
+    if _NOT_FOUND_TITLE in head or _ATOM_NS not in head:
+        return None
+    if not all(entry.rstrip().endswith("</entry>") for entry in entries):
         return None
     # What no entry of the page has (ForwardTo, UserMetadata as a rule) need not be searched for in each of them.
     wanted = [(name, f"<{name}>", len(name) + 2) for name in shape.fields if f"<{name}>" in text]
     opening = f'<{shape.element} xmlns="{_DESCRIPTION_NS}"'
     found: list[tuple[str, Fields, Counts | None]] = []
+    alike: layout.Layout | None = None
     for entry in entries:
-        content = position = entry.find(opening)
+        content = entry.find(opening)
         title = _TITLE.search(entry)
         if content < 0 or title is None:
             return None
-        fields: dict[str, str] = {}
-        for name, tag, length in wanted:
-            # The serializer's order is the shape's, so the next element is near; in another order it is still found.
-            start = entry.find(tag, position)
-            if start < 0:
-                start = entry.find(tag, content)
-                if start < 0:
-                    continue
-            start += length
-            position = entry.index("<", start)
-            fields[name] = entry[start:position]
-        counts = None
-        counts_at = entry.find("<CountDetails", content)
-        if counts_at >= 0:
-            counts_start = _COUNTS_START.match(entry, counts_at)
-            counts = _scan_counts(entry, counts_start.end(), counts_start[1]) if counts_start else None
-            if counts is None:
-                return None
+        read = alike.read(entry, content) if alike is not None else None
+        if read is not None:
+            fields, numbers = read
+            counts = Counts(*numbers) if numbers is not None else None
+        else:
+            fields = _scan_fields(entry, content, wanted)
+            counts = None
+            counts_at = entry.find("<CountDetails", content)
+            if counts_at >= 0:
+                counts_start = _COUNTS_START.match(entry, counts_at)
+                counts = _scan_counts(entry, counts_start.end(), counts_start[1]) if counts_start else None
+                if counts is None:
+                    return None
+            if entry is entries[0]:  # what its counts are declared as has just been seen to be right
+                end_tag = f"</{shape.element}>"
+                alike = layout.learn(entry, content, end_tag, frozenset(shape.fields), _COUNT_NAMES)
         name = title[1]
         for text_field in _TEXT_FIELDS.intersection(fields):
             fields[text_field] = _plain(fields[text_field])
@@ -211,6 +212,37 @@ def _scan(text: str, shape: _Shape) -> tuple[list[tuple[str, Fields, Counts | No
         for link in _LINK.findall(head)
     ]
     return found, _next_skip(links)
+
+
+def _has_more_than_elements(text: str) -> bool:
+    """Tell whether there is a comment, a CDATA section or a processing instruction.
+
+    Looking for the one character that is rare, which C does at the speed of memory, takes a tenth of looking for both.
+    """
+    if "!" in text and "<!" in text:
+        return True
+    mark = text.find("?")
+    while mark > 0:
+        if text[mark - 1] == "<":
+            return True
+        mark = text.find("?", mark + 1)
+    return False
+
+
+def _scan_fields(entry: str, content: int, wanted: Iterable[tuple[str, str, int]]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    position = content
+    for name, tag, length in wanted:
+        # The serializer's order is the shape's, so the next element is near; in another order it is still found.
+        start = entry.find(tag, position)
+        if start < 0:
+            start = entry.find(tag, content)
+            if start < 0:
+                continue
+        start += length
+        position = entry.index("<", start)
+        fields[name] = entry[start:position]
+    return fields
 
 
 def _scan_counts(entry: str, position: int, prefix: str) -> Counts | None:

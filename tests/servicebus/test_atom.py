@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporters.servicebus import atom
+from exporters.servicebus import atom, layout
 from exporters.servicebus.entities import Counts, NamespaceInfo
 from exporters.servicebus.errors import Reason, ServiceBusError
 from exporters.simulator import Simulator
@@ -215,6 +215,57 @@ def test_what_is_no_page_is_malformed_and_nothing_of_it_is_repeated(body: bytes)
     assert raised.value.reason is Reason.MALFORMED
     assert "many" not in raised.value.message
     assert "yesterday" not in raised.value.message
+
+
+_PLAIN = "<LockDuration>PT1M</LockDuration><MessageCount>{0}</MessageCount><Status>Active</Status>"
+_LAYOUTS = (
+    _PLAIN + COUNTS,
+    _PLAIN,
+    _PLAIN + "<Unknown>{0}</Unknown>" + COUNTS,
+    COUNTS + _PLAIN,
+    _PLAIN.replace("Active", "") + "<ForwardTo>sb://a&amp;b/{0}</ForwardTo>" + COUNTS,
+    "<AuthorizationRules><Rule><KeyName>k</KeyName></Rule></AuthorizationRules>" + _PLAIN + COUNTS,
+    _PLAIN + COUNTS.replace("<p:", "<o:").replace("/p:", "/o:").replace("xmlns:p", "xmlns:o"),
+    _PLAIN + "<UserMetadata/>" + COUNTS,
+    "\n  " + _PLAIN.replace("><", ">\n  <") + COUNTS,
+    "<Nothing /><Status>Disabled</Status><MessageCount>{0}</MessageCount>",
+)
+
+
+@pytest.mark.parametrize("first", range(len(_LAYOUTS)))
+def test_entries_of_other_layouts_than_the_first_are_read_as_elementtree_does(first: int) -> None:
+    order = [first, first, *range(len(_LAYOUTS)), first]
+    entries = [
+        ENTRY.format(name=f"queue-{place}", inner=_LAYOUTS[layout].format(place + 5))
+        for place, layout in enumerate(order)
+    ]
+    body = FEED.format("".join(entries)).encode()
+    both_ways(body)
+    assert [queue.messages for queue in atom.parse_queues(body).entities] == [
+        place + 5 for place in range(len(order))
+    ]
+
+
+def test_a_layout_is_learnt_of_what_the_service_sends_and_of_nothing_that_is_no_plain_one() -> None:
+    def learnt(inner: str) -> bool:
+        counts = ("ActiveMessageCount", "DeadLetterMessageCount")
+        return (
+            layout.learn(f"<Q>{inner}</Q>", 0, "</Q>", frozenset({"Status", "MessageCount"}), counts)
+            is not None
+        )
+
+    both = (
+        "<p:ActiveMessageCount>1</p:ActiveMessageCount><p:DeadLetterMessageCount>2</p:DeadLetterMessageCount>"
+    )
+    details = f'<CountDetails xmlns:p="some">{both}</CountDetails>'
+    assert learnt("<Status>Active</Status><MessageCount>3</MessageCount>" + details)
+    assert not learnt(both)
+    assert not learnt("<Status>Active</Status><Status>Active</Status>")
+    assert not learnt("<p:ActiveMessageCount>1</p:ActiveMessageCount>")
+    assert not learnt(details.replace("1", "-1"))
+    assert not learnt("<a></a>" * 1000)
+    assert not learnt("<Status>Active</Status> <MessageCount>3</MessageCount>")
+    assert not learnt("x" * 100_000)
 
 
 def test_of_a_next_link_only_the_skip_is_taken() -> None:
