@@ -1,11 +1,14 @@
-"""The last reading of a namespace, for pages that look at it again and again without asking the bus each time."""
+"""The last reading of a namespace, for pages that look at it again and again without asking the bus each time.
+
+It is the last scrape's, or one that such a page had made: what could not be read whole is kept by no scrape.
+"""
 
 import threading
 from collections import OrderedDict
 from dataclasses import replace
 
 from .catalog import Target
-from .scrape import Result, scrape
+from .scrape import Result, last_result, scrape
 
 # Few people look at such pages at a time; a reading of 20,000 entities takes some 30 MB.
 _KEPT = 8
@@ -14,9 +17,13 @@ _lock = threading.Lock()
 
 
 def last(target: Target) -> Result | None:
-    """Return what this process read last for such a page; None when it has not, or not with these settings."""
+    """Return the last reading with these settings; None when there is none."""
     with _lock:
-        return _readings.get(_key(target))
+        own = _readings.get(_key(target))
+    scraped = last_result(target)
+    if own is None or scraped is None:
+        return own or scraped
+    return max(own, scraped, key=lambda result: result.snapshot.read_at)
 
 
 def read(target: Target) -> Result:

@@ -1,6 +1,7 @@
 """The rules of a namespace, edited beside what they do to its last reading."""
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import messages
@@ -176,6 +177,7 @@ def _applied(
         context["failures"] = sorted(
             {each.message for each in snapshot.collectors.values() if each is not None}
         )
+        context["read_at"] = datetime.fromtimestamp(snapshot.read_at, UTC)
         context["preview"] = preview(
             snapshot,
             stored.groups,
