@@ -99,7 +99,9 @@ def take(bucket: Bucket, allowance: Allowance, now: float, wanted: int) -> tuple
     had = min(wanted, int(bucket.tokens))
     if had:
         return replace(bucket, tokens=bucket.tokens - had), had, 0.0
-    return bucket, 0, (1.0 - bucket.tokens) / requests_per_second(bucket, allowance)
+    # Filled until a time that is yet to come: after a pause, or by a clock that is ahead.
+    due = bucket.filled_at - now + (1.0 - bucket.tokens) / requests_per_second(bucket, allowance)
+    return bucket, 0, due
 
 
 def give_back(bucket: Bucket, allowance: Allowance, unused: int) -> Bucket:
@@ -183,9 +185,9 @@ class Budget:
         def look(bucket: Bucket) -> tuple[Bucket, float]:
             now = self._now()
             bucket = filled(bucket, self._allowance, now)
-            waits = max(0.0, bucket.not_before - now)
             rate = requests_per_second(bucket, self._allowance)
-            return bucket, (bucket.tokens if waits < seconds else 0.0) + max(0.0, seconds - waits) * rate
+            coming = max(0.0, now + seconds - bucket.filled_at) * rate
+            return bucket, bucket.tokens + coming if bucket.not_before < now + seconds else 0.0
 
         return float(await self._update(look)) + self._tokens
 

@@ -1,0 +1,46 @@
+"""Hubs with worker processes of their own that read the simulator, and a Redis server."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from bench.hubs import Hub
+from bench.servers import Redis
+from exporters.simulator import SimulatedNamespace, Simulator
+from tests.programs import require
+
+StartHub = Callable[..., tuple[Hub, str]]
+
+
+@pytest.fixture
+def start_hub(simulator: Simulator, bus: SimulatedNamespace) -> Iterator[StartHub]:
+    """Start a hub of two worker processes with the namespace `payments`; returns it and a token."""
+    with ExitStack() as stack:
+
+        def start(*, cache_seconds: float = 0, **variables: str) -> tuple[Hub, str]:
+            hub = Hub(
+                {
+                    "HUB_ALLOW_LOOPBACK": "1",
+                    "HUB_CA_FILE": str(simulator.ca_file),
+                    "HUB_WORKERS": "2",
+                    "HUB_THREADS": "80",
+                    **variables,
+                }
+            )
+            stack.callback(hub.close)
+            hub.manage("prepare")
+            wanted = {"namespaces": {bus.name: bus.connection_string}, "cache_seconds": cache_seconds}
+            token = hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+            hub.start()
+            return hub, token
+
+        yield start
+
+
+@pytest.fixture
+def redis() -> Iterator[Redis]:
+    require("redis-server")
+    with Redis() as server:
+        yield server
