@@ -8,7 +8,7 @@ from .prometheus import catalogue, labelling
 from .prometheus.catalogue import EntityMetric
 from .prometheus.collector import EntityFamilies
 from .prometheus.labelling import LabelRules, Labels
-from .prometheus.relabel import Rule
+from .prometheus.relabel import DECIDING, Rule
 from .prometheus.relabel_actions import Program, program
 from .prometheus.rule_plan import NAME, plan
 from .servicebus.entities import Snapshot
@@ -149,11 +149,11 @@ def _follow(
     changes: list[Change] = []
     for step, effect in zip(compiled.steps, effects, strict=True):
         effect.matched += step.matches(work)
-        before = dict(work)
+        before = None if step.rule.action in DECIDING else dict(work)
         if not step.apply(work):
             effect.dropped += 1
             return Entity(kind, own, None, changes, effect.name)
-        if work == before:
+        if before is None or work == before:
             continue
         effect.changed += 1
         for label in sorted({*before, *work}):
@@ -188,11 +188,17 @@ def _count_series(
 
 
 def _identities(families: EntityFamilies) -> set[Identity]:
-    return {
-        (sample.name, frozenset(item for item in sample.labels.items() if item[1]))
-        for family in families.families()
-        for sample in family.samples
-    }
+    # By address: an entity's labels are one dict, shared by its twenty series, and `families` holds it.
+    frozen: dict[int, frozenset[tuple[str, str]]] = {}
+    found = set()
+    for family in families.families():
+        for sample in family.samples:
+            labels = sample.labels
+            identity = frozen.get(id(labels))
+            if identity is None:
+                identity = frozen[id(labels)] = frozenset(item for item in labels.items() if item[1])
+            found.add((sample.name, identity))
+    return found
 
 
 def _moved(snapshot: Snapshot, stored: LabelRules, tried: LabelRules) -> Iterator[Moved]:

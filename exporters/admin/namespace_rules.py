@@ -51,7 +51,7 @@ class NamespaceRules(HubAdmin):
             if what == "import":
                 try:
                     rows, pasted = rows.extended(rule_yaml.read(pasted)), ""
-                except rule_yaml.BlockError as error:
+                except ValueError as error:
                     problem = str(error)
             if what == "save":
                 if not may_edit:
@@ -108,6 +108,8 @@ def _word(scope: str, namespace: Namespace) -> str:
 
 
 def _may_edit(request: HttpRequest, scope: Scope) -> bool:
+    if scope.is_too_large:
+        return False
     if scope.team is None:
         return access.is_platform_administrator(request.user)
     return access.teams(request.user, access.Role.EDITOR).filter(pk=scope.team.pk).exists()
@@ -142,7 +144,7 @@ def _all_rules(namespace: Namespace, scope: Scope, rows: Rows) -> list[Applied]:
     found = []
     for word, key in (("hub", (None, None)), ("team", (team, None)), ("namespace", (team, namespace.pk))):
         rules = stored.get(key, ())
-        if word == scope.word:
+        if word == scope.word and not scope.is_too_large:
             rules = [rule for rule in rules if rule.source == Source.FILE]
         found += [Applied(f"{word} {number}", rule) for number, rule in enumerate(rules, 1)]
         if word == scope.word:

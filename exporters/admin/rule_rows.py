@@ -14,8 +14,8 @@ from ..prometheus.relabel import ACTIONS
 from .fields import LabelNamesField
 
 FIELDS = ("action", "source_labels", "separator", "regex", "modulus", "target_label", "replacement")
-# More than anybody writes by hand.
-MOST_ROWS = 200
+# More than anybody edits by hand; a form of 1,000 inputs is refused by Django.
+MOST_ROWS = 100
 
 
 class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -47,6 +47,11 @@ class Scope:
     team: Team | None
     namespace: Namespace | None
 
+    @property
+    def is_too_large(self) -> bool:
+        """Whether the scope has more rules than the page can hold; storing some would take away the others."""
+        return sum(rule.source == Source.ADMIN for rule in self.stored()) > MOST_ROWS
+
     def stored(self) -> list[LabelRule]:
         """Return the scope's rules in their order."""
         return list(
@@ -60,11 +65,13 @@ class Rows:
     def __init__(self, scope: Scope, values: Sequence[Mapping[str, str]]) -> None:
         self.scope = scope
         self._stored = {str(rule.pk): rule for rule in scope.stored() if rule.source == Source.ADMIN}
-        self.values = [dict(row) for row in values[:MOST_ROWS]]
+        self.values = [dict(row) for row in values]
         self.forms = [self._form(number, row) for number, row in enumerate(self.values)]
 
     @classmethod
     def of_stored(cls, scope: Scope) -> "Rows":
+        if scope.is_too_large:
+            return cls(scope, [])
         rules = [rule for rule in scope.stored() if rule.source == Source.ADMIN]
         return cls(scope, [{"id": str(rule.pk), **as_typed(rule)} for rule in rules])
 
@@ -78,7 +85,7 @@ class Rows:
         ]
         what, _, which = str(data.get("do", "")).partition("-")
         number = _number(which)
-        if what == "add":
+        if what == "add" and len(rows) < MOST_ROWS:
             rows.append(blank())
         elif what == "remove" and number < len(rows):
             del rows[number]
@@ -89,7 +96,9 @@ class Rows:
         return cls(scope, rows)
 
     def extended(self, rules: Sequence[Mapping[str, Any]]) -> "Rows":
-        """Return these rows and one more for each imported rule."""
+        """Return these rows and one more for each imported rule; raise ValueError where that would be too many."""
+        if len(self.values) + len(rules) > MOST_ROWS:
+            raise ValueError(f"This page holds {MOST_ROWS} rules; larger lists belong into hub.yaml.")
         more = [as_typed(LabelRule(**rule)) for rule in rules]
         return Rows(self.scope, [*self.values, *more])
 

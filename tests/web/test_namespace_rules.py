@@ -281,3 +281,23 @@ def test_a_rule_that_can_no_longer_be_used_ends_no_scrape(
     answer = scraper.get(f"/metrics/{target.name}")
     assert 'servicebus_queue_active_messages{b="x",name="orders"} 3.0' in answer.content.decode()
     assert f"Label rule {broken.pk} of namespace payments is left out: RE2 refuses" in caplog.text
+
+
+def test_more_rules_than_the_page_holds_are_tried_but_not_touched(
+    platform: Client, target: Namespace
+) -> None:
+    for number in range(101):
+        LabelRule.objects.create(namespace=target, target_label=f"l{number}", replacement="x")
+    page = platform.get(address(target))
+    assert len(page.context["preview"].effects) == 101
+    assert "more than this page can hold" in told(page)
+    answer = platform.post(address(target), form(DOMAIN, do="save", seen=seen(platform, address(target))))
+    assert answer.status_code == 403
+    assert LabelRule.objects.count() == 101
+
+
+def test_a_pasted_block_that_is_too_long_is_refused_as_a_whole(platform: Client, target: Namespace) -> None:
+    block = "- {action: labeldrop, regex: a}\n" * 101
+    answer = platform.post(address(target), form(DOMAIN, do="import", pasted=block))
+    assert "This page holds 100 rules" in answer.context["problem"]
+    assert answer.context["pasted"] == block
