@@ -78,9 +78,7 @@ class HubAdminSite(admin.AdminSite):
             "states": list(State),
             "chosen": state,
             "search": search,
-            "in_a_team": bool(board.total)
-            or access.is_platform_administrator(request.user)
-            or access.teams(request.user).exists(),
+            "may_add": not board.total and access.allows(request.user, "add", Namespace),
             **(extra_context or {}),
         }
         request.current_app = self.name

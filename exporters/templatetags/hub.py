@@ -5,11 +5,12 @@ from typing import Any
 
 from django import template
 from django.conf import settings
+from django.db.models.options import Options
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from .. import moments, pictures
+from .. import moments, pictures, words
 from ..models import NamespaceStatus
 from ..status import State
 from ..targets import Row
@@ -63,6 +64,24 @@ def sparkline(status: NamespaceStatus | None) -> SafeString | str:
 def duration_bar(row: Row) -> SafeString:
     """The last scrape's duration against what it was allowed."""
     return pictures.share_bar(row.share, f"{row.share:.0%} of the time allowed")
+
+
+@register.filter
+def what_next(opts: "Options[Any]") -> str:
+    """What to do where there is none of this model yet."""
+    return words.EMPTY.get(str(opts.model_name), "")
+
+
+@register.filter
+def what_stops(opts: "Options[Any]") -> str:
+    """What stops when one of this model is deleted."""
+    return words.STOPS.get(str(opts.model_name), "")
+
+
+@register.filter
+def article(noun: str) -> str:
+    """a namespace, an entity"""
+    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
 
 
 @register.simple_tag

@@ -1,5 +1,6 @@
 """Every page of the admin: it opens, searches, filters, and holds nothing that the strict CSP forbids."""
 
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from exporters.models import Source
+from exporters.words import EMPTY, STOPS
 from tests.configuration.conftest import KEY
 
 SCREENS = [
@@ -98,6 +100,30 @@ def test_the_start_page_and_the_sign_in_open(browser: Client) -> None:
     assert "Service Bus exporter hub" in check(browser.get("/admin/"))
     check(Client().get("/admin/login/"))
     check(browser.get("/admin/password_change/"))
+
+
+@pytest.mark.parametrize("screen", [screen for screen in SCREENS if screen != "auth/user"])
+def test_an_empty_list_says_what_to_do_next(browser: Client, screen: str) -> None:
+    html = check(browser.get(f"/admin/{screen}/"))
+    assert EMPTY[screen.partition("/")[2]] in unescape(html)
+    assert 'href="add/"' in html
+
+
+def test_a_search_without_a_hit_offers_the_whole_list(browser: Client, namespace: Any) -> None:
+    html = check(browser.get("/admin/exporters/namespace/", {"q": "zzz"}))
+    assert "Nothing is found" in html
+    assert "Show all namespaces" in html
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_deleting_says_what_will_stop(browser: Client, objects: dict[str, Any], screen: str) -> None:
+    kind = screen.partition("/")[2]
+    key = objects[screen].pk
+    if kind == "credential":
+        objects["exporters/namespace"].delete()  # what is in use is not deleted
+    assert STOPS[kind] in unescape(check(browser.get(f"/admin/{screen}/{key}/delete/")))
+    action = {"action": "delete_selected", "_selected_action": [key]}
+    assert STOPS[kind] in unescape(check(browser.post(f"/admin/{screen}/", action)))
 
 
 def test_groups_have_no_screen_as_roles_replace_them(browser: Client) -> None:

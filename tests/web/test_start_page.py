@@ -151,12 +151,16 @@ def test_an_empty_hub_says_what_to_do(administrator: Client) -> None:
     assert "/admin/exporters/namespace/add/" in html
 
 
-def test_a_user_without_a_team_is_told_whom_to_ask(
+def test_a_viewer_of_an_empty_team_is_told_who_can_add_one(
     client: Client, make: Make, django_user_model: Any
 ) -> None:
     make("payments-prod")
-    client.force_login(django_user_model.objects.create_user("new", password="pass", is_staff=True))
-    assert "You are in no team yet" in client.get("/admin/").content.decode()
+    viewer = django_user_model.objects.create_user("viewer", password="pass-pass-pass")
+    Membership.objects.create(user=viewer, team=Team.objects.create(name="new"), role="viewer")
+    client.force_login(viewer)
+    html = client.get("/admin/").content.decode()
+    assert "An editor or an owner of your team can add one." in html
+    assert "/admin/exporters/namespace/add/" not in html
 
 
 def test_the_number_of_queries_does_not_grow_with_the_targets(administrator: Client, make: Make) -> None:
