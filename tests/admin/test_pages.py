@@ -106,7 +106,8 @@ def test_the_start_page_and_the_sign_in_open(browser: Client) -> None:
 def test_an_empty_list_says_what_to_do_next(browser: Client, screen: str) -> None:
     html = check(browser.get(f"/admin/{screen}/"))
     assert EMPTY[screen.partition("/")[2]] in unescape(html)
-    assert 'href="add/"' in html
+    address = "/admin/exporters/namespace/new/" if screen == "exporters/namespace" else "add/"
+    assert f'<a class="button" href="{address}">Add a' in html
 
 
 def test_a_search_without_a_hit_offers_the_whole_list(browser: Client, namespace: Any) -> None:

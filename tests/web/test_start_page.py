@@ -148,7 +148,7 @@ def test_a_user_sees_the_targets_of_the_own_teams_alone(
 def test_an_empty_hub_says_what_to_do(administrator: Client) -> None:
     html = administrator.get("/admin/").content.decode()
     assert "No namespaces yet" in html
-    assert "/admin/exporters/namespace/add/" in html
+    assert "/admin/exporters/namespace/new/" in html
 
 
 def test_a_viewer_of_an_empty_team_is_told_who_can_add_one(
@@ -160,7 +160,7 @@ def test_a_viewer_of_an_empty_team_is_told_who_can_add_one(
     client.force_login(viewer)
     html = client.get("/admin/").content.decode()
     assert "An editor or an owner of your team can add one." in html
-    assert "/admin/exporters/namespace/add/" not in html
+    assert "/admin/exporters/namespace/new/" not in html
 
 
 def test_the_number_of_queries_does_not_grow_with_the_targets(administrator: Client, make: Make) -> None:
