@@ -17,6 +17,7 @@ from .fields import LabelsField
 from .namespace_actions import NamespaceActions
 from .namespace_new import NamespaceNew
 from .namespace_rules import NamespaceRules
+from .scrape_configs import ScrapeConfigs
 
 _GROUPS = {
     "counts": "counts: the service's own totals, and how many subscriptions a topic has",
@@ -47,7 +48,7 @@ class NamespaceForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Namespace)
-class NamespaceAdmin(NamespaceActions, NamespaceRules, NamespaceNew):
+class NamespaceAdmin(NamespaceActions, NamespaceRules, NamespaceNew, ScrapeConfigs):
     form = NamespaceForm
     list_display = ("name", "team", "endpoint", "credential", "enabled", "source")
     list_select_related = ("team", "credential")

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from .. import access
 from ..models import Membership, Team
 from .base import HubAdmin, SourceFilter, TeamInline
+from .scrape_configs import ScrapeConfigs
 
 
 class UserNameField(forms.ModelChoiceField):  # type: ignore[type-arg]
@@ -52,7 +53,7 @@ class MembersInline(ChoosesUser, TeamInline):
 
 
 @admin.register(Team)
-class TeamAdmin(HubAdmin):
+class TeamAdmin(ScrapeConfigs):
     ordering = ("name",)  # the counts below would lose the model's own
     list_display = ("name", "description", "members", "namespaces", "source")
     list_filter = (SourceFilter,)

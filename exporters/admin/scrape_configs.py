@@ -1,0 +1,56 @@
+"""How Prometheus gets at a namespace or a team, on their screens."""
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+
+from .. import access
+from ..catalog import target as target_of
+from ..label_rules import rules_by_scope
+from ..models import Namespace, ScrapeToken, Team
+from ..snippets import TOKEN_FILE, snippets
+from .base import HubAdmin
+
+# A static configuration of more than this is read by nobody.
+_MOST_STATIC = 20
+
+
+class ScrapeConfigs(HubAdmin):
+    """Adds scrape configurations, and when their tokens were last shown, to the screen of an object."""
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        context = {**(extra_context or {}), "scrape_configs": self._scrape_configs(request, object_id)}
+        answer: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return answer
+
+    def _scrape_configs(self, request: HttpRequest, object_id: str) -> dict[str, Any] | None:
+        visible = access.visible(request.user, self.model._default_manager.all())
+        found = visible.filter(pk=object_id).first() if object_id.isdigit() else None
+        if found is None:
+            return None  # the page itself says that there is nothing here
+        team = found.team if isinstance(found, Namespace) else found
+        if isinstance(found, Namespace):
+            namespaces = Namespace.objects.filter(pk=found.pk)
+        else:
+            namespaces = access.visible(request.user, Namespace.objects.filter(team=team, enabled=True))
+        rules = rules_by_scope()
+        shown = list(namespaces.select_related("team", "credential")[:_MOST_STATIC])
+        return {
+            "snippets": snippets(team.name, [target_of(each, rules) for each in shown]),
+            "token_file": TOKEN_FILE,
+            "tokens": _tokens(request, team, found if isinstance(found, Namespace) else None),
+            "team": team,
+        }
+
+
+def _tokens(request: HttpRequest, team: Team, namespace: Namespace | None) -> "QuerySet[ScrapeToken]":
+    """Return the usable tokens that open the object and that the user may see."""
+    # A platform's token is in nobody's team: only who may see those gets them.
+    found = access.visible(request.user, ScrapeToken.objects.filter(Q(team=team) | Q(team=None)))
+    found = found.filter(revoked_at=None)
+    if namespace is not None:
+        found = found.filter(Q(namespaces=None) | Q(namespaces=namespace))
+    return found.distinct().order_by("team__name", "name")

@@ -1,0 +1,51 @@
+"""`python -m tests.endtoend.seed`: does in a hub's database what standard input says, as the admin would.
+
+JSON: `namespaces` (fields, with `team` and `secret` beside them; one that exists is changed), `delete` (their names),
+`tokens` (name -> team, null for the platform). Prints the tokens' secrets by name.
+"""
+
+import json
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import django
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
+    django.setup()
+    from exporters.models import Namespace, ScrapeToken, Team
+
+    wanted = json.load(sys.stdin)
+    for fields in wanted.get("namespaces", []):
+        _namespace(**fields)
+    for name in wanted.get("delete", []):
+        Namespace.objects.get(name=name).delete()
+    secrets = {}
+    for name, team in wanted.get("tokens", {}).items():
+        secrets[name] = ScrapeToken.generate()
+        token = ScrapeToken(name=name, team=Team.objects.get(name=team) if team else None)
+        token.set_token(secrets[name])
+        token.save()
+    json.dump(secrets, sys.stdout)
+
+
+def _namespace(
+    name: str, team: str, secret: str, expires_in_days: float | None = None, **fields: Any
+) -> None:
+    from exporters.models import Credential, Namespace, Team
+
+    expires_at = datetime.now(UTC) + timedelta(days=expires_in_days) if expires_in_days else None
+    owner, _ = Team.objects.get_or_create(name=team)
+    credential, _ = Credential.objects.update_or_create(
+        name=f"{name}-key", defaults={"team": owner, "secret": secret, "expires_at": expires_at}
+    )
+    Namespace.objects.update_or_create(
+        name=name, defaults={"team": owner, "credential": credential, **fields}
+    )
+
+
+if __name__ == "__main__":
+    main()

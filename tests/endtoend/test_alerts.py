@@ -1,0 +1,65 @@
+"""The alerts of deploy/prometheus fire for simulated faults, each for its own."""
+
+import pytest
+
+from .conftest import LONG_AGO
+from .world import World
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def faulty(world: World) -> World:
+    """A namespace for each fault; the times of the rules are seconds."""
+    simulator = world.simulator
+    quiet = simulator.add_namespace("forbids")
+    quiet.faults.set("forbidden")
+    throttled = simulator.add_namespace("throttles")
+    throttled.faults.set("throttle")
+    large = simulator.add_namespace("large")
+    for number in range(5):
+        large.add_queue(f"queue-{number}")
+    busy = simulator.add_namespace("busy")
+    busy.add_queue("stuck", active=200)
+    busy.add_queue("failing", dead_letter=1)
+    busy.add_topic("full", size_bytes=950 * 2**20)
+    busy.add_queue("left", active=4, accessed=LONG_AGO)
+    busy.add_queue("off", status="Disabled")
+    namespaces = [
+        {"name": bus.name, "team": "faults", "secret": bus.connection_string}
+        for bus in (quiet, throttled, large, busy)
+    ]
+    namespaces[2] |= {"max_entities": 5}
+    world.seed(namespaces=namespaces)
+    world.until_up({"forbids", "throttles", "large", "busy"})
+    return world
+
+
+def test_each_fault_fires_its_alert(faulty: World) -> None:
+    wanted = {
+        ("ServiceBusScrapeFailing", "orders-stage unauthorized"),
+        ("ServiceBusScrapeFailing", "forbids forbidden"),
+        ("ServiceBusThrottled", "throttles"),
+        ("ServiceBusSeriesNearLimit", "large"),
+        ("ServiceBusNearMaximumSize", "busy topic full"),
+        ("ServiceBusEntityDisabled", "busy queue off disabled"),
+        ("ServiceBusConsumerIdle", "busy queue left"),
+        ("ServiceBusDeadLettersGrow", "busy queue failing"),
+        ("ServiceBusBacklogOnlyGrows", "busy queue stuck"),
+        ("ServiceBusCredentialExpires", "orders-prod-key"),
+    }
+    seen: set[tuple[str, str]] = set()
+    queues = faulty.simulator.namespaces["busy"].queues
+
+    def all_fired() -> bool:
+        queues["stuck"].active += 5
+        queues["failing"].dead_letter += 1
+        seen.update(faulty.prometheus.firing())
+        return wanted <= seen
+
+    try:
+        faulty.until(all_fired, "every alert")
+    except TimeoutError:
+        assert wanted - seen == set()
+    quiet = {named for alert, named in seen if alert == "ServiceBusScrapeFailing"}
+    assert not {named for named in quiet if named.startswith(("large", "busy", "search-prod"))}

@@ -1,0 +1,111 @@
+"""A simulated Service Bus, a hub on PostgreSQL, and Debian's Prometheus with deploy/prometheus as it is shipped."""
+
+import json
+import re
+import shutil
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from bench import hubs
+from bench.hubs import Hub
+from bench.servers import PostgreSQL, Server, wait_for
+from exporters.simulator import Simulator
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PATIENCE_SECONDS = 90.0  # a slow machine with much else to do
+
+
+class ShippedPrometheus(hubs.Prometheus):
+    """Runs deploy/prometheus/prometheus.yml: with another address, another token and shorter times."""
+
+    def __init__(self, address: str, token: str, *, change: Callable[[str], str] = lambda text: text) -> None:
+        Server.__init__(self)
+        shutil.copytree(ROOT / "deploy" / "prometheus", self.directory, dirs_exist_ok=True)
+        (self.directory / "token").write_text(token)
+        config = self.directory / "prometheus.yml"
+        text = config.read_text().replace("localhost:9580", address).replace("../../var/demo/token", "token")
+        config.write_text(change(text))
+
+    def is_up(self) -> bool:
+        """Tell whether it answers queries: its port is open a moment earlier."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=5):
+                return True
+        except OSError:
+            return False
+
+    def get(self, path: str, **query: str) -> Any:
+        address = f"http://127.0.0.1:{self.port}{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            return json.load(answer)["data"]
+
+    def targets(self, job: str = "servicebus") -> dict[str, dict[str, Any]]:
+        """Return the active targets by namespace."""
+        return {
+            target["labels"].get("servicebus_namespace", target["labels"]["instance"]): target
+            for target in self.get("/api/v1/targets", state="active")["activeTargets"]
+            if target["labels"]["job"] == job
+        }
+
+    def values(self, expression: str) -> dict[str, float]:
+        """Return the values of an instant query by namespace."""
+        return {
+            series["metric"].get("servicebus_namespace", ""): float(series["value"][1])
+            for series in self.query(expression)
+        }
+
+    def firing(self) -> set[tuple[str, str]]:
+        """Return the alerts that fire: name, and what of its labels tells it from its neighbours."""
+        return {
+            (alert["labels"]["alertname"], _told(alert["labels"]))
+            for alert in self.get("/api/v1/alerts")["alerts"]
+            if alert["state"] == "firing"
+        }
+
+
+def _told(labels: dict[str, str]) -> str:
+    named = ("servicebus_namespace", "reason", "kind", "topic_name", "name", "status", "credential", "token")
+    return " ".join(labels[name] for name in named if name in labels)
+
+
+def shorter(config: str) -> str:
+    """Return the configuration with seconds for its times."""
+    config = re.sub(r"(scrape|evaluation|refresh)_interval: \d+s", r"\1_interval: 1s", config)
+    return config.replace("scrape_timeout: 10s", "scrape_timeout: 1s")
+
+
+def shorten_rules(directory: Path) -> None:
+    for path in (directory / "rules").glob("*.yml"):
+        text = re.sub(r"for: \d+m", "for: 1s", path.read_text())
+        text = re.sub(r"\[\d+m\]", "[15s]", text)
+        # What takes minutes to become old.
+        path.write_text(text.replace("hub_config_age_seconds > 300", "hub_config_age_seconds > 8"))
+
+
+class World:
+    def __init__(self, simulator: Simulator, database: PostgreSQL, hub: Hub, token: str) -> None:
+        self.simulator, self.database, self.hub, self.token = simulator, database, hub, token
+        self.prometheus = ShippedPrometheus(f"localhost:{hub.port}", token, change=shorter)
+        shorten_rules(self.prometheus.directory)
+
+    def seed(self, **wanted: Any) -> dict[str, str]:
+        secrets: dict[str, str] = json.loads(
+            self.hub.manage(module="tests.endtoend.seed", text=json.dumps(wanted))
+        )
+        return secrets
+
+    def until(self, true: Callable[[], bool], what: str) -> None:
+        wait_for(true, what, PATIENCE_SECONDS)
+
+    def until_up(self, names: Iterable[str]) -> None:
+        wanted = set(names)
+        self.until(
+            lambda: (
+                {name for name, target in self.prometheus.targets().items() if target["health"] == "up"}
+                >= wanted
+            ),
+            f"{sorted(wanted)} are up",
+        )
