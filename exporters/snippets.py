@@ -95,6 +95,8 @@ def _operator(team: str) -> dict[str, Any]:
         "spec": {
             "authorization": dict(authorization["authorization"]),
             "httpSDConfigs": [{"url": _sd_url(), "refreshInterval": _REFRESH, **authorization}],
+            # What the alerts and dashboards know it by; the operator has a name of its own.
+            "relabelings": [{"targetLabel": "job", "replacement": "servicebus"}],
         },
     }
 
