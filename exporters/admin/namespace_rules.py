@@ -38,13 +38,17 @@ class NamespaceRules(HubAdmin):
     def rules_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show the rules and what they do; store them when that is asked for."""
         visible = access.visible(request.user, Namespace.objects.select_related("team", "credential"))
-        namespace = visible.filter(pk=object_id).first() if object_id.isdigit() else None
+        namespace = (
+            visible.filter(pk=object_id).first() if object_id.isascii() and object_id.isdigit() else None
+        )
         if namespace is None:
             raise Http404
         scope = _scope(request, namespace)
         may_edit = _may_edit(request, scope)
         problem = ""
         pasted = str(request.POST.get("pasted", ""))
+        # Of the rules as they were when the form was begun, however often it has been tried since.
+        seen = str(request.POST.get("seen") or fingerprint(scope))
         if request.method == "POST":
             rows = Rows.of_post(scope, request.POST)
             what = str(request.POST.get("do", ""))
@@ -56,7 +60,8 @@ class NamespaceRules(HubAdmin):
             if what == "save":
                 if not may_edit:
                     raise PermissionDenied
-                if request.POST.get("seen") != fingerprint(scope):
+                if seen != fingerprint(scope):
+                    seen = fingerprint(scope)
                     problem = (
                         "Somebody has changed these rules in the meantime, so yours were not stored. Look at theirs in "
                         "another window; storing again replaces them."
@@ -82,7 +87,7 @@ class NamespaceRules(HubAdmin):
             "rows": rows,
             "pasted": pasted,
             "problem": problem,
-            "seen": fingerprint(scope),
+            "seen": seen,
             "search": str(request.POST.get("search", "")),
             "only_changed": bool(request.POST.get("only_changed")),
             "most_entities": MOST_ENTITIES,

@@ -151,7 +151,8 @@ def test_rules_that_somebody_else_has_changed_are_not_overwritten_unseen(
     url = address(target)
     mark = seen(platform, url)
     LabelRule.objects.create(namespace=target, target_label="other")
-    answer = platform.post(url, form(DOMAIN, do="save", seen=mark))
+    tried = platform.post(url, form(DOMAIN, do="add", seen=mark))
+    answer = platform.post(url, form(DOMAIN, do="save", seen=tried.context["seen"]))
     assert "changed these rules in the meantime" in told(answer)
     assert [rule.target_label for rule in LabelRule.objects.all()] == ["other"]
     assert 'value="domain"' in answer.content.decode()
