@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from . import catalog, records, trial
+from . import catalog, readings, records, trial
 from .catalog import Target
 from .models import Namespace, Source
-from .scrape import exposition, scrape
+from .scrape import exposition, forget, scrape
 from .servicebus.entities import Snapshot
 
 # Reads side by side. Each waits for Service Bus and has a budget of its own; more would only fill the page's memory.
@@ -48,6 +48,17 @@ def scrape_now(namespaces: Iterable[Namespace]) -> list[Outcome]:
 def test(namespaces: Iterable[Namespace]) -> list[Outcome]:
     """Try each out as its own page does; nothing is remembered, and a paused namespace can be tried too."""
     return in_parallel(_try_out, [catalog.target(namespace) for namespace in namespaces])
+
+
+def clear_cache(namespaces: Iterable[Namespace]) -> list[Outcome]:
+    """Drop what is kept of former reads: the next scrape reads anew, and carries nothing over."""
+    outcomes = []
+    for namespace in namespaces:
+        target = catalog.target(namespace)
+        forget(target)
+        readings.forget_one(target)
+        outcomes.append(Outcome(namespace.name, ok=True))
+    return outcomes
 
 
 def in_parallel(work: Callable[[Target, float], Outcome], targets: Sequence[Target]) -> list[Outcome]:

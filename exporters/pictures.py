@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 WIDTH = 120
@@ -50,4 +50,46 @@ def share_bar(share: float, label: str) -> SafeString:
         "warn" if clamped > 0.8 else "fine",
         label,
         f"{clamped * 100:.1f}",
+    )
+
+
+_HISTORY_WIDTH = 720
+_HISTORY_HEIGHT = 80
+
+
+def history(values: Sequence[tuple[str, float, str]], most: float, label: str) -> SafeString:
+    """Return one bar for each (outcome, value, words), oldest first; as high as the value is of `most`.
+
+    The words show on hover; `label` says the whole picture to those who don't see it.
+    """
+    if not values:
+        return mark_safe("")
+    step = _HISTORY_WIDTH / max(60, len(values))
+    start = _HISTORY_WIDTH - step * len(values)
+    bars = format_html_join(
+        "",
+        '<rect class="{}" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>',
+        (
+            (
+                {"success": "ok", "partial": "partial"}.get(outcome, "bad"),
+                f"{start + number * step:.1f}",
+                f"{_HISTORY_HEIGHT - height:.1f}",
+                f"{step * 0.8:.1f}",
+                f"{height:.1f}",
+                words,
+            )
+            for number, (outcome, value, words) in enumerate(values)
+            for height in [max(2.0, min(1.0, value / most if most > 0 else 1.0) * _HISTORY_HEIGHT)]
+        ),
+    )
+    return format_html(
+        '<svg class="history" viewBox="0 0 {} {}" role="img" aria-label="{}">'
+        '<line class="base" x1="0" x2="{}" y1="{}" y2="{}"/>{}</svg>',
+        _HISTORY_WIDTH,
+        _HISTORY_HEIGHT,
+        label,
+        _HISTORY_WIDTH,
+        _HISTORY_HEIGHT,
+        _HISTORY_HEIGHT,
+        bars,
     )

@@ -38,6 +38,12 @@ def read(target: Target) -> Result:
     return result
 
 
+def forget_one(target: Target) -> None:
+    """Forget what was read of this namespace."""
+    with _lock:
+        _readings.pop(_key(target), None)
+
+
 def forget() -> None:
     """Forget everything, as a process that has just begun."""
     with _lock:

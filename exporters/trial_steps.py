@@ -1,12 +1,12 @@
 """What a read tells a trial: authorised, the SKU, how much there is, whether it fits the timeout and the budget."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from .catalog import Target
 from .moments import seconds_text
+from .servicebus.budget import Allowance
 from .servicebus.connection import ConnectionString
 from .servicebus.entities import Failure, Snapshot
 from .servicebus.errors import Reason
@@ -17,9 +17,6 @@ ENTITIES, TIME, BUDGET = "Entities", "Fits the timeout", "Budget"
 
 # Each management request takes 10 of the 1,000 credits that a Standard namespace has a second.
 _CREDITS_PER_REQUEST, _CREDITS = 10, 1000
-# What a namespace may be asked a second when nothing is entered, by SKU.
-_RATES = {"Premium": 200.0}
-_RATE = 30.0
 # Prometheus's own default, for what a scrape's share of the interval is.
 _INTERVAL_SECONDS = 60.0
 
@@ -137,8 +134,8 @@ def _time(snapshot: Snapshot, allowed: float, failure: Failure | None) -> Step:
 def _budget(snapshot: Snapshot, target: Target, allowed: float) -> Step:
     """Say what the budget means for a whole read: how long it takes at least, and what it costs the namespace."""
     sku = snapshot.info.sku if snapshot.info else None
-    rate = target.limits.requests_per_second or _RATES.get(sku or "", _RATE)
-    burst = target.limits.burst or max(1, math.floor(rate))
+    allowance = Allowance(target.limits.requests_per_second, target.limits.burst)
+    rate, burst = allowance.rate(sku or ""), allowance.size(sku or "")
     least = max(0, snapshot.requests - burst) / rate
     detail = f"{_count(snapshot.requests, 'request')} at {rate:g} a second: " + (
         "a full read need not wait." if least <= 0 else f"a full read takes {seconds_text(least)} at least."

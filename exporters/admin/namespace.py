@@ -16,8 +16,8 @@ from .base import SourceFilter
 from .fields import LabelsField
 from .namespace_actions import NamespaceActions
 from .namespace_new import NamespaceNew
+from .namespace_page import NamespacePage
 from .namespace_rules import NamespaceRules
-from .scrape_configs import ScrapeConfigs
 
 _GROUPS = {
     "counts": "counts: the service's own totals, and how many subscriptions a topic has",
@@ -48,7 +48,7 @@ class NamespaceForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Namespace)
-class NamespaceAdmin(NamespaceActions, NamespaceRules, NamespaceNew, ScrapeConfigs):
+class NamespaceAdmin(NamespaceActions, NamespaceRules, NamespaceNew, NamespacePage):
     form = NamespaceForm
     list_display = ("name", "team", "endpoint", "credential", "enabled", "source")
     list_select_related = ("team", "credential")

@@ -201,7 +201,7 @@ class NamespaceNew(HubAdmin):
         if form.reused is not None:
             words += f" It uses the credential {form.reused}, which holds this very connection string."
         self.message_user(request, words, level)
-        return HttpResponseRedirect(reverse("admin:exporters_namespace_change", args=[namespace.pk]))
+        return HttpResponseRedirect(reverse("admin:exporters_namespace_status", args=[namespace.pk]))
 
 
 def _is_owner(request: HttpRequest, team: Team) -> bool:

@@ -1,6 +1,7 @@
 """{% load hub %}: moments, amounts, state chips, the navigation."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from django import template
@@ -10,8 +11,8 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from .. import moments, pictures, words
-from ..models import NamespaceStatus
+from .. import entity_rows, moments, pictures, words
+from ..models import NamespaceStatus, ScrapeRecord
 from ..status import State
 from ..targets import Row
 
@@ -103,3 +104,50 @@ def navigation(context: dict[str, Any]) -> list[dict[str, Any]]:
 def _place(model: dict[str, Any]) -> int:
     name = model["object_name"]
     return _ORDER.index(name) if name in _ORDER else len(_ORDER)
+
+
+@register.filter
+def of_unix(seconds: float | None) -> datetime | None:
+    """Return the moment of Unix seconds, for what Service Bus says of an entity."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+@register.filter
+def size_bar(row: entity_rows.Row) -> SafeString | str:
+    """An entity's size against its maximum."""
+    if not row.max_size_bytes or row.size_bytes is None:
+        return ""
+    return pictures.share_bar(row.share, f"{row.share:.0%} full")
+
+
+@register.filter
+def durations(records: Sequence[ScrapeRecord]) -> SafeString:
+    """How long the scrapes took, newest first in `records`."""
+    most = max((record.allowed_seconds for record in records), default=0.0)
+    return pictures.history(
+        [
+            (
+                record.outcome,
+                record.duration_seconds,
+                f"{record.at:%H:%M:%S} UTC: {record.outcome}, {moments.seconds_text(record.duration_seconds)}",
+            )
+            for record in reversed(records)
+        ],
+        most,
+        f"Durations of the last {len(records)} scrapes against {moments.seconds_text(most)} allowed; "
+        f"{sum(record.outcome != 'success' for record in records)} were not whole",
+    )
+
+
+@register.filter
+def series_history(records: Sequence[ScrapeRecord]) -> SafeString:
+    """How many series the scrapes had, newest first in `records`."""
+    most = max((record.series for record in records), default=0)
+    return pictures.history(
+        [
+            (record.outcome, record.series, f"{record.at:%H:%M:%S} UTC: {record.series} series")
+            for record in reversed(records)
+        ],
+        most,
+        f"Series of the last {len(records)} scrapes, {most} at most",
+    )

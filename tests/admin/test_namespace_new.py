@@ -70,7 +70,7 @@ def test_an_owner_stores_the_credential_and_the_namespace_in_one_go(
     answer = as_role(Role.OWNER).post(PATH, _filled(team, bus.connection_string, "save"))
     namespace = Namespace.objects.get()
     assert answer.status_code == 302
-    assert answer["Location"] == f"/admin/exporters/namespace/{namespace.pk}/change/"
+    assert answer["Location"] == f"/admin/exporters/namespace/{namespace.pk}/status/"
     assert (namespace.name, namespace.team) == ("fresh", team)
     credential = Credential.objects.get()
     assert (namespace.credential, credential.name, credential.team) == (credential, "fresh", team)

@@ -72,6 +72,16 @@ def _try_stored(page: BrowserPage) -> None:
     page.wait_for_selector("#trial-result .note")
 
 
+def _test(page: BrowserPage) -> None:
+    page.click("[data-test]")
+    page.wait_for_selector("#trial-result .note")
+
+
+def _read_now(page: BrowserPage) -> None:
+    page.click("text=Read it now")
+    page.wait_for_selector("table.entities, #exposition")
+
+
 def _save_nothing(page: BrowserPage) -> None:
     page.fill("#id_name", "not a name")
     page.click("[data-save]")
@@ -105,6 +115,28 @@ PAGES = (
     Page("namespace-new-refused", "/admin/exporters/namespace/new/", prepare=_save_nothing),
     Page("namespace-add", "/admin/exporters/namespace/add/", picture=True),
     Page("namespace-add-refused", "/admin/exporters/namespace/add/", prepare=_empty_form),
+    Page("namespace-status", "/admin/exporters/namespace/{payments-prod}/status/", picture=True),
+    Page("namespace-status-failing", "/admin/exporters/namespace/{payments-stage}/status/", picture=True),
+    Page("namespace-status-tested", "/admin/exporters/namespace/{payments-prod}/status/", prepare=_test),
+    Page(
+        "namespace-status-of-a-viewer",
+        "/admin/exporters/namespace/{payments-prod}/status/",
+        "payments-viewer",
+    ),
+    Page("namespace-status-of-the-file", "/admin/exporters/namespace/{from_file}/status/"),
+    Page("namespace-entities-unread", "/admin/exporters/namespace/{search-prod}/entities/"),
+    Page(
+        "namespace-entities",
+        "/admin/exporters/namespace/{payments-prod}/entities/",
+        prepare=_read_now,
+        picture=True,
+    ),
+    Page(
+        "namespace-exposition",
+        "/admin/exporters/namespace/{payments-prod}/exposition/",
+        prepare=_read_now,
+        picture=True,
+    ),
     Page("namespace", "/admin/exporters/namespace/{namespace}/change/", picture=True),
     Page("namespace-of-the-file", "/admin/exporters/namespace/{from_file}/change/"),
     Page("namespace-history", "/admin/exporters/namespace/{namespace}/history/", picture=True),

@@ -1,0 +1,216 @@
+"""A namespace's own pages: how its scrapes go, its entities, the exposition, what can be done."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+
+from .. import access, actions, entity_rows, readings, scrape, status, trial
+from ..catalog import target as target_of
+from ..models import Namespace, Outcome
+from ..records import KEPT, count_series
+from . import trials
+from .base import comes_from_file
+from .scrape_configs import ScrapeConfigs
+
+_FAILURES = 10
+# What a page shows of an exposition; the whole is one click away.
+_LINES = 400
+_SORTS = (
+    ("worst", "what needs a look"),
+    ("name", "name"),
+    ("active", "active"),
+    ("dead_letter", "dead-letter"),
+    ("scheduled", "scheduled"),
+    ("size", "size"),
+    ("accessed", "last access"),
+)
+_TABS = (("status", "Status"), ("entities", "Entities"), ("exposition", "Exposition"))
+
+
+class Namespaces(ChangeList):
+    """The list, whose names lead to the pages of how things are; the settings are one click further."""
+
+    def url_for_result(self, result: Any) -> str:
+        return reverse("admin:exporters_namespace_status", args=[result.pk])
+
+
+class NamespacePage(ScrapeConfigs):
+    """Adds the pages of a namespace to the namespaces' screen."""
+
+    change_form_template = "admin/exporters/namespace/change_form.html"
+    object_history_template = "admin/exporters/namespace/object_history.html"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return Namespaces
+
+    def get_urls(self) -> list[URLPattern]:
+        own = [
+            path(
+                f"<path:object_id>/{name}/",
+                self.admin_site.admin_view(view),
+                name=f"exporters_namespace_{name}",
+            )
+            for name, view in (
+                ("status", self.status_view),
+                ("entities", self.entities_view),
+                ("exposition", self.exposition_view),
+            )
+        ]
+        return [*own, *super().get_urls()]
+
+    def status_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Show how the scrapes go, and do what a button says: test, scrape, pause, resume, clear."""
+        namespace = self._namespace(request, object_id)
+        tried: trial.Trial | None = None
+        if request.method == "POST":
+            if not access.allows(request.user, "change", Namespace, namespace):
+                raise PermissionDenied
+            what = str(request.POST.get("do", ""))
+            if what == "test":
+                if trials.is_followed(request):
+                    return trials.stream(target_of(namespace))
+                tried = trial.run(target_of(namespace))
+            else:
+                self._act(request, namespace, what)
+                return HttpResponseRedirect(request.path)
+        records = list(namespace.records.order_by("-at")[:KEPT])
+        failures = namespace.records.exclude(outcome=Outcome.SUCCESS).order_by("-at")[:_FAILURES]
+        context = {
+            **self._context(request, namespace, "status"),
+            "summary": status.summary(namespace, timezone.now()),
+            "status": getattr(namespace, "status", None),
+            "records": records,
+            "failures": failures,
+            "endpoint": self._endpoint(namespace),
+            "changes": self._changes(request, namespace),
+            "trial": tried,
+            "scrape_configs": self._scrape_configs(request, object_id),
+        }
+        return TemplateResponse(request, "admin/exporters/namespace_status.html", context)
+
+    def entities_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Show the entities of the last reading, or of a new one for who may have the bus asked (POST)."""
+        namespace = self._namespace(request, object_id)
+        result = self._reading(request, namespace)
+        choice = {
+            "search": request.GET.get("q", "").strip(),
+            "kind": request.GET.get("kind", ""),
+            "sort": request.GET.get("sort", "worst"),
+        }
+        page = request.GET.get("page", "")
+        number = int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 1
+        table = entity_rows.table(result.snapshot, page=number, **choice) if result else None
+        context = {
+            **self._context(request, namespace, "entities"),
+            **choice,
+            **_read(result),
+            "table": table,
+            "sorts": _SORTS,
+            "before": table.page - 1 if table else None,
+            "after": table.page + 1 if table else None,
+        }
+        return TemplateResponse(request, "admin/exporters/namespace_entities.html", context)
+
+    def exposition_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Show the last reading as Prometheus gets it; `?raw=1` answers with all of it as text."""
+        namespace = self._namespace(request, object_id)
+        result = self._reading(request, namespace)
+        body = b""
+        if result is not None:
+            body, _ = scrape.exposition(target_of(namespace), result, "")
+            if "raw" in request.GET:
+                return HttpResponse(
+                    body, content_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"}
+                )
+        lines = body.decode().splitlines()
+        context = {
+            **self._context(request, namespace, "exposition"),
+            **_read(result),
+            "text": "\n".join(lines[:_LINES]),
+            "shown": min(len(lines), _LINES),
+            "lines": len(lines),
+            "series": count_series(body),
+        }
+        return TemplateResponse(request, "admin/exporters/namespace_exposition.html", context)
+
+    def _namespace(self, request: HttpRequest, object_id: str) -> Namespace:
+        """Return the namespace; another team's answers like one that does not exist."""
+        visible = access.visible(
+            request.user, Namespace.objects.select_related("team", "credential", "status")
+        )
+        namespace = visible.filter(pk=object_id).first() if object_id.isdigit() else None
+        if namespace is None:
+            raise Http404
+        return namespace
+
+    def _reading(self, request: HttpRequest, namespace: Namespace) -> scrape.Result | None:
+        """Return the newest reading that is at hand; for a POST a new one.
+
+        The page of a POST shows it, without a redirect: that could meet another worker process, which has an older one.
+        """
+        target = target_of(namespace)
+        if request.method == "POST":
+            if not access.allows(request.user, "change", Namespace, namespace):
+                raise PermissionDenied
+            return readings.read(target)
+        found = [
+            result for result in (readings.last(target), scrape.last_result(target)) if result is not None
+        ]
+        return max(found, key=lambda result: result.snapshot.read_at, default=None)
+
+    def _changes(self, request: HttpRequest, namespace: Namespace) -> list[Any]:
+        """Return the last changes of its settings, the newest first."""
+        records = access.visible_history(request.user, Namespace.history.filter(id=namespace.pk), Namespace)
+        return list(records.select_related("history_user").order_by("-history_date")[:5])
+
+    def _act(self, request: HttpRequest, namespace: Namespace, what: str) -> None:
+        act, done = {
+            "scrape": (actions.scrape_now, "Scraped"),
+            "pause": (actions.pause, "Paused"),
+            "resume": (actions.resume, "Resumed"),
+            "clear": (actions.clear_cache, "Cleared what was kept of former reads"),
+        }.get(what, (None, ""))
+        if act is None:
+            raise Http404
+        outcome = act([namespace])[0]
+        if outcome.ok:
+            self.message_user(request, f"{done}: {namespace}.", messages.SUCCESS)
+        else:
+            words = ". ".join(part for part in (outcome.problem, outcome.detail) if part)
+            self.message_user(request, f"Not done: {namespace} {words}", messages.ERROR)
+
+    def _endpoint(self, namespace: Namespace) -> str:
+        return str(self.endpoint(namespace))
+
+    def _context(self, request: HttpRequest, namespace: Namespace, tab: str) -> dict[str, Any]:
+        may_change = access.allows(request.user, "change", Namespace, namespace)
+        return {
+            **self.admin_site.each_context(request),
+            "title": namespace.name,
+            "subtitle": dict(_TABS)[tab],
+            "opts": self.opts,
+            "original": namespace,
+            "namespace": namespace,
+            "tab": tab,
+            "state": status.state_of(namespace, timezone.now()),
+            "may_change": may_change,
+            "may_switch": may_change and not comes_from_file(namespace),
+        }
+
+
+def _read(result: scrape.Result | None) -> dict[str, Any]:
+    """Return when the result was read, and what failed."""
+    if result is None:
+        return {"read_at": None, "failures": []}
+    failures = {failure.message for failure in result.snapshot.collectors.values() if failure is not None}
+    return {
+        "read_at": datetime.fromtimestamp(result.snapshot.read_at, UTC),
+        "failures": sorted(failures),
+    }

@@ -1,0 +1,141 @@
+"""A namespace's own pages: status, entities, exposition, and what can be done there."""
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib.messages import get_messages
+from django.test import Client
+
+from exporters import actions, entity_rows, readings, records
+from exporters.models import LabelRule, Namespace, Team
+from exporters.servicebus.entities import Counts, Queue, Snapshot, Subscription
+from exporters.simulator import SimulatedNamespace
+from tests.web.conftest import AddTarget, add_target, hub, team
+
+__all__ = ["add_target", "hub", "team"]
+
+
+@pytest.fixture
+def namespace(add_target: AddTarget, bus: SimulatedNamespace) -> Namespace:
+    readings.forget()
+    return add_target(bus)
+
+
+@pytest.fixture
+def browser(administrator: Any) -> Client:
+    client = Client()
+    client.force_login(administrator)
+    return client
+
+
+def _path(namespace: Namespace, page: str) -> str:
+    return f"/admin/exporters/namespace/{namespace.pk}/{page}/"
+
+
+def _do(browser: Client, namespace: Namespace, what: str) -> str:
+    answer = browser.post(_path(namespace, "status"), {"do": what})
+    assert answer.status_code == 302
+    return str(list(get_messages(answer.wsgi_request))[-1])
+
+
+def test_the_status_shows_state_records_and_failures(
+    browser: Client, namespace: Namespace, bus: SimulatedNamespace
+) -> None:
+    actions.scrape_now([namespace])
+    bus.faults.set("unauthorized")
+    actions.scrape_now([namespace])
+    records.recorder.flush()
+    page = browser.get(_path(namespace, "status")).content.decode()
+    assert "state-failing" in page
+    assert "Durations of the last 2 scrapes" in page
+    assert page.count('<rect class="bad"') == 2
+    assert '<td data-label="Reason">unauthorized' in page
+    assert bus.host in page
+    assert "/metrics/payments" in page
+    assert bus.key not in page
+
+
+def test_pause_resume_and_scrape_say_what_they_did(browser: Client, namespace: Namespace) -> None:
+    assert _do(browser, namespace, "pause") == "Paused: payments."
+    namespace.refresh_from_db()
+    assert not namespace.enabled
+    assert "paused" in _do(browser, namespace, "scrape")
+    assert _do(browser, namespace, "resume") == "Resumed: payments."
+    assert _do(browser, namespace, "scrape") == "Scraped: payments."
+
+
+def test_clearing_the_cache_forgets_the_last_reading(browser: Client, namespace: Namespace) -> None:
+    browser.post(_path(namespace, "entities"))
+    assert "team/invoices" in browser.get(_path(namespace, "entities")).content.decode()
+    _do(browser, namespace, "clear")
+    assert "Nothing was read yet" in browser.get(_path(namespace, "entities")).content.decode()
+
+
+def test_what_nobody_knows_how_to_do_is_not_found(browser: Client, namespace: Namespace) -> None:
+    assert browser.post(_path(namespace, "status"), {"do": "explode"}).status_code == 404
+
+
+def test_the_test_shows_its_steps_with_and_without_a_script(browser: Client, namespace: Namespace) -> None:
+    assert "It works:" in browser.post(_path(namespace, "status"), {"do": "test"}).content.decode()
+    answer: Any = browser.post(_path(namespace, "status"), {"do": "test"}, headers={"X-Follow": "1"})
+    assert json.loads(list(answer.streaming_content)[-1])["ok"] is True
+
+
+def test_entities_are_found_sorted_and_counted(
+    browser: Client, namespace: Namespace, bus: SimulatedNamespace
+) -> None:
+    page = browser.post(_path(namespace, "entities")).context["table"]
+    assert page.counts == {"queue": 2, "topic": 1, "subscription": 2}
+    names = [
+        row.name
+        for row in browser.get(_path(namespace, "entities"), {"sort": "active"}).context["table"].rows
+    ]
+    assert names[0] == "team/invoices"
+    found = browser.get(_path(namespace, "entities"), {"q": "EVENTS", "kind": "subscription"}).context[
+        "table"
+    ]
+    assert [(row.topic, row.name) for row in found.rows] == [("events", "audit"), ("events", "billing")]
+    nothing = browser.get(_path(namespace, "entities"), {"q": "no such"}).content.decode()
+    assert "No entity is called like “no such”" in nothing
+
+
+def test_the_exposition_is_prometheuss_and_can_be_had_whole(
+    browser: Client, namespace: Namespace, team: Team
+) -> None:
+    LabelRule.objects.create(
+        team=team, source_labels=["name"], regex="([a-z]+)/.*", target_label="domain", position=1
+    )
+    page = browser.post(_path(namespace, "exposition")).content.decode()
+    assert "domain=&quot;team&quot;" in page
+    raw = browser.get(_path(namespace, "exposition"), {"raw": "1"})
+    assert raw["Content-Type"] == "text/plain; charset=utf-8"
+    assert b"servicebus_up 1.0" in raw.content
+
+
+def test_the_worst_come_first() -> None:
+    def queue(name: str, **fields: Any) -> Queue:
+        counts = Counts(fields.pop("active", 0), fields.pop("dead", 0), 0, 0, 0)
+        return Queue(name, counts=counts, **{"status": "active", **fields})
+
+    snapshot = Snapshot(
+        queues=(
+            queue("busy", active=900),
+            queue("dead", dead=3),
+            queue("full", size_bytes=95, max_size_bytes=100),
+            queue("closed", status="receive_disabled"),
+            Queue("unknown"),
+        ),
+        subscriptions=(Subscription("t", "s", counts=Counts(0, 7, 0, 0, 0)),),
+    )
+    rows = entity_rows.table(snapshot).rows
+    assert [row.name for row in rows] == ["closed", "full", "s", "dead", "busy", "unknown"]
+    assert rows[0].unusual_status == "receive disabled"
+    assert rows[-1].active is None
+
+
+def test_many_entities_come_in_pages() -> None:
+    snapshot = Snapshot(queues=tuple(Queue(f"q{number:03}") for number in range(250)))
+    last = entity_rows.table(snapshot, sort="name", page=99)
+    assert (last.page, last.pages, last.found) == (3, 3, 250)
+    assert [row.name for row in last.rows][-1] == "q249"
