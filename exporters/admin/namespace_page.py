@@ -160,10 +160,7 @@ class NamespacePage(ScrapeConfigs):
             if not access.allows(request.user, "change", Namespace, namespace):
                 raise PermissionDenied
             return readings.read(target)
-        found = [
-            result for result in (readings.last(target), scrape.last_result(target)) if result is not None
-        ]
-        return max(found, key=lambda result: result.snapshot.read_at, default=None)
+        return readings.last(target)
 
     def _changes(self, request: HttpRequest, namespace: Namespace) -> list[Any]:
         """Return the last changes of its settings, the newest first."""
