@@ -25,11 +25,15 @@ def faulty(world: World) -> World:
     busy.add_topic("full", size_bytes=950 * 2**20)
     busy.add_queue("left", active=4, accessed=LONG_AGO)
     busy.add_queue("off", status="Disabled")
+    cached = simulator.add_namespace("cached")
     namespaces = [
         {"name": bus.name, "team": "faults", "secret": bus.connection_string}
         for bus in (quiet, throttled, large, busy)
     ]
     namespaces[2] |= {"max_entities": 5}
+    namespaces.append(
+        {"name": "cached", "team": "faults", "secret": cached.connection_string, "cache_seconds": 600}
+    )
     world.seed(namespaces=namespaces)
     world.until_up({"forbids", "throttles", "large", "busy"})
     return world
@@ -41,6 +45,7 @@ def test_each_fault_fires_its_alert(faulty: World) -> None:
         ("ServiceBusScrapeFailing", "forbids forbidden"),
         ("ServiceBusThrottled", "throttles"),
         ("ServiceBusSeriesNearLimit", "large"),
+        ("ServiceBusSamplesTooOld", "cached"),
         ("ServiceBusNearMaximumSize", "busy topic full"),
         ("ServiceBusEntityDisabled", "busy queue off disabled"),
         ("ServiceBusConsumerIdle", "busy queue left"),

@@ -82,7 +82,8 @@ def shorten_rules(directory: Path) -> None:
         text = re.sub(r"for: \d+m", "for: 1s", path.read_text())
         text = re.sub(r"\[\d+m\]", "[15s]", text)
         # What takes minutes to become old.
-        path.write_text(text.replace("hub_config_age_seconds > 300", "hub_config_age_seconds > 8"))
+        text = text.replace("hub_config_age_seconds > 300", "hub_config_age_seconds > 8")
+        path.write_text(text.replace("oldest_sample_age_seconds > 300", "oldest_sample_age_seconds > 3"))
 
 
 class World:
