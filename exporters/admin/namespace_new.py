@@ -47,6 +47,9 @@ class CredentialChoice(_ModelChoiceField):
 class NewNamespaceForm(forms.Form):
     """A connection string, or a host with a credential that is stored already; a name; a team."""
 
+    # The name may be left to the suggestion, which a browser that insists on it would keep out.
+    use_required_attribute = False
+
     connection_string = SecretField(
         rows=3,
         help_text="In the Azure portal: the namespace > Shared access policies > a policy with Manage > Primary "

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from .. import access
 from ..models import ScrapeToken
+from ..snippets import TOKEN_FILE, snippets
 from .base import HubAdmin, SourceFilter
 
 
@@ -113,6 +114,9 @@ class TokenAdmin(HubAdmin):
             "title": f"Scrape token {obj.name}",
             "opts": self.opts,
             "original": obj,
+            # The first way is service discovery, which needs no list of targets.
+            "snippet": snippets(obj.team.name if obj.team else "all", [])[0],
+            "token_file": TOKEN_FILE,
             "token": request.new_token,  # type: ignore[attr-defined]
             "is_popup": IS_POPUP_VAR in request.POST,
             "address": settings.HUB_EXTERNAL_URL,

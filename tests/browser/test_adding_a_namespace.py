@@ -1,0 +1,104 @@
+"""From a pasted connection string to data in Prometheus, as a new user goes."""
+
+import re
+from pathlib import Path
+
+import yaml
+from playwright.sync_api import Page, expect
+
+from bench.hubs import Prometheus
+from bench.servers import wait_for
+from exporters.snippets import TOKEN_FILE
+from tests import programs
+
+from .conftest import OpenPage
+from .demo import Demo
+
+# Starting programs and scraping takes long on a busy machine.
+_PATIENCE_SECONDS = 90.0
+
+
+def test_a_pasted_connection_string_becomes_data_in_prometheus(open_page: OpenPage, demo: Demo) -> None:
+    programs.require("prometheus")
+    bus = demo.bus("fresh")
+    page = open_page(
+        "/admin/", user="payments-owner", own=True, permissions=["clipboard-read", "clipboard-write"]
+    )
+    page.get_by_role("link", name="Namespaces").click()
+    page.get_by_role("link", name="Add a namespace").click()
+
+    page.fill("#id_connection_string", bus.connection_string)
+    expect(page.locator("#pasted")).to_contain_text(bus.host)
+    expect(page.locator("#pasted")).to_contain_text("RootManageSharedAccessKey")
+    expect(page.locator("#id_name")).to_have_value("fresh")
+
+    page.get_by_role("button", name="Test", exact=True).click()
+    expect(page.locator("#trial-result")).to_contain_text("It works:")
+    expect(page.locator("#trial-steps")).to_contain_text("2 queues, 1 topic, 1 subscription")
+    expect(page.locator("#trial-exposition")).to_contain_text(
+        'servicebus_queue_active_messages{name="work"} 5.0'
+    )
+
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(".messagelist")).to_contain_text("It was tested before.")
+    expect(page.get_by_role("heading", level=1)).to_have_text("fresh")
+    at = page.url
+
+    snippet = _copied(page, "#snippet-http-sd")
+    page.goto(f"/admin/exporters/scrapetoken/add/?team={demo.ids['team']}")
+    page.fill("#id_name", "of-the-new-user")
+    page.click("input[name=_save]")
+    token = _copied(page, "#new-token")
+    assert token.startswith("sbh_")
+
+    with _prometheus(demo, snippet, token) as prometheus:
+        wait_for(
+            lambda: _values(prometheus) == {"work": 5.0, "team/invoices": 7.0},
+            "the queues of the new namespace are in Prometheus",
+            _PATIENCE_SECONDS,
+        )
+
+    page.goto(at.replace("/status/", "/delete/"))
+    expect(page.locator("#content")).to_contain_text("Scrapes are answered 404")
+    page.get_by_role("button", name=re.compile("Yes")).click()
+    expect(page.locator(".messagelist")).to_contain_text("deleted")
+
+
+def test_without_javascript_the_test_comes_with_the_page(open_page: OpenPage, demo: Demo) -> None:
+    signed_in = open_page("/admin/").context.storage_state()
+    page = open_page(
+        "/admin/exporters/namespace/new/",
+        user="",
+        own=True,
+        java_script_enabled=False,
+        storage_state=signed_in,
+    )
+    wrong = demo.bus("fresh").connection_string.partition("SharedAccessKey=")[0] + "SharedAccessKey=d3Jvbmc="
+    page.fill("#id_connection_string", wrong)
+    page.get_by_role("button", name="Test", exact=True).click()
+    expect(page.locator("#id_name")).to_have_value("fresh")
+    expect(page.locator("#trial-steps .bad")).to_contain_text("tick Manage")
+    expect(page.get_by_role("button", name="Save in spite of the failed test")).to_be_visible()
+    expect(page.get_by_text("What you entered is kept")).to_be_visible()
+
+
+def _copied(page: Page, element: str) -> str:
+    page.locator(".copy", has=page.locator(element)).get_by_role("button", name="Copy").click()
+    expect(page.locator(".copy", has=page.locator(element)).get_by_role("button")).to_have_text("Copied")
+    return str(page.evaluate("navigator.clipboard.readText()"))
+
+
+def _prometheus(demo: Demo, snippet: str, token: str) -> Prometheus:
+    """Return a Prometheus that is configured with the snippet alone; only the token's file lies elsewhere."""
+    prometheus = Prometheus(demo.hub.address, [], token, interval_seconds=2)
+    file: Path = prometheus.directory / "token"
+    assert TOKEN_FILE in snippet
+    config = yaml.safe_load(snippet.replace(TOKEN_FILE, str(file)))
+    config["global"] = {"scrape_interval": "2s", "scrape_timeout": "2s"}  # else it would take a minute
+    (prometheus.directory / "prometheus.yml").write_text(yaml.safe_dump(config))
+    return prometheus
+
+
+def _values(prometheus: Prometheus) -> dict[str, float]:
+    found = prometheus.query('servicebus_queue_active_messages{servicebus_namespace="fresh",team="payments"}')
+    return {series["metric"]["name"]: float(series["value"][1]) for series in found}
