@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-matrix upgrade-dump check bench screenshots format lock clean
+.PHONY: help run test test-matrix upgrade-dump check bench bench-harm screenshots format lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ check: $(VENV)/.stamp ## Lint, types, Django's own checks, migrations, import ru
 
 bench: $(VENV)/.stamp ## Compare the hub with a plain exporter on the SDK (prints its own table)
 	@$(BIN)/python -m bench
+
+bench-harm: $(VENV)/.stamp ## Show what the budget spares a namespace's senders (4 minutes; needs prometheus)
+	@$(BIN)/python -m bench.harm
 
 screenshots: $(VENV)/.stamp ## Picture the pages into docs/images/ (needs Chromium)
 	@$(BIN)/python -m tests.browser.screenshots

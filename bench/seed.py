@@ -22,9 +22,8 @@ def main() -> None:
         team = Team.objects.create(name="load")
         for name, connection_string in wanted["namespaces"].items():
             credential = Credential.objects.create(name=f"{name}-key", team=team, secret=connection_string)
-            Namespace.objects.create(
-                name=name, team=team, credential=credential, cache_seconds=wanted.get("cache_seconds", 0)
-            )
+            fields = {"cache_seconds": wanted.get("cache_seconds", 0), **wanted.get("fields", {})}
+            Namespace.objects.create(name=name, team=team, credential=credential, **fields)
         secret = ScrapeToken.generate()
         token = ScrapeToken(name="prometheus")
         token.set_token(secret)

@@ -98,17 +98,29 @@ def _refused() -> Snapshot:
     return upstream.failed(Reason.OVERLOADED, "The hub runs as many scrapes as HUB_MAX_SCRAPES allows.")
 
 
+# What was said last of each namespace: a line for each scrape would bury the change. By process, so that a hub with two
+# workers says it twice at most.
+_said: dict[str, str] = {}
+
+
 def _record(target: Target, snapshot: Snapshot, seconds: float) -> None:
     failures = [failure for failure in snapshot.collectors.values() if failure is not None]
     anything = snapshot.queues or snapshot.topics or snapshot.subscriptions
     outcome = "success" if not failures else "partial" if anything else "failure"
     telemetry.SCRAPES.labels(outcome).inc()
     telemetry.SCRAPE_DURATION.observe(seconds)
-    if failures:
-        logger.warning(
-            "Scrape of %s failed: %s",
-            target.name,
-            "; ".join(sorted({f"{f.reason}: {f.message}" for f in failures})),
-        )
-    else:
-        logger.debug("Scraped %s in %.3f s with %d requests", target.name, seconds, snapshot.requests)
+    reasons = ", ".join(sorted({str(failure.reason) for failure in failures}))
+    before, _said[target.name] = _said.get(target.name, ""), reasons
+    if reasons != before:
+        if failures:
+            messages = "; ".join(sorted({f"{failure.reason}: {failure.message}" for failure in failures}))
+            logger.warning("Scrapes of %s fail: %s", target.name, messages)
+        else:
+            logger.info("Scrapes of %s are whole again", target.name)
+    logger.debug(
+        "Scraped %s in %.3f s with %d requests: %s",
+        target.name,
+        seconds,
+        snapshot.requests,
+        reasons or "whole",
+    )

@@ -1,8 +1,10 @@
 """How many management requests a second a namespace may be asked, and how it is slowed down when it asks for that.
 
-A bucket of tokens, one a request: it fills with `requests_per_second` up to `burst`. Its state is a plain value that
-every reader of the namespace shares (threads, worker processes, replicas), so times are Unix seconds: with clocks that
-differ, the bucket fills by the clock that is ahead, and no faster. All functions here are pure.
+At most `burst` requests in any `burst / requests_per_second` seconds: by default 30 in any second of a Standard
+namespace. Not a bucket that fills up during a pause, which would allow 60 in the second after one: 60 % of the
+namespace's credits. They may go out at once after a pause, and evenly when a read goes on for longer. The state is a
+plain value that every reader of the namespace shares (threads, worker processes, replicas), so its times are Unix
+seconds. All functions on it are pure.
 """
 
 import asyncio
@@ -26,6 +28,13 @@ _LONGEST_PAUSE_SECONDS = 60.0
 # Answers of requests that were under way together belong to one refusal.
 _ONE_REFUSAL_SECONDS = 1.0
 _SMALLEST_FACTOR = 1 / 64
+# How much of a second's requests is taken at a time: with a high rate not every request asks the shared state.
+_BATCH_SECONDS = 0.02
+_ROUNDING = 1e-6
+# After so many times the time in which a burst counts, the next one may go out at once.
+_PAUSE_WINDOWS = 2
+# Requests this close together are remembered as one entry.
+_ONE_MOMENT_SECONDS = 0.01
 # After this long without a refusal the rate goes up by one step; from a half to the whole takes 10 s.
 _STEP_SECONDS = 5.0
 _STEP = 1.5
@@ -53,10 +62,12 @@ class Allowance:
 class Bucket:
     """The shared state of one namespace's budget."""
 
-    tokens: float = -1.0  # below 0: never used, so full
-    filled_at: float = 0.0
+    # When requests were allowed, and how many, as far as that still counts.
+    used: tuple[tuple[float, int], ...] = ()
+    began: float = 0.0  # when the first request after a pause was
+    last: float = 0.0  # when the last one was
     sku: str = ""
-    factor: float = 1.0  # of the rate; below 1 while an episode of throttling lasts
+    factor: float = 1.0  # of the rate and of the burst; below 1 while an episode of throttling lasts
     stepped_at: float = 0.0  # when the factor changed last
     refused_at: float = 0.0
     not_before: float = 0.0
@@ -71,56 +82,79 @@ def requests_per_second(bucket: Bucket, allowance: Allowance) -> float:
     return allowance.rate(bucket.sku) * bucket.factor
 
 
-def filled(bucket: Bucket, allowance: Allowance, now: float) -> Bucket:
-    """Return the bucket with what has come in until now, and a step further out of throttling where it is time."""
-    size = allowance.size(bucket.sku)
-    if bucket.tokens < 0:
-        return replace(bucket, tokens=size, filled_at=now)
-    elapsed = max(0.0, now - bucket.filled_at)
-    tokens = min(size, bucket.tokens + elapsed * requests_per_second(bucket, allowance))
+def available(bucket: Bucket, allowance: Allowance, now: float) -> int:
+    """Return how many requests may be sent at once."""
+    since = now - _window_seconds(bucket, allowance)
+    return max(0, int(_burst(bucket, allowance)) - sum(count for at, count in bucket.used if at > since))
+
+
+def coming(bucket: Bucket, allowance: Allowance, now: float, seconds: float) -> float:
+    """Return for how many more requests there will be leave within so many seconds."""
+    window = _window_seconds(bucket, allowance)
+    if seconds >= window:
+        return seconds * requests_per_second(bucket, allowance)
+    return float(sum(count for at, count in bucket.used if now < at + window <= now + seconds))
+
+
+def advanced(bucket: Bucket, allowance: Allowance, now: float) -> Bucket:
+    """Return the bucket at this moment: what counts no more is forgotten, and throttling is a step further over."""
     factor, stepped_at = bucket.factor, bucket.stepped_at
     while factor < 1.0 and now - stepped_at >= _STEP_SECONDS:
         factor, stepped_at = min(1.0, factor * _STEP), stepped_at + _STEP_SECONDS
-    return replace(
-        bucket,
-        tokens=tokens,
-        filled_at=max(now, bucket.filled_at),
-        factor=factor,
-        stepped_at=stepped_at,
-    )
+    bucket = replace(bucket, factor=factor, stepped_at=stepped_at)
+    since = now - _window_seconds(bucket, allowance)
+    return replace(bucket, used=tuple(pair for pair in bucket.used if pair[0] > since))
 
 
 def take(bucket: Bucket, allowance: Allowance, now: float, wanted: int) -> tuple[Bucket, int, float]:
-    """Take up to `wanted` tokens; return the bucket, how many were had, and the seconds until one is due if none."""
-    bucket = filled(bucket, allowance, now)
+    """Take leave for up to `wanted` requests.
+
+    Returns the bucket, how many were had, and the seconds until there is leave for one if there was none.
+    """
+    bucket = advanced(bucket, allowance, now)
     pause = bucket.not_before - now
     if pause > 0:
         return bucket, 0, pause
-    had = min(wanted, int(bucket.tokens))
-    if had:
-        return replace(bucket, tokens=bucket.tokens - had), had, 0.0
-    # Filled until a time that is yet to come: after a pause, or by a clock that is ahead.
-    due = bucket.filled_at - now + (1.0 - bucket.tokens) / requests_per_second(bucket, allowance)
-    return bucket, 0, due
+    used, window = bucket.used, _window_seconds(bucket, allowance)
+    had = min(wanted, available(bucket, allowance, now))
+    if not had:
+        return bucket, 0, max(0.001, min(at for at, _ in used) + window - now)
+    since = now - bucket.last
+    if since >= _PAUSE_WINDOWS * window:
+        bucket = replace(bucket, began=now)
+    elif now >= bucket.began + window:
+        # Evenly from here on: bursts that follow each other would meet in one second where one of them is late.
+        rate = requests_per_second(bucket, allowance)
+        if since * rate < 1 - _ROUNDING:
+            return bucket, 0, max(0.001, 1 / rate - since)
+        had = min(had, max(1, int(min(since, _BATCH_SECONDS) * rate)))
+    if used and 0 <= now - used[-1][0] < _ONE_MOMENT_SECONDS:
+        used = (*used[:-1], (now, used[-1][1] + had))
+    else:
+        used = (*used, (now, had))
+    return replace(bucket, used=used, last=max(now, bucket.last)), had, 0.0
 
 
-def give_back(bucket: Bucket, allowance: Allowance, unused: int) -> Bucket:
-    """Return tokens that were taken and not used."""
-    return replace(bucket, tokens=min(allowance.size(bucket.sku), bucket.tokens + unused))
+def give_back(bucket: Bucket, unused: int) -> Bucket:
+    """Return leave that was taken and not used."""
+    used = list(bucket.used)
+    while unused and used:
+        at, count = used.pop()
+        if count > unused:
+            used.append((at, count - unused))
+        unused -= min(unused, count)
+    return replace(bucket, used=tuple(used))
 
 
 def refuse(bucket: Bucket, allowance: Allowance, now: float, retry_after: float | None) -> Bucket:
     """Note a 429 or 503: the rate halves, and nothing is asked for as long as the service wants (`retry_after`, s)."""
-    bucket = filled(bucket, allowance, now)
+    bucket = advanced(bucket, allowance, now)
     pause = _PAUSE_SECONDS if retry_after is None else min(max(retry_after, 0.0), _LONGEST_PAUSE_SECONDS)
     factor, stepped_at = bucket.factor, bucket.stepped_at
     if now - bucket.refused_at >= _ONE_REFUSAL_SECONDS:
         factor, stepped_at = max(_SMALLEST_FACTOR, factor / 2), now
     return replace(
         bucket,
-        # What had been saved up, or came in during the pause, would come down on the namespace at once.
-        tokens=min(bucket.tokens, 1.0),
-        filled_at=max(bucket.filled_at, now + pause),
         factor=factor,
         stepped_at=stepped_at,
         refused_at=now,
@@ -128,12 +162,18 @@ def refuse(bucket: Bucket, allowance: Allowance, now: float, retry_after: float 
     )
 
 
+def _burst(bucket: Bucket, allowance: Allowance) -> float:
+    return max(1.0, allowance.size(bucket.sku) * bucket.factor)
+
+
+def _window_seconds(bucket: Bucket, allowance: Allowance) -> float:
+    """Return for how long a request counts."""
+    return _burst(bucket, allowance) / requests_per_second(bucket, allowance)
+
+
 # Makes one change of the shared bucket, alone, and returns the change's second result.
 Change = Callable[[Bucket], tuple[Bucket, Any]]
 Update = Callable[[Change], Awaitable[Any]]
-
-# How much of a second's tokens are taken at a time: with a high rate not every request asks the shared bucket.
-_BATCH_SECONDS = 0.02
 
 
 class EpisodeLog(Protocol):
@@ -159,24 +199,24 @@ class Budget:
         self._update = update
         self._log = log
         self._now = now
-        self._tokens = 0
+        self._leave = 0
         self._turn = asyncio.Lock()
 
     async def acquire(self, wait_until: float) -> None:
         """Wait for leave to send one request.
 
-        `wait_until` is a value of the running loop's time(). Raises ServiceBusError (budget; throttled during a pause
-        that the service asked for) as soon as it is clear that there is no leave before it.
+        `wait_until` is a value of the running loop's time(). Raises ServiceBusError (budget; throttled while the
+        service has asked to slow down) as soon as it is clear that there is no leave before it.
         """
         async with self._turn:
-            while not self._tokens:
+            while not self._leave:
                 pause = await self._fetch()
-                if self._tokens:
+                if self._leave:
                     break
                 if asyncio.get_running_loop().time() + pause > wait_until:
                     raise await self._no_leave(pause)
                 await asyncio.sleep(pause)
-            self._tokens -= 1
+            self._leave -= 1
 
     async def affordable(self, until: float) -> float:
         """Return how many requests there will be leave for until then, a value of the running loop's time()."""
@@ -184,12 +224,15 @@ class Budget:
 
         def look(bucket: Bucket) -> tuple[Bucket, float]:
             now = self._now()
-            bucket = filled(bucket, self._allowance, now)
-            rate = requests_per_second(bucket, self._allowance)
-            coming = max(0.0, now + seconds - bucket.filled_at) * rate
-            return bucket, bucket.tokens + coming if bucket.not_before < now + seconds else 0.0
+            bucket = advanced(bucket, self._allowance, now)
+            left = seconds - max(0.0, bucket.not_before - now)
+            if left <= 0:
+                return bucket, 0.0
+            return bucket, available(bucket, self._allowance, now) + coming(
+                bucket, self._allowance, now, left
+            )
 
-        return float(await self._update(look)) + self._tokens
+        return float(await self._update(look)) + self._leave
 
     async def throttled(self, retry_after: float | None) -> None:
         """Take note of a 429 or 503; `retry_after` in seconds."""
@@ -201,7 +244,7 @@ class Budget:
             return after, (began, requests_per_second(after, self._allowance), after.not_before - now)
 
         began, rate, pause = await self._update(note)
-        self._tokens = 0  # they are a part of what the service has just refused
+        self._leave = 0  # a part of what the service has just refused
         if began and self._log is not None:
             self._log.began(rate, pause)
 
@@ -215,16 +258,16 @@ class Budget:
 
     async def close(self) -> float:
         """Give back what was not used; return the rate at this moment, in requests a second."""
-        unused, self._tokens = self._tokens, 0
+        unused, self._leave = self._leave, 0
 
         def finish(bucket: Bucket) -> tuple[Bucket, float]:
-            bucket = give_back(bucket, self._allowance, unused)
+            bucket = give_back(bucket, unused)
             return bucket, requests_per_second(bucket, self._allowance)
 
         return float(await self._update(finish))
 
     async def _fetch(self) -> float:
-        """Fetch tokens; return how long to wait for one if there are none."""
+        """Fetch leave for some requests; return how long to wait for one if there is none."""
 
         def fetch(bucket: Bucket) -> tuple[Bucket, tuple[int, float, bool]]:
             was_throttled = bucket.is_throttled
@@ -234,16 +277,16 @@ class Budget:
             )
             return bucket, (had, pause, was_throttled and not bucket.is_throttled)
 
-        self._tokens, pause, ended = await self._update(fetch)
+        self._leave, pause, ended = await self._update(fetch)
         if ended and self._log is not None:
             self._log.ended()
         return float(pause)
 
     async def _no_leave(self, pause: float) -> ServiceBusError:
-        paused = await self._update(lambda bucket: (bucket, bucket.not_before > self._now()))
-        if paused:
+        throttled = await self._update(lambda bucket: (bucket, bucket.is_throttled))
+        if throttled:
             return ServiceBusError(
-                Reason.THROTTLED, f"Service Bus has asked to slow down; it is asked again in {pause:.1f} s."
+                Reason.THROTTLED, f"Service Bus asks to slow down; it is asked again in {pause:.1f} s."
             )
         return ServiceBusError(
             Reason.BUDGET,

@@ -15,8 +15,9 @@ from yarl import URL
 from .connection import Endpoint, EndpointNotAllowedError, EndpointPolicy, is_localhost
 from .errors import Reason, ServiceBusError
 
-# The largest page seen is 300 kB (100 queues); 1,024 characters of UserMetadata for each would make it 500 kB.
-MAX_BODY_BYTES = 16 * 1024 * 1024
+# The largest page seen is 300 kB (100 queues); 1,024 characters of UserMetadata and twelve AuthorizationRules for each
+# would make it 1.5 MB. An endpoint that sends more costs 4 MiB for each of its requests under way.
+MAX_BODY_BYTES = 4 * 1024 * 1024
 # Longer than a common scrape interval, so that a namespace's connections are there for its next scrape.
 _KEEP_ALIVE_SECONDS = 75
 _RESOLVER_THREADS = 64

@@ -54,8 +54,9 @@ def _decode(found: bytes | None) -> Bucket:
     if not found:
         return Bucket()
     try:
-        return Bucket(**json.loads(found))
-    except (ValueError, TypeError):  # another version's, or damaged
+        document = json.loads(found)
+        return Bucket(**{**document, "used": tuple((at, count) for at, count in document["used"])})
+    except (ValueError, TypeError, KeyError):  # another version's, or damaged
         return Bucket()
 
 

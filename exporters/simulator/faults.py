@@ -30,6 +30,7 @@ INSTEAD: dict[str, dict[str, Any]] = {
     "empty": {},
     "endless": {},
     "bomb": {},
+    "gzip_bomb": {},
 }
 AFTERWARDS: dict[str, dict[str, Any]] = {
     "delay": {"seconds": 1.0},
@@ -82,7 +83,7 @@ class Faults:
         not_found 404, server_error 500: `body` is "error" (as recorded), "empty" or "html"; `retry_after` is sent as
         it is; `detail` replaces the text. redirect: to `location` (another host unless given), `status` 307.
         html: an HTML page with `status` 200. empty: 200 without a body. endless: a body that never ends.
-        bomb: XML whose entities expand to gigabytes.
+        bomb: XML whose entities expand to gigabytes. gzip_bomb: a small body, compressed, of which 64 MiB would come.
 
         Kinds that spoil the right answer:
         delay: `seconds` later. cut: Content-Length is right, but the connection is closed at the share `at` of it.

@@ -3,7 +3,9 @@
 import asyncio
 import socket
 import struct
+import zlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NoReturn
 
 from aiohttp import web
@@ -57,6 +59,8 @@ async def instead(
         return to_response(Answer(200, b""))
     if fault.kind == "bomb":
         return to_response(Answer(200, _BOMB))
+    if fault.kind == "gzip_bomb":
+        return to_response(Answer(200, _gzip_bomb(), headers={"Content-Encoding": "gzip"}))
     if fault.kind == "endless":
         return await _endless(request)
     if fault.kind == "redirect":
@@ -85,6 +89,13 @@ async def deliver(answer: Answer, faults: Sequence[Fault], request: web.BaseRequ
         await response.write_eof()
         return response
     return to_response(answer)
+
+
+@lru_cache(maxsize=1)
+def _gzip_bomb() -> bytes:
+    compressor = zlib.compressobj(1, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    pieces = [compressor.compress(b" " * 2**20) for _ in range(64)]
+    return b"".join([*pieces, compressor.flush()])
 
 
 def _status(fault: Fault, worded: Callable[[int, str], Answer]) -> Answer:

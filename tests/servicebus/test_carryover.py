@@ -31,7 +31,9 @@ class Hub:
 
     async def read(self, requests: int, *, seconds: float = 10, max_age: float = 300) -> Snapshot:
         """Read with a budget of so many requests, and none that come in meanwhile."""
-        bucket = Bucket(tokens=requests, filled_at=4e9)  # in the future: nothing comes in until then
+        bucket = Bucket(
+            used=((4e9, 10_000 - requests),), began=4e9, last=4e9
+        )  # in the future: these count until then
 
         async def update(change: Change) -> Any:
             nonlocal bucket
