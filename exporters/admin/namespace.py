@@ -14,6 +14,7 @@ from ..secrets import SecretUnavailableError
 from ..validators import METRIC_GROUPS
 from .base import SourceFilter
 from .fields import LabelsField
+from .hub_yaml import HubYaml
 from .namespace_actions import NamespaceActions
 from .namespace_new import NamespaceNew
 from .namespace_page import NamespacePage
@@ -48,7 +49,7 @@ class NamespaceForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Namespace)
-class NamespaceAdmin(NamespaceActions, NamespaceRules, NamespaceNew, NamespacePage):
+class NamespaceAdmin(NamespaceActions, NamespaceRules, NamespaceNew, NamespacePage, HubYaml):
     form = NamespaceForm
     list_display = ("name", "team", "endpoint", "credential", "enabled", "source")
     list_select_related = ("team", "credential")

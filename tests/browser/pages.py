@@ -77,6 +77,15 @@ def _test(page: BrowserPage) -> None:
     page.wait_for_selector("#trial-result .note")
 
 
+def _plan_import(page: BrowserPage) -> None:
+    page.fill(
+        "#id_text",
+        "teams:\n  - name: billing\n    description: Invoices\n  - name: payments\n    description: Cards\n",
+    )
+    page.click("button[value=plan]")
+    page.wait_for_selector("button[value=apply]")
+
+
 def _read_now(page: BrowserPage) -> None:
     page.click("text=Read it now")
     page.wait_for_selector("table.entities, #exposition")
@@ -115,6 +124,8 @@ PAGES = (
     Page("namespace-new-refused", "/admin/exporters/namespace/new/", prepare=_save_nothing),
     Page("namespace-add", "/admin/exporters/namespace/add/", picture=True),
     Page("namespace-add-refused", "/admin/exporters/namespace/add/", prepare=_empty_form),
+    Page("import", "/admin/exporters/namespace/import/"),
+    Page("import-difference", "/admin/exporters/namespace/import/", prepare=_plan_import, picture=True),
     Page("namespace-status", "/admin/exporters/namespace/{payments-prod}/status/", picture=True),
     Page("namespace-status-failing", "/admin/exporters/namespace/{payments-stage}/status/", picture=True),
     Page("namespace-status-tested", "/admin/exporters/namespace/{payments-prod}/status/", prepare=_test),

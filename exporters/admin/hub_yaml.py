@@ -1,0 +1,116 @@
+"""hub.yaml on the web: see the difference, then apply it. For platform administrators, as it spans teams."""
+
+import hashlib
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
+
+from .. import access, config
+from .base import HubAdmin
+
+# A thousand namespaces with everything that can be said of them are a tenth of this.
+_LARGEST_BYTES = 4 * 1024 * 1024
+
+
+class ImportForm(forms.Form):
+    use_required_attribute = False
+
+    file = forms.FileField(required=False, help_text="A hub.yaml. It wins over what is pasted below.")
+    text = forms.CharField(
+        required=False,
+        strip=False,
+        label="Or paste it",
+        widget=forms.Textarea(attrs={"rows": 14, "spellcheck": "false"}),
+        help_text="Secrets stand in it as references only: secret: {env: NAME} or {file: PATH}.",
+    )
+    prune = forms.BooleanField(
+        required=False,
+        label="Delete what an earlier file brought and this one no longer names",
+    )
+
+    def clean_file(self) -> str:
+        uploaded: Any = self.cleaned_data.get("file")
+        if uploaded is None:
+            return ""
+        if (uploaded.size or 0) > _LARGEST_BYTES:
+            raise forms.ValidationError("This file is larger than any hub.yaml (4 MiB).")
+        try:
+            return str(uploaded.read().decode("utf-8"))
+        except UnicodeDecodeError:
+            raise forms.ValidationError("This file is not UTF-8 text.") from None
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        cleaned["text"] = cleaned.get("file") or cleaned.get("text") or ""
+        if not cleaned["text"].strip() and not self.errors:
+            self.add_error("text", "Choose a file, or paste its text.")
+        return cleaned
+
+
+class HubYaml(HubAdmin):
+    """Adds the page of hub.yaml to the namespaces' screen."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.import_view)
+        return [path("import/", view, name="exporters_import"), *super().get_urls()]
+
+    @method_decorator(sensitive_post_parameters("text"))
+    def import_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Show what a file would change, then make the change; `?export` answers with what is stored."""
+        if not access.is_platform_administrator(request.user):
+            raise PermissionDenied
+        if "export" in request.GET:
+            return HttpResponse(
+                config.export(),
+                content_type="application/yaml; charset=utf-8",
+                headers={
+                    "Content-Disposition": 'attachment; filename="hub.yaml"',
+                    "Cache-Control": "no-store",
+                },
+            )
+        form = ImportForm(request.POST, request.FILES) if request.method == "POST" else ImportForm()
+        planned: config.Plan | None = None
+        if request.method == "POST" and form.is_valid():
+            planned = config.plan(form.cleaned_data["text"], prune=form.cleaned_data["prune"])
+            if request.POST.get("do") == "apply" and not planned.errors:
+                if request.POST.get("seen") == _fingerprint(planned):
+                    return self._applied(request, planned)
+                self.message_user(
+                    request,
+                    "Nothing was applied: the difference is another one by now. Look at it again.",
+                    messages.WARNING,
+                )
+            # A file can't be put back into its input: what was uploaded goes on as text.
+            form = ImportForm({"text": planned.text, "prune": planned.prune})
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Import hub.yaml",
+            "opts": self.opts,
+            "form": form,
+            "plan": planned,
+            "seen": _fingerprint(planned) if planned else "",
+        }
+        return TemplateResponse(request, "admin/exporters/import.html", context)
+
+    def _applied(self, request: HttpRequest, planned: config.Plan) -> HttpResponseBase:
+        try:
+            done = config.apply(planned)
+        except (config.PlanOutdatedError, config.ConfigError) as error:
+            self.message_user(request, f"Nothing was applied. {error}", messages.ERROR)
+        else:
+            count = len(done.changes)
+            objects = "1 object" if count == 1 else f"{count} objects"
+            self.message_user(request, f"Applied: {objects} changed.", messages.SUCCESS)
+        return HttpResponseRedirect(request.path)
+
+
+def _fingerprint(planned: config.Plan) -> str:
+    """Return what tells one difference from another, so that only what was looked at is applied."""
+    return hashlib.sha256("\n".join(map(str, planned.changes)).encode()).hexdigest()

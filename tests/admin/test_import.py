@@ -1,0 +1,67 @@
+"""hub.yaml on the web: the difference first, then the change."""
+
+from typing import Any
+
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from exporters import config
+from exporters.models import Source, Team
+
+PATH = "/admin/exporters/namespace/import/"
+FILE = "teams:\n  - name: billing\n    description: Invoices\n"
+
+
+def _seen(answer: Any) -> str:
+    return str(answer.context["seen"])
+
+
+def test_the_difference_is_shown_before_anything_changes(browser: Client) -> None:
+    answer = browser.post(PATH, {"do": "plan", "text": FILE})
+    page = answer.content.decode()
+    assert "created" in page
+    assert "description: Invoices" in page
+    assert "Apply 1 change<" in page
+    assert not Team.objects.exists()
+
+
+def test_what_was_looked_at_is_applied(browser: Client) -> None:
+    seen = _seen(browser.post(PATH, {"do": "plan", "text": FILE}))
+    answer = browser.post(PATH, {"do": "apply", "text": FILE, "seen": seen}, follow=True)
+    assert "Applied: 1 object changed." in answer.content.decode()
+    assert Team.objects.get().source == Source.FILE
+    again = browser.post(PATH, {"do": "plan", "text": FILE}).content.decode()
+    assert "Nothing to change" in again
+
+
+def test_what_was_not_looked_at_is_not_applied(browser: Client) -> None:
+    seen = _seen(browser.post(PATH, {"do": "plan", "text": FILE}))
+    other = FILE.replace("billing", "refunds")
+    page = browser.post(PATH, {"do": "apply", "text": other, "seen": seen}).content.decode()
+    assert "the difference is another one by now" in page
+    assert not Team.objects.exists()
+
+
+def test_an_uploaded_file_goes_on_as_text(browser: Client) -> None:
+    upload = SimpleUploadedFile("hub.yaml", FILE.encode())
+    answer = browser.post(PATH, {"do": "plan", "file": upload})
+    assert "  - name: billing" in answer.content.decode()
+    assert len(answer.context["plan"].changes) == 1
+
+
+def test_errors_name_the_line_and_nothing_can_be_applied(browser: Client) -> None:
+    page = browser.post(PATH, {"do": "plan", "text": "teams:\n  - nmae: billing\n"}).content.decode()
+    assert "hub.yaml:2:" in page
+    assert 'value="apply"' not in page
+
+
+def test_what_is_no_text_and_what_is_missing_is_said_at_the_field(browser: Client) -> None:
+    upload = SimpleUploadedFile("hub.yaml", b"\xff\xfe\x00")
+    assert "not UTF-8" in browser.post(PATH, {"do": "plan", "file": upload}).content.decode()
+    assert "Choose a file" in browser.post(PATH, {"do": "plan"}).content.decode()
+
+
+def test_what_is_stored_can_be_downloaded(browser: Client, team: Team) -> None:
+    answer = browser.get(PATH, {"export": ""})
+    assert answer.content.decode() == config.export()
+    assert "payments" in answer.content.decode()
