@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
@@ -14,8 +14,9 @@ from django.utils.timesince import timesince
 from django.views.decorators.debug import sensitive_post_parameters
 
 from .. import access, references
-from ..models import Credential
+from ..models import Credential, Namespace
 from ..secrets import SecretUnavailableError
+from ..status import state_of
 from .base import HubAdmin, SourceFilter
 from .fields import SecretField
 from .held import HeldSecrets
@@ -118,6 +119,7 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
 @admin.register(Credential)
 class CredentialAdmin(HubAdmin):
     form = CredentialForm
+    change_form_template = "admin/exporters/credential/change_form.html"
     ordering = ("name",)  # the counts below would lose the model's own
     list_display = ("name", "team", "kind", "secret_state", "expires", "used_by")
     list_select_related = ("team",)
@@ -174,6 +176,23 @@ class CredentialAdmin(HubAdmin):
                 setattr(obj, f"{name}_reference", {})
         super().save_model(request, obj, form, change)
         form.forget_held()
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show beside the form what the secret is, and which namespaces would notice a change of it."""
+        seen = access.visible(request.user, Credential.objects.all())
+        credential = seen.filter(pk=object_id).first() if object_id.isdigit() else None
+        context = dict(extra_context or {})
+        if credential is not None:
+            using = Namespace.objects.filter(credential=credential).select_related("status", "team")
+            context["secret_state"] = describe_secret(credential)
+            context["used_by"] = [
+                (namespace, state_of(namespace, timezone.now()))
+                for namespace in access.visible(request.user, using).distinct().order_by("name")
+            ]
+        answer: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return answer
 
     @admin.display(description="secret")
     def secret_state(self, credential: Credential) -> str:
