@@ -223,22 +223,27 @@ def prune() -> None:
 recorder = Recorder()
 
 
+def outcome(snapshot: Snapshot) -> Outcome:
+    """Return how a read ended: whole, in part, or with nothing."""
+    if all(failure is None for failure in snapshot.collectors.values()):
+        return Outcome.SUCCESS
+    anything = snapshot.queues or snapshot.topics or snapshot.subscriptions
+    return Outcome.PARTIAL if anything else Outcome.FAILURE
+
+
 def remember(
     namespace: str, snapshot: Snapshot, age_seconds: float, allowed_seconds: float, exposition: bytes
 ) -> None:
     """Hand over what is remembered of an answered scrape. Never raises: a scrape is worth more than its record."""
     try:
-        failures = [failure for failure in snapshot.collectors.values() if failure is not None]
-        anything = snapshot.queues or snapshot.topics or snapshot.subscriptions
+        failure = next((each for each in snapshot.collectors.values() if each is not None), None)
         recorder.add(
             Record(
                 namespace=namespace,
                 at=datetime.now(UTC),
-                outcome=(
-                    Outcome.SUCCESS if not failures else Outcome.PARTIAL if anything else Outcome.FAILURE
-                ),
-                reason=str(failures[0].reason) if failures else "",
-                message=failures[0].message if failures else "",
+                outcome=outcome(snapshot),
+                reason=str(failure.reason) if failure else "",
+                message=failure.message if failure else "",
                 duration_seconds=snapshot.duration_seconds,
                 allowed_seconds=allowed_seconds,
                 age_seconds=age_seconds,

@@ -9,7 +9,7 @@ from functools import partial
 
 from django.conf import settings
 
-from . import telemetry, upstream
+from . import records, telemetry, upstream
 from .catalog import Target
 from .label_rules import label_rules
 from .prometheus import text
@@ -105,9 +105,7 @@ _said: dict[str, str] = {}
 
 def _record(target: Target, snapshot: Snapshot, seconds: float) -> None:
     failures = [failure for failure in snapshot.collectors.values() if failure is not None]
-    anything = snapshot.queues or snapshot.topics or snapshot.subscriptions
-    outcome = "success" if not failures else "partial" if anything else "failure"
-    telemetry.SCRAPES.labels(outcome).inc()
+    telemetry.SCRAPES.labels(str(records.outcome(snapshot))).inc()
     telemetry.SCRAPE_DURATION.observe(seconds)
     reasons = ", ".join(sorted({str(failure.reason) for failure in failures}))
     before, _said[target.name] = _said.get(target.name, ""), reasons

@@ -4,6 +4,7 @@ mode (test_pages.py), and pictured by `make screenshots`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from playwright.sync_api import Page as BrowserPage
@@ -27,6 +28,10 @@ class Page:
         return self.path.format(**ids)
 
 
+# A page may be prepared more than once, and names are taken then.
+_numbers = count(1)
+
+
 def _wrong_password(page: BrowserPage) -> None:
     page.fill("#id_username", "nobody")
     page.fill("#id_password", "wrong")
@@ -35,13 +40,13 @@ def _wrong_password(page: BrowserPage) -> None:
 
 
 def _make_token(page: BrowserPage) -> None:
-    page.fill("#id_name", "shown-once")
+    page.fill("#id_name", f"shown-once-{next(_numbers)}")
     page.click("input[name=_save]")
     page.wait_for_selector("#new-token")
 
 
 def _make_wall_link(page: BrowserPage) -> None:
-    page.fill("#id_name", "shown-once")
+    page.fill("#id_name", f"shown-once-{next(_numbers)}")
     page.click("input[name=_save]")
     page.wait_for_selector("#new-address")
 
@@ -106,19 +111,24 @@ def _choose_all_and_delete(page: BrowserPage) -> None:
 
 PAGES = (
     Page("landing", "/", user="", picture=True),
-    Page("not-found", "/admin/nothing/", status=404),
+    Page("not-found", "/admin/nothing/", status=404, picture=True),
     Page("sign-in", "/admin/login/", user="", picture=True),
-    Page("sign-in-refused", "/admin/login/", user="", prepare=_wrong_password),
+    Page("sign-in-refused", "/admin/login/", user="", prepare=_wrong_password, picture=True),
     Page("targets", "/admin/", picture=True),
-    Page("targets-of-a-viewer", "/admin/", user="payments-viewer"),
-    Page("configuration", "/admin/exporters/"),
+    Page("targets-of-a-viewer", "/admin/", user="payments-viewer", picture=True),
+    Page("configuration", "/admin/exporters/", picture=True),
     Page("configuration-users", "/admin/auth/"),
     Page("password", "/admin/password_change/", picture=True),
-    Page("password-changed", "/admin/password_change/done/"),
-    Page("forbidden", "/admin/exporters/team/add/", user="payments-viewer", status=403),
+    Page("password-changed", "/admin/password_change/done/", picture=True),
+    Page("forbidden", "/admin/exporters/team/add/", user="payments-viewer", status=403, picture=True),
     Page("namespaces", "/admin/exporters/namespace/", picture=True),
-    Page("namespaces-none-found", "/admin/exporters/namespace/?q=nothing-is-called-so"),
-    Page("namespaces-delete", "/admin/exporters/namespace/?q=shipping-stage", prepare=_choose_all_and_delete),
+    Page("namespaces-none-found", "/admin/exporters/namespace/?q=nothing-is-called-so", picture=True),
+    Page(
+        "namespaces-delete",
+        "/admin/exporters/namespace/?q=shipping-stage",
+        prepare=_choose_all_and_delete,
+        picture=True,
+    ),
     Page("namespace-new", "/admin/exporters/namespace/new/", picture=True),
     Page("namespace-new-tested", "/admin/exporters/namespace/new/", prepare=_try_stored, picture=True),
     Page("namespace-new-refused", "/admin/exporters/namespace/new/", prepare=_save_nothing),
@@ -149,9 +159,9 @@ PAGES = (
         picture=True,
     ),
     Page("namespace", "/admin/exporters/namespace/{namespace}/change/", picture=True),
-    Page("namespace-of-the-file", "/admin/exporters/namespace/{from_file}/change/"),
+    Page("namespace-of-the-file", "/admin/exporters/namespace/{from_file}/change/", picture=True),
     Page("namespace-history", "/admin/exporters/namespace/{namespace}/history/", picture=True),
-    Page("namespace-delete", "/admin/exporters/namespace/{namespace}/delete/"),
+    Page("namespace-delete", "/admin/exporters/namespace/{namespace}/delete/", picture=True),
     Page("namespace-rules", "/admin/exporters/namespace/{payments-prod}/rules/"),
     Page(
         "namespace-rules-tried",
@@ -171,15 +181,15 @@ PAGES = (
     Page("label-rule-delete", "/admin/exporters/labelrule/{label_rule}/delete/"),
     Page("scrape-tokens", "/admin/exporters/scrapetoken/", picture=True),
     Page("scrape-token-add", "/admin/exporters/scrapetoken/add/", picture=True),
-    Page("scrape-token-made", "/admin/exporters/scrapetoken/add/", prepare=_make_token),
+    Page("scrape-token-made", "/admin/exporters/scrapetoken/add/", prepare=_make_token, picture=True),
     Page("scrape-token", "/admin/exporters/scrapetoken/{scrape_token}/change/", picture=True),
     Page("scrape-token-history", "/admin/exporters/scrapetoken/{scrape_token}/history/"),
     Page("scrape-token-delete", "/admin/exporters/scrapetoken/{scrape_token}/delete/"),
     Page("wall", "/wall/{wall}", user="", picture=True),
     Page("wall-links", "/admin/exporters/walllink/", picture=True),
     Page("wall-link-add", "/admin/exporters/walllink/add/", picture=True),
-    Page("wall-link-made", "/admin/exporters/walllink/add/", prepare=_make_wall_link),
-    Page("wall-link", "/admin/exporters/walllink/{wall_link}/change/"),
+    Page("wall-link-made", "/admin/exporters/walllink/add/", prepare=_make_wall_link, picture=True),
+    Page("wall-link", "/admin/exporters/walllink/{wall_link}/change/", picture=True),
     Page("wall-link-history", "/admin/exporters/walllink/{wall_link}/history/"),
     Page("wall-link-delete", "/admin/exporters/walllink/{wall_link}/delete/"),
     Page("teams", "/admin/exporters/team/", picture=True),
@@ -187,7 +197,7 @@ PAGES = (
     Page("team", "/admin/exporters/team/{team}/change/", picture=True),
     Page("team-history", "/admin/exporters/team/{team}/history/"),
     Page("team-delete", "/admin/exporters/team/{team}/delete/"),
-    Page("memberships", "/admin/exporters/membership/"),
+    Page("memberships", "/admin/exporters/membership/", picture=True),
     Page("membership-add", "/admin/exporters/membership/add/"),
     Page("membership", "/admin/exporters/membership/{membership}/change/"),
     Page("membership-history", "/admin/exporters/membership/{membership}/history/"),
@@ -195,7 +205,7 @@ PAGES = (
     Page("users", "/admin/auth/user/", picture=True),
     Page("user-add", "/admin/auth/user/add/"),
     Page("user", "/admin/auth/user/{user}/change/", picture=True),
-    Page("user-password", "/admin/auth/user/{user}/password/"),
+    Page("user-password", "/admin/auth/user/{user}/password/", picture=True),
     Page("user-history", "/admin/auth/user/{user}/history/"),
     Page("user-delete", "/admin/auth/user/{user}/delete/"),
 )

@@ -1,6 +1,6 @@
 """`make screenshots`: pictures of the pages into docs/images/, light and dark, wide and at 360 px.
 
-The data is the browser tests' own, so that a picture only changes when its page does.
+The data is the browser tests' own. What differs from run to run, ports and tokens, is replaced in the pictures.
 """
 
 import argparse
@@ -20,7 +20,18 @@ from .palette import compressed
 FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "images"
 _WIDTHS = {"wide": 1280, "small": 360}
 # A picture shows what one sees first; longer pages are cut here.
-_HEIGHTS = {"wide": 1100, "small": 1000}
+_HEIGHTS = {"wide": 1300, "small": 1300}
+_REPLACE = """() => {
+  scrollTo(0, 0);
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode;
+    text.data = text.data
+      .replace(/servicebus\\.localhost:\\d+/g, "servicebus.localhost:5671")
+      .replace(/(localhost|127\\.0\\.0\\.1):(?!5671)\\d+/g, "$1:9580")
+      .replace(/(sb[hw]_)[\\w-]{43}/g, (_, prefix) => prefix + "0".repeat(43));
+  }
+}"""
 
 
 def main() -> int:
@@ -64,6 +75,7 @@ def _take(browser: Browser, demo: Demo, wanted: list[Page], scheme: str, size: s
         page.goto(each.address(demo.ids))
         if each.prepare:
             each.prepare(page)
+        page.evaluate(_REPLACE)
         height = min(_HEIGHTS[size], int(page.evaluate("document.documentElement.scrollHeight")))
         page.set_viewport_size({"width": _WIDTHS[size], "height": height})
         picture = page.screenshot(animations="disabled", caret="hide")

@@ -8,7 +8,8 @@ import pytest
 from exporters import records, status
 from exporters.status import ADVICE, State
 
-TEXT = (Path(__file__).resolve().parent.parent.parent / "docs" / "web-ui.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parent.parent.parent
+TEXT = (ROOT / "docs" / "web-ui.md").read_text(encoding="utf-8")
 ROWS = dict(re.findall(r"^\| ([a-z_ ]+?) \| (.+?) \|$", TEXT, re.MULTILINE))
 
 
@@ -21,6 +22,17 @@ def test_every_state_is_explained(state: State) -> None:
 def test_every_reason_has_the_advice_of_the_pages(reason: str) -> None:
     rows = re.findall(rf"^\| {reason} \| (.+?) \|$", TEXT, re.MULTILINE)
     assert ADVICE[status.Reason(reason)] in rows
+
+
+def test_every_picture_that_a_text_shows_is_there() -> None:
+    texts = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    shown = [
+        text.parent / name
+        for text in texts
+        for name in re.findall(r"!\[[^]]*\]\(([^)]+\.png)\)", text.read_text(encoding="utf-8"))
+    ]
+    assert shown
+    assert [path for path in shown if not path.is_file()] == []
 
 
 def test_what_is_kept_is_what_is_said() -> None:
