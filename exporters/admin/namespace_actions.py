@@ -17,7 +17,7 @@ Action = Callable[[Iterable[Namespace]], list[namespace_actions.Outcome]]
 class NamespaceActions(HubAdmin):
     """The actions of the namespaces' screen."""
 
-    actions = ("test", "scrape_now", "pause", "resume")
+    actions = ("test", "scrape_now", "pause", "resume", "clear_cache")
 
     @admin.action(description="Test: read once, and say what is wrong", permissions=["view"])
     def test(self, request: HttpRequest, queryset: "QuerySet[Namespace]") -> None:
@@ -36,6 +36,10 @@ class NamespaceActions(HubAdmin):
     @admin.action(description="Resume", permissions=["view"])
     def resume(self, request: HttpRequest, queryset: "QuerySet[Namespace]") -> None:
         self._do(request, queryset, namespace_actions.resume, "Resumed")
+
+    @admin.action(description="Clear the cache: the next scrape reads anew", permissions=["view"])
+    def clear_cache(self, request: HttpRequest, queryset: "QuerySet[Namespace]") -> None:
+        self._do(request, queryset, namespace_actions.clear_cache, "Cleared")
 
     def _do(self, request: HttpRequest, queryset: "QuerySet[Namespace]", action: Action, done: str) -> None:
         chosen = list(queryset.select_related("team", "credential").order_by("name"))

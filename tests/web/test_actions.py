@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from exporters import actions, records
+from exporters.catalog import catalog
 from exporters.models import Credential, Membership, Namespace, ScrapeRecord, Source, Team
 from exporters.simulator import SimulatedNamespace, Simulator
 
@@ -80,13 +81,27 @@ def test_the_list_tests_many_and_remembers_nothing(browser: Client, two: list[Na
     assert not ScrapeRecord.objects.exists()
 
 
+def test_clearing_the_cache_of_many_makes_the_next_scrape_read_anew(
+    browser: Client, two: list[Namespace], bus: SimulatedNamespace, scraper: Client
+) -> None:
+    Namespace.objects.update(cache_seconds=600)
+    catalog.forget()
+    scraper.get("/metrics/payments")
+    asked = len(bus.requests)
+    scraper.get("/metrics/payments")
+    assert len(bus.requests) == asked
+    assert _post(browser, "clear_cache", two) == "Cleared: 2 ok."
+    scraper.get("/metrics/payments")
+    assert len(bus.requests) == 2 * asked
+
+
 def test_a_test_that_gets_nowhere_says_what_is_missing(two: list[Namespace]) -> None:
     Credential.objects.filter(pk=two[0].credential_id).update(kind="managed_identity", secret="")
     said = actions.report(actions.test(Namespace.objects.filter(pk=two[0].pk).select_related("credential")))
     assert said.startswith("0 ok, 1 failed: payments (Give the host, for example ")
 
 
-@pytest.mark.parametrize("action", ["test", "scrape_now", "pause", "resume"])
+@pytest.mark.parametrize("action", ["test", "scrape_now", "pause", "resume", "clear_cache"])
 def test_a_viewer_does_nothing_to_a_namespace(
     hub: None, two: list[Namespace], bus: SimulatedNamespace, django_user_model: Any, action: str
 ) -> None:
@@ -100,7 +115,7 @@ def test_a_viewer_does_nothing_to_a_namespace(
     assert Namespace.objects.get(pk=two[0].pk).enabled
 
 
-@pytest.mark.parametrize("action", ["test", "scrape_now", "pause", "resume"])
+@pytest.mark.parametrize("action", ["test", "scrape_now", "pause", "resume", "clear_cache"])
 def test_another_teams_namespace_does_not_exist(
     hub: None, two: list[Namespace], bus: SimulatedNamespace, django_user_model: Any, action: str
 ) -> None:
