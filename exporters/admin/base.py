@@ -112,6 +112,7 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
         tree, counts, missing, protected = super().get_deleted_objects(objs, request)
+        tree = _without_records(tree)
         of_file = [f"{obj}: comes from hub.yaml; take it out there" for obj in objs if comes_from_file(obj)]
         if of_file:
             return tree, counts, set(), [*protected, *of_file]
@@ -142,6 +143,15 @@ class TeamInline(Scoped, TabularInline):
 def _is_unsearchable(model: Any, name: str) -> bool:
     field = next((each for each in model._meta.get_fields() if each.name == name), None)
     return name in _UNSEARCHABLE or isinstance(field, EncryptedField)
+
+
+def _without_records(tree: list[Any]) -> list[Any]:
+    """Return what is listed as deleted without what scrapes left behind: 120 lines a namespace, which say nothing."""
+    return [
+        _without_records(each) if isinstance(each, list) else each
+        for each in tree
+        if isinstance(each, list) or not str(each).startswith(("Scrape record: ", "Namespace status: "))
+    ]
 
 
 def comes_from_file(obj: Any) -> bool:

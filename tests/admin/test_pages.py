@@ -8,6 +8,7 @@ import pytest
 from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from exporters.models import Source
 from exporters.words import EMPTY, STOPS
@@ -184,6 +185,15 @@ def test_deleting_a_team_takes_no_object_of_the_file_with_it(browser: Client, na
     namespace.save()
     browser.post(f"/admin/exporters/team/{namespace.team.pk}/delete/", {"post": "yes"})
     assert type(namespace).objects.exists()
+
+
+def test_deleting_a_namespace_counts_its_scrapes_and_lists_none(browser: Client, namespace: Any) -> None:
+    now = timezone.now()
+    for _ in range(3):
+        namespace.records.create(at=now, outcome="success", duration_seconds=1, allowed_seconds=9)
+    html = check(browser.get(f"/admin/exporters/namespace/{namespace.pk}/delete/"))
+    assert "Scrape records: 3" in html
+    assert "Scrape record: " not in html
 
 
 def test_a_credential_in_use_can_not_be_deleted_and_the_page_says_by_what(

@@ -67,7 +67,7 @@ def _take(browser: Browser, demo: Demo, wanted: list[Page], scheme: str, size: s
                 base_url=demo.address,
                 color_scheme="dark" if scheme == "dark" else "light",
                 reduced_motion="reduce",
-                viewport={"width": _WIDTHS[size], "height": 700},
+                viewport={"width": _WIDTHS["wide"], "height": 700},
             )
             if each.user:
                 sign_in(contexts[each.user], each.user)
@@ -76,6 +76,7 @@ def _take(browser: Browser, demo: Demo, wanted: list[Page], scheme: str, size: s
         if each.prepare:
             each.prepare(page)
         page.evaluate(_REPLACE)
+        page.set_viewport_size({"width": _WIDTHS[size], "height": 700})
         height = min(_HEIGHTS[size], int(page.evaluate("document.documentElement.scrollHeight")))
         page.set_viewport_size({"width": _WIDTHS[size], "height": height})
         picture = page.screenshot(animations="disabled", caret="hide")
