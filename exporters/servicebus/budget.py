@@ -30,7 +30,8 @@ _ONE_REFUSAL_SECONDS = 1.0
 _SMALLEST_FACTOR = 1 / 64
 # How much of a second's requests is taken at a time: with a high rate not every request asks the shared state.
 _BATCH_SECONDS = 0.02
-_ROUNDING = 1e-6
+# How far a read that comes late to its turn may catch up: else a busy machine would keep it below its rate.
+_CATCH_UP_SECONDS = 0.2
 # After so many times the time in which a burst counts, the next one may go out at once.
 _PAUSE_WINDOWS = 2
 # Requests this close together are remembered as one entry.
@@ -66,6 +67,7 @@ class Bucket:
     used: tuple[tuple[float, int], ...] = ()
     began: float = 0.0  # when the first request after a pause was
     last: float = 0.0  # when the last one was
+    next_at: float = 0.0  # when the next one is due, once requests are spread evenly
     sku: str = ""
     factor: float = 1.0  # of the rate and of the burst; below 1 while an episode of throttling lasts
     stepped_at: float = 0.0  # when the factor changed last
@@ -121,13 +123,15 @@ def take(bucket: Bucket, allowance: Allowance, now: float, wanted: int) -> tuple
         return bucket, 0, max(0.001, min(at for at, _ in used) + window - now)
     since = now - bucket.last
     if since >= _PAUSE_WINDOWS * window:
-        bucket = replace(bucket, began=now)
+        bucket = replace(bucket, began=now, next_at=now + window)
     elif now >= bucket.began + window:
         # Evenly from here on: bursts that follow each other would meet in one second where one of them is late.
         rate = requests_per_second(bucket, allowance)
-        if since * rate < 1 - _ROUNDING:
-            return bucket, 0, max(0.001, 1 / rate - since)
-        had = min(had, max(1, int(min(since, _BATCH_SECONDS) * rate)))
+        due = max(bucket.next_at, now - _CATCH_UP_SECONDS)
+        if due > now:
+            return bucket, 0, max(0.001, due - now)
+        had = min(had, 1 + int((now - due) * rate))
+        bucket = replace(bucket, next_at=due + had / rate)
     if used and 0 <= now - used[-1][0] < _ONE_MOMENT_SECONDS:
         used = (*used[:-1], (now, used[-1][1] + had))
     else:
