@@ -236,7 +236,8 @@ async def _end_everything() -> None:
     """End what still runs: connections in the middle of their handshake belong to no server that could end them."""
     loop = asyncio.get_running_loop()
     for transport in list(getattr(loop, "_transports", {}).values()):
-        transport.abort()
+        if getattr(transport, "_loop", None) is not None:  # one that has closed has forgotten its loop
+            transport.abort()
     others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in others:
         task.cancel()
