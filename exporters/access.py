@@ -12,7 +12,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Model, Q, QuerySet
 
-from .models import Credential, LabelRule, Membership, Namespace, ScrapeToken, Team, WallLink
+from .models import Credential, IdentityGrant, LabelRule, Membership, Namespace, ScrapeToken, Team, WallLink
 
 Role = Membership.Role
 User = AbstractBaseUser | AnonymousUser
@@ -38,6 +38,7 @@ RULES: dict[type[Model], Rule] = {
     # Who is in a team, and who may let others in, is no secret within it.
     Membership: Rule("team", Role.VIEWER, Role.OWNER, Role.OWNER, Role.OWNER),
     Credential: Rule("team", Role.VIEWER, Role.OWNER, Role.OWNER, Role.OWNER),
+    IdentityGrant: Rule("team", Role.VIEWER, None, None, None),
     Namespace: Rule("team", Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR),
     LabelRule: Rule("team", Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR),
     WallLink: Rule("team", Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR),
@@ -67,8 +68,11 @@ def teams(user: User, role: Role = Role.VIEWER) -> QuerySet[Team]:
 
 
 def visible(user: User, queryset: QuerySet[M]) -> QuerySet[M]:
-    """Return what of the queryset the user may see."""
-    return _scoped(user, queryset, _rule(queryset.model).view)
+    """Return what of the queryset the user may see; of the platform's credentials those granted to a team of theirs."""
+    found = _scoped(user, queryset, _rule(queryset.model).view)
+    if queryset.model is Credential and not is_platform_administrator(user):
+        found = found | queryset.filter(pk__in=_granted(teams(user)))
+    return found
 
 
 def changeable(user: User, queryset: QuerySet[M]) -> QuerySet[M]:
@@ -85,7 +89,8 @@ def allows(user: User, action: str, model: type[Model], instance: Model | None =
         return False
     if instance is None or instance.pk is None:
         return teams(user, role).exists()
-    return _scoped(user, model._default_manager.filter(pk=instance.pk), role).exists()
+    this: QuerySet[Any] = model._default_manager.filter(pk=instance.pk)
+    return (visible(user, this) if action == "view" else _scoped(user, this, role)).exists()
 
 
 def allows_in(user: User, action: str, model: type[Model], team: Team | None) -> bool:
@@ -110,7 +115,14 @@ def selectable(user: User, model: type[Model], related: type[Model]) -> QuerySet
     role = RULES[model].change if model in RULES else None
     if role is None or related not in RULES:
         return choices.none()
-    return visible(user, choices).filter(Q(**{f"{_rule(related).team}__in": teams(user, role)}))
+    in_teams = Q(**{f"{_rule(related).team}__in": teams(user, role)})
+    if related is Credential:
+        in_teams |= Q(pk__in=_granted(teams(user, role)))
+    return choices.filter(in_teams)
+
+
+def _granted(team_set: QuerySet[Team]) -> QuerySet[Any]:
+    return IdentityGrant.objects.filter(team__in=team_set).values("credential")
 
 
 def visible_history(user: User, records: QuerySet[Any], model: type[Model]) -> QuerySet[Any]:

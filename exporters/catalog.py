@@ -3,11 +3,13 @@
 A scrape itself asks the database nothing. All of it is plain data, so that a copy can outlive the process.
 """
 
+import contextlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from .keeper import Keeper
@@ -29,6 +31,10 @@ class CredentialSpec:
     client_id: str = ""
     authority: str = ""
     token_file: str = ""
+    # Of the stored one, 0 for one that is tried out: uses of its spare secret are counted under it.
+    credential_id: int = 0
+    name: str = ""
+    team: str = ""  # empty: the platform's
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class Target:
     limits: Limits
     scrape_interval_seconds: float | None
     scrape_timeout_seconds: float | None
+    spare: CredentialSpec | None = None  # shown where the credential is refused
     rules: tuple[Rule, ...] = ()  # label rules in the order in which they apply
 
 
@@ -88,6 +95,7 @@ class Expiry:
     credential: str
     team: str | None  # None: the platform's
     at: datetime
+    slot: str = "active"  # or spare
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +127,9 @@ def load() -> Configuration:
     rules = rules_by_scope()
     targets = {
         namespace.name: target(namespace, rules)
-        for namespace in Namespace.objects.select_related("team", "credential").order_by("name")
+        for namespace in Namespace.objects.select_related("team", "credential__team")
+        .prefetch_related("credential__grants")
+        .order_by("name")
     }
     grants = {
         token.token_hash: Grant(
@@ -135,10 +145,11 @@ def load() -> Configuration:
         .prefetch_related("namespaces")
     }
     expiries = tuple(
-        Expiry(credential=name, team=team, at=at)
-        for name, team, at in Credential.objects.exclude(expires_at=None).values_list(
-            "name", "team__name", "expires_at"
+        Expiry(credential=name, team=team, at=at, slot=slot)
+        for name, team, *moments in Credential.objects.values_list(
+            "name", "team__name", "expires_at", "spare_expires_at"
         )
+        for slot, at in zip(("active", "spare"), moments, strict=True)
         if at is not None
     )
     return Configuration(
@@ -155,20 +166,27 @@ def target(namespace: Namespace, rules: RulesByScope | None = None) -> Target:
     if rules is None:
         rules = rules_by_scope()
     spec: CredentialSpec | None = None
+    spare: CredentialSpec | None = None
     problem = ""
     if namespace.credential is None:
         problem = f"Namespace {namespace.name} has no credential; choose one in the admin."
     else:
         try:
-            spec = credential_spec(namespace.credential)
+            problem = _grant_problem(namespace, namespace.credential)
+            spec = None if problem else credential_spec(namespace.credential)
         except SecretUnavailableError as error:
             problem = str(error)
+        if spec is not None and namespace.credential.has_secret("spare_secret"):
+            # One that can't be had is missed only when the active one is refused; the system checks name it.
+            with contextlib.suppress(SecretUnavailableError):
+                spare = credential_spec(namespace.credential, "spare_")
     return Target(
         name=namespace.name,
         team=namespace.team.name,
         enabled=namespace.enabled,
         host=namespace.host,
         credential=spec,
+        spare=spare,
         problem=problem,
         labels=tuple(sorted(namespace.labels.items())),
         include=namespace.include,
@@ -189,11 +207,30 @@ def target(namespace: Namespace, rules: RulesByScope | None = None) -> Target:
     )
 
 
-def credential_spec(credential: Credential) -> CredentialSpec:
+def _grant_problem(namespace: Namespace, credential: Credential) -> str:
+    """Say why a namespace may not use its credential: a grant can end after the namespace was saved."""
+    if credential.team_id is not None:
+        if credential.team_id == namespace.team_id:
+            return ""
+        return f"Credential {credential.name} belongs to another team than namespace {namespace.name}."
+    try:
+        host = namespace.endpoint().host_port
+    except ValidationError as error:
+        return " ".join(error.messages)
+    if credential.is_usable_by(namespace.team_id, host):
+        return ""
+    return f"Credential {credential.name} is the platform's and not granted to team {namespace.team.name} for {host}."
+
+
+def credential_spec(credential: Credential, slot: str = "") -> CredentialSpec:
+    """Return a slot's secret with what goes with it; `slot` is "" or "spare_"."""
     return CredentialSpec(
         kind=credential.kind,
-        secret=credential.reveal_secret(),
-        certificate_password=credential.reveal_certificate_password(),
+        secret=credential.reveal_secret(slot),
+        certificate_password=credential.reveal_certificate_password(slot),
+        credential_id=credential.pk or 0,
+        name=credential.name,
+        team=credential.team.name if credential.team else "",
         tenant_id=credential.tenant_id,
         client_id=credential.client_id,
         authority=credential.authority,

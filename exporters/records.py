@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.db.models import F, Window
 from django.db.models.functions import RowNumber
 
-from . import token_uses
+from . import spare_uses, token_uses
 from .models import Namespace, NamespaceStatus, Outcome, ScrapeRecord
 from .servicebus.entities import Snapshot
 
@@ -86,6 +86,7 @@ class Recorder:
     def flush(self) -> None:
         """Write what is queued; raise the database's error after having put the records back."""
         token_uses.write()
+        spare_uses.write()
         batch: list[Record] = []
         while self._queue:
             batch.append(self._queue.popleft())

@@ -8,9 +8,9 @@ from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.dispatch import receiver
 
 from .catalog import catalog
-from .models import ConfigurationVersion, Credential, LabelRule, Namespace, ScrapeToken, Team
+from .models import ConfigurationVersion, Credential, IdentityGrant, LabelRule, Namespace, ScrapeToken, Team
 
-_CONFIGURATION = (Team, Credential, Namespace, LabelRule, ScrapeToken)
+_CONFIGURATION = (Team, Credential, IdentityGrant, Namespace, LabelRule, ScrapeToken)
 
 
 @receiver([post_save, post_delete], dispatch_uid="configuration_changed")

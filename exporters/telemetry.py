@@ -78,12 +78,19 @@ TOKEN_LAST_USED = Gauge(
     multiprocess_mode="max",
     registry=REGISTRY,
 )
+SPARE_USED = Counter(
+    "hub_credential_spare_used",
+    "Management requests made with a credential's spare secret, because the active one was refused.",
+    ["credential", "team"],
+    registry=REGISTRY,
+)
 # Their series name objects of a team; only who may see these gets them.
 _OF_TEAMS = frozenset(
     {
         "hub_token_last_used_timestamp_seconds",
         "hub_token_expiry_timestamp_seconds",
         "hub_credential_expiry_timestamp_seconds",
+        "hub_credential_spare_used",
     }
 )
 
@@ -121,10 +128,10 @@ class Moment(Collector):
         credentials = GaugeMetricFamily(
             "hub_credential_expiry_timestamp_seconds",
             "When a credential's secret, certificate or signature expires, Unix time.",
-            labels=["credential", "team"],
+            labels=["credential", "team", "slot"],
         )
         for expiry in self._configuration.expiries:
-            credentials.add_metric([expiry.credential, expiry.team or ""], expiry.at.timestamp())
+            credentials.add_metric([expiry.credential, expiry.team or "", expiry.slot], expiry.at.timestamp())
         yield credentials
         tokens = GaugeMetricFamily(
             "hub_token_expiry_timestamp_seconds",

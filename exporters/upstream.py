@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from . import telemetry
+from . import spare_uses, telemetry
 from .catalog import CredentialSpec, Target
 from .endpoints import endpoint_of, policy
 from .models import Credential
@@ -42,6 +42,7 @@ _io = IoLoop()
 _client: Client | None = None
 # Touched on the I/O loop alone.
 _known_pages: dict[str, dict[str, int]] = {}
+_pairs: dict[tuple[CredentialSpec, CredentialSpec], credentials.CredentialPair] = {}
 _live: "OrderedDict[CredentialSpec, credentials.Credential]" = OrderedDict()
 
 
@@ -122,7 +123,7 @@ async def _read(
         where, connection = endpoint(target)
         source = Source(
             endpoint=where,
-            credential=_credential(spec, connection),
+            credential=_with_spare(target, spec, connection),
             entity_path=connection.entity_path if connection else "",
             include=target.include,
             exclude=target.exclude,
@@ -154,6 +155,22 @@ def _the_client() -> Client:
     if _client is None or _client.session.closed:
         _client = Client(policy(), settings.HUB_CA_FILE, on_answer=telemetry.upstream_answered)
     return _client
+
+
+def _with_spare(
+    target: Target, spec: CredentialSpec, connection: ConnectionString | None
+) -> credentials.Credential:
+    active = _credential(spec, connection)
+    if target.spare is None:
+        return active
+    pair = _pairs.get((spec, target.spare))
+    if pair is None or len(_pairs) > _KEPT_CREDENTIALS:
+        _pairs.clear()
+        spare = _credential(target.spare, _connection(target.spare))
+        pair = _pairs[spec, target.spare] = credentials.CredentialPair(
+            active, spare, partial(spare_uses.note, spec.credential_id, spec.name, spec.team)
+        )
+    return pair
 
 
 def _credential(spec: CredentialSpec, connection: ConnectionString | None) -> credentials.Credential:
@@ -200,6 +217,7 @@ def _make(spec: CredentialSpec, connection: ConnectionString | None) -> credenti
 async def _close() -> None:
     global _client
     _known_pages.clear()
+    _pairs.clear()
     while _live:
         _, live = _live.popitem()
         await live.close()

@@ -17,27 +17,34 @@ from .. import access, references
 from ..models import Credential, Namespace
 from ..secrets import SecretUnavailableError
 from ..status import state_of
-from .base import HubAdmin, SourceFilter
+from .base import SourceFilter
 from .fields import SecretField
+from .grants import GrantsInline
 from .held import HeldSecrets
+from .spare_slot import SpareSlot
 
 
-def describe_secret(credential: Credential) -> str:
+def describe_secret(credential: Credential, slot: str = "") -> str:
     """Return what may be said of a credential's secret: which key it is, how it ends, how old it is."""
-    if not credential.has_secret():
+    if not credential.has_secret(f"{slot}secret"):
+        if slot:
+            return "not set"
         return "not set" if "secret" in Credential.FIELDS[credential.kind][0] else "none needed"
-    if credential.secret_reference:
-        parts = [f"read from {references.describe(credential.secret_reference)}"]
-    else:
-        parts = ["set"]
+    reference = getattr(credential, f"{slot}secret_reference")
+    parts = [f"read from {references.describe(reference)}" if reference else "set"]
     try:
-        parts.append(credential.facts().summary)
+        parts.append(credential.facts(slot).summary)
     except SecretUnavailableError as error:
         return str(error)
     except ValidationError:
         parts.append("not usable with this kind")
-    if credential.secret_set_at is not None:
-        parts.append(f"{timesince(credential.secret_set_at, depth=1)} old")
+    set_at = getattr(credential, f"{slot}secret_set_at")
+    if set_at is not None:
+        parts.append(f"{timesince(set_at, depth=1)} old")
+    if slot and credential.spare_used_at is not None:
+        parts.append(
+            f"last needed {timesince(credential.spare_used_at, depth=1)} ago, as the active one was refused"
+        )
     return ", ".join(part for part in parts if part)
 
 
@@ -48,6 +55,14 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
     )
     certificate_password = SecretField(
         rows=1, help_text="Only for a certificate whose private key is encrypted; enter both together."
+    )
+
+    spare_secret = SecretField(
+        rows=6,
+        help_text="The other key, or the new secret or certificate. It is used while the active one is refused.",
+    )
+    spare_certificate_password = SecretField(
+        rows=1, help_text="Only for a certificate whose key is encrypted."
     )
 
     request: HttpRequest  # set by the admin
@@ -61,6 +76,9 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
             "secret",
             "certificate_password",
             "expires_at",
+            "spare_secret",
+            "spare_certificate_password",
+            "spare_expires_at",
             "tenant_id",
             "client_id",
             "authority",
@@ -76,13 +94,20 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
             if field is not None:
                 field.widget.held = HeldSecrets(self.request.session)
                 field.widget.name = name
-        if self.instance.pk and "secret" in self.fields:
-            self.fields["secret"].help_text = format_html(
-                "{} Now: {}.{}",  # escaped: the key's name was typed by somebody, and help texts are HTML
-                self.fields["secret"].help_text,
-                describe_secret(self.instance),
-                " Leave the input empty to keep it." if self.instance.has_secret() else "",
-            )
+        for slot in ("", "spare_"):
+            field = self.fields.get(f"{slot}secret")
+            if self.instance.pk and field is not None:
+                field.help_text = format_html(
+                    "{} Now: {}.{}",  # escaped: the key's name was typed by somebody, and help texts are HTML
+                    field.help_text,
+                    describe_secret(self.instance, slot),
+                    " Leave the input empty to keep it." if self.instance.has_secret(f"{slot}secret") else "",
+                )
+        kind_field: Any = self.fields.get("kind")
+        if kind_field is not None and not access.is_platform_administrator(self.request.user):
+            kind_field.choices = [
+                choice for choice in Credential.Kind.choices if choice[0] not in Credential.PLATFORM_KINDS
+            ]
 
     def clean(self) -> dict[str, Any]:
         """Put the stored secret where none was entered, unless it can't go with what was."""
@@ -91,6 +116,7 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
         if kind not in Credential.FIELDS:
             kind = self._stored_kind
         possible = set().union(*Credential.FIELDS[kind])
+        self._keep_spare(cleaned, kind, possible)
         entered = bool(cleaned.get("secret"))
         moved = bool(self.instance.pk) and kind != self._stored_kind
         if "secret" not in possible:
@@ -108,6 +134,17 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
             cleaned["certificate_password"] = self._stored["certificate_password"]
         return cleaned
 
+    def _keep_spare(self, cleaned: dict[str, Any], kind: str, possible: set[str]) -> None:
+        """Keep the stored spare secret where none was entered; one of another kind is of no use any more."""
+        if kind != self._stored_kind or "spare_secret" not in possible:
+            for name in Credential.SLOT:
+                setattr(self.instance, f"spare_{name}_reference", {})
+            return
+        if not cleaned.get("spare_secret"):
+            for name in ("spare_secret", "spare_certificate_password"):
+                if not cleaned.get(name):
+                    cleaned[name] = self._stored[name]
+
     def forget_held(self) -> None:
         """Take what was held for this form out of the session: it is stored now."""
         for name in Credential.SECRET_FIELDS:
@@ -117,13 +154,19 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Credential)
-class CredentialAdmin(HubAdmin):
+class CredentialAdmin(SpareSlot):
     form = CredentialForm
     change_form_template = "admin/exporters/credential/change_form.html"
     ordering = ("name",)  # the counts below would lose the model's own
     list_display = ("name", "team", "kind", "secret_state", "expires", "used_by")
     list_select_related = ("team",)
-    list_filter = ("kind", ("team", admin.RelatedOnlyFieldListFilter), "expires_at", SourceFilter)
+    list_filter = (
+        "kind",
+        ("team", admin.RelatedOnlyFieldListFilter),
+        "expires_at",
+        "spare_expires_at",
+        SourceFilter,
+    )
     search_fields = ("name", "team__name", "tenant_id", "client_id", "namespaces__name")
     autocomplete_fields = ("team",)
     fieldsets = (
@@ -133,6 +176,14 @@ class CredentialAdmin(HubAdmin):
             {
                 "fields": ("secret", "certificate_password", "expires_at"),
                 "description": "Encrypted when it is saved. Nobody can read it here again.",
+            },
+        ),
+        (
+            "Spare secret",
+            {
+                "fields": ("spare_secret", "spare_certificate_password", "spare_expires_at"),
+                "description": "To change the secret without a gap: enter the new one here, try it out with the button "
+                "above, promote it, then retire the old one.",
             },
         ),
         (
@@ -154,6 +205,9 @@ class CredentialAdmin(HubAdmin):
         # Of a platform's identity a member sees how many of the own teams' namespaces use it.
         mine = Q(namespaces__team__in=access.teams(request.user))
         return found.annotate(namespace_count=Count("namespaces", filter=mine, distinct=True))
+
+    def get_inlines(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
+        return (GrantsInline,) if obj is not None and obj.team_id is None else ()
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         if access.is_platform_administrator(request.user):
@@ -187,6 +241,7 @@ class CredentialAdmin(HubAdmin):
         if credential is not None:
             using = Namespace.objects.filter(credential=credential).select_related("status", "team")
             context["secret_state"] = describe_secret(credential)
+            context["spare_state"] = describe_secret(credential, "spare_")
             context["used_by"] = [
                 (namespace, state_of(namespace, timezone.now()))
                 for namespace in access.visible(request.user, using).distinct().order_by("name")
@@ -197,6 +252,10 @@ class CredentialAdmin(HubAdmin):
     @admin.display(description="secret")
     def secret_state(self, credential: Credential) -> str:
         return describe_secret(credential)
+
+    @admin.display(description="spare secret")
+    def spare_state(self, credential: Credential) -> str:
+        return describe_secret(credential, "spare_")
 
     @admin.display(description="used by", ordering="namespace_count")
     def used_by(self, credential: Credential) -> str:
@@ -213,6 +272,5 @@ class CredentialAdmin(HubAdmin):
 
 
 def _without_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(
-        "secret_state" if name == "secret" else name for name in names if name != "certificate_password"
-    )
+    shown = {"secret": "secret_state", "spare_secret": "spare_state"}
+    return tuple(shown.get(name, name) for name in names if not name.endswith("certificate_password"))

@@ -11,11 +11,14 @@ from ..secrets import SecretUnavailableError
 from . import secret_values
 from .changes import Change, difference, name_of, snapshot
 from .document import Document, Problem, suggestion
+from .grants import entry_grants, set_grants
 from .pruning import prune
 from .rules import match, positions
 from .schema import KIND_OF, KINDS, Entry, Kind
 
 CHANGE_REASON = "apply_config"
+# Two teams may each have one of the same name.
+_NAMED_IN_A_TEAM = (Credential, ScrapeToken)
 
 
 class Application:
@@ -52,7 +55,7 @@ class Application:
         seen: dict[tuple[str, str], Entry] = {}
         for entry in entries:
             name = entry.get("name") or ""
-            identity = (entry.get("team") or "" if kind.model is ScrapeToken else "", name)
+            identity = (entry.get("team") or "" if kind.model in _NAMED_IN_A_TEAM else "", name)
             if not name and not entry.faulty:
                 entry.report("name", "Every " + kind.word + " needs a name.")
             if name and identity in seen:
@@ -75,7 +78,14 @@ class Application:
         after = snapshot(item)
         if namespaces is not None:
             after["namespaces"] = sorted(namespace.name for namespace in namespaces)
+        if isinstance(item, Credential):
+            granted = entry_grants(self, entry)
+            if entry.faulty:
+                return
+            after["grants"] = [{"team": team.name, "hosts": hosts} for team, hosts in granted]
         self._save(entry, item, before, after)
+        if isinstance(item, Credential) and after["grants"] != before["grants"]:
+            set_grants(item, granted)
         if (
             isinstance(item, ScrapeToken)
             and namespaces is not None
@@ -85,7 +95,7 @@ class Application:
 
     def _stored(self, kind: Kind, entry: Entry) -> Any:
         found = kind.model._default_manager.filter(name=entry.get("name"))
-        if kind.model is ScrapeToken:
+        if kind.model in _NAMED_IN_A_TEAM:
             found = (
                 found.filter(team__name=entry.get("team")) if entry.get("team") else found.filter(team=None)
             )
@@ -99,14 +109,14 @@ class Application:
             match key.attribute:
                 case "team" | "namespace" | "credential":
                     setattr(item, key.attribute, self._related(entry, key.name))
-                case "secret" | "certificate_password":
+                case "secret" | "certificate_password" | "spare_secret" | "spare_certificate_password":
                     secret_values.set_secret(self, entry, item, key.attribute)
                 case "token":
                     secret_values.set_token(self, entry, item)
                 case "revoked":
                     secret_values.set_revoked(self, entry, item)
-                case "namespaces":
-                    pass  # set once the token has a row
+                case "namespaces" | "grants":
+                    pass  # set once the object has a row
                 case "source":
                     item.source = value or Source.FILE
                 case attribute:
@@ -116,6 +126,7 @@ class Application:
         if isinstance(item, Credential) and not entry.faulty:
             try:
                 item.take_expiry(item.facts())
+                item.take_expiry(item.facts("spare_"), "spare_")
             except (SecretUnavailableError, ValidationError):
                 return  # the check afterwards says so
 
@@ -129,7 +140,12 @@ class Application:
         if (kind.section, name) in self._faulty:
             entry.faulty = True
             return None
-        found = kind.model._default_manager.filter(name=name).first()
+        candidates: Any = kind.model._default_manager.filter(name=name)
+        if kind.model is Credential:
+            # The team's own; else the platform's.
+            theirs = candidates.filter(team__name=entry.get("team") or "")
+            candidates = theirs if theirs.exists() else candidates.filter(team=None)
+        found = candidates.first()
         if found is None:
             names = kind.model._default_manager.values_list("name", flat=True)
             entry.report(

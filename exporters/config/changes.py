@@ -38,9 +38,13 @@ class Change:
 def show(value: Any) -> str:
     """Return a value as the difference shows it."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}: {text}" for name, text in value.items()) + "}"
+        return "{" + ", ".join(f"{name}: {show(text)}" for name, text in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(str, value)) + "]"
+        return (
+            "["
+            + ", ".join(show(each) if isinstance(each, dict | list) else str(each) for each in value)
+            + "]"
+        )
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None or value == "":
@@ -52,8 +56,8 @@ def snapshot(item: Model) -> dict[str, Any]:
     """Return what of an object counts as a change: its values, and the fingerprints of its secrets."""
     values = flat(item)
     if isinstance(item, Credential):
-        values["secret's fingerprint"] = item.secret_fingerprint
-        values["certificate_password's fingerprint"] = item.certificate_password_fingerprint
+        for name in Credential.SECRET_FIELDS:
+            values[f"{name}'s fingerprint"] = getattr(item, f"{name}_fingerprint")
     if isinstance(item, ScrapeToken):
         values["token's fingerprint"] = item.fingerprint
     return values

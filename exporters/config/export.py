@@ -40,12 +40,15 @@ def flat(item: Model) -> dict[str, Any]:
 
 def _value(item: Any, attribute: str) -> Any:
     match item, attribute:
-        case Credential(), "secret" | "certificate_password":
+        case Credential(), "secret" | "certificate_password" | "spare_secret" | "spare_certificate_password":
             mark = getattr(item, f"{attribute}_fingerprint")
             return getattr(item, f"{attribute}_reference") or (
                 {"stored": mark} if item.has_secret(attribute) else {}
             )
-        case Credential(), "expires_at" if item.kind != Credential.Kind.CLIENT_SECRET:
+        case Credential(), "grants":
+            granted = item.grants.select_related("team").order_by("team__name") if item.pk else ()
+            return [{"team": grant.team.name, "hosts": grant.hosts} for grant in granted]
+        case Credential(), "expires_at" | "spare_expires_at" if item.kind != Credential.Kind.CLIENT_SECRET:
             return None  # read off the secret itself
         case ScrapeToken(), "token":
             return item.token_reference or ({"stored": item.fingerprint} if item.token_hash else {})
@@ -80,7 +83,7 @@ def _items(model: type[Model]) -> Iterable[Model]:
     if model is Team:
         return Team.objects.order_by("name")
     if model is Credential:
-        return Credential.objects.select_related("team").order_by("name")
+        return Credential.objects.select_related("team").order_by("team__name", "name")
     if model is Namespace:
         return Namespace.objects.select_related("team", "credential").order_by("name")
     if model is LabelRule:

@@ -82,6 +82,19 @@ def secret(node: Node) -> SecretReference:
     return SecretReference(kind, written, node)
 
 
+def grants(node: Node) -> list[dict[str, Any]]:
+    """Read to which teams a credential of the platform is granted, and for which hosts."""
+    found = []
+    for item in node.sequence():
+        keys = item.mapping({"team", "hosts"})
+        if set(keys) != {"team", "hosts"}:
+            raise BadValueError(
+                item, "A grant takes a team and hosts: {team: payments, hosts: [host.example]}."
+            )
+        found.append({"team": keys["team"].text(), "hosts": texts(keys["hosts"])})
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """One key of an object: how it is spelt (dotted where it is nested), which attribute it fills, how it is
@@ -117,9 +130,10 @@ KINDS = (
         Credential,
         (
             *_same("name team kind", text),
-            *_same("secret certificate_password", secret),
+            *_same("secret certificate_password spare_secret spare_certificate_password", secret),
             *_same("tenant_id client_id authority token_file", text),
-            Key("expires_at", "expires_at", moment),
+            *_same("expires_at spare_expires_at", moment),
+            Key("grants", "grants", grants),
             _SOURCE,
         ),
     ),

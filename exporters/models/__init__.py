@@ -1,6 +1,7 @@
 """The stored configuration: teams, credentials, namespaces, label rules and scrape tokens."""
 
 from .credentials import Credential
+from .identities import IdentityGrant
 from .namespaces import Namespace
 from .records import NamespaceStatus, Outcome, ScrapeRecord
 from .rules import LabelRule
@@ -14,6 +15,7 @@ __all__ = [
     "TOKEN_PREFIX",
     "ConfigurationVersion",
     "Credential",
+    "IdentityGrant",
     "LabelRule",
     "Membership",
     "Namespace",

@@ -11,6 +11,7 @@ from simple_history.models import HistoricalRecords
 from .. import material, references
 from ..endpoints import endpoint_of
 from ..secrets import EncryptedField, Sealed, SecretUnavailableError, describe, fingerprint, reveal
+from ..servicebus.connection import ConnectionString
 from ..validators import (
     client_id_validator,
     slug_validator,
@@ -33,11 +34,14 @@ class Credential(models.Model):
     # For each kind the fields that it needs, and those that it may have. All others must stay empty: a value
     # that has no effect would only mislead.
     FIELDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
-        Kind.CONNECTION_STRING: (frozenset({"secret"}), frozenset()),
-        Kind.CLIENT_SECRET: (frozenset({"secret", "tenant_id", "client_id"}), frozenset({"authority"})),
+        Kind.CONNECTION_STRING: (frozenset({"secret"}), frozenset({"spare_secret"})),
+        Kind.CLIENT_SECRET: (
+            frozenset({"secret", "tenant_id", "client_id"}),
+            frozenset({"authority", "spare_secret"}),
+        ),
         Kind.CLIENT_CERTIFICATE: (
             frozenset({"secret", "tenant_id", "client_id"}),
-            frozenset({"authority", "certificate_password"}),
+            frozenset({"authority", "certificate_password", "spare_secret", "spare_certificate_password"}),
         ),
         Kind.MANAGED_IDENTITY: (frozenset(), frozenset({"client_id"})),
         # What is left empty comes from the pod's environment (AZURE_TENANT_ID and so on), set by the
@@ -47,24 +51,24 @@ class Credential(models.Model):
             frozenset({"tenant_id", "client_id", "authority", "token_file"}),
         ),
     }
-    SECRET_FIELDS = ("secret", "certificate_password")
+    SECRET_FIELDS = ("secret", "certificate_password", "spare_secret", "spare_certificate_password")
+    # What a slot consists of; the spare's names have "spare_" in front.
+    SLOT = ("secret", "certificate_password")
+    # They are the hub's own: a team could send them to hosts of its choosing.
+    PLATFORM_KINDS = frozenset({Kind.MANAGED_IDENTITY, Kind.WORKLOAD_IDENTITY})
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(
-        max_length=63,
-        unique=True,
-        validators=[slug_validator],
-        help_text="Lower-case letters, digits and hyphens.",
-        error_messages={"unique": "There is already a credential of this name."},
+        max_length=63, validators=[slug_validator], help_text="Lower-case letters, digits and hyphens."
     )
-    # Empty for the hub's own identities, which belong to no team.
+    # Empty for the platform's own, above all the hub's identities: teams use them where they were granted.
     team = models.ForeignKey(
         Team,
         on_delete=models.CASCADE,
         null=True,
         blank=True,
         related_name="credentials",
-        help_text="Whose namespaces may use it. Empty: the namespaces of all teams.",
+        help_text="Whose namespaces may use it. Empty: the platform's; teams use it where it is granted to them.",
     )
     kind = models.CharField(max_length=20, choices=Kind, default=Kind.CONNECTION_STRING)
     secret = EncryptedField(
@@ -85,6 +89,18 @@ class Credential(models.Model):
         help_text="For a client secret: the date that Azure shows. A certificate and a signature say it "
         "themselves.",
     )
+    # Azure has two keys, so that one can be made anew while the other is in use: this is the other.
+    spare_secret = EncryptedField(
+        help_text="The other key or the new secret. It is used while Service Bus refuses the active one."
+    )
+    spare_secret_reference = models.JSONField(default=dict, blank=True, editable=False)
+    spare_secret_fingerprint = models.CharField(max_length=8, blank=True, editable=False)
+    spare_secret_set_at = models.DateTimeField(null=True, editable=False)
+    spare_certificate_password = EncryptedField(help_text="Only for an encrypted private key.")
+    spare_certificate_password_reference = models.JSONField(default=dict, blank=True, editable=False)
+    spare_certificate_password_fingerprint = models.CharField(max_length=8, blank=True, editable=False)
+    spare_expires_at = models.DateTimeField("spare expires", null=True, blank=True)
+    spare_used_at = models.DateTimeField("spare last used", null=True, editable=False)
     tenant_id = models.CharField(
         "tenant",
         max_length=64,
@@ -115,10 +131,24 @@ class Credential(models.Model):
     source = source_field()
     created_at = models.DateTimeField(auto_now_add=True)
 
-    history = HistoricalRecords(excluded_fields=["secret", "certificate_password"])
+    history = HistoricalRecords(excluded_fields=[*SECRET_FIELDS, "spare_used_at"])
 
     class Meta:
         ordering = ["name"]
+        # Of one name in each team: whether another team has one of this name is nobody's business.
+        constraints = [
+            models.UniqueConstraint(
+                fields=["team", "name"],
+                name="one_credential_of_a_name_in_a_team",
+                violation_error_message="The team has a credential of this name already.",
+            ),
+            models.UniqueConstraint(
+                fields=["name"],
+                condition=models.Q(team=None),
+                name="one_platform_credential_of_a_name",
+                violation_error_message="The platform has a credential of this name already.",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -137,18 +167,18 @@ class Credential(models.Model):
         mark = fingerprint(value) if value else ""
         if mark != getattr(self, f"{name}_fingerprint"):
             setattr(self, f"{name}_fingerprint", mark)
-            if name == "secret":
-                self.secret_set_at = timezone.now() if value else None
+            if name in {"secret", "spare_secret"}:
+                setattr(self, f"{name}_set_at", timezone.now() if value else None)
 
     def has_secret(self, name: str = "secret") -> bool:
         return bool(getattr(self, name) or getattr(self, f"{name}_reference"))
 
-    def reveal_secret(self) -> str:
-        """Return the secret in plain text; raise SecretUnavailableError naming the row."""
-        return self._reveal("secret")
+    def reveal_secret(self, slot: str = "") -> str:
+        """Return the secret in plain text (`slot`: "" or "spare_"); raise SecretUnavailableError naming the row."""
+        return self._reveal(f"{slot}secret")
 
-    def reveal_certificate_password(self) -> str:
-        return self._reveal("certificate_password")
+    def reveal_certificate_password(self, slot: str = "") -> str:
+        return self._reveal(f"{slot}certificate_password")
 
     def _reveal(self, name: str) -> str:
         reference = getattr(self, f"{name}_reference")
@@ -159,15 +189,15 @@ class Credential(models.Model):
         except references.UnresolvedReferenceError as error:
             raise references.UnresolvedReferenceError(f"The secret of {describe(self)}: {error}") from None
 
-    def facts(self) -> material.Facts:
-        """Return what may be told of the secret.
+    def facts(self, slot: str = "") -> material.Facts:
+        """Return what may be told of the secret (`slot`: "" for the active one, "spare_").
 
         Raises SecretUnavailableError, and ValidationError (keyed by field) for a secret that its kind has no
         use for.
         """
-        if not self.has_secret():
+        if not self.has_secret(f"{slot}secret"):
             return material.Facts()
-        secret = self.reveal_secret()
+        secret = self.reveal_secret(slot)
         try:
             match self.kind:
                 case self.Kind.CONNECTION_STRING:
@@ -175,40 +205,104 @@ class Credential(models.Model):
                 case self.Kind.CLIENT_SECRET:
                     return material.examine_client_secret(secret)
                 case self.Kind.CLIENT_CERTIFICATE:
-                    return material.examine_certificate(secret, self.reveal_certificate_password())
+                    return material.examine_certificate(secret, self.reveal_certificate_password(slot))
         except ValidationError as error:
             field = "certificate_password" if error.code == material.PASSWORD else "secret"
-            raise ValidationError({field: error}) from None
+            raise ValidationError({slot + field: error}) from None
         return material.Facts()
 
-    def take_expiry(self, facts: material.Facts) -> None:
+    def take_expiry(self, facts: material.Facts, slot: str = "") -> None:
         """Take over when the secret expires; a client secret doesn't say, so that stays as entered."""
         if self.kind != self.Kind.CLIENT_SECRET:
-            self.expires_at = facts.expires_at
+            setattr(self, f"{slot}expires_at", facts.expires_at)
+
+    def promote_spare(self) -> None:
+        """Make the spare secret the active one, and the active one the spare; the caller saves.
+
+        Raises SecretUnavailableError for a secret that can't be read: it is bound to its place and has to be encrypted
+        anew for the other.
+        """
+        for name in self.SLOT:
+            spare = f"spare_{name}"
+            stored = [
+                reveal(self, each) if not getattr(self, f"{each}_reference") else "" for each in (name, spare)
+            ]
+            setattr(self, spare, stored[0])
+            setattr(self, name, stored[1])
+            self._swap(f"{name}_reference", f"{spare}_reference")
+            self._swap(f"{name}_fingerprint", f"{spare}_fingerprint")
+        self._swap("secret_set_at", "spare_secret_set_at")
+        self._swap("expires_at", "spare_expires_at")
+        self.spare_used_at = None
+
+    def retire_spare(self) -> None:
+        """Forget the spare secret; the caller saves."""
+        for name in self.SLOT:
+            setattr(self, f"spare_{name}", "")
+            setattr(self, f"spare_{name}_reference", {})
+        self.spare_expires_at = self.spare_used_at = None
+
+    def _swap(self, one: str, other: str) -> None:
+        first, second = getattr(self, one), getattr(self, other)
+        setattr(self, one, second)
+        setattr(self, other, first)
+
+    def is_usable_by(self, team_id: int | None, host_port: str) -> bool:
+        """Tell whether a team's namespace at this endpoint may use it: its own, or one granted for this very host."""
+        if self.team_id is not None:
+            return self.team_id == team_id
+        if self.pk is None:
+            return False
+        # Over all of them, so that prefetched ones cost no query.
+        return any(grant.team_id == team_id and host_port in grant.hosts for grant in self.grants.all())
 
     def clean(self) -> None:
         if self.kind not in self.FIELDS:
             return  # the field's own validation has said so
         errors = self._wrong_fields()
-        facts = material.Facts()
+        if self.kind in self.PLATFORM_KINDS and self.team_id is not None:
+            errors["team"] = (
+                "This identity is the hub's own. Leave the team empty, and grant it to teams for hosts."
+            )
+        facts = spare = material.Facts()
         if not errors:
             try:
                 facts = self.facts()
             except SecretUnavailableError as error:
                 errors["secret"] = str(error)
-            except ValidationError as error:
-                raise error from None
+            try:
+                spare = self.facts("spare_")
+            except SecretUnavailableError as error:
+                errors["spare_secret"] = str(error)
         if errors:
             raise ValidationError(errors)
+        self._clean_spare(facts, spare)
         self.take_expiry(facts)
+        self.take_expiry(spare, "spare_")
         if self.pk:
             self._clean_users(facts)
+
+    def _clean_spare(self, facts: material.Facts, spare: material.Facts) -> None:
+        if not self.has_secret("spare_secret"):
+            return
+        if self.reveal_secret("spare_") == self.reveal_secret():
+            raise ValidationError(
+                {"spare_secret": "This is the active secret. Enter the other key, or a new secret."}
+            )
+        one, other = facts.connection, spare.connection
+        if one and other and (one.endpoint, one.entity_path) != (other.endpoint, other.entity_path):
+            raise ValidationError(
+                {
+                    "spare_secret": f"This connection string is for {_whole(other)}, the active one for "
+                    f"{_whole(one)}. The spare one is another key of the same namespace."
+                }
+            )
 
     def _wrong_fields(self) -> dict[str, str]:
         needed, possible = self.FIELDS[self.kind]
         label = self.Kind(self.kind).label
         errors: dict[str, str] = {}
-        for name in ("secret", "certificate_password", "tenant_id", "client_id", "authority", "token_file"):
+        for name in (*self.SECRET_FIELDS, "tenant_id", "client_id", "authority", "token_file"):
             given = self.has_secret(name) if name in self.SECRET_FIELDS else bool(getattr(self, name))
             if name in needed and not given:
                 errors[name] = f"Needed for this kind: {label}."
@@ -230,6 +324,10 @@ class Credential(models.Model):
                 raise ValidationError(
                     {field: f"Namespace “{namespace}” uses this credential. {' '.join(error.messages)}"}
                 ) from None
+
+
+def _whole(connection: ConnectionString) -> str:
+    return f"{connection.endpoint}/{connection.entity_path}".rstrip("/")
 
 
 def is_stored(value: Any) -> bool:

@@ -51,7 +51,7 @@ class Namespace(models.Model):
         null=True,
         blank=True,
         related_name="namespaces",
-        help_text="Of the same team, or one of the platform's. Without one, scrapes fail and say so.",
+        help_text="Of the same team, or one that the platform has granted to it. Without one, scrapes fail and say so.",
     )
     enabled = models.BooleanField(
         default=True, help_text="Off: not scraped, and left out of service discovery (paused)."
@@ -169,9 +169,20 @@ class Namespace(models.Model):
         if self.credential and self.credential.team_id not in (None, self.team_id) and self.team_id:
             errors["credential"] = "This credential belongs to another team."
         else:
-            errors |= self._endpoint_errors()
+            errors |= self._endpoint_errors() or self._grant_errors()
         if errors:
             raise ValidationError(errors)
+
+    def _grant_errors(self) -> dict[str, str]:
+        if not self.team_id or self.credential is None or self._host_is_illegal():
+            return {}
+        host = self.endpoint().host_port
+        if self.credential.is_usable_by(self.team_id, host):
+            return {}
+        return {
+            "credential": f"“{self.credential}” is the platform's and not granted to this team for {host}. A platform "
+            "administrator can grant it."
+        }
 
     def _endpoint_errors(self) -> dict[str, str]:
         try:

@@ -99,6 +99,65 @@ class SharedAccessSignatureCredential:
         """Nothing to close."""
 
 
+class CredentialPair:
+    """The active credential, and a spare one for when it is refused: Azure has two keys, so that one can be made anew.
+
+    While the active one is refused the spare one comes first; the active one is tried again once a minute, which costs
+    a request that is refused.
+    """
+
+    _AGAIN_SECONDS = 60.0
+
+    def __init__(
+        self,
+        active: Credential,
+        spare: Credential,
+        on_spare: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._active = active
+        self._spare = spare
+        self._on_spare = on_spare
+        self._clock = clock
+        self._spare_until = -1.0
+
+    async def authorization(self, endpoint: Endpoint) -> str:
+        if self._clock() >= self._spare_until:
+            try:
+                return await self._active.authorization(endpoint)
+            except ServiceBusError as error:
+                # An expired signature, a client secret that Entra ID refuses.
+                if error.reason is not Reason.CREDENTIAL:
+                    raise
+                self._spare_until = self._clock() + self._AGAIN_SECONDS
+                try:
+                    return await self._show_spare(endpoint)
+                except ServiceBusError:
+                    raise error from None  # the active one is what has to be mended
+        return await self._show_spare(endpoint)
+
+    async def after_refusal(self, endpoint: Endpoint, refused: str) -> str | None:
+        """Return what to show after a 401, None when there is nothing else."""
+        try:
+            if refused == await self._spare.authorization(endpoint):
+                self._spare_until = -1.0
+                other = await self._active.authorization(endpoint)
+            else:
+                self._spare_until = self._clock() + self._AGAIN_SECONDS
+                other = await self._show_spare(endpoint)
+        except ServiceBusError:
+            return None
+        return None if other == refused else other
+
+    async def _show_spare(self, endpoint: Endpoint) -> str:
+        header = await self._spare.authorization(endpoint)
+        self._on_spare()
+        return header
+
+    async def close(self) -> None:
+        """Leave both open: they are kept, and closed, by whoever made them."""
+
+
 def signature_expiry(token: str) -> float | None:
     """Return a SharedAccessSignature's `se` in Unix seconds, None when it has none that can be read."""
     text = parse_qs(token.partition(" ")[2]).get("se", [""])[0]

@@ -16,7 +16,7 @@ from .budget import Allowance, Budget, unshared
 from .carryover import Former
 from .client import Client, ThrottledError
 from .connection import Endpoint
-from .credentials import Credential
+from .credentials import Credential, CredentialPair
 from .entities import Failure, NamespaceInfo, Queue, Snapshot, Subscription, Topic
 from .errors import Reason, ServiceBusError
 
@@ -195,7 +195,7 @@ class _Read:
 
     async def _get(self, path: str, wait_until: float | None = None) -> bytes:
         authorization = await self.source.credential.authorization(self.source.endpoint)
-        attempts = _ATTEMPTS
+        attempts, refused = _ATTEMPTS, False
         while True:
             await self.budget.acquire(self.deadline if wait_until is None else wait_until)
             self.requests += 1
@@ -207,6 +207,14 @@ class _Read:
                 attempts -= 1
                 if not attempts:
                     raise
+            except ServiceBusError as error:
+                pair = self.source.credential
+                if refused or error.reason is not Reason.UNAUTHORIZED or not isinstance(pair, CredentialPair):
+                    raise
+                other = await pair.after_refusal(self.source.endpoint, authorization)
+                if other is None:
+                    raise
+                authorization, refused = other, True
 
     # The collectors
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from exporters.models import Credential, LabelRule, Membership, Namespace, ScrapeToken, Team
+from exporters.models import Credential, IdentityGrant, LabelRule, Membership, Namespace, ScrapeToken, Team
 
 from .conftest import FILLED
 
@@ -114,11 +114,14 @@ class TestNamespaces:
         found = errors(self.post(browser, name="new", team=other.pk, credential=credential.pk))
         assert found == {"credential": ["This credential belongs to another team."]}
 
-    def test_a_platform_credential_serves_every_team(self, browser: Client, entra: Any) -> None:
+    def test_a_platform_credential_serves_the_teams_that_it_is_granted_to(
+        self, browser: Client, entra: Any
+    ) -> None:
         credential = entra(team=None)
         credential.save()
         team = Team.objects.create(name="orders")
         host = "orders.servicebus.windows.net"
+        IdentityGrant.objects.create(credential=credential, team=team, hosts=[host])
         assert (
             self.post(browser, name="new", team=team.pk, credential=credential.pk, host=host).status_code
             == 302

@@ -77,8 +77,8 @@ credentials:
     client_id: 7b1de8c4-aaaa-4bbb-8ccc-ddddeeeeffff
     authority: login.microsoftonline.us
     expires_at: 2027-06-30
-  - name: hub-identity
-    kind: managed_identity
+  - {name: hub-identity, kind: managed_identity,
+     grants: [{team: payments, hosts: [payments-stage.servicebus.windows.net]}]}
 namespaces:
   - name: payments-prod
     team: payments

@@ -11,7 +11,7 @@ from exporters.models import Credential, Namespace, ScrapeToken, Team
 from exporters.secrets import SecretUnavailableError
 from tests.admin.conftest import certificate, keys
 
-from .conftest import CLIENT, CONNECTION_STRING, KEY, TENANT
+from .conftest import CLIENT, CLIENT_SECRET, CONNECTION_STRING, KEY, TENANT
 
 __all__ = ["certificate", "keys"]
 
@@ -38,17 +38,18 @@ def problems(item: Any) -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("kind", "needed", "possible"),
     [
-        ("connection_string", {"secret"}, set()),
-        ("client_secret", {"secret", "tenant_id", "client_id"}, {"authority"}),
+        ("connection_string", {"secret"}, {"spare_secret"}),
+        ("client_secret", {"secret", "tenant_id", "client_id"}, {"authority", "spare_secret"}),
         ("client_certificate", {"secret", "tenant_id", "client_id"}, {"authority", "certificate_password"}),
         ("managed_identity", set(), {"client_id"}),
         ("workload_identity", set(), {"tenant_id", "client_id", "authority", "token_file"}),
     ],
 )
 def test_each_kind_has_its_fields(team: Team, kind: str, needed: set[str], possible: set[str]) -> None:
-    empty = problems(Credential(name="a", team=team, kind=kind))
+    owner = None if kind in Credential.PLATFORM_KINDS else team
+    empty = problems(Credential(name="a", team=owner, kind=kind))
     assert set(empty) == needed
-    full = problems(Credential(name="a", team=team, kind=kind, **FILLED))
+    full = problems(Credential(name="a", team=owner, kind=kind, **FILLED))
     useless = {name for name, messages in full.items() if messages[0].startswith("Leave this empty")}
     assert useless == set(FILLED) - needed - possible
 
@@ -223,7 +224,8 @@ class TestChangingACredentialInUse:
 
     def test_a_namespace_keeps_a_host(self, namespace: Namespace) -> None:
         credential = namespace.credential
-        credential.kind, credential.secret = "managed_identity", ""
+        credential.kind, credential.secret = "client_secret", CLIENT_SECRET
+        credential.tenant_id, credential.client_id = TENANT, CLIENT
         assert problems(credential)["kind"][0].startswith(
             "Namespace “payments-prod” uses this credential. Give the host"
         )

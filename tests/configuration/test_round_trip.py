@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from exporters import config
-from exporters.models import Credential, LabelRule, Namespace, ScrapeToken, Team
+from exporters.models import Credential, IdentityGrant, LabelRule, Namespace, ScrapeToken, Team
 from exporters.prometheus.relabel import ANYTHING
 from exporters.validators import METRIC_GROUPS
 
@@ -62,7 +62,7 @@ def configurations(draw: st.DrawFn) -> None:
         save(
             Credential(
                 name=f"c{index}-{kind.replace('_', '-')}",
-                team=draw(st.none() | st.sampled_from(teams)),
+                team=None if kind in Credential.PLATFORM_KINDS else draw(st.none() | st.sampled_from(teams)),
                 kind=kind,
                 source=draw(SOURCE),
                 **fields,
@@ -70,6 +70,14 @@ def configurations(draw: st.DrawFn) -> None:
         )
         for index, (kind, fields) in enumerate(kinds.items())
     ]
+    for credential in credentials:
+        if credential.team is None:
+            for team in teams:
+                save(
+                    IdentityGrant(
+                        credential=credential, team=team, hosts=["payments-prod.servicebus.windows.net"]
+                    )
+                )
     namespaces = []
     for name in draw(st.lists(NAME, max_size=3, unique=True)):
         team = draw(st.sampled_from(teams))

@@ -59,6 +59,7 @@ def test_the_documentation_names_every_label(
     bus: SimulatedNamespace, add_target: AddTarget, scraper: Client, team: Team
 ) -> None:
     add_target(bus)
+    telemetry.SPARE_USED.labels("payments-key", "payments").inc()
     Credential.objects.update(expires_at=EXPIRY)
     ScrapeToken.objects.update(expires_at=EXPIRY)
     Team.objects.get().save()
@@ -85,7 +86,7 @@ def test_what_expires_is_told_with_its_team(
     Team.objects.get().save()
     found = families(scraper)
     (credential,) = found["hub_credential_expiry_timestamp_seconds"].samples
-    assert credential.labels == {"credential": "payments-key", "team": "payments"}
+    assert credential.labels == {"credential": "payments-key", "team": "payments", "slot": "active"}
     assert credential.value == EXPIRY.timestamp()
     (token,) = found["hub_token_expiry_timestamp_seconds"].samples
     assert (token.labels, token.value) == (

@@ -1,0 +1,84 @@
+"""The spare secret of a credential: tried out, promoted, retired."""
+
+from dataclasses import replace
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+
+from .. import access, catalog, trial
+from ..models import Credential
+from ..secrets import SecretUnavailableError
+from .base import HubAdmin, comes_from_file
+
+# More would take longer than a page may; the key is the same for all.
+_TRIED_NAMESPACES = 3
+
+
+class SpareSlot(HubAdmin):
+    """Adds the buttons of the spare secret to the credentials' screen; each is a POST."""
+
+    def get_urls(self) -> list[URLPattern]:
+        own = path(
+            "<path:object_id>/spare/",
+            self.admin_site.admin_view(self.spare_view),
+            name="exporters_credential_spare",
+        )
+        return [own, *super().get_urls()]
+
+    def spare_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Do what `do` says: test, promote or retire."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        visible = access.visible(request.user, Credential.objects.all())
+        credential = visible.filter(pk=object_id).first() if object_id.isdigit() else None
+        if credential is None:
+            raise Http404
+        if not access.allows(request.user, "change", Credential, credential):
+            raise PermissionDenied
+        what = str(request.POST.get("do", ""))
+        try:
+            if not credential.has_secret("spare_secret"):
+                raise ValidationError("There is no spare secret.")
+            if what == "test":
+                _test(request, credential)
+            elif comes_from_file(credential):
+                raise ValidationError("This credential comes from hub.yaml: swap its secrets there.")
+            elif what == "promote":
+                credential.promote_spare()
+                credential.full_clean()
+                credential._change_reason = "spare secret promoted"  # type: ignore[attr-defined]
+                credential.save()
+                messages.success(
+                    request, "The spare secret is the active one now, and the former one is the spare."
+                )
+            elif what == "retire":
+                credential.retire_spare()
+                credential._change_reason = "spare secret retired"  # type: ignore[attr-defined]
+                credential.save()
+                messages.success(request, "The spare secret is forgotten.")
+        except (SecretUnavailableError, ValidationError) as error:
+            said = error.messages if isinstance(error, ValidationError) else [str(error)]
+            messages.error(request, " ".join(said))
+        return HttpResponseRedirect(reverse("admin:exporters_credential_change", args=[credential.pk]))
+
+
+def _test(request: HttpRequest, credential: Credential) -> None:
+    """Read the namespaces that use the credential with its spare secret alone."""
+    namespaces = access.visible(
+        request.user, credential.namespaces.select_related("team", "credential__team")
+    )
+    tried = list(namespaces.order_by("name")[:_TRIED_NAMESPACES])
+    if not tried:
+        messages.warning(
+            request, "No namespace uses this credential, so there is nothing to try the spare secret on."
+        )
+    spec = catalog.credential_spec(credential, "spare_")
+    for namespace in tried:
+        target = replace(catalog.target(namespace), credential=spec, spare=None)
+        result = trial.run(target)
+        if result.ok:
+            messages.success(request, f"The spare secret opens {namespace}.")
+        else:
+            messages.error(request, f"The spare secret does not open {namespace}: {result.problem}")

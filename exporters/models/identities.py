@@ -1,0 +1,52 @@
+"""Who may use the platform's own credentials, and for which hosts."""
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from simple_history.models import HistoricalRecords
+
+from ..endpoints import check_host
+from .credentials import Credential
+from .teams import Team
+
+
+class IdentityGrant(models.Model):
+    """Lets a team use a credential of the platform for the hosts named here, and for no other.
+
+    Without it a team could point the hub's own identity at any namespace that the identity can read.
+    """
+
+    credential = models.ForeignKey(Credential, on_delete=models.CASCADE, related_name="grants")
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="identity_grants")
+    hosts = models.JSONField(
+        default=list, help_text="Host names, one a line, for example payments-prod.servicebus.windows.net."
+    )
+
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["credential__name", "team__name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["credential", "team"],
+                name="one_grant_of_a_credential_to_a_team",
+                violation_error_message="It is granted to this team already; add the hosts there.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.credential} for {self.team}"
+
+    def clean(self) -> None:
+        """Bring the hosts into the form in which they are compared; raise ValidationError for what is none."""
+        if not isinstance(self.hosts, list) or not self.hosts:
+            raise ValidationError(
+                {"hosts": "Name one host or more: the team uses the identity for these alone."}
+            )
+        try:
+            self.hosts = sorted({check_host(str(host)).host_port for host in self.hosts})
+        except ValidationError as error:
+            raise ValidationError({"hosts": error}) from None
+        if self.credential_id and self.credential.team_id is not None:
+            raise ValidationError(
+                "Only a credential of the platform, which has no team, is granted to teams."
+            )

@@ -1,0 +1,119 @@
+"""The platform's own identities: teams use them for the hosts that they were granted, however the question is put."""
+
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from exporters import catalog, config
+from exporters.models import Credential, IdentityGrant, Namespace, Team
+
+from . import people
+
+HOST = "payments.servicebus.windows.net"
+
+
+@pytest.fixture
+def objects(db: None) -> dict[str, Any]:
+    made = people.make()
+    identity = Credential.objects.create(pk=8101, name="hub-identity", kind="managed_identity")
+    return made | {"identity": identity.pk}
+
+
+@pytest.fixture
+def granted(objects: dict[str, Any]) -> IdentityGrant:
+    grant = IdentityGrant(
+        credential_id=objects["identity"], team_id=objects["team"], hosts=[HOST.upper() + "."]
+    )
+    grant.full_clean()
+    grant.save()
+    return grant
+
+
+def _namespace(objects: dict[str, Any], host: str = HOST) -> Namespace:
+    namespace = Namespace.objects.get(pk=objects["namespace"])
+    namespace.credential_id, namespace.host = objects["identity"], host
+    return namespace
+
+
+def test_a_team_can_not_make_an_identity_of_its_own(objects: dict[str, Any]) -> None:
+    fields = {"name": "mine", "team": objects["team"], "kind": "managed_identity"}
+    answer = people.client("owner").post("/admin/exporters/credential/add/", fields)
+    assert answer.context["adminform"].form.errors["kind"]
+    fields["team"] = ""
+    answer = people.client("owner").post("/admin/exporters/credential/add/", fields)
+    assert answer.context["adminform"].form.errors["team"]
+    assert not Credential.objects.filter(name="mine").exists()
+
+
+@pytest.mark.parametrize("kind", ["managed_identity", "workload_identity"])
+def test_nor_can_anybody_give_one_to_a_team(objects: dict[str, Any], kind: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Credential(name="x", team_id=objects["team"], kind=kind).full_clean()
+    assert "team" in refused.value.message_dict
+
+
+def test_an_identity_is_seen_and_chosen_where_it_is_granted(
+    objects: dict[str, Any], granted: IdentityGrant
+) -> None:
+    address = f"/admin/exporters/credential/{objects['identity']}/change/"
+    assert people.client("viewer").get(address).status_code == 200
+    assert people.client("owner").post(address, {"name": "x"}).status_code == 403
+    assert people.client("other-owner").get(address).status_code == 404
+    query = {"app_label": "exporters", "model_name": "namespace", "field_name": "credential"}
+    offered = people.client("editor").get("/admin/autocomplete/", query).json()["results"]
+    assert {each["text"] for each in offered} == {"hub-identity", "payments-key"}
+    offered = people.client("other-editor").get("/admin/autocomplete/", query).json()["results"]
+    assert {each["text"] for each in offered} == {"orders-key"}
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["other.servicebus.windows.net", HOST + ":8443", f"x.{HOST}", "payments.servicebus.usgovcloudapi.net"],
+)
+def test_it_is_for_the_granted_host_alone(objects: dict[str, Any], granted: IdentityGrant, host: str) -> None:
+    _namespace(objects).full_clean()
+    with pytest.raises(ValidationError, match="not granted to this team"):
+        _namespace(objects, host).full_clean()
+    # However it came into the database, it is not used.
+    assert catalog.target(_namespace(objects)).credential is not None
+    target = catalog.target(_namespace(objects, host))
+    assert target.credential is None
+    assert "not granted" in target.problem
+
+
+def test_a_grant_that_ended_stops_the_scrapes(objects: dict[str, Any], granted: IdentityGrant) -> None:
+    _namespace(objects).save()
+    assert catalog.load().targets["payments-bus"].credential is not None
+    granted.delete()
+    assert "not granted" in catalog.load().targets["payments-bus"].problem
+
+
+def test_a_credential_of_another_team_is_not_used_either(objects: dict[str, Any]) -> None:
+    Namespace.objects.filter(pk=objects["namespace"]).update(credential=objects["other_credential"])
+    assert "belongs to another team" in catalog.load().targets["payments-bus"].problem
+
+
+def test_hub_yaml_grants_and_takes_back(objects: dict[str, Any]) -> None:
+    text = """
+credentials:
+  - name: hub-identity
+    kind: managed_identity
+    source: admin
+    grants:
+      - {team: payments-team, hosts: [%s]}
+"""
+    config.apply(config.plan(text % HOST))
+    assert IdentityGrant.objects.get().hosts == [HOST]
+    assert not config.plan(text % HOST).changes
+    (problem,) = config.plan(text % "evil.example").messages()
+    assert "is not a Service Bus endpoint" in problem
+    config.apply(config.plan(text.partition("    grants")[0]))
+    assert not IdentityGrant.objects.exists()
+
+
+def test_names_of_credentials_tell_nothing_of_other_teams(objects: dict[str, Any]) -> None:
+    orders_key = Credential.objects.get(pk=objects["other_credential"])
+    Credential(
+        name=orders_key.name, team=Team.objects.get(pk=objects["team"]), secret=orders_key.reveal_secret()
+    ).full_clean()
