@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +19,7 @@ from .connection import Endpoint
 from .credentials import Credential, CredentialPair
 from .entities import Failure, NamespaceInfo, Queue, Snapshot, Subscription, Topic
 from .errors import Reason, ServiceBusError
+from .work import Work
 
 API_VERSION = "2021-05"
 PAGE_SIZE = 100  # the service sends no more, whatever is asked for
@@ -28,8 +29,6 @@ _SUBSCRIPTIONS = "/subscriptions"
 # A request that is throttled is repeated, as far as the slowed-down budget allows, before its part of the read fails.
 _ATTEMPTS = 3
 _FREELY = Allowance(requests_per_second=10_000, burst=10_000)
-# After one of these no further request can do better.
-_HOPELESS = frozenset({Reason.UNAUTHORIZED, Reason.FORBIDDEN, Reason.CREDENTIAL, Reason.DNS, Reason.TLS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +61,6 @@ async def read_namespace(
     return await _Read(source, client, deadline, budget or unshared(_FREELY)).run()
 
 
-Job = Callable[[], Awaitable[None]]
-
-
 @dataclass
 class _Read:
     """One read; nothing of it is shared with another."""
@@ -77,17 +73,15 @@ class _Read:
     queues: dict[str, Queue] = field(default_factory=dict)
     topics: dict[str, Topic] = field(default_factory=dict)
     subscriptions: dict[tuple[str, str], Subscription] = field(default_factory=dict)
-    failures: dict[str, Failure | None] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
     requests: int = 0
     throttled: int = 0
 
     def __post_init__(self) -> None:
         self._wanted = _name_filter(self.source.include, self.source.exclude)
-        self._jobs: deque[tuple[str, Job]] = deque()
-        self._running: dict[str, int] = {}
-        self._arrived = asyncio.Event()
-        self._hopeless: Failure | None = None
+        # Who may not see the SKU may still see the rest, which is under way anyway.
+        self._work = Work(optional="namespace", job_ended=self._job_ended)
+        self.failures = self._work.failures
         self._pages: dict[str, int] = {}
         # Pages that were asked for, by listing: a page that another announces is asked for once, whatever was known
         # of the listing beforehand, and also where pages turn out to be shorter than usual.
@@ -99,7 +93,10 @@ class _Read:
         # Too large for its budget: topics wait here until all are known, then the longest unread comes first.
         self._held: list[Topic] | None = None
         self._refused: Failure | None = None  # the budget's no to subscriptions
-        self._unread: dict[str, Failure] = {}  # topic -> why its subscriptions were not read
+        self._unread: dict[
+            str, Failure
+        ] = {}  # topic -> why the budget did not allow to read its subscriptions
+        self._pages_left: Counter[str] = Counter()  # by topic
         self._carried: dict[str, float] = {}
         self._former: Former | None = None
 
@@ -110,21 +107,15 @@ class _Read:
         self._halfway = now + (self.deadline - now) / 2
         if self.source.entity_path:
             # Nothing else: an entity's own key opens nothing else, not even the namespace's SKU.
-            self._add("entity", self._read_entity)
+            self._work.add("entity", self._read_entity)
         else:
             if await self._is_too_large():
                 self._held = []
-            self._add("namespace", self._read_info)
+            self._work.add("namespace", self._read_info)
             self._add_listing("queues", self._read_queues)
             self._add_listing("topics", self._read_topics)
             self.failures["subscriptions"] = None
-        try:
-            async with asyncio.timeout_at(self.deadline), asyncio.TaskGroup() as workers:
-                for _ in range(self.source.concurrency):
-                    workers.create_task(self._work())
-        except TimeoutError:
-            for collector in {*self._running, *(collector for collector, _ in self._jobs)}:
-                self._fail(collector, Failure(Reason.TIMEOUT, "Not everything was read before the deadline."))
+        await self._work.run(self.source.concurrency, self.deadline)
         await self._carry_over()
         for collector, pages in self._pages.items():
             if self.failures.get(collector) is None:
@@ -135,7 +126,7 @@ class _Read:
             self.failures["namespace"] = None
         unlisted = self.failures.get("topics")
         if unlisted is not None:  # whose subscriptions there would be is not known
-            self._fail("subscriptions", unlisted)
+            self._work.fail("subscriptions", unlisted)
         return Snapshot(
             queues=tuple(self.queues.values()),
             topics=tuple(self.topics.values()),
@@ -148,50 +139,13 @@ class _Read:
             duration_seconds=time.perf_counter() - started,
             read_at=self._read_at,
             topics_read_at=self._carried,
-            topics_unread=frozenset(self._unread),
+            topics_unread=self._topics_unread(),
             budget_requests_per_second=await self.budget.close(),
         )
 
-    # Work: a job belongs to a collector, and may add further jobs while it runs.
-
-    def _add(self, collector: str, job: Job) -> None:
-        self.failures.setdefault(collector, None)
-        self._jobs.append((collector, job))
-        self._arrived.set()
-
-    async def _work(self) -> None:
-        while self._jobs or self._running:
-            if not self._jobs:
-                self._arrived.clear()
-                await self._arrived.wait()
-                continue
-            collector, job = self._jobs.popleft()
-            if self._hopeless is not None:
-                self._fail(collector, self._hopeless)
-                continue
-            self._running[collector] = self._running.get(collector, 0) + 1
-            try:
-                await job()
-            except ServiceBusError as error:
-                failure = Failure(error.reason, error.message)
-                self._fail(collector, failure)
-                # Who may not see the SKU may still see the rest, which is under way anyway.
-                if error.reason in _HOPELESS and collector != "namespace":
-                    self._hopeless = failure
-            self._running[collector] -= 1
-            if not self._running[collector]:
-                del self._running[collector]
-            if self._held and not self._is_open("topics"):
-                self._add("subscriptions", self._add_held)
-            if not self._running and not self._jobs:
-                self._arrived.set()  # wakes the idle workers, so that they end
-
-    def _fail(self, collector: str, failure: Failure) -> None:
-        if self.failures.get(collector) is None:  # the first cause is the one to look at
-            self.failures[collector] = failure
-
-    def _is_open(self, collector: str) -> bool:
-        return collector in self._running or any(each == collector for each, _ in self._jobs)
+    def _job_ended(self, collector: str) -> None:
+        if collector == "topics" and self._held and not self._work.is_open("topics"):
+            self._work.add("subscriptions", self._add_held)
 
     async def _get(self, path: str, wait_until: float | None = None) -> bytes:
         authorization = await self.source.credential.authorization(self.source.endpoint)
@@ -229,11 +183,14 @@ class _Read:
 
     def _add_page(
         self, collector: str, listing: str, skip: int, read_page: Callable[[int], Awaitable[None]]
-    ) -> None:
+    ) -> bool:
+        """Ask for a page; tell whether it was not asked for already."""
         asked = self._asked.setdefault(listing, set())
-        if skip not in asked:
-            asked.add(skip)
-            self._add(collector, partial(read_page, skip))
+        if skip in asked:
+            return False
+        asked.add(skip)
+        self._work.add(collector, partial(read_page, skip))
+        return True
 
     def _go_on(
         self, collector: str, skip: int, page: atom.Page[Any], read_page: Callable[[int], Awaitable[None]]
@@ -270,8 +227,9 @@ class _Read:
             self._add_subscriptions_page(topic.name, page * PAGE_SIZE)
 
     def _add_subscriptions_page(self, topic_name: str, skip: int) -> None:
-        listing = topic_name + _SUBSCRIPTIONS
-        self._add_page("subscriptions", listing, skip, partial(self._read_subscriptions, topic_name))
+        read_page = partial(self._read_subscriptions, topic_name)
+        if self._add_page("subscriptions", topic_name + _SUBSCRIPTIONS, skip, read_page):
+            self._pages_left[topic_name] += 1
 
     async def _read_subscriptions(self, topic_name: str, skip: int) -> None:
         if self._refused is not None:
@@ -287,9 +245,8 @@ class _Read:
                     self.topics.pop(topic_name, None)
                 case Reason.BUDGET | Reason.THROTTLED:
                     self._unread[topic_name] = Failure(error.reason, error.message)
-                    if not isinstance(
-                        error, ThrottledError
-                    ):  # it is the budget that has spoken: for all of them
+                    if not isinstance(error, ThrottledError):
+                        # It is the budget that has spoken: for all of them.
                         self._refused = self._unread[topic_name]
                 case _:
                     raise
@@ -302,6 +259,7 @@ class _Read:
                 self.subscriptions[key] = subscription
         if page.next_skip is not None:
             self._add_subscriptions_page(topic_name, _behind(skip, page.next_skip))
+        self._pages_left[topic_name] -= 1
 
     # A namespace with more topics than its budget allows to read at once
 
@@ -332,7 +290,7 @@ class _Read:
         failure = self._unread[topic.name]
         known = former.subscriptions(topic)
         if known is None:
-            self._fail("subscriptions", failure)
+            self._work.fail("subscriptions", failure)
             return
         del self._unread[topic.name]
         self._carried[topic.name] = former.read_at(topic)
@@ -340,6 +298,12 @@ class _Read:
             # Of a topic with several pages some may have been read.
             if (topic.name, subscription.name) not in self.subscriptions and self._has_room():
                 self.subscriptions[topic.name, subscription.name] = subscription
+
+    def _topics_unread(self) -> frozenset[str]:
+        """Return the topics of whose subscriptions something is not known, for whatever reason."""
+        held = {topic.name for topic in self._held or ()}
+        unread = {name for name in self.topics if self._pages_left[name] or name in held}
+        return frozenset(unread - self._carried.keys())
 
     async def _load_former(self) -> Former:
         if self._former is None:

@@ -1,7 +1,6 @@
 """Namespaces with more topics than their budget allows to read at once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,9 +155,6 @@ async def test_without_leave_for_the_listings_the_reason_is_budget(hub: Hub) -> 
     assert snapshot.subscriptions == ()
 
 
-Read = Callable[..., Awaitable[Snapshot]]
-
-
 async def test_topics_that_service_bus_throttles_keep_their_values_too(hub: Hub) -> None:
     await hub.read(100)
     hub.bus.faults.set("throttle", path="*/subscriptions", retry_after=30)
@@ -168,3 +164,17 @@ async def test_topics_that_service_bus_throttles_keep_their_values_too(hub: Hub)
     # One refusal is enough to know that the next ones would be refused as well.
     assert 1 <= snapshot.throttled_requests <= 16
     assert len(snapshot.topics_read_at) == 12
+
+
+async def test_what_was_not_read_for_another_reason_is_never_taken_for_known(hub: Hub) -> None:
+    await hub.read(100)
+    hub.bus.faults.set("server_error", path="/topic-03/subscriptions")
+    failed = await hub.read(100)
+    assert failures(failed)["subscriptions"].reason is Reason.SERVER_ERROR
+    assert failed.topics_unread == {"topic-03"}
+    hub.bus.faults.clear()
+    limited = await hub.read(LISTINGS + 1)
+    assert failures(limited) == {}
+    # It came first, as nothing was known of it.
+    assert "topic-03" not in limited.topics_read_at
+    assert len(limited.subscriptions) == 24
