@@ -171,6 +171,8 @@ class EndpointPolicy:
                 "UseDevelopmentEmulator=true is for an emulator on this machine, which the platform has to allow "
                 "(HUB_ALLOW_LOOPBACK=1)."
             )
+        if not all(_LABEL.match(label) for label in endpoint.host.split(".")):
+            raise EndpointNotAllowedError("This is not a host name.")
         if not any(endpoint.host.endswith("." + suffix.lstrip(".").lower()) for suffix in self.suffixes):
             raise EndpointNotAllowedError(
                 f"{endpoint.host} is not a Service Bus endpoint. Names end in {', '.join(self.suffixes)}; "
@@ -186,7 +188,7 @@ class EndpointPolicy:
         address = _ip_address(text.partition("%")[0])
         if address is None:
             raise EndpointNotAllowedError("The host's name resolves to something that is not an address.")
-        plain = getattr(address, "ipv4_mapped", None) or address
+        plain = _inner_address(address)
         if plain.is_loopback and self.allow_loopback:
             return
         if (
@@ -195,6 +197,7 @@ class EndpointPolicy:
             or plain.is_multicast
             or plain.is_unspecified
             or plain in _METADATA
+            or plain == _BROADCAST
             or (plain.is_reserved and not plain.is_private)
         ):
             raise EndpointNotAllowedError(
@@ -204,6 +207,20 @@ class EndpointPolicy:
 
 # Cloud metadata services outside of the link-local range: AWS over IPv6, Azure's wire server, Alibaba.
 _METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "168.63.129.16", "100.100.100.200")))
+
+
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
+# RFC 6052: where IPv6-only networks translate, a name's IPv4 address stands in the last 32 bits.
+_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def _inner_address(address: IPAddress) -> IPAddress:
+    """Return the IPv4 address that an IPv6 address leads to where it is mapped, translated or tunnelled (6to4)."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _TRANSLATED:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def is_localhost(host: str) -> bool:
