@@ -52,7 +52,12 @@ class MachineEndpoints:
         except Resolver404:
             return self.get_response(request)
         request.resolver_match = match
-        response: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
+        from exporters.views.auth import TooManyGuessesError, too_many_guesses
+
+        try:
+            response: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
+        except TooManyGuessesError as error:
+            response = too_many_guesses(error)
         return response
 
 

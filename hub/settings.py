@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -79,6 +80,13 @@ ALLOWED_HOSTS = environment.words(
     sorted({"localhost", "127.0.0.1", "[::1]", urlsplit(HUB_EXTERNAL_URL).hostname or "localhost"}),
 )
 CSRF_TRUSTED_ORIGINS = [HUB_EXTERNAL_URL] if HUB_EXTERNAL_URL.startswith("https://") else []
+# Proxies whose X-Forwarded-For is believed, as addresses or networks.
+try:
+    HUB_TRUSTED_PROXIES = [ip_network(word) for word in environment.words("HUB_TRUSTED_PROXIES")]
+except ValueError:
+    raise ImproperlyConfigured(
+        "HUB_TRUSTED_PROXIES is not understood; it takes addresses or networks, for example 10.0.0.0/8."
+    ) from None
 # "none" opens /metrics/<namespace>, /sd and /metrics to whoever reaches the port: for closed networks only.
 HUB_SCRAPE_AUTH = environment.choice("HUB_SCRAPE_AUTH", "required", ["required", "none"])
 # Opens /metrics (the hub's own metrics) without a token.

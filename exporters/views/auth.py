@@ -2,12 +2,15 @@
 
 import base64
 import binascii
+import math
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from .. import records, telemetry, token_uses
 from ..catalog import Configuration, Grant
+from ..guessing import client_address, guessing, network
+from ..models import ScrapeToken
 
 # With HUB_SCRAPE_AUTH=none everybody is treated as a token of the platform.
 EVERYBODY = Grant(token_id=0, name="", token_hash="", team=None, namespaces=frozenset(), expires_at=None)
@@ -31,12 +34,43 @@ def presented_token(request: HttpRequest, *, bare: bool = False) -> str | None:
 def grant_for(request: HttpRequest, configuration: Configuration, *, bare: bool = False) -> Grant | None:
     """Return what the request may see, None when it needs to show a valid token first."""
     token = presented_token(request, bare=bare)
-    grant = configuration.grant(token) if token else None
+    grant = _look_up(request, token, configuration) if token else None
     if grant is not None:
-        if token_uses.note(grant.token_id, request.META.get("REMOTE_ADDR", "")):
+        if token_uses.note(grant.token_id, client_address(request)):
             records.recorder.start()
         telemetry.TOKEN_LAST_USED.labels(grant.name, grant.team or "").set_to_current_time()
     return EVERYBODY if settings.HUB_SCRAPE_AUTH == "none" else grant
+
+
+def _look_up(request: HttpRequest, token: str, configuration: Configuration) -> Grant | None:
+    address, token_hash = network(client_address(request)), ScrapeToken.hash(token)
+    wait = guessing.seconds_to_wait(address, token_hash)
+    if wait > 0:
+        raise TooManyGuessesError(wait)
+    grant = configuration.grant(token)
+    if grant is None:
+        guessing.was_wrong(address)
+    else:
+        guessing.was_right(token_hash)
+    return grant
+
+
+class TooManyGuessesError(Exception):
+    """Too many wrong tokens came from this address; hub.middleware.MachineEndpoints answers 429."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+def too_many_guesses(error: TooManyGuessesError) -> HttpResponse:
+    response = HttpResponse(
+        "Too many wrong tokens came from this address. Wait, then show a valid one.\n",
+        status=429,
+        content_type="text/plain; charset=utf-8",
+    )
+    response["Retry-After"] = str(math.ceil(error.seconds))
+    return response
 
 
 def unauthorized() -> HttpResponse:
