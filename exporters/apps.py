@@ -8,6 +8,7 @@ class ExportersConfig(AppConfig):
 
     def ready(self) -> None:
         from . import (
+            audit,  # noqa: F401 - connects its receiver
             checks,
             signals,  # noqa: F401 - connects the receivers
         )

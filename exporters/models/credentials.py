@@ -74,14 +74,15 @@ class Credential(models.Model):
     secret = EncryptedField(
         help_text="The connection string, the client secret, or the certificate with its private key (PEM)."
     )
+    # These are in no form, but editable: what is not has no place in the differences that the history shows.
     # A reference keeps the secret out of the database: {"env": NAME} or {"file": PATH}, read when it is
     # needed.
-    secret_reference = models.JSONField(default=dict, blank=True, editable=False)
-    secret_fingerprint = models.CharField(max_length=8, blank=True, editable=False)
-    secret_set_at = models.DateTimeField(null=True, editable=False)
+    secret_reference = models.JSONField(default=dict, blank=True)
+    secret_fingerprint = models.CharField(max_length=8, blank=True)
+    secret_set_at = models.DateTimeField(null=True, blank=True)
     certificate_password = EncryptedField(help_text="Only for an encrypted private key.")
-    certificate_password_reference = models.JSONField(default=dict, blank=True, editable=False)
-    certificate_password_fingerprint = models.CharField(max_length=8, blank=True, editable=False)
+    certificate_password_reference = models.JSONField(default=dict, blank=True)
+    certificate_password_fingerprint = models.CharField(max_length=8, blank=True)
     expires_at = models.DateTimeField(
         "expires",
         null=True,
@@ -93,12 +94,12 @@ class Credential(models.Model):
     spare_secret = EncryptedField(
         help_text="The other key or the new secret. It is used while Service Bus refuses the active one."
     )
-    spare_secret_reference = models.JSONField(default=dict, blank=True, editable=False)
-    spare_secret_fingerprint = models.CharField(max_length=8, blank=True, editable=False)
-    spare_secret_set_at = models.DateTimeField(null=True, editable=False)
+    spare_secret_reference = models.JSONField(default=dict, blank=True)
+    spare_secret_fingerprint = models.CharField(max_length=8, blank=True)
+    spare_secret_set_at = models.DateTimeField(null=True, blank=True)
     spare_certificate_password = EncryptedField(help_text="Only for an encrypted private key.")
-    spare_certificate_password_reference = models.JSONField(default=dict, blank=True, editable=False)
-    spare_certificate_password_fingerprint = models.CharField(max_length=8, blank=True, editable=False)
+    spare_certificate_password_reference = models.JSONField(default=dict, blank=True)
+    spare_certificate_password_fingerprint = models.CharField(max_length=8, blank=True)
     spare_expires_at = models.DateTimeField("spare expires", null=True, blank=True)
     spare_used_at = models.DateTimeField("spare last used", null=True, editable=False)
     tenant_id = models.CharField(

@@ -45,7 +45,7 @@ class ScrapeToken(models.Model):
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
     token_reference = models.JSONField(default=dict, blank=True, editable=False)
     expires_at = models.DateTimeField("expires", null=True, blank=True, help_text="Empty: it doesn't expire.")
-    revoked_at = models.DateTimeField("revoked", null=True, blank=True, editable=False)
+    revoked_at = models.DateTimeField("revoked", null=True, blank=True)  # in no form; see the history
     last_used_at = models.DateTimeField("last used", null=True, blank=True, editable=False)
     last_used_address = models.GenericIPAddressField(null=True, blank=True, editable=False)
     source = source_field()
