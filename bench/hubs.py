@@ -25,9 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent
 class Simulated:
     """A simulator in a process of its own; see bench/simulated.py."""
 
-    def __init__(self, namespaces: int, queues: int, latency_seconds: float) -> None:
+    def __init__(self, namespaces: int, queues: int, latency_seconds: float, hanging: int = 0) -> None:
+        arguments = map(str, (namespaces, queues, latency_seconds, hanging))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.simulated", str(namespaces), str(queues), str(latency_seconds)],
+            [sys.executable, "-m", "bench.simulated", *arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

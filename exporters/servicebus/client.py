@@ -1,10 +1,11 @@
 """HTTPS to management endpoints: one session and one SSLContext for each process, bounded answers, errors by cause."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -20,7 +21,6 @@ from .errors import Reason, ServiceBusError
 MAX_BODY_BYTES = 4 * 1024 * 1024
 # Longer than a common scrape interval, so that a namespace's connections are there for its next scrape.
 _KEEP_ALIVE_SECONDS = 75
-_RESOLVER_THREADS = 64
 # Looked up again after this long, so that a private endpoint that moves is found.
 _DNS_CACHE_SECONDS = 30
 
@@ -36,13 +36,14 @@ class ThrottledError(ServiceBusError):
 class PolicyResolver(AbstractResolver):
     """Resolves names and refuses addresses that the policy refuses, right before the connection is made.
 
-    With a pool of its own: names that don't resolve take seconds, and uvloop would look up four at a time.
+    With a thread for each look-up (0.1 ms, and a namespace needs one every 30 s): a name whose servers are silent holds
+    its thread for up to half a minute, so that a pool of any size could be full of such names. aiohttp asks for a host
+    once at a time, which bounds the threads by the number of hosts.
     """
 
     def __init__(self, policy: EndpointPolicy, look_up: Any = socket.getaddrinfo) -> None:
         self._policy = policy
         self._look_up = look_up
-        self._threads = ThreadPoolExecutor(_RESOLVER_THREADS, thread_name_prefix="dns")
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -51,8 +52,8 @@ class PolicyResolver(AbstractResolver):
             # RFC 6761, section 6.3: such a name is this machine, and DNS is not asked.
             found = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
         else:
-            answers = await asyncio.get_running_loop().run_in_executor(
-                self._threads, lambda: self._look_up(host, port, type=socket.SOCK_STREAM, family=family)
+            answers = await _in_a_thread(
+                lambda: self._look_up(host, port, type=socket.SOCK_STREAM, family=family)
             )
             found = [(answer[0], str(answer[4][0])) for answer in answers]
         for _, address in found:
@@ -65,7 +66,33 @@ class PolicyResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Leave the look-ups under way alone: nobody waits for them."""
+
+
+async def _in_a_thread(work: Callable[[], Any]) -> Any:
+    """Return what the work returns, done in a daemon thread, which the end of the process doesn't wait for."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def tell(result: Any, error: Exception | None) -> None:
+        if future.done():  # cancelled by a deadline
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except Exception as failure:
+            error = failure
+        with contextlib.suppress(RuntimeError):  # the loop is closed by now
+            loop.call_soon_threadsafe(tell, result, error)
+
+    threading.Thread(target=run, name="dns", daemon=True).start()
+    return await future
 
 
 class Client:

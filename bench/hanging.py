@@ -1,0 +1,166 @@
+"""`python -m bench.hanging`: one healthy namespace among 200 that hang, in one hub with its default settings.
+
+The hanging ones (before the handshake, after it, byte by byte) are scraped at once and again and again, with the
+timeout of 10 s that Prometheus has by default. Meanwhile the healthy one is scraped every 200 ms, and the admin's login
+and start pages are opened. Prints how long each took; exits with 1 when the healthy scrapes' or a page's p99 reaches
+1 s, when one of them failed, or when a hanging one was answered later than its timeout.
+"""
+
+import argparse
+import http.client
+import http.cookiejar
+import json
+import sys
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from .hubs import Hub, Simulated, quantile
+
+LIMIT_SECONDS = 1.0
+TIMEOUT_SECONDS = 10.0
+
+
+def main() -> int:
+    options = _options()
+    with ExitStack() as stack:
+        simulated = stack.enter_context(Simulated(1, 100, 0.02, options.hanging))
+        hub = Hub(
+            {
+                "HUB_ALLOW_LOOPBACK": "1",
+                "HUB_CA_FILE": simulated.ca_file,
+                "HUB_ADMIN_PASSWORD": "bench-bench-bench",
+            }
+        )
+        stack.callback(hub.close)
+        hub.manage("prepare")
+        wanted = {"namespaces": simulated.namespaces}
+        token = hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+        hub.start()
+        return _measure(hub, token, sorted(simulated.namespaces), options.seconds)
+
+
+class _Series:
+    """Does one thing again and again until told to stop, and keeps how long it took and what went wrong."""
+
+    def __init__(self, work: Callable[[], bool], pause_seconds: float, over: threading.Event) -> None:
+        self.seconds: list[float] = []
+        self.failed = 0
+        self._work, self._pause, self._over = work, pause_seconds, over
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            started = time.monotonic()
+            try:
+                good = self._work()
+            except OSError:
+                good = False
+            self.seconds.append(time.monotonic() - started)
+            self.failed += not good
+            self._over.wait(max(0.0, self._pause - self.seconds[-1]))
+
+    def result(self) -> tuple[list[float], int]:
+        self._thread.join()
+        return self.seconds, self.failed
+
+
+def _measure(hub: Hub, token: str, names: Sequence[str], seconds: float) -> int:
+    over = threading.Event()
+    hanging = [name for name in names if name.startswith("hanging")]
+    healthy = next(name for name in names if name not in hanging)
+    open_page = _browser(hub)
+    clients = [_Series(_scrape(hub, token, name, up=False), 0, over) for name in hanging]
+    time.sleep(2)  # all of them hang
+    scrapes = _Series(_scrape(hub, token, healthy, up=True), 0.2, over)
+    pages = [
+        _Series(lambda path=path: open_page(path), 0.5, over)  # type: ignore[misc]
+        for path in ("/admin/login/", "/admin/")
+    ]
+    time.sleep(seconds)
+    over.set()
+    worst = 0.0
+    failures = 0
+    for name, (took, failed) in {
+        "healthy scrape": scrapes.result(),
+        "login page": pages[0].result(),
+        "start page": pages[1].result(),
+    }.items():
+        worst, failures = max(worst, quantile(took, 0.99)), failures + failed
+        _print(name, took, failed)
+    results = [client.result() for client in clients]
+    took, failed = [each for result in results for each in result[0]], sum(result[1] for result in results)
+    _print(f"{len(hanging)} hanging", took, failed)
+    late = sum(each > TIMEOUT_SECONDS for each in took)
+    print(
+        f"answered after Prometheus gave up: {late}; goal: p99 below {LIMIT_SECONDS:g} s, none failed, none late"
+    )
+    return int(bool(worst >= LIMIT_SECONDS or failures or failed or late))
+
+
+def _print(name: str, took: Sequence[float], failed: int) -> None:
+    print(
+        f"{name:<16} {len(took):>5} times: p50 {quantile(took, 0.5):.3f} s, p99 {quantile(took, 0.99):.3f} s, "
+        f"slowest {max(took, default=0):.3f} s, failed {failed}"
+    )
+
+
+def _scrape(hub: Hub, token: str, name: str, *, up: bool) -> Callable[[], bool]:
+    """Return a scrape over a kept connection; good: status 200 and the servicebus_up that is expected."""
+    connection = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=30)
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "X-Prometheus-Scrape-Timeout-Seconds": f"{TIMEOUT_SECONDS:g}",
+    }
+    wanted = f"\nservicebus_up {float(up)}\n".encode()
+
+    def scrape() -> bool:
+        try:
+            connection.request("GET", f"/metrics/{name}", headers=headers)
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            return False
+        return answer.status == 200 and wanted in body
+
+    return scrape
+
+
+def _browser(hub: Hub) -> Callable[[str], bool]:
+    """Sign in as the administrator; return what opens a page."""
+    jar = http.cookiejar.CookieJar()
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+    login = f"http://{hub.address}/admin/login/"
+    opener.open(login, timeout=60).close()
+    form = {
+        "username": "admin",
+        "password": hub.variables["HUB_ADMIN_PASSWORD"],
+        "csrfmiddlewaretoken": next(str(cookie.value) for cookie in jar if "csrf" in cookie.name),
+    }
+    data = urllib.parse.urlencode(form).encode()
+    opener.open(urllib.request.Request(login, data, {"Referer": login}), timeout=60).close()
+
+    def open_page(path: str) -> bool:
+        # The login page sends those away who are signed in.
+        who = urllib.request.build_opener() if path == "/admin/login/" else opener
+        with who.open(f"http://{hub.address}{path}", timeout=60) as answer:
+            answer.read()
+            return bool(answer.status == 200 and urllib.parse.urlsplit(answer.url).path == path)
+
+    return open_page
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hanging", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=60)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
