@@ -5,6 +5,7 @@ standard input ends. So many more namespaces hang: before the handshake, after i
 """
 
 import json
+import logging
 import sys
 
 from exporters.simulator import SimulatedNamespace, Simulator
@@ -25,6 +26,8 @@ def hang(namespace: SimulatedNamespace, number: int) -> str:
 
 
 def main() -> None:
+    # Whoever gives up on a trickle would be a traceback.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     namespaces, queues, latency = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     simulator = Simulator(fast=True)
     for number in range(namespaces):
