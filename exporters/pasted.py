@@ -85,10 +85,10 @@ def stored_as(text: str, team: Team) -> Credential | None:
     return None
 
 
-def free_credential_name(name: str) -> str:
-    """Return a credential's name for a target: its own, or with a number when that is taken."""
+def free_credential_name(name: str, team: Team) -> str:
+    """Return a credential's name for a target: its own, or with a number when the team has one of that name."""
     name = name[:_LONGEST]
-    taken = set(Credential.objects.filter(name__startswith=name).values_list("name", flat=True))
+    taken = set(Credential.objects.filter(team=team, name__startswith=name).values_list("name", flat=True))
     if name not in taken:
         return name
     return next(f"{name}-{number}" for number in range(2, len(taken) + 3) if f"{name}-{number}" not in taken)

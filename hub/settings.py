@@ -224,6 +224,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
 USE_I18N = False
+# Where a page has no relative time: as logs and dashboards write it, and in whose zone.
+DATE_FORMAT = "Y-m-d"
+DATETIME_FORMAT = r"Y-m-d H:i:s \U\T\C"
 USE_TZ = True
 
 STATIC_URL = "static/"

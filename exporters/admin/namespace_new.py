@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -64,7 +64,7 @@ class NewNamespaceForm(forms.Form):
     credential = CredentialChoice(Credential.objects.none(), required=False, empty_label="Choose one")
     name = forms.CharField(
         max_length=63,
-        help_text="The path in Prometheus: /metrics/<name>. Lower-case letters, digits, hyphens.",
+        help_text="The path in Prometheus: /metrics/ and this name. Lower-case letters, digits, hyphens.",
     )
     team = forms.ModelChoiceField(Team.objects.none(), empty_label=None)
 
@@ -105,7 +105,7 @@ class NewNamespaceForm(forms.Form):
         if self.reused is not None:
             return self.reused
         credential = Credential(
-            name=pasted.free_credential_name(self.cleaned_data["name"]), team=team, secret=secret
+            name=pasted.free_credential_name(self.cleaned_data["name"], team), team=team, secret=secret
         )
         try:
             credential.clean()
@@ -141,15 +141,22 @@ class NewNamespaceForm(forms.Form):
         )
         return False
 
-    def save(self) -> Namespace:
-        """Store the credential, if it is new, and the namespace; both or neither."""
+    def save(self) -> Namespace | None:
+        """Store the credential, if it is new, and the namespace; both or neither.
+
+        Returns None, with the reason at the field, when somebody else took the name since it was checked.
+        """
         assert self.namespace is not None  # noqa: S101 - called on a valid form
-        with transaction.atomic():
-            credential = self.namespace.credential
-            if credential is not None and credential.pk is None:
-                credential.save()
-                self.namespace.credential = credential
-            self.namespace.save()
+        try:
+            with transaction.atomic():
+                credential = self.namespace.credential
+                if credential is not None and credential.pk is None:
+                    credential.save()
+                    self.namespace.credential = credential
+                self.namespace.save()
+        except IntegrityError:
+            self.add_error("name", "Somebody took this name at the same moment. Choose another one.")
+            return None
         handle = self.data.get("connection_string_held")
         if handle:
             HeldSecrets(self.request.session).drop(handle)
@@ -179,8 +186,8 @@ class NamespaceNew(HubAdmin):
                 if trials.is_followed(request):
                     return trials.stream(target)
                 tried = trial.run(target)
-            elif form.may_store():
-                return self._stored(request, form)
+            elif form.may_store() and (namespace := form.save()) is not None:
+                return self._stored(request, form, namespace)
         context = {
             **self.admin_site.each_context(request),
             "title": "Add a namespace",
@@ -194,8 +201,7 @@ class NamespaceNew(HubAdmin):
             return trials.refused(form)
         return TemplateResponse(request, "admin/exporters/namespace_new.html", context)
 
-    def _stored(self, request: HttpRequest, form: NewNamespaceForm) -> HttpResponseBase:
-        namespace = form.save()
+    def _stored(self, request: HttpRequest, form: NewNamespaceForm, namespace: Namespace) -> HttpResponseBase:
         self.log_addition(request, namespace, [{"added": {}}])
         level, said = _TESTED.get(
             str(request.POST.get("tested")), (messages.SUCCESS, "It has not been tested yet.")

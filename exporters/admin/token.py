@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from .. import access
 from ..models import ScrapeToken
+from ..moments import time_tag
 from ..snippets import TOKEN_FILE, snippets
 from .base import HubAdmin, SourceFilter
 
@@ -66,7 +67,7 @@ class StateFilter(admin.SimpleListFilter):
 @admin.register(ScrapeToken)
 class TokenAdmin(HubAdmin):
     form = TokenForm
-    list_display = ("name", "team", "prefix", "state", "last_used_at", "source")
+    list_display = ("name", "team", "prefix", "state", "last_used", "source")
     list_select_related = ("team",)
     list_filter = (StateFilter, ("team", admin.RelatedOnlyFieldListFilter), SourceFilter)
     search_fields = ("name", "team__name", "prefix", "namespaces__name")
@@ -85,7 +86,7 @@ class TokenAdmin(HubAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return super().get_fieldsets(request, obj)
-        shown = ("prefix", "state", "created_at", "last_used_at", "last_used_address")
+        shown = ("prefix", "state", "created", "last_used", "last_used_address")
         return (
             (None, {"fields": ("name", "team", "namespaces", "expires_at")}),
             ("Token", {"fields": shown, "description": "Only a hash of it is stored."}),
@@ -95,7 +96,7 @@ class TokenAdmin(HubAdmin):
         if obj is None:
             return ()
         # A token that opens another team's namespaces is another token.
-        return ("team", "prefix", "state", "created_at", "last_used_at", "last_used_address")
+        return ("team", "prefix", "state", "created", "last_used", "last_used_address")
 
     def save_model(self, request: HttpRequest, obj: ScrapeToken, form: Any, change: bool) -> None:
         if not change:
@@ -140,3 +141,11 @@ class TokenAdmin(HubAdmin):
         if token.revoked_at is not None:
             return "revoked"
         return "usable" if token.is_usable() else "expired"
+
+    @admin.display(description="last used", ordering="last_used_at")
+    def last_used(self, token: ScrapeToken) -> str:
+        return time_tag(token.last_used_at)
+
+    @admin.display(description="made", ordering="created_at")
+    def created(self, token: ScrapeToken) -> str:
+        return time_tag(token.created_at)

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from .. import access
 from ..models import Membership
+from ..moments import time_tag
 from .base import TeamInline
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class MembershipsInline(TeamInline):
 
 @admin.register(User)
 class UserAdmin(_UserAdmin):
-    list_display = ("username", "email", "is_active", "is_superuser", "last_login")
+    list_display = ("username", "email", "is_active", "is_superuser", "last_sign_in")
     list_filter = ("is_active", "is_superuser", ("memberships__team", admin.RelatedOnlyFieldListFilter))
     filter_horizontal = ()
     inlines = (MembershipsInline,)
@@ -48,6 +49,10 @@ class UserAdmin(_UserAdmin):
             },
         ),
     )
+
+    @admin.display(description="last sign-in", ordering="last_login")
+    def last_sign_in(self, user: User) -> str:
+        return time_tag(user.last_login)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         if not self.has_view_permission(request):

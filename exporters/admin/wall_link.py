@@ -62,12 +62,12 @@ class WallLinkAdmin(HubAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         # A link that shows another team's targets is another link.
-        return () if obj is None else ("team", "state", "created_at")
+        return () if obj is None else ("team", "state", "created")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return super().get_fieldsets(request, obj)
-        return ((None, {"fields": ("name", "team", "expires_at", "state", "created_at")}),)
+        return ((None, {"fields": ("name", "team", "expires_at", "state", "created")}),)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)

@@ -67,7 +67,7 @@ class Migration(migrations.Migration):
             name='Namespace',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(error_messages={'unique': 'There is already a namespace of this name; it would have the same path.'}, help_text='Lower-case letters, digits and hyphens. The path in Prometheus: /metrics/<name>.', max_length=63, unique=True, validators=[django.core.validators.RegexValidator('^[a-z0-9]([a-z0-9-]*[a-z0-9])?\\Z', 'Use lower-case letters, digits and hyphens, beginning and ending with a letter or digit.')])),
+                ('name', models.CharField(error_messages={'unique': 'There is already a namespace of this name; it would have the same path.'}, help_text='Lower-case letters, digits and hyphens. The path in Prometheus: /metrics/ and this name.', max_length=63, unique=True, validators=[django.core.validators.RegexValidator('^[a-z0-9]([a-z0-9-]*[a-z0-9])?\\Z', 'Use lower-case letters, digits and hyphens, beginning and ending with a letter or digit.')])),
                 ('host', models.CharField(blank=True, help_text='For example payments-prod.servicebus.windows.net. Empty: taken from the connection string.', max_length=255, validators=[exporters.validators.validate_host])),
                 ('enabled', models.BooleanField(default=True, help_text='Off: not scraped, and left out of service discovery (paused).')),
                 ('labels', models.JSONField(blank=True, default=dict, help_text='Target labels for service discovery, one name=value a line, for example environment=prod.', validators=[exporters.validators.validate_target_labels])),
@@ -282,7 +282,7 @@ class Migration(migrations.Migration):
             name='HistoricalNamespace',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('name', models.CharField(db_index=True, error_messages={'unique': 'There is already a namespace of this name; it would have the same path.'}, help_text='Lower-case letters, digits and hyphens. The path in Prometheus: /metrics/<name>.', max_length=63, validators=[django.core.validators.RegexValidator('^[a-z0-9]([a-z0-9-]*[a-z0-9])?\\Z', 'Use lower-case letters, digits and hyphens, beginning and ending with a letter or digit.')])),
+                ('name', models.CharField(db_index=True, error_messages={'unique': 'There is already a namespace of this name; it would have the same path.'}, help_text='Lower-case letters, digits and hyphens. The path in Prometheus: /metrics/ and this name.', max_length=63, validators=[django.core.validators.RegexValidator('^[a-z0-9]([a-z0-9-]*[a-z0-9])?\\Z', 'Use lower-case letters, digits and hyphens, beginning and ending with a letter or digit.')])),
                 ('host', models.CharField(blank=True, help_text='For example payments-prod.servicebus.windows.net. Empty: taken from the connection string.', max_length=255, validators=[exporters.validators.validate_host])),
                 ('enabled', models.BooleanField(default=True, help_text='Off: not scraped, and left out of service discovery (paused).')),
                 ('labels', models.JSONField(blank=True, default=dict, help_text='Target labels for service discovery, one name=value a line, for example environment=prod.', validators=[exporters.validators.validate_target_labels])),

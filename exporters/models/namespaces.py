@@ -33,7 +33,7 @@ class Namespace(models.Model):
         max_length=63,
         unique=True,
         validators=[slug_validator],
-        help_text="Lower-case letters, digits and hyphens. The path in Prometheus: /metrics/<name>.",
+        help_text="Lower-case letters, digits and hyphens. The path in Prometheus: /metrics/ and this name.",
         error_messages={"unique": "There is already a namespace of this name; it would have the same path."},
     )
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="namespaces")

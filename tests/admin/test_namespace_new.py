@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.messages import get_messages
+from django.db.models.signals import pre_save
 from django.test import Client
 
 from exporters.models import Credential, Membership, Namespace, Team
@@ -182,6 +183,36 @@ def test_a_name_that_is_taken_is_said_at_the_field(as_role: As, team: Team, bus:
     answer = as_role(Role.OWNER).post(PATH, _filled(team, bus.connection_string, "save"))
     assert "already a namespace of this name" in _errors(answer)["name"][0]
     assert not Credential.objects.exists()
+
+
+def test_a_name_that_is_taken_while_it_is_saved_is_said_at_the_field(
+    as_role: As, team: Team, bus: SimulatedNamespace
+) -> None:
+    def somebody_else(**of_signal: Any) -> None:
+        Namespace.objects.bulk_create([Namespace(name="fresh", team=team, host=bus.host)])
+
+    owner = as_role(Role.OWNER)
+    pre_save.connect(somebody_else, sender=Namespace)
+    try:
+        answer = owner.post(PATH, _filled(team, bus.connection_string, "save"))
+    finally:
+        pre_save.disconnect(somebody_else, sender=Namespace)
+    assert answer.status_code == 200
+    assert "Somebody took this name" in _errors(answer)["name"][0]
+    assert not Credential.objects.exists()
+
+
+def test_the_name_of_another_teams_credential_changes_nothing(
+    as_role: As, team: Team, bus: SimulatedNamespace
+) -> None:
+    elsewhere = Team.objects.create(name="orders")
+    Credential.objects.create(name="fresh", team=elsewhere, secret=bus.connection_string)
+    as_role(Role.OWNER).post(PATH, _filled(team, bus.connection_string, "save"))
+    assert Credential.objects.get(team=team).name == "fresh"
+
+
+def test_help_at_the_name_shows_no_broken_path(as_role: As, team: Team) -> None:
+    assert "/metrics/ and this name" in as_role(Role.OWNER).get(PATH).content.decode()
 
 
 def test_a_string_and_a_credential_at_once_are_refused(

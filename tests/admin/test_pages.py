@@ -1,5 +1,6 @@
 """Every page of the admin: it opens, searches, filters, and holds nothing that the strict CSP forbids."""
 
+from datetime import timedelta
 from html import unescape
 from html.parser import HTMLParser
 from typing import Any
@@ -10,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from exporters.models import Source
+from exporters.models import ScrapeToken, Source
 from exporters.words import EMPTY, STOPS
 from tests.configuration.conftest import KEY
 
@@ -219,3 +220,17 @@ def test_the_history_tells_who_changed_what_and_can_not_be_put_back(
         assert browser.post(address, {}).status_code in {302, 404}
     namespace.refresh_from_db()
     assert namespace.concurrency == 3
+
+
+@pytest.mark.parametrize("screen", ["auth/user", "exporters/scrapetoken", "exporters/walllink"])
+def test_times_are_relative_and_exact_on_hover(browser: Client, objects: dict[str, Any], screen: str) -> None:
+    ScrapeToken.objects.update(last_used_at=timezone.now() - timedelta(minutes=3))
+    listed = browser.get(f"/admin/{screen}/").content.decode()
+    assert "<time datetime=" in listed
+    assert "a.m." not in listed
+    assert "p.m." not in listed
+
+
+def test_a_history_tells_how_long_ago_it_was(browser: Client, namespace: Any) -> None:
+    page = browser.get(f"/admin/exporters/namespace/{namespace.pk}/history/").content.decode()
+    assert "<time datetime=" in page
