@@ -256,6 +256,10 @@ LOGIN_REDIRECT_URL = "admin:index"
 # --- The web ----------------------------------------------------------------------------------------------------------
 _https = HUB_EXTERNAL_URL.startswith("https://")
 SESSION_COOKIE_SECURE = _https
+SECURE_HSTS_SECONDS = 365 * 86_400 if _https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
+# W008: who ends TLS in front redirects, and asks the hub by plain http. W021: preloading is for the domain's owner.
+SILENCED_SYSTEM_CHECKS = ["security.W008", "security.W021"]
 CSRF_COOKIE_SECURE = _https
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
