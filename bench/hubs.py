@@ -1,5 +1,6 @@
 """The hub as it runs in production: gunicorn on PostgreSQL and Redis, nginx and Prometheus around it."""
 
+import contextlib
 import json
 import os
 import re
@@ -140,11 +141,9 @@ class Hub(Server):
         workers = self.workers() if self.is_running() else []
         super().kill()
         for worker in workers:
-            try:
+            with contextlib.suppress(psutil.Error):
                 worker.send_signal(signal.SIGKILL)
-                worker.wait(10)
-            except psutil.Error:
-                continue
+        psutil.wait_procs(workers, timeout=10)
 
 
 class Nginx(Server):

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from .. import entity_rows, moments, pictures, words
+from .. import degraded, entity_rows, moments, pictures, words
 from ..models import NamespaceStatus, ScrapeRecord
 from ..status import State
 from ..targets import Row
@@ -33,6 +33,11 @@ _ORDER = (
 _PAGES: tuple[tuple[str, str], ...] = ()
 # What other packages bring is found on the page of all configuration.
 _APPS = ("exporters", "auth")
+
+
+@register.simple_tag
+def degraded_sentences() -> list[str]:
+    return degraded.sentences()
 
 
 @register.filter

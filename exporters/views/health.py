@@ -8,6 +8,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
+from .. import degraded as degraded_state
 from ..catalog import catalog
 from ..models import Credential
 from ..secrets import UndecryptableError
@@ -30,7 +31,11 @@ def healthy(request: HttpRequest) -> HttpResponse:
 @require_safe
 def ready(request: HttpRequest) -> HttpResponse:
     """Answer 200 when scrapes can be served, with each check and what is degraded; 503 when not."""
-    checks = {"configuration": _configuration(), **_database.checks()}
+    checks = {
+        "configuration": _configuration(),
+        **_database.checks(),
+        "shared_state": degraded_state.shared_state(),
+    }
     # Scrapes need the configuration alone: while the database is away they go on from the last one.
     servable = checks["configuration"] == "ok"
     degraded = [name for name, state in checks.items() if state != "ok"]

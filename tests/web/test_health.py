@@ -13,7 +13,7 @@ def test_ready_tells_each_check() -> None:
     assert response.json() == {
         "ready": True,
         "degraded": [],
-        "checks": {"configuration": "ok", "database": "ok", "keys": "ok"},
+        "checks": {"configuration": "ok", "database": "ok", "keys": "ok", "shared_state": "ok"},
     }
 
 

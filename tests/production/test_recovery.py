@@ -1,0 +1,99 @@
+"""A real hub on PostgreSQL and Redis loses them, is restarted, is wiped and restored; its namespaces are scraped on."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pytest
+
+from bench.hubs import Hub, Simulated, deployed_settings
+from bench.servers import PostgreSQL, Redis, program, wait_for
+from tests import programs
+
+pytestmark = pytest.mark.e2e
+
+
+@dataclass
+class Deployment:
+    hub: Hub
+    database: PostgreSQL
+    cache: Redis
+    token: str
+    namespaces: list[str]
+
+    def exposition(self) -> dict[str, list[str]]:
+        """Return what each namespace shows of Service Bus, without what a scrape says of itself."""
+        shown = {}
+        for name in self.namespaces:
+            status, body = self.hub.get(f"/metrics/{name}", self.token)
+            assert status == 200, body
+            shown[name] = [line for line in body.splitlines() if not line.startswith("servicebus_scrape_")]
+            assert "servicebus_up 1" in body
+        return shown
+
+    def ready(self) -> list[str]:
+        status, body = self.hub.get("/-/ready")
+        assert status == 200, body
+        found: list[str] = json.loads(body)["degraded"]
+        return found
+
+
+@pytest.fixture
+def deployment() -> Iterator[Deployment]:
+    for name in ("postgres", "initdb", "redis-server", "pg_dump", "psql"):
+        programs.require(name)
+    with ExitStack() as stack:
+        simulated = stack.enter_context(Simulated(3, 5, 0))
+        database, cache = stack.enter_context(PostgreSQL()), stack.enter_context(Redis())
+        hub = Hub({**deployed_settings(database.url(), cache.url, simulated.ca_file), "HUB_WORKERS": "1"})
+        stack.callback(hub.close)
+        hub.manage("prepare")
+        wanted = {"namespaces": simulated.namespaces, "cache_seconds": 0}
+        token = hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+        hub.start()
+        yield Deployment(hub, database, cache, token, list(simulated.namespaces))
+
+
+def test_with_postgresql_and_redis_down_a_restarted_hub_answers_scrapes_and_says_what_is_degraded(
+    deployment: Deployment,
+) -> None:
+    before = deployment.exposition()
+    assert deployment.ready() == []
+    deployment.database.stop()
+    deployment.cache.stop()
+    deployment.hub.stop()
+    deployment.hub.start()
+    assert deployment.exposition() == before
+    wait_for(
+        lambda: deployment.ready() == ["database", "keys", "shared_state"], "readiness tells what is lost", 60
+    )
+    deployment.database.start()
+    deployment.cache.start()
+
+    def is_whole() -> bool:
+        deployment.exposition()  # that Redis is back is noticed by its next use
+        return deployment.ready() == []
+
+    wait_for(is_whole, "everything is well again", 90)
+
+
+def test_backup_wipe_and_restore_with_the_keys_bring_back_the_same_exposition(deployment: Deployment) -> None:
+    before = deployment.exposition()
+    backup = subprocess.run(
+        [program("pg_dump"), "--no-owner", "-d", deployment.database.url()],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "SharedAccessKey=" not in backup
+    deployment.hub.stop()
+    shutil.rmtree(deployment.hub.directory / "data")
+    deployment.database.sql("DROP DATABASE hub WITH (FORCE)", database="postgres")
+    deployment.database.sql("CREATE DATABASE hub", database="postgres")
+    deployment.database.script(backup)
+    deployment.hub.start()
+    assert deployment.exposition() == before
+    assert deployment.ready() == []

@@ -1,0 +1,32 @@
+"""A hub that answers scrapes but has lost something says so on every page of the admin."""
+
+import pytest
+from django.test import Client
+
+from exporters import sharing
+from exporters.sharing.memory import MemoryStore
+from exporters.sharing.store import Layered, StoreError
+
+
+class Lost(MemoryStore):
+    name = "redis"
+
+    def stamp(self, key: str) -> str | None:
+        raise StoreError("connection refused")
+
+
+@pytest.mark.django_db
+def test_a_lost_redis_is_told_on_admin_pages_and_by_readiness(
+    admin_client: Client, hub: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "share nothing through redis" not in admin_client.get("/admin/").content.decode()
+    layered = Layered([Lost(), MemoryStore()])
+    layered.do(lambda store: store.stamp("key"))
+    monkeypatch.setattr(sharing, "shared", lambda: layered)
+    for path in ("/admin/", "/admin/exporters/namespace/"):
+        assert "share nothing through redis" in admin_client.get(path).content.decode()
+    answer = admin_client.get("/-/ready")
+    assert answer.status_code == 200
+    assert answer.json()["degraded"] == ["shared_state"]
+    # Nothing of the hub's inside for somebody who is not signed in.
+    assert "share nothing" not in Client().get("/admin/login/").content.decode()
