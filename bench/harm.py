@@ -81,9 +81,11 @@ def _run(options: argparse.Namespace, fields: dict[str, Any]) -> Outcome:
         started = time.time()
         servers = [
             stack.enter_context(
-                Prometheus(hub.address, [NAME], token, interval_seconds=options.interval, keep=KEPT)
+                Prometheus(
+                    hub.address, [NAME], token, interval_seconds=options.interval, keep=KEPT, replica=replica
+                )
             )
-            for _ in range(2)
+            for replica in "ab"
         ]
         time.sleep(options.seconds)
         bus.credits.lift()

@@ -209,6 +209,7 @@ class Prometheus(Server):
         interval_seconds: float,
         ca_file: Path | None = None,
         keep: str = ".*",
+        replica: str = "",
     ) -> None:
         super().__init__()
         scheme = "https" if ca_file else "http"
@@ -233,10 +234,12 @@ class Prometheus(Server):
             scrape["tls_config"] = {"ca_file": str(ca_file)}
         interval = f"{interval_seconds:g}s"
         timeout = f"{min(10.0, interval_seconds):g}s"
-        config = {
+        config: dict[str, Any] = {
             "global": {"scrape_interval": interval, "scrape_timeout": timeout},
             "scrape_configs": [scrape],
         }
+        if replica:  # as in a pair of servers: it also makes them scrape at different moments
+            config["global"]["external_labels"] = {"replica": replica}
         # JSON is YAML.
         (self.directory / "prometheus.yml").write_text(json.dumps(config))
 
