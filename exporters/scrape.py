@@ -42,7 +42,9 @@ def scrape(target: Target, seconds: float) -> Result:
     started = time.monotonic()
     try:
         with telemetry.SCRAPES_IN_FLIGHT.track_inprogress():
-            answer = flights.answer(target, seconds, partial(_read, target))
+            answer = flights.answer(
+                target, seconds, partial(_read, target), partial(upstream.read_on, target)
+            )
     finally:
         _slots.release()
     if answer.origin is not Origin.READ:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
@@ -15,7 +16,7 @@ from . import spare_uses, telemetry
 from .catalog import CredentialSpec, Target
 from .endpoints import endpoint_of, policy
 from .models import Credential
-from .servicebus import credentials
+from .servicebus import continuation, credentials
 from .servicebus.client import Client
 from .servicebus.connection import (
     ConnectionString,
@@ -37,6 +38,8 @@ _GRACE_SECONDS = 0.3
 _KEPT_CREDENTIALS = 4096
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 _io = IoLoop()
 _client: Client | None = None
@@ -65,6 +68,14 @@ def read(
     except TimeoutError:
         # The loop itself is late: the process has more to do than its share of the machine allows.
         return failed(Reason.TIMEOUT, "The hub did not get to an end in time.", time.monotonic() - started)
+
+
+def read_on(
+    target: Target, snapshot: Snapshot, seconds: float, keep: Callable[[Snapshot | None], None]
+) -> None:
+    """Go on aside, for so many seconds, with a read that the budget cut short; hand what it learnt to `keep`."""
+    if target.credential is not None:
+        _io.begin(_read_on(target, target.credential, snapshot, seconds, keep))
 
 
 def failed(reason: Reason, message: str, duration_seconds: float = 0.0) -> Snapshot:
@@ -120,25 +131,51 @@ async def _read(
 ) -> Snapshot:
     deadline = asyncio.get_running_loop().time() + seconds
     try:
-        where, connection = endpoint(target)
-        source = Source(
-            endpoint=where,
-            credential=_with_spare(target, spec, connection),
-            entity_path=connection.entity_path if connection else "",
-            include=target.include,
-            exclude=target.exclude,
-            concurrency=target.limits.concurrency,
-            max_entities=target.limits.max_entities,
-            # A trial has no name: what it learns is nobody's.
-            known_pages=_known_pages.setdefault(target.name, {}) if target.name else {},
-            # Aside, as it may ask a network and takes some milliseconds for a large namespace.
-            last_read=partial(asyncio.to_thread, last_read) if last_read is not None else None,
-            max_age_seconds=target.limits.max_age_seconds,
-        )
-        budget = budget_for(target, where.host)
+        source = _source(target, spec, last_read)
+        budget = budget_for(target, source.endpoint.host)
         return await read_namespace(source, _the_client(), deadline=deadline, budget=budget)
     except ServiceBusError as error:
         return failed(error.reason, error.message)
+
+
+def _source(
+    target: Target, spec: CredentialSpec, last_read: Callable[[], Snapshot | None] | None = None
+) -> Source:
+    """Return what to read, and how; raise ServiceBusError for a credential or a host that can't be used."""
+    where, connection = endpoint(target)
+    return Source(
+        endpoint=where,
+        credential=_with_spare(target, spec, connection),
+        entity_path=connection.entity_path if connection else "",
+        include=target.include,
+        exclude=target.exclude,
+        concurrency=target.limits.concurrency,
+        max_entities=target.limits.max_entities,
+        # A trial has no name: what it learns is nobody's.
+        known_pages=_known_pages.setdefault(target.name, {}) if target.name else {},
+        # Aside, as it may ask a network and takes some milliseconds for a large namespace.
+        last_read=partial(asyncio.to_thread, last_read) if last_read is not None else None,
+        max_age_seconds=target.limits.max_age_seconds,
+    )
+
+
+async def _read_on(
+    target: Target,
+    spec: CredentialSpec,
+    snapshot: Snapshot,
+    seconds: float,
+    keep: Callable[[Snapshot | None], None],
+) -> None:
+    until = asyncio.get_running_loop().time() + seconds
+    more: Snapshot | None = None
+    try:
+        source = _source(target, spec)
+        budget = budget_for(target, source.endpoint.host)
+        more = await continuation.read_on(source, _the_client(), snapshot, until=until, budget=budget)
+    except ServiceBusError as error:
+        logger.debug("Nothing more was read of %s: %s", target.name, error.message)
+    finally:
+        await asyncio.to_thread(keep, more)
 
 
 def _connection(spec: CredentialSpec) -> ConnectionString | None:
@@ -216,6 +253,11 @@ def _make(spec: CredentialSpec, connection: ConnectionString | None) -> credenti
 
 async def _close() -> None:
     global _client
+    # Reads that went on aside.
+    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
     _known_pages.clear()
     _pairs.clear()
     while _live:

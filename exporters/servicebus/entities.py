@@ -122,4 +122,10 @@ class Snapshot:
     @property
     def oldest_read_at(self) -> float:
         """Return when the oldest of the values was read, in Unix seconds."""
-        return min(self.topics_read_at.values(), default=self.read_at)
+        return min([self.read_at, *self.topics_read_at.values()])
+
+    @property
+    def lacks_budget(self) -> bool:
+        """Tell whether subscriptions are missing because the budget did not allow to read them."""
+        failure = self.collectors.get("subscriptions")
+        return failure is not None and failure.reason is Reason.BUDGET

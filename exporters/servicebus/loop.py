@@ -47,6 +47,10 @@ class IoLoop:
                     raise TimeoutError from None
                 meanwhile()
 
+    def begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run the coroutine aside; nobody waits for it."""
+        asyncio.run_coroutine_threadsafe(coroutine, self._running())
+
     def is_running(self) -> bool:
         """Tell whether this process has started it."""
         return self._loop is not None and self._pid == os.getpid()

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -58,11 +58,11 @@ async def read_namespace(
 
     Never raises ServiceBusError: what went wrong stands in the snapshot's `collectors`.
     """
-    return await _Read(source, client, deadline, budget or unshared(_FREELY)).run()
+    return await Read(source, client, deadline, budget or unshared(_FREELY)).run()
 
 
 @dataclass
-class _Read:
+class Read:
     """One read; nothing of it is shared with another."""
 
     source: Source
@@ -142,6 +142,22 @@ class _Read:
             topics_unread=self._topics_unread(),
             budget_requests_per_second=await self.budget.close(),
         )
+
+    async def subscriptions_of(self, topics: Sequence[Topic]) -> dict[str, list[Subscription]]:
+        """Read the subscriptions of these topics alone, in this order; return those that were read whole, by topic."""
+        self._read_at = time.time()
+        for topic in topics:
+            self.topics[topic.name] = topic
+            self._add_subscriptions(topic)
+        await self._work.run(self.source.concurrency, self.deadline)
+        await self.budget.close()
+        whole: dict[str, list[Subscription]] = {
+            name: [] for name in self.topics.keys() - self._topics_unread()
+        }
+        for (topic_name, _), subscription in self.subscriptions.items():
+            if topic_name in whole:
+                whole[topic_name].append(subscription)
+        return whole
 
     def _job_ended(self, collector: str) -> None:
         if collector == "topics" and self._held and not self._work.is_open("topics"):

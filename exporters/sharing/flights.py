@@ -15,8 +15,10 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from ..catalog import Target
+from ..servicebus.continuation import is_cut_short
 from ..servicebus.entities import Failure, Snapshot
 from ..servicebus.errors import Reason
 from . import shared
@@ -57,6 +59,8 @@ class Answer:
 # Reads within so many seconds. Can ask what the last read learnt, for what is carried over; calls the third argument
 # every RENEW_SECONDS until it has finished.
 Read = Callable[[float, Callable[[], Snapshot | None], Callable[[], None]], Snapshot]
+# Goes on aside with a read that the budget cut short, for so many seconds; calls its last argument at the end.
+ReadOn = Callable[[Snapshot, float, Callable[[Snapshot | None], None]], None]
 
 
 class Flights:
@@ -66,10 +70,11 @@ class Flights:
         self._lock = threading.Lock()
         self._under_way: dict[str, Future[tuple[Answer, float]]] = {}
         self._kept_at: dict[str, float] = {}
+        self._going_on: set[str] = set()
         self._decoded: OrderedDict[str, tuple[str, Stored]] = OrderedDict()
 
-    def answer(self, target: Target, seconds: float, read: Read) -> Answer:
-        """Return an answer within so many seconds; `read` is called at most once."""
+    def answer(self, target: Target, seconds: float, read: Read, read_on: ReadOn) -> Answer:
+        """Return an answer within so many seconds; `read` and `read_on` are called at most once."""
         key, deadline = key_of(target), time.monotonic() + seconds
         while True:
             with self._lock:
@@ -78,7 +83,7 @@ class Flights:
                     own: Future[tuple[Answer, float]] = Future()
                     self._under_way[key] = own
             if first is None:
-                return self._lead(target, key, deadline, read, own)
+                return self._lead(target, key, deadline, (read, read_on), own)
             try:
                 answer, its_deadline = first.result(max(0.0, deadline - time.monotonic()))
             except FutureTimeoutError:
@@ -108,12 +113,12 @@ class Flights:
         target: Target,
         key: str,
         deadline: float,
-        read: Read,
+        reads: tuple[Read, ReadOn],
         own: "Future[tuple[Answer, float]]",
     ) -> Answer:
         """Answer for all threads of this process that ask meanwhile."""
         try:
-            answer = self._lead_process(target, key, deadline, read)
+            answer = self._lead_process(target, key, deadline, reads)
         except BaseException as error:
             with self._lock:
                 del self._under_way[key]
@@ -124,7 +129,7 @@ class Flights:
         own.set_result((answer, deadline))
         return answer
 
-    def _lead_process(self, target: Target, key: str, deadline: float, read: Read) -> Answer:
+    def _lead_process(self, target: Target, key: str, deadline: float, reads: tuple[Read, ReadOn]) -> Answer:
         came_at = time.time()
         cached = self._fresh(target, key)
         if cached is not None:
@@ -135,7 +140,7 @@ class Flights:
                 try:
                     # Another process may have finished between the look and the lease.
                     cached = self._fresh(target, key)
-                    return cached or self._read(target, key, deadline, read, lease)
+                    return cached or self._read(target, key, deadline, reads, lease)
                 finally:
                     lease.release()
             _ask_for_the_result(key)
@@ -151,7 +156,11 @@ class Flights:
                 if _is_good_for(stored.snapshot, its_deadline, deadline):
                     return Answer(stored.snapshot, Origin.SHARED, time.time() - stored.snapshot.read_at)
 
-    def _read(self, target: Target, key: str, deadline: float, read: Read, lease: Lease) -> Answer:
+    def _read(
+        self, target: Target, key: str, deadline: float, reads: tuple[Read, ReadOn], lease: Lease
+    ) -> Answer:
+        read, read_on = reads
+
         def former() -> Snapshot | None:
             kept = self._stored(key)
             return kept.snapshot if kept is not None else None
@@ -160,11 +169,15 @@ class Flights:
         snapshot = read(allowed, former, _renewal(lease))
         stored = Stored(allowed, time.time(), snapshot)
         if self._is_to_be_kept(target, key, stored):
-            self._keep(key, stored)
+            stamp = self._keep(key, stored)
+            left = deadline - time.monotonic()
+            if stamp and is_cut_short(snapshot) and left > 0 and key not in self._going_on:
+                self._going_on.add(key)
+                read_on(snapshot, left, partial(self._keep_more, key, stamp, allowed))
         return Answer(snapshot, Origin.READ)
 
     def _is_to_be_kept(self, target: Target, key: str, stored: Stored) -> bool:
-        if target.limits.cache_seconds or stored.snapshot.topics_read_at or _is_asked_for(key):
+        if target.limits.cache_seconds or is_cut_short(stored.snapshot) or _is_asked_for(key):
             return True
         anything = any(failure is None for failure in stored.snapshot.collectors.values())
         return (
@@ -172,15 +185,27 @@ class Flights:
             and time.monotonic() - self._kept_at.get(key, -_KEEP_EVERY_SECONDS) >= _KEEP_EVERY_SECONDS
         )
 
-    def _keep(self, key: str, stored: Stored) -> None:
+    def _keep(self, key: str, stored: Stored) -> str:
+        """Store a result; return its stamp, nothing when no store works."""
         stamp = secrets.token_hex(16)
         body = encode(stored)
         try:
             shared().do(lambda store: store.put(key, stamp, body, _KEPT_SECONDS))
         except StoreError:
-            return
+            return ""
         self._kept_at[key] = time.monotonic()
         self._remember(key, stamp, stored)
+        return stamp
+
+    def _keep_more(self, key: str, stamp: str, allowed: float, snapshot: Snapshot | None) -> None:
+        """Put what was read on in the place of the read that it goes on from, unless a newer one has come."""
+        self._going_on.discard(key)
+        try:
+            unchanged = shared().do(lambda store: store.stamp(key)) == stamp
+        except StoreError:
+            return
+        if snapshot is not None and unchanged:
+            self._keep(key, Stored(allowed, time.time(), snapshot))
 
     def _fresh(self, target: Target, key: str) -> Answer | None:
         if not target.limits.cache_seconds:
