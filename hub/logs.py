@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,19 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 # What every LogRecord has; anything else was passed as `extra` and belongs into the line.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+# A last net below everything that is careful already: what is secret by its form, wherever it comes from (the path of a
+# wall page in a line about its request, a library's message, a traceback).
+_SECRET = re.compile(
+    r"(SharedAccessKey=|\bsig=)[^\s\"';&]+"
+    r"|(\bsb[hw]_)[\w-]{16,}"  # longer than the part that names a token
+    r"|(/wall/)[^\s\"'?/]+"
+    r"|(Bearer )[\w.~+/-]{20,}=*"
+)
+
+
+def _redacted(text: str) -> str:
+    return _SECRET.sub(lambda match: f"{match[match.lastindex or 0]}[secret]", text)
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
@@ -41,7 +55,7 @@ class TextFormatter(logging.Formatter):
         line = " ".join(parts)
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
-        return line
+        return _redacted(line)
 
 
 class JsonFormatter(logging.Formatter):
@@ -57,7 +71,8 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        redacted = {key: _redacted(value) if isinstance(value, str) else value for key, value in line.items()}
+        return json.dumps(redacted, ensure_ascii=False)
 
 
 def _time(record: logging.LogRecord) -> str:

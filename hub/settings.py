@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from redis.connection import parse_url as parse_redis_url
 
 from . import environment
 from .logs import logging_config
@@ -219,6 +220,13 @@ else:
 
 # Left empty, what scrapes share stays on this machine, in files below HUB_DATA_DIR.
 HUB_CACHE_URL = environment.text("HUB_CACHE_URL")
+if HUB_CACHE_URL:
+    try:
+        parse_redis_url(HUB_CACHE_URL)  # type: ignore[no-untyped-call]
+    except ValueError:  # like the database's, it holds a password
+        raise ImproperlyConfigured(
+            "HUB_CACHE_URL is not understood; it takes redis://:password@host:6379/0, or rediss:// with TLS."
+        ) from None
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-gb"
@@ -261,6 +269,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
 # W008: who ends TLS in front redirects, and asks the hub by plain http. W021: preloading is for the domain's owner.
 SILENCED_SYSTEM_CHECKS = ["security.W008", "security.W021"]
 CSRF_COOKIE_SECURE = _https
+SESSION_ENGINE = "hub.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600

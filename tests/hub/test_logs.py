@@ -43,3 +43,32 @@ def test_an_object_passed_as_extra_is_left_out_as_it_could_hold_anything() -> No
 @pytest.mark.parametrize("library", ["azure", "msal", "aiohttp", "urllib3"])
 def test_libraries_that_print_headers_at_debug_stay_quiet_at_debug(library: str) -> None:
     assert logging_config("debug", "text")["loggers"][library]["level"] == "WARNING"
+
+
+@pytest.mark.parametrize(
+    ("text", "logged"),
+    [
+        (
+            "Service Unavailable: /wall/sbw_AbC-dEfGhIjKlMnOpQrS?x=1",
+            "Service Unavailable: /wall/[secret]?x=1",
+        ),
+        (
+            "Endpoint=sb://a/;SharedAccessKey=ab+/cd==;EntityPath=x",
+            "Endpoint=sb://a/;SharedAccessKey=[secret];EntityPath=x",
+        ),
+        ("SharedAccessSignature sr=x&sig=a%2Fb%3D&se=1", "SharedAccessSignature sr=x&sig=[secret]&se=1"),
+        ("Authorization: Bearer eyJ0eXAiOiJKV1QiLCJ.a-b_c", "Authorization: Bearer [secret]"),
+        ("token sbh_AbC-dEfGhIjKlMnOpQrS", "token sbh_[secret]"),
+        ("token sbh_AbC-dE was revoked", "token sbh_AbC-dE was revoked"),
+    ],
+)
+def test_what_is_secret_by_its_form_is_left_out_of_every_part_of_a_line(text: str, logged: str) -> None:
+    record = _record(msg=text, args=(), extra_value=text)
+    try:
+        raise ValueError(text)
+    except ValueError as error:
+        record.exc_info = (type(error), error, error.__traceback__)
+    line = json.loads(JsonFormatter().format(record))
+    assert (line["message"], line["extra_value"]) == (logged, logged)
+    assert line["exception"].endswith(f"ValueError: {logged}")
+    assert TextFormatter().format(record).count(logged) == 3

@@ -1,0 +1,33 @@
+"""Django's diffsettings without the secrets: people paste its output into tickets."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.commands import diffsettings
+from django.views.debug import SafeExceptionReporterFilter
+
+# Holds a password, and its name doesn't say so.
+_SECRET = {"HUB_CACHE_URL"}
+
+
+def _is_no_setting(name: str) -> bool:
+    return name.startswith("_") or not name.isupper()
+
+
+def _masked(module: Any, omittable: Callable[[str], bool] = _is_no_setting) -> dict[str, str]:
+    mask = SafeExceptionReporterFilter()
+    return {
+        name: repr(
+            mask.cleansed_substitute if name in _SECRET else mask.cleanse_setting(name, getattr(module, name))
+        )
+        for name in dir(module)
+        if not omittable(name)
+    }
+
+
+class Command(diffsettings.Command):
+    help = "Show how the settings differ from Django's own, with the secrets masked."
+
+    def handle(self, **options: Any) -> str:
+        diffsettings.module_to_dict = _masked  # type: ignore[attr-defined, unused-ignore]
+        return str(super().handle(**options))
