@@ -38,6 +38,8 @@ keyfile = settings.HUB_TLS_KEY_FILE
 worker_class = "gthread"
 workers = settings.HUB_WORKERS
 threads = settings.HUB_THREADS
+# Kept connections count too. At this number a worker accepts no more: who comes then waits and is not refused.
+worker_connections = settings.HUB_THREADS + 1000
 # Loaded once and shared by the workers through fork; the I/O loop, threads and connections start after it.
 preload_app = True
 # Above the longest common scrape interval, so that Prometheus keeps its connection (2 s by default).
