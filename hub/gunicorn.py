@@ -28,6 +28,11 @@ if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 
 from hub import settings
+from hub.production import refusal
+
+# Here, too, as hub.wsgi's error would come with a traceback.
+if _why := refusal(settings):
+    raise SystemExit(_why)
 
 wsgi_app = "hub.wsgi:application"
 # Both IP versions where the machine has them.

@@ -264,10 +264,14 @@ LOGIN_REDIRECT_URL = "admin:index"
 # --- The web ----------------------------------------------------------------------------------------------------------
 _https = HUB_EXTERNAL_URL.startswith("https://")
 SESSION_COOKIE_SECURE = _https
-SECURE_HSTS_SECONDS = 365 * 86_400 if _https else 0
+# A browser that holds localhost to https would refuse whatever else is developed there.
+SECURE_HSTS_SECONDS = 365 * 86_400 if _https and urlsplit(HUB_EXTERNAL_URL).hostname != "localhost" else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
 # W008: who ends TLS in front redirects, and asks the hub by plain http. W021: preloading is for the domain's owner.
 SILENCED_SYSTEM_CHECKS = ["security.W008", "security.W021"]
+# Without it no page behind a proxy would count as secure, and none would carry HSTS. Who forges the header can only
+# make the hub send that to himself: cookies are secure by the setting.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else None
 CSRF_COOKIE_SECURE = _https
 SESSION_ENGINE = "hub.sessions"
 SESSION_COOKIE_HTTPONLY = True

@@ -16,7 +16,7 @@ def test_a_hub_behind_https_with_its_own_keys_passes_without_a_warning(tmp_path:
         "HUB_EXTERNAL_URL": "https://hub.example.org",
     }
     done = subprocess.run(
-        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        [sys.executable, "-W", "error", "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
         cwd=ROOT,
         env=environment,
         capture_output=True,

@@ -1,0 +1,51 @@
+"""What a hub that others reach must not start with: `check --deploy` would only have told who runs it."""
+
+from pathlib import Path
+from typing import Any
+
+
+def is_production(settings: Any) -> bool:
+    """Tell whether the settings are those of a hub for others: an https address, or a database that is a server.
+
+    A first run on a laptop has neither, and starts without any setting.
+    """
+    return settings.HUB_EXTERNAL_URL.startswith("https://") or (
+        "sqlite" not in settings.DATABASES["default"]["ENGINE"]
+    )
+
+
+def refusals(settings: Any) -> list[str]:
+    """Return why the hub doesn't start with these settings, each with what to set; nothing outside of production."""
+    if not is_production(settings):
+        return []
+    found = []
+    if settings.DEBUG:
+        found.append("HUB_DEBUG=1 shows settings and code on error pages. Take it away, or set it to 0.")
+    if "*" in settings.ALLOWED_HOSTS:
+        found.append(
+            "HUB_ALLOWED_HOSTS=* lets a forged Host header into links. Name the hosts under which people open the "
+            "hub, or leave it out: the host of HUB_EXTERNAL_URL is allowed then."
+        )
+    if settings.HUB_KEYS_ARE_GENERATED:
+        folder = Path(settings.HUB_DATA_DIR)
+        found.append(
+            "The keys are not set, so that generated ones would be used, which a lost folder takes along and no "
+            "other replica has. Set HUB_SECRET_KEY and HUB_ENCRYPTION_KEYS (docs/configuration.md says how to make "
+            f"them). To go on with those of {folder}: HUB_SECRET_KEY_FILE={folder / 'secret_key'} and "
+            f"HUB_ENCRYPTION_KEYS_FILE={folder / 'encryption_key'}."
+        )
+    if settings.SECRET_KEY.startswith("django-insecure-"):
+        found.append("HUB_SECRET_KEY is one that Django made for development. Make one of your own.")
+    return found
+
+
+def refusal(settings: Any) -> str:
+    """Return the refusals as one text for whoever starts the hub; empty when there are none."""
+    found = refusals(settings)
+    if not found:
+        return ""
+    why = "\n".join(f"  - {each}" for each in found)
+    return (
+        "The hub does not start with these settings in production (HUB_EXTERNAL_URL is https, or HUB_DATABASE_URL "
+        f"names a server):\n{why}"
+    )

@@ -1,0 +1,106 @@
+"""A hub for others does not start with what is only fine on a laptop."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+KEYS = {"HUB_SECRET_KEY": "a-secret-key-of-our-own", "HUB_ENCRYPTION_KEYS": "A" * 43 + "="}
+HTTPS = {"HUB_EXTERNAL_URL": "https://hub.example.org"}
+POSTGRESQL = {"HUB_DATABASE_URL": "postgres://hub:pa55word@127.0.0.1:1/hub"}
+
+SERVE = [sys.executable, "-m", "gunicorn", "-c", "hub/gunicorn.py", "--check-config"]
+PREPARE = [sys.executable, "manage.py", "prepare"]
+WSGI = [sys.executable, "-c", "import hub.wsgi"]
+
+
+def run(command: list[str], tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**kept, "HUB_DATA_DIR": str(tmp_path / "data"), **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("production", [HTTPS, POSTGRESQL], ids=["https", "postgresql"])
+@pytest.mark.parametrize(
+    ("mistake", "says"),
+    [
+        ({"HUB_SECRET_KEY": "", "HUB_ENCRYPTION_KEYS": ""}, "Set HUB_SECRET_KEY and HUB_ENCRYPTION_KEYS"),
+        ({"HUB_SECRET_KEY": "django-insecure-x"}, "HUB_SECRET_KEY is one that Django made"),
+        ({"HUB_DEBUG": "1"}, "HUB_DEBUG=1"),
+        ({"HUB_ALLOWED_HOSTS": "hub.example.org,*"}, "HUB_ALLOWED_HOSTS=*"),
+    ],
+    ids=["generated keys", "a key for development", "debug", "wildcard hosts"],
+)
+def test_gunicorn_does_not_start_in_production_and_says_what_to_set(
+    tmp_path: Path, production: dict[str, str], mistake: dict[str, str], says: str
+) -> None:
+    answer = run(SERVE, tmp_path, **{**KEYS, **production, **mistake})
+    assert answer.returncode != 0
+    assert says in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert "pa55word" not in answer.stderr
+
+
+@pytest.mark.parametrize("command", [PREPARE, WSGI], ids=["prepare", "another WSGI server"])
+def test_no_other_way_to_start_is_open(tmp_path: Path, command: list[str]) -> None:
+    answer = run(command, tmp_path, **HTTPS)
+    assert answer.returncode != 0
+    assert "Set HUB_SECRET_KEY and HUB_ENCRYPTION_KEYS" in answer.stderr
+    assert not (tmp_path / "data" / "hub.sqlite3").exists()
+
+
+def test_keys_that_were_generated_can_be_kept_as_the_refusal_says(tmp_path: Path) -> None:
+    assert run(SERVE, tmp_path, **HTTPS).returncode != 0
+    named = {
+        f"HUB_{variable}_FILE": str(tmp_path / "data" / file)
+        for variable, file in (("SECRET_KEY", "secret_key"), ("ENCRYPTION_KEYS", "encryption_key"))
+    }
+    answer = run(SERVE, tmp_path, **HTTPS, **named)
+    assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{}, {"HUB_DEBUG": "1", "HUB_ALLOWED_HOSTS": "*"}, {**KEYS, **HTTPS}, {**KEYS, **POSTGRESQL}],
+    ids=["a first run", "development", "https", "postgresql"],
+)
+def test_what_is_set_up_as_it_should_be_starts(tmp_path: Path, variables: dict[str, str]) -> None:
+    answer = run(SERVE, tmp_path, **variables)
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_pages_behind_a_proxy_carry_hsts_and_cookies_for_tls_alone(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    code = (
+        "import django; django.setup(); from django.test import Client; from django.core.management import "
+        "call_command as c; c('migrate', verbosity=0);"
+        "a = Client(headers={'host': 'hub.example.org', 'x-forwarded-proto': 'https'}).get('/admin/login/');"
+        "print(a.status_code, dict(a.headers), [dict(m) for m in a.cookies.values()])"
+    )
+    answer = run(
+        [sys.executable, "-c", code], tmp_path, **KEYS, **HTTPS, DJANGO_SETTINGS_MODULE="hub.settings"
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "200 {" in answer.stdout
+    assert "'Strict-Transport-Security': 'max-age=31536000; includeSubDomains'" in answer.stdout
+    assert "'secure': True" in answer.stdout
+    assert "unsafe" not in answer.stdout
+    assert "default-src 'none'" in answer.stdout
+
+
+def test_a_browser_is_not_told_to_hold_localhost_to_https(tmp_path: Path) -> None:
+    code = "import hub.settings as s; print(s.SECURE_HSTS_SECONDS)"
+    assert (
+        run([sys.executable, "-c", code], tmp_path, HUB_EXTERNAL_URL="https://localhost").stdout.strip()
+        == "0"
+    )
