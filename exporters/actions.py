@@ -42,7 +42,9 @@ def resume(namespaces: Iterable[Namespace]) -> list[Outcome]:
 
 def scrape_now(namespaces: Iterable[Namespace]) -> list[Outcome]:
     """Scrape as Prometheus would, and remember it; a paused namespace is left alone."""
-    return in_parallel(_scrape, [catalog.target(namespace) for namespace in namespaces])
+    outcomes = in_parallel(_scrape, [catalog.target(namespace) for namespace in namespaces])
+    records.settle()  # who pressed the button looks for the scrape on the next page
+    return outcomes
 
 
 def test(namespaces: Iterable[Namespace]) -> list[Outcome]:

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import F, Window
 from django.db.models.functions import RowNumber
 
@@ -60,6 +60,7 @@ class Recorder:
         self._queue: deque[Record] = deque(maxlen=QUEUE_LENGTH)
         self._wake = threading.Event()
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._thread: threading.Thread | None = None
         self._failing = False
         self._flushes = 0
@@ -85,6 +86,10 @@ class Recorder:
 
     def flush(self) -> None:
         """Write what is queued; raise the database's error after having put the records back."""
+        with self._writing:
+            self._flush()
+
+    def _flush(self) -> None:
         token_uses.write()
         spare_uses.write()
         batch: list[Record] = []
@@ -255,6 +260,14 @@ def remember(
         )
     except Exception:
         logger.exception("A scrape of %s can't be remembered", namespace)
+
+
+def settle() -> None:
+    """Write what this process has queued, so that the next page shows it. Never raises: it is tried again."""
+    try:
+        recorder.flush()
+    except Error:
+        logger.info("Records of scrapes can't be written now and are kept for later")
 
 
 def count_series(exposition: bytes) -> int:

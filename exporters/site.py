@@ -78,7 +78,7 @@ class HubAdminSite(admin.AdminSite):
             "states": list(State),
             "chosen": state,
             "search": search,
-            "may_add": not board.total and access.allows(request.user, "add", Namespace),
+            "may_add": access.allows(request.user, "add", Namespace),
             **(extra_context or {}),
         }
         request.current_app = self.name

@@ -90,7 +90,10 @@ def summary(namespace: Namespace, now: datetime) -> Summary:
     state = state_of(namespace, now)
     if state is State.NEVER:
         return Summary(
-            state, None, "", "Prometheus hasn't asked for it yet. Its page shows the scrape config."
+            state,
+            None,
+            "",
+            "Prometheus hasn't asked for it yet. The lines that make it ask are on the namespace's Status page.",
         )
     if state is State.STALE:
         return Summary(

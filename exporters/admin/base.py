@@ -67,6 +67,9 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
         title = str(self.opts.verbose_name_plural).capitalize()  # instead of "Select namespace to change"
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
+    def history_view_title(self, request: HttpRequest, obj: Any) -> str:
+        return f"History of {obj}"
+
     def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
         return True
 

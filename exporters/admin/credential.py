@@ -1,5 +1,6 @@
 """Credentials: their secrets go in and never come out."""
 
+from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -10,10 +11,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
-from django.utils.timesince import timesince
 from django.views.decorators.debug import sensitive_post_parameters
 
-from .. import access, references
+from .. import access, moments, references
 from ..models import Credential, Namespace
 from ..secrets import SecretUnavailableError
 from ..status import state_of
@@ -40,10 +40,10 @@ def describe_secret(credential: Credential, slot: str = "") -> str:
         parts.append("not usable with this kind")
     set_at = getattr(credential, f"{slot}secret_set_at")
     if set_at is not None:
-        parts.append(f"{timesince(set_at, depth=1)} old")
+        parts.append(f"{moments.words((timezone.now() - set_at).total_seconds())} old")
     if slot and credential.spare_used_at is not None:
         parts.append(
-            f"last needed {timesince(credential.spare_used_at, depth=1)} ago, as the active one was refused"
+            f"last needed {moments.relative(credential.spare_used_at)}, as the active one was refused"
         )
     return ", ".join(part for part in parts if part)
 
@@ -153,6 +153,36 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
                 HeldSecrets(self.request.session).drop(handle)
 
 
+class ExpiryFilter(admin.SimpleListFilter):
+    """Either secret: a spare one that has expired is of no help when it is needed."""
+
+    title = "expiry"
+    parameter_name = "expiry"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("over", "expired"), ("soon", "within 30 days"), ("later", "later"), ("unknown", "not known")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Credential]") -> "QuerySet[Credential]":
+        now = timezone.now()
+        soon = now + timedelta(days=30)
+        over = Q(expires_at__lte=now) | Q(spare_expires_at__lte=now)
+        near = Q(expires_at__gt=now, expires_at__lte=soon) | Q(
+            spare_expires_at__gt=now, spare_expires_at__lte=soon
+        )
+        match self.value():
+            case "over":
+                return queryset.filter(over)
+            case "soon":
+                return queryset.filter(near)
+            case "later":
+                return queryset.filter(Q(expires_at__gt=soon) | Q(spare_expires_at__gt=soon)).exclude(
+                    over | near
+                )
+            case "unknown":
+                return queryset.filter(expires_at=None, spare_expires_at=None)
+        return queryset
+
+
 @admin.register(Credential)
 class CredentialAdmin(SpareSlot):
     form = CredentialForm
@@ -163,8 +193,7 @@ class CredentialAdmin(SpareSlot):
     list_filter = (
         "kind",
         ("team", admin.RelatedOnlyFieldListFilter),
-        "expires_at",
-        "spare_expires_at",
+        ExpiryFilter,
         SourceFilter,
     )
     search_fields = ("name", "team__name", "tenant_id", "client_id", "namespaces__name")
@@ -182,8 +211,8 @@ class CredentialAdmin(SpareSlot):
             "Spare secret",
             {
                 "fields": ("spare_secret", "spare_certificate_password", "spare_expires_at"),
-                "description": "To change the secret without a gap: enter the new one here, try it out with the button "
-                "above, promote it, then retire the old one.",
+                "description": "To change the secret without a gap: enter the new one here and save, test it with "
+                "the button above, promote it, then retire the old one.",
             },
         ),
         (
@@ -240,6 +269,9 @@ class CredentialAdmin(SpareSlot):
         context = dict(extra_context or {})
         if credential is not None:
             using = Namespace.objects.filter(credential=credential).select_related("status", "team")
+            context["has_spare"] = credential.has_secret("spare_secret")
+            context["has_main"] = credential.has_secret()
+            context["may_test"] = access.allows(request.user, "change", Credential, credential)
             context["secret_state"] = describe_secret(credential)
             context["spare_state"] = describe_secret(credential, "spare_")
             context["used_by"] = [
@@ -264,11 +296,10 @@ class CredentialAdmin(SpareSlot):
 
     @admin.display(description="expires", ordering="expires_at")
     def expires(self, credential: Credential) -> str:
-        if credential.expires_at is None:
-            return "-"
-        if credential.expires_at <= timezone.now():
-            return "expired"
-        return f"in {timesince(timezone.now(), credential.expires_at, depth=1)}"
+        shown = moments.time_tag(credential.expires_at, missing="-")
+        if credential.expires_at is not None and credential.expires_at <= timezone.now():
+            return format_html("expired {}", shown)
+        return shown
 
 
 def _without_secrets(names: tuple[str, ...]) -> tuple[str, ...]:

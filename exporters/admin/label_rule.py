@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db.models import Field
 from django.http import HttpRequest
+from django.utils.html import format_html
 
 from .. import access
 from ..models import LabelRule
@@ -41,7 +42,7 @@ class LabelRuleForm(forms.ModelForm):  # type: ignore[type-arg]
 @admin.register(LabelRule)
 class LabelRuleAdmin(HubAdmin):
     form = LabelRuleForm
-    list_display = ("__str__", "scope", "position", "regex", "replacement", "source")
+    list_display = ("does", "scope", "position", "reads", "matches", "writes")
     list_select_related = ("team", "namespace")
     list_filter = ("action", ("team", admin.RelatedOnlyFieldListFilter), SourceFilter)
     search_fields = ("team__name", "namespace__name", "regex", "target_label", "replacement")
@@ -71,6 +72,28 @@ class LabelRuleAdmin(HubAdmin):
             },
         ),
     )
+
+    @admin.display(description="action", ordering="action")
+    def does(self, rule: LabelRule) -> str:
+        return str(rule.action)  # as it stands in a file, not capitalised
+
+    @admin.display(description="source labels", ordering="source_labels")
+    def reads(self, rule: LabelRule) -> str:
+        return ", ".join(rule.source_labels) or "-"
+
+    @admin.display(description="regex", ordering="regex")
+    def matches(self, rule: LabelRule) -> str:
+        return format_html("<code>{}</code>", rule.regex)
+
+    @admin.display(description="result", ordering="target_label")
+    def writes(self, rule: LabelRule) -> str:
+        """What the rule leaves behind, as far as its action writes anything."""
+        if not rule.target_label:
+            return format_html("<code>{}</code>", rule.replacement) if rule.action == "labelmap" else "-"
+        if rule.action in {"replace", "hashmod"}:
+            value = rule.replacement if rule.action == "replace" else f"hash modulo {rule.modulus}"
+            return format_html("{} = <code>{}</code>", rule.target_label, value)
+        return rule.target_label
 
     def formfield_for_dbfield(self, db_field: "Field[Any, Any]", request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name in {"separator", "regex", "replacement"}:

@@ -28,7 +28,7 @@ class SpareSlot(HubAdmin):
         return [own, *super().get_urls()]
 
     def spare_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Do what `do` says: test, promote or retire."""
+        """Do what `do` says: test-active, test (the spare secret), promote or retire."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         visible = access.visible(request.user, Credential.objects.all())
@@ -39,10 +39,12 @@ class SpareSlot(HubAdmin):
             raise PermissionDenied
         what = str(request.POST.get("do", ""))
         try:
-            if not credential.has_secret("spare_secret"):
+            if what == "test-active":
+                _test(request, credential, "")
+            elif not credential.has_secret("spare_secret"):
                 raise ValidationError("There is no spare secret.")
-            if what == "test":
-                _test(request, credential)
+            elif what == "test":
+                _test(request, credential, "spare_")
             elif comes_from_file(credential):
                 raise ValidationError("This credential comes from hub.yaml: swap its secrets there.")
             elif what == "promote":
@@ -64,21 +66,22 @@ class SpareSlot(HubAdmin):
         return HttpResponseRedirect(reverse("admin:exporters_credential_change", args=[credential.pk]))
 
 
-def _test(request: HttpRequest, credential: Credential) -> None:
-    """Read the namespaces that use the credential with its spare secret alone."""
+def _test(request: HttpRequest, credential: Credential, slot: str) -> None:
+    """Read the namespaces that use the credential with one of its secrets alone (`slot`: "" or "spare_")."""
+    name = "spare secret" if slot else "active secret"
     namespaces = access.visible(
         request.user, credential.namespaces.select_related("team", "credential__team")
     )
     tried = list(namespaces.order_by("name")[:_TRIED_NAMESPACES])
     if not tried:
         messages.warning(
-            request, "No namespace uses this credential, so there is nothing to try the spare secret on."
+            request, f"No namespace uses this credential, so there is nothing to try the {name} on."
         )
-    spec = catalog.credential_spec(credential, "spare_")
+    spec = catalog.credential_spec(credential, slot)
     for namespace in tried:
         target = replace(catalog.target(namespace), credential=spec, spare=None)
         result = trial.run(target)
         if result.ok:
-            messages.success(request, f"The spare secret opens {namespace}.")
+            messages.success(request, f"The {name} opens {namespace}.")
         else:
-            messages.error(request, f"The spare secret does not open {namespace}: {result.problem}")
+            messages.error(request, f"The {name} does not open {namespace}: {result.problem}")

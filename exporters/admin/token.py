@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from .. import access
-from ..models import ScrapeToken
+from ..models import Namespace, ScrapeToken
 from ..moments import time_tag
 from ..snippets import TOKEN_FILE, snippets
 from .base import HubAdmin, SourceFilter
@@ -121,7 +121,8 @@ class TokenAdmin(HubAdmin):
             "token": request.new_token,  # type: ignore[attr-defined]
             "is_popup": IS_POPUP_VAR in request.POST,
             "address": settings.HUB_EXTERNAL_URL,
-            "example": obj.namespaces.first() or (obj.team.namespaces.first() if obj.team else None),
+            "example": obj.namespaces.first()
+            or (obj.team.namespaces if obj.team else Namespace.objects).first(),
         }
         response = TemplateResponse(request, "admin/exporters/token_created.html", context)
         response["Cache-Control"] = "no-store"

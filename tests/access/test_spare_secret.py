@@ -63,6 +63,24 @@ def test_the_spare_key_steps_in_while_the_active_one_is_refused(
     assert 0 < len(refused) < asked / 2
 
 
+def test_either_secret_is_tested_alone(both: tuple[str, str], owner: Client) -> None:
+    assert "The active secret does not open payments" in _spare(owner, "test-active")
+    assert "The spare secret opens payments" in _spare(owner, "test")
+
+
+def test_the_page_says_what_each_button_does(both: tuple[str, str], owner: Client) -> None:
+    credential = Credential.objects.get()
+    page = owner.get(f"/admin/exporters/credential/{credential.pk}/change/").content.decode()
+    for what in ("test-active", "test", "promote", "retire"):
+        assert f'form="secrets" name="do" value="{what}"' in page
+    credential.retire_spare()
+    credential.save()
+    page = owner.get(f"/admin/exporters/credential/{credential.pk}/change/").content.decode()
+    assert 'value="test-active"' in page
+    assert 'value="promote"' not in page
+    assert "other key below" in page
+
+
 def test_its_use_is_counted_and_shown(both: tuple[str, str], scraper: Client, owner: Client) -> None:
     assert _up(scraper) == 1
     spare_uses.write()

@@ -65,6 +65,13 @@ def test_pause_resume_and_scrape_say_what_they_did(browser: Client, namespace: N
     assert _do(browser, namespace, "scrape") == "Scraped: payments."
 
 
+def test_the_page_after_a_scrape_by_the_button_shows_it(browser: Client, namespace: Namespace) -> None:
+    _do(browser, namespace, "scrape")
+    page = browser.get(_path(namespace, "status")).content.decode()
+    assert "Durations of the last 1 scrapes" in page
+    assert "Never scraped" not in page
+
+
 def test_clearing_the_cache_forgets_the_last_reading(browser: Client, namespace: Namespace) -> None:
     browser.post(_path(namespace, "entities"))
     assert "team/invoices" in browser.get(_path(namespace, "entities")).content.decode()

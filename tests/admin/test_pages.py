@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -234,3 +235,41 @@ def test_times_are_relative_and_exact_on_hover(browser: Client, objects: dict[st
 def test_a_history_tells_how_long_ago_it_was(browser: Client, namespace: Any) -> None:
     page = browser.get(f"/admin/exporters/namespace/{namespace.pk}/history/").content.decode()
     assert "<time datetime=" in page
+    assert f"/admin/exporters/namespace/{namespace.pk}/status/" in page  # the tabs
+    assert f"History of {namespace}" in page
+
+
+@pytest.mark.parametrize(
+    ("days", "spare_days", "found"),
+    [
+        (-1, None, {"over"}),
+        (10, None, {"soon"}),
+        (90, 5, {"soon"}),
+        (90, None, {"later"}),
+        (None, None, {"unknown"}),
+    ],
+)
+def test_credentials_are_found_by_when_either_secret_expires(
+    browser: Client, credential: Any, days: int | None, spare_days: int | None, found: set[str]
+) -> None:
+    def after(number: int | None) -> Any:
+        return None if number is None else timezone.now() + timedelta(days=number)
+
+    type(credential).objects.update(expires_at=after(days), spare_expires_at=after(spare_days))
+    for choice in ("over", "soon", "later", "unknown"):
+        listed = browser.get(f"/admin/exporters/credential/?expiry={choice}").context["cl"].result_count
+        assert bool(listed) == (choice in found), choice
+
+
+def test_the_list_of_rules_reads_like_the_rules(browser: Client, objects: dict[str, Any]) -> None:
+    listed = browser.get("/admin/exporters/labelrule/").content.decode()
+    assert "domain = <code>$1</code>" in listed
+
+
+@pytest.mark.parametrize("template", ["429.html", "500.html", "503.html", "403_csrf.html"])
+def test_pages_of_errors_need_nothing_and_break_no_rule(template: str) -> None:
+    html = render_to_string(template)
+    parser = Inline()
+    parser.feed(html)
+    assert parser.found == []
+    assert html.count("<h1") == 1

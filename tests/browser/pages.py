@@ -214,5 +214,6 @@ PAGES = (
 NO_PAGES = {
     "autocomplete": "answers JSON",
     "jsi18n": "answers JavaScript",
+    "exporters_credential_spare": "takes a form and goes back to the credential",
     "logout": "takes a form and goes to the sign-in",
 }

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from string import Formatter
 
 import pytest
+from django.template.loader import render_to_string
 from django.urls import URLPattern, URLResolver, get_resolver, resolve
 from playwright.sync_api import Page as BrowserPage
 from playwright.sync_api import expect
@@ -41,6 +42,27 @@ def test_a_page_is_accessible_fits_small_screens_and_breaks_no_rule(
         looked_at.prepare(page)
     assert page.title()
     assert page.locator("h1").count() == 1
+    assert violations(page, axe) == []
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert violations(page, axe) == []
+
+
+@pytest.mark.parametrize("template", ["429", "500", "503", "403_csrf"])
+def test_a_page_of_an_error_is_accessible_and_fits_small_screens(
+    open_page: OpenPage, axe: str, template: str
+) -> None:
+    """They come when something is amiss, so the template itself is put where the hub would answer with it."""
+    page = open_page("/", user="")
+    html = render_to_string(f"{template}.html")
+    page.route("**/amiss", lambda route: route.fulfill(status=200, content_type="text/html", body=html))
+    page.goto("/amiss")
+    assert page.locator("h1").count() == 1
+    assert (
+        page.evaluate("getComputedStyle(document.querySelector('header')).backgroundColor")
+        != "rgba(0, 0, 0, 0)"
+    )
     assert violations(page, axe) == []
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 360, "height": 800})
