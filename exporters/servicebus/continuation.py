@@ -5,11 +5,13 @@ topic has had its turn be twice as long.
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from .budget import Budget
+from .carryover import Former
 from .client import Client
-from .entities import Snapshot
+from .entities import Snapshot, Subscription, Topic
 from .reader import Read, Source
 
 
@@ -22,19 +24,36 @@ async def read_on(
     source: Source, client: Client, snapshot: Snapshot, *, until: float, budget: Budget
 ) -> Snapshot:
     """Return the snapshot with what could be read until then, a value of the running loop's time(); oldest first."""
-    left = [
-        topic
-        for topic in snapshot.topics
-        if topic.name in snapshot.topics_unread or topic.name in snapshot.topics_read_at
-    ]
-    left.sort(key=lambda topic: snapshot.topics_read_at.get(topic.name, 0.0))
+    left = sorted(_left(snapshot), key=lambda topic: snapshot.topics_read_at.get(topic.name, 0.0))
     found = await Read(source, client, until, budget).subscriptions_of(left)
+    now = time.time()
+    return _with(snapshot, {name: (now, of_topic) for name, of_topic in found.items()})
+
+
+def with_fresher(snapshot: Snapshot, other: Snapshot) -> Snapshot:
+    """Return the snapshot with what another one, which was read side by side, knows better."""
+    known = Former(other, oldest=0.0)
+    better = {}
+    for topic in _left(snapshot):
+        read_at, of_topic = known.read_at(topic), known.subscriptions(topic)
+        if of_topic is not None and read_at > snapshot.topics_read_at.get(topic.name, 0.0):
+            better[topic.name] = (read_at, of_topic)
+    return _with(snapshot, better)
+
+
+def _left(snapshot: Snapshot) -> list[Topic]:
+    """Return the topics of which this read itself knows nothing, or nothing whole."""
+    names = snapshot.topics_unread | snapshot.topics_read_at.keys()
+    return [topic for topic in snapshot.topics if topic.name in names]
+
+
+def _with(snapshot: Snapshot, found: Mapping[str, tuple[float, Sequence[Subscription]]]) -> Snapshot:
     subscriptions = [each for each in snapshot.subscriptions if each.topic_name not in found]
-    for of_topic in found.values():
+    for _, of_topic in found.values():
         subscriptions += of_topic
     return replace(
         snapshot,
         subscriptions=tuple(subscriptions),
-        topics_read_at={**snapshot.topics_read_at, **dict.fromkeys(found, time.time())},
+        topics_read_at={**snapshot.topics_read_at, **{name: at for name, (at, _) in found.items()}},
         topics_unread=snapshot.topics_unread - found.keys(),
     )

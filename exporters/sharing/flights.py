@@ -13,12 +13,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 
 from ..catalog import Target
-from ..servicebus.continuation import is_cut_short
+from ..servicebus.continuation import is_cut_short, with_fresher
 from ..servicebus.entities import Failure, Snapshot
 from ..servicebus.errors import Reason
 from . import shared
@@ -169,11 +169,16 @@ class Flights:
         snapshot = read(allowed, former, _renewal(lease))
         stored = Stored(allowed, time.time(), snapshot)
         if self._is_to_be_kept(target, key, stored):
-            stamp = self._keep(key, stored)
+            if is_cut_short(snapshot):
+                # A read that went on aside, after the last scrape, may have ended meanwhile.
+                beside = former()
+                if beside is not None:
+                    stored = replace(stored, snapshot=with_fresher(snapshot, beside))
+            self._keep(key, stored)
             left = deadline - time.monotonic()
-            if stamp and is_cut_short(snapshot) and left > 0 and key not in self._going_on:
+            if is_cut_short(snapshot) and left > 0 and key not in self._going_on:
                 self._going_on.add(key)
-                read_on(snapshot, left, partial(self._keep_more, key, stamp, allowed))
+                read_on(stored.snapshot, left, partial(self._keep_more, key, allowed))
         return Answer(snapshot, Origin.READ)
 
     def _is_to_be_kept(self, target: Target, key: str, stored: Stored) -> bool:
@@ -185,27 +190,27 @@ class Flights:
             and time.monotonic() - self._kept_at.get(key, -_KEEP_EVERY_SECONDS) >= _KEEP_EVERY_SECONDS
         )
 
-    def _keep(self, key: str, stored: Stored) -> str:
-        """Store a result; return its stamp, nothing when no store works."""
+    def _keep(self, key: str, stored: Stored) -> None:
         stamp = secrets.token_hex(16)
         body = encode(stored)
         try:
             shared().do(lambda store: store.put(key, stamp, body, _KEPT_SECONDS))
         except StoreError:
-            return ""
+            return
         self._kept_at[key] = time.monotonic()
         self._remember(key, stamp, stored)
-        return stamp
 
-    def _keep_more(self, key: str, stamp: str, allowed: float, snapshot: Snapshot | None) -> None:
-        """Put what was read on in the place of the read that it goes on from, unless a newer one has come."""
+    def _keep_more(self, key: str, allowed: float, snapshot: Snapshot | None) -> None:
+        """Put what was read on in the place of the read that it goes on from, or into a newer one."""
         self._going_on.discard(key)
-        try:
-            unchanged = shared().do(lambda store: store.stamp(key)) == stamp
-        except StoreError:
+        if snapshot is None:
             return
-        if snapshot is not None and unchanged:
-            self._keep(key, Stored(allowed, time.time(), snapshot))
+        newest = self._stored(key)
+        if newest is not None and newest.snapshot.read_at > snapshot.read_at:
+            newest = replace(newest, snapshot=with_fresher(newest.snapshot, snapshot))
+        else:
+            newest = Stored(allowed, time.time(), snapshot)
+        self._keep(key, newest)
 
     def _fresh(self, target: Target, key: str) -> Answer | None:
         if not target.limits.cache_seconds:

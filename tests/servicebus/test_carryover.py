@@ -9,6 +9,7 @@ import pytest
 from exporters.servicebus.budget import Allowance, Bucket, Budget, Change
 from exporters.servicebus.client import Client
 from exporters.servicebus.connection import parse_connection_string, parse_host
+from exporters.servicebus.continuation import with_fresher
 from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.entities import Failure, Snapshot
 from exporters.servicebus.errors import Reason
@@ -178,3 +179,16 @@ async def test_what_was_not_read_for_another_reason_is_never_taken_for_known(hub
     # It came first, as nothing was known of it.
     assert "topic-03" not in limited.topics_read_at
     assert len(limited.subscriptions) == 24
+
+
+async def test_what_two_reads_side_by_side_have_learnt_comes_together(hub: Hub) -> None:
+    first = await hub.read(LISTINGS + 4)
+    second = await hub.read(LISTINGS + 4)
+    hub.last = None
+    third = await hub.read(LISTINGS + 4)
+    assert (len(first.subscriptions), len(second.subscriptions), len(third.subscriptions)) == (8, 16, 8)
+    both = with_fresher(third, second)
+    assert both.topics_unread == third.topics_unread & second.topics_unread
+    assert len(both.subscriptions) == 2 * (12 - len(both.topics_unread))
+    assert with_fresher(both, second) == both
+    assert both.oldest_read_at <= second.read_at
