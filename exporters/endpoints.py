@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 
 from .servicebus.connection import (
+    AUTHORITIES,
     DEFAULT_SUFFIXES,
     ConnectionString,
     Endpoint,
@@ -14,9 +15,7 @@ from .servicebus.connection import (
     parse_host,
 )
 
-# The login hosts of the public cloud, the US Government's and China's, as azure-identity knows them. A
-# credential is sent there, so nobody may name just any host.
-AUTHORITIES = ("login.microsoftonline.com", "login.microsoftonline.us", "login.chinacloudapi.cn")
+__all__ = ["AUTHORITIES", "check_endpoint", "check_host", "endpoint_of", "policy"]
 
 
 def policy() -> EndpointPolicy:

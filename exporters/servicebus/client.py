@@ -188,10 +188,10 @@ class Client:
         )
 
     def token_transport(self) -> Any:
-        """Return a transport for azure-identity on this client's session: its CA file counts there too."""
-        from azure.core.pipeline.transport import AioHttpTransport
+        """Return a transport for azure-identity on this client's session: its CA file and policy count there too."""
+        from .token_transport import TokenTransport
 
-        return AioHttpTransport(session=self.session, session_owner=False)
+        return TokenTransport(self._policy, self.session)
 
     async def close(self) -> None:
         await self.session.close()

@@ -16,6 +16,9 @@ DEFAULT_SUFFIXES = (
     "servicebus.usgovcloudapi.net",
     "servicebus.cloudapi.de",
 )
+# The login hosts of the public cloud, the US Government's and China's, as azure-identity knows them. A credential is
+# sent there, so nobody may name just any host.
+AUTHORITIES = ("login.microsoftonline.com", "login.microsoftonline.us", "login.chinacloudapi.cn")
 # The local emulator serves the management API over plain http on this port.
 EMULATOR_PORT = 5300
 
@@ -67,7 +70,15 @@ def parse_host(text: str) -> Endpoint:
     text = text.strip()
     if not text:
         raise ValueError("The host is empty; give one like payments-prod.servicebus.windows.net.")
-    parts = urlsplit(text if "://" in text else f"sb://{text}")
+    if any(character.isspace() or not character.isprintable() for character in text):
+        # urlsplit would drop tabs and line ends, and another name than the one that is seen would be left.
+        raise ValueError("The host holds a space or a control character; give the host alone, on one line.")
+    try:
+        parts = urlsplit(text if "://" in text else f"sb://{text}")
+    except ValueError:
+        raise ValueError(
+            "This is not a host name; give one like payments-prod.servicebus.windows.net."
+        ) from None
     if parts.scheme.lower() not in {"sb", "https", "amqps"}:
         raise ValueError(f"“{parts.scheme}://” is not an address of Service Bus; give the host alone.")
     if "@" in parts.netloc:
@@ -179,6 +190,18 @@ class EndpointPolicy:
                 "the platform can add others (HUB_ENDPOINT_SUFFIXES)."
             )
 
+    def check_sign_in(self, scheme: str, host: str, port: int | None) -> None:
+        """Raise EndpointNotAllowedError unless a credential may be shown there for a token."""
+        address = _ip_address(host)
+        here = is_localhost(host) or (address is not None and address.is_loopback)
+        if scheme == "https" and (
+            (host in AUTHORITIES and port in {None, 443}) or (self.allow_loopback and here)
+        ):
+            return
+        raise EndpointNotAllowedError(
+            f"{host} is not a host to sign in at over https: {', '.join(AUTHORITIES)}."
+        )
+
     def check_address(self, text: str) -> None:
         """Raise EndpointNotAllowedError for an address that no Service Bus name may resolve to.
 
@@ -197,7 +220,7 @@ class EndpointPolicy:
             or plain.is_multicast
             or plain.is_unspecified
             or plain in _METADATA
-            or plain == _BROADCAST
+            or any(plain.version == network.version and plain in network for network in _NO_PLACES)
             or (plain.is_reserved and not plain.is_private)
         ):
             raise EndpointNotAllowedError(
@@ -205,11 +228,17 @@ class EndpointPolicy:
             )
 
 
-# Cloud metadata services outside of the link-local range: AWS over IPv6, Azure's wire server, Alibaba.
-_METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "168.63.129.16", "100.100.100.200")))
-
-
-_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
+# Cloud metadata services outside of the link-local range: AWS's and Google's over IPv6, Azure's wire server, Alibaba's,
+# Oracle's.
+_METADATA = frozenset(
+    map(
+        ipaddress.ip_address,
+        ("fd00:ec2::254", "fd20:ce::254", "168.63.129.16", "100.100.100.200", "192.0.0.192"),
+    )
+)
+# What nothing can be reached at, though ipaddress takes it for private: "this network" (RFC 1122; some systems take all
+# of it for themselves) and class E with the broadcast address (RFC 1112). Teredo hides an IPv4 address (RFC 4380).
+_NO_PLACES = tuple(map(ipaddress.ip_network, ("0.0.0.0/8", "240.0.0.0/4", "2001::/32")))
 # RFC 6052: where IPv6-only networks translate, a name's IPv4 address stands in the last 32 bits.
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 

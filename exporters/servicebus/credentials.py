@@ -23,7 +23,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from .connection import Endpoint
+from .connection import Endpoint, EndpointNotAllowedError
 from .errors import Reason, ServiceBusError
 
 logger = logging.getLogger(__name__)
@@ -238,6 +238,8 @@ def _token_error(error: Exception) -> ServiceBusError:
         return ServiceBusError(
             Reason.CREDENTIAL, "The token endpoint can't be reached, so there is no token."
         )
+    if isinstance(error, EndpointNotAllowedError):
+        return ServiceBusError(Reason.CREDENTIAL, f"No token was asked for. {error}")
     if isinstance(error, ValueError):
         return ServiceBusError(
             Reason.CREDENTIAL, "The credential's settings are not accepted by azure-identity."
