@@ -56,6 +56,11 @@ class _Shape:
     element: str
     fields: tuple[str, ...]
 
+    @property
+    def tags(self) -> Iterator[tuple[str, str, int]]:
+        """Yield each field with its tag and the tag's length."""
+        return ((name, f"<{name}>", len(name) + 2) for name in self.fields)
+
 
 # In the order in which the service writes them.
 _QUEUE_FIELDS = (
@@ -161,6 +166,9 @@ def _page(body: bytes, shape: _Shape, make: Callable[[str, Fields, Counts | None
 
 # The scanner
 
+# By element: the layout learnt last. Tags and no values, so that pages of other namespaces may use it: many pages hold
+# few entries (a topic's subscriptions), and learning takes as long as reading three of them.
+_layouts: dict[str, layout.Layout] = {}
 _TITLE = re.compile(r"<title(?: [^<>]*)?>([^<]*)</title>")
 _LINK = re.compile(r"<link ([^<>]*?)/?>")
 _ATTRIBUTE = re.compile(r'([\w:]+)\s*=\s*(?:"([^"]*)"|\'([^\']*)\')')
@@ -177,11 +185,9 @@ def _scan(text: str, shape: _Shape) -> tuple[list[tuple[str, Fields, Counts | No
         return None
     if not all(entry.rstrip().endswith("</entry>") for entry in entries):
         return None
-    # What no entry of the page has (ForwardTo, UserMetadata as a rule) need not be searched for in each of them.
-    wanted = [(name, f"<{name}>", len(name) + 2) for name in shape.fields if f"<{name}>" in text]
     opening = f'<{shape.element} xmlns="{_DESCRIPTION_NS}"'
     found: list[tuple[str, Fields, Counts | None]] = []
-    alike: layout.Layout | None = None
+    alike = _layouts.get(shape.element)
     for entry in entries:
         content = entry.find(opening)
         title = _TITLE.search(entry)
@@ -192,7 +198,7 @@ def _scan(text: str, shape: _Shape) -> tuple[list[tuple[str, Fields, Counts | No
             fields, numbers = read
             counts = Counts(*numbers) if numbers is not None else None
         else:
-            fields = _scan_fields(entry, content, wanted)
+            fields = _scan_fields(entry, content, shape.tags)
             counts = None
             counts_at = entry.find("<CountDetails", content)
             if counts_at >= 0:
@@ -203,6 +209,8 @@ def _scan(text: str, shape: _Shape) -> tuple[list[tuple[str, Fields, Counts | No
             if entry is entries[0]:  # what its counts are declared as has just been seen to be right
                 end_tag = f"</{shape.element}>"
                 alike = layout.learn(entry, content, end_tag, frozenset(shape.fields), _COUNT_NAMES)
+                if alike is not None:
+                    _layouts[shape.element] = alike
         name = title[1]
         for text_field in _TEXT_FIELDS.intersection(fields):
             fields[text_field] = _plain(fields[text_field])
@@ -318,7 +326,7 @@ def _text(body: bytes) -> str:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise _malformed("is not UTF-8") from None
-    if "<!DOCTYPE" in text:
+    if "!" in text and "<!DOCTYPE" in text:
         raise _malformed("has a DTD, which is refused")
     text = text.strip()
     if text.startswith("<?xml"):

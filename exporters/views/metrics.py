@@ -65,6 +65,7 @@ def _answer(request: HttpRequest, body: bytes, content_type: str) -> HttpRespons
     if gzip_accepted(request.headers.get("Accept-Encoding", "")):
         body = compress(body)
         headers["Content-Encoding"] = "gzip"
+    headers["Content-Length"] = str(len(body))  # gunicorn would send it in chunks
     return HttpResponse(body, content_type=content_type, headers=headers)
 
 

@@ -140,6 +140,7 @@ def test_gzip_is_sent_when_asked_for(bus: SimulatedNamespace, add_target: AddTar
     add_target(bus)
     response = scraper.get("/metrics/payments", headers={"Accept-Encoding": "gzip"})
     assert response["Content-Encoding"] == "gzip"
+    assert response["Content-Length"] == str(len(response.content))
     assert b"servicebus_up 1.0" in gzip.decompress(response.content)
 
 
