@@ -17,6 +17,10 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
+from hub import environment
+
+from .key_file import KeyFile
+
 if TYPE_CHECKING:
     _TextField = models.TextField[Any, Any]
 else:
@@ -95,7 +99,13 @@ def _ring(keys: tuple[str, ...]) -> KeyRing:
     return KeyRing(keys)
 
 
+_key_file = KeyFile(lambda: environment.words("HUB_ENCRYPTION_KEYS"), _ring)
+
+
 def key_ring() -> KeyRing:
+    """Return the key ring of this moment: a file of keys may have changed."""
+    if settings.HUB_ENCRYPTION_KEYS_FILE:
+        return _ring(_key_file.keys(settings.HUB_ENCRYPTION_KEYS_FILE, settings.HUB_ENCRYPTION_KEYS))
     return _ring(tuple(settings.HUB_ENCRYPTION_KEYS))
 
 

@@ -1,6 +1,7 @@
 """The hub's one settings module. What an operator sets is a HUB_* variable; docs/configuration.md has the table."""
 
 import base64
+import os
 import secrets
 from ipaddress import ip_network
 from pathlib import Path
@@ -60,6 +61,8 @@ HUB_KEYS_ARE_GENERATED = _secret_key is None or not _encryption_keys
 SECRET_KEY = _secret_key or _kept_key("secret_key", lambda: secrets.token_urlsafe(50))
 # The first encrypts, all decrypt. Apart from SECRET_KEY, so that one can be rotated without the other.
 HUB_ENCRYPTION_KEYS = _encryption_keys or [_kept_key("encryption_key", _new_encryption_key)]
+# Followed while the hub runs (exporters/key_file.py).
+HUB_ENCRYPTION_KEYS_FILE = os.environ.get("HUB_ENCRYPTION_KEYS_FILE", "")
 
 # --- Who may ask ------------------------------------------------------------------------------------------------------
 HUB_PORT = environment.integer("HUB_PORT", 9580, minimum=1, maximum=65535)

@@ -1,6 +1,7 @@
 """hub.yaml on the web: see the difference, then apply it. For platform administrators, as it spans teams."""
 
 import hashlib
+import re
 from typing import Any
 
 from django import forms
@@ -17,6 +18,13 @@ from .base import HubAdmin
 
 # A thousand namespaces with everything that can be said of them are a tenth of this.
 _LARGEST_BYTES = 4 * 1024 * 1024
+
+# A plain value where a reference belongs: quoted, or up to what ends it. A file with one is refused, and need not even
+# be YAML.
+_INLINE_SECRET = re.compile(
+    r"""(\b["']?(?:(?:spare_)?(?:secret|certificate_password)|token)["']?\s*:\s*(?:[|>][-+]?\s*)?)"""
+    r"""(?!(?:env|file)\s*:)(?:"[^"]*"?|'[^']*'?|[^\s{"'|>][^\n,}\]]*)"""
+)
 
 
 class ImportForm(forms.Form):
@@ -88,7 +96,8 @@ class HubYaml(HubAdmin):
                     messages.WARNING,
                 )
             # A file can't be put back into its input: what was uploaded goes on as text.
-            form = ImportForm({"text": planned.text, "prune": planned.prune})
+            text = _without_secrets(planned.text) if planned.errors else planned.text
+            form = ImportForm({"text": text, "prune": planned.prune})
         context = {
             **self.admin_site.each_context(request),
             "title": "Import hub.yaml",
@@ -109,6 +118,11 @@ class HubYaml(HubAdmin):
             objects = "1 object" if count == 1 else f"{count} objects"
             self.message_user(request, f"Applied: {objects} changed.", messages.SUCCESS)
         return HttpResponseRedirect(request.path)
+
+
+def _without_secrets(text: str) -> str:
+    """Return a refused file without the secrets that were typed into it in the place of references."""
+    return _INLINE_SECRET.sub(r"\1(a reference stands here, not the secret)", text)
 
 
 def _fingerprint(planned: config.Plan) -> str:

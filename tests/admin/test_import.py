@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
@@ -65,3 +66,30 @@ def test_what_is_stored_can_be_downloaded(browser: Client, team: Team) -> None:
     answer = browser.get(PATH, {"export": ""})
     assert answer.content.decode() == config.export()
     assert "payments" in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "secret: 'Endpoint=sb://a/;SharedAccessKey=planted,{}'",
+        'certificate_password: "planted"',
+        "token: planted",
+        "{name: a, spare_secret: planted, kind: b}",
+        "secret: |\n      planted",
+        "secret: 'planted",  # the file is no YAML
+    ],
+)
+def test_a_secret_in_the_place_of_a_reference_is_refused_and_does_not_come_back(
+    browser: Client, typed: str
+) -> None:
+    text = f"teams: [{{name: billing}}]\ncredentials:\n  - {typed}\n"
+    page = browser.post(PATH, {"do": "plan", "text": text}).content.decode()
+    assert "planted" not in page
+    assert "name: billing" in page
+    assert 'value="apply"' not in page
+
+
+def test_references_in_a_refused_file_come_back(browser: Client) -> None:
+    text = "credentials:\n  - nmae: a\n    secret: {env: HERE}\n    spare_secret:\n      file: /run/there\n"
+    answer = browser.post(PATH, {"do": "plan", "text": text})
+    assert answer.context["form"]["text"].value() == text

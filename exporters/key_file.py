@@ -1,0 +1,47 @@
+"""The keys of HUB_ENCRYPTION_KEYS_FILE, followed while the hub runs: a rotation needs no restart."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+
+from django.core.exceptions import ImproperlyConfigured
+
+logger = logging.getLogger(__name__)
+
+
+class KeyFile:
+    """Reads the file anew when it was replaced or changed; keeps the former keys while it can't be understood."""
+
+    def __init__(self, read: Callable[[], Sequence[str]], check: Callable[[tuple[str, ...]], object]) -> None:
+        self._read = read
+        self._check = check
+        self._seen: tuple[int, ...] = ()
+        self._keys: tuple[str, ...] = ()
+        self._lock = threading.Lock()
+
+    def keys(self, path: str, first: Sequence[str]) -> tuple[str, ...]:
+        """Return the keys of this moment; `first` are those of the start."""
+        try:
+            status = os.stat(path)
+            now: tuple[int, ...] = (status.st_ino, status.st_size, status.st_mtime_ns)
+        except OSError:
+            now = ()
+        if now != self._seen or not self._keys:
+            with self._lock:
+                self._take(path, first, now)
+        return self._keys
+
+    def _take(self, path: str, first: Sequence[str], now: tuple[int, ...]) -> None:
+        self._seen = now
+        former = self._keys or tuple(first)
+        try:
+            keys = tuple(self._read())
+            self._check(keys)
+        except ImproperlyConfigured as error:
+            # Its own text repeats no key.
+            logger.error("The encryption keys in %s are not taken, the former ones go on: %s", path, error)
+            keys = former
+        if keys != former:
+            logger.info("The encryption keys were read anew from %s: %s", path, len(keys))
+        self._keys = keys
