@@ -76,6 +76,18 @@ def client_address(request: HttpRequest) -> str:
     return text
 
 
+def sign_in_address(request: HttpRequest) -> str | None:
+    """Return the address that failed sign-ins are counted under; None when a proxy hands on what is none.
+
+    As for tokens: behind a proxy everybody would otherwise have its address, and a stranger could lock a user out.
+    """
+    counted = network(client_address(request)).partition("/")[0]
+    try:
+        return str(ipaddress.ip_address(counted))
+    except ValueError:
+        return None
+
+
 def network(address: str) -> str:
     """Return what failures are counted under."""
     try:
