@@ -74,7 +74,14 @@ def _objects(strings: dict[str, str]) -> dict[str, Any]:
         secret = strings[name]
         if state == "unauthorized":
             secret = secret.partition("SharedAccessKey=")[0] + "SharedAccessKey=d3Jvbmc="
-        credential = Credential.objects.create(name=f"{name}-manage", team=teams[team], secret=secret)
+        spare = (
+            secret.partition("SharedAccessKey=")[0] + "SharedAccessKey=c3BhcmU="
+            if name == "payments-prod"
+            else ""
+        )
+        credential = Credential.objects.create(
+            name=f"{name}-manage", team=teams[team], secret=secret, spare_secret=spare
+        )
         environment = name.rpartition("-")[2]
         namespace = Namespace.objects.create(
             name=name,
