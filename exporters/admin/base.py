@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import URLPattern
@@ -24,6 +25,24 @@ else:
 _UNSEARCHABLE = frozenset({"token_hash", "password", "session_key"})
 
 
+class _ByNumber:
+    """Shows a choice that is no number as none; Django looks it up as it came, which ends in a 500."""
+
+    def optgroups(self, name: str, value: list[Any], attr: Any = None) -> Any:
+        known = [
+            each for each in value if str(each).isascii() and str(each).isdigit() and len(str(each)) < 19
+        ]
+        return super().optgroups(name, known, attr)  # type: ignore[misc]
+
+
+class _Autocomplete(_ByNumber, AutocompleteSelect):  # type: ignore[misc]
+    pass
+
+
+class _AutocompleteMultiple(_ByNumber, AutocompleteSelectMultiple):  # type: ignore[misc]
+    pass
+
+
 class Scoped:
     """What access.py says, for a screen or for a table within one: queries, choices and permissions by role."""
 
@@ -38,11 +57,16 @@ class Scoped:
         if db_field.name == "team" and not access.is_platform_administrator(request.user):
             # Without a team it would be the platform's; label rules may have a namespace instead.
             kwargs.setdefault("required", not hasattr(self.model, "namespace"))
+        if db_field.name in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
+            kwargs.setdefault("widget", _Autocomplete(db_field, self.admin_site))  # type: ignore[attr-defined]
         return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         related = db_field.remote_field.model
         kwargs.setdefault("queryset", access.selectable(request.user, self.model, related))
+        if db_field.name in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
+            widget = _AutocompleteMultiple(db_field, self.admin_site)  # type: ignore[attr-defined]
+            kwargs.setdefault("widget", widget)
         return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
 
 

@@ -16,7 +16,6 @@ from .pruning import prune
 from .rules import match, positions
 from .schema import KIND_OF, KINDS, Entry, Kind
 
-CHANGE_REASON = "apply_config"
 # Two teams may each have one of the same name.
 _NAMED_IN_A_TEAM = (Credential, ScrapeToken)
 
@@ -28,14 +27,21 @@ class Application:
     each alone would contradict the other's old state.
     """
 
-    def __init__(self, document: Document, sections: dict[str, list[Entry]]) -> None:
+    def __init__(self, document: Document, sections: dict[str, list[Entry]], file_name: str) -> None:
         self.document = document
+        # The histories keep 100 characters; the end of a long path says more than its beginning.
+        self.file_name = file_name[-70:]
         self.sections = sections
         self.changes: list[Change] = []
         self.warnings: list[Problem] = []
         self.kept: list[str] = []
         self._applied: list[tuple[Entry, Any]] = []
         self._faulty: set[tuple[str, str]] = set()  # what refers to these needs no error of its own
+
+    @property
+    def reason(self) -> str:
+        """What the histories say of how a change came about."""
+        return f"apply_config {self.file_name}"
 
     def run(self, with_prune: bool) -> None:
         for kind in KINDS:
@@ -85,7 +91,7 @@ class Application:
             after["grants"] = [{"team": team.name, "hosts": hosts} for team, hosts in granted]
         self._save(entry, item, before, after)
         if isinstance(item, Credential) and after["grants"] != before["grants"]:
-            set_grants(item, granted)
+            set_grants(item, granted, self.reason)
         if (
             isinstance(item, ScrapeToken)
             and namespaces is not None
@@ -206,7 +212,7 @@ class Application:
         fields = difference(before, after)
         if item.pk is None or fields:
             action = "changed" if item.pk else "created"
-            item._change_reason = CHANGE_REASON
+            item._change_reason = self.reason
             item.save()
             self.changes.append(Change(action, entry.kind.word, name_of(item), fields))
         self._applied.append((entry, item))

@@ -36,14 +36,14 @@ def entry_grants(application: "Application", entry: Entry) -> Granted:
     return sorted(granted, key=lambda each: each[0].name)
 
 
-def set_grants(credential: Credential, granted: Granted) -> None:
+def set_grants(credential: Credential, granted: Granted, reason: str) -> None:
     """Store what the file grants; what it no longer names ends."""
     for old in credential.grants.exclude(team__in=[team for team, _ in granted]):
-        old._change_reason = "apply_config"  # type: ignore[attr-defined]
+        old._change_reason = reason  # type: ignore[attr-defined]
         old.delete()
     for team, hosts in granted:
         grant = credential.grants.filter(team=team).first() or IdentityGrant(credential=credential, team=team)
         if grant.hosts != hosts:
             grant.hosts = hosts
-            grant._change_reason = "apply_config"  # type: ignore[attr-defined]
+            grant._change_reason = reason  # type: ignore[attr-defined]
             grant.save()

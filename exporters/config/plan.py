@@ -76,7 +76,7 @@ def _run(text: str, file_name: str, prune: bool) -> Plan:
     # Replicas that start together apply their file one after the other.
     ConfigurationVersion.objects.get_or_create(pk=1)
     ConfigurationVersion.objects.select_for_update().get(pk=1)
-    application = Application(document, sections)
+    application = Application(document, sections, file_name)
     application.run(prune)
     errors = tuple(sorted(document.problems, key=lambda problem: (problem.line, problem.column)))
     return Plan(

@@ -55,7 +55,7 @@ def _delete(application: "Application", kind: Kind, item: Any) -> None:
     tokens = list(item.tokens.all()) if isinstance(item, Namespace) else []
     before = [snapshot(token) for token in tokens]
     application.changes.append(Change("deleted", kind.word, name_of(item), fields))
-    item._change_reason = "apply_config --prune"
+    item._change_reason = f"apply_config --prune {application.file_name}"
     item.delete()
     for token, old in zip(tokens, before, strict=True):
         token.refresh_from_db()

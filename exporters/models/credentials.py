@@ -6,7 +6,6 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
-from simple_history.models import HistoricalRecords
 
 from .. import material, references
 from ..endpoints import endpoint_of
@@ -19,6 +18,7 @@ from ..validators import (
     validate_authority,
     validate_tenant_id,
 )
+from .changes import kept_history
 from .source import source_field
 from .teams import Team
 
@@ -132,7 +132,7 @@ class Credential(models.Model):
     source = source_field()
     created_at = models.DateTimeField(auto_now_add=True)
 
-    history = HistoricalRecords(excluded_fields=[*SECRET_FIELDS, "spare_used_at"])
+    history = kept_history(excluded_fields=[*SECRET_FIELDS, "spare_used_at"])
 
     class Meta:
         ordering = ["name"]

@@ -2,9 +2,9 @@
 
 from django.core.exceptions import ValidationError
 from django.db import models
-from simple_history.models import HistoricalRecords
 
 from ..endpoints import check_host
+from .changes import kept_history
 from .credentials import Credential
 from .teams import Team
 
@@ -21,7 +21,7 @@ class IdentityGrant(models.Model):
         default=list, help_text="Host names, one a line, for example payments-prod.servicebus.windows.net."
     )
 
-    history = HistoricalRecords()
+    history = kept_history()
 
     class Meta:
         ordering = ["credential__name", "team__name"]

@@ -5,7 +5,6 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from simple_history.models import HistoricalRecords
 
 from ..endpoints import endpoint_of
 from ..secrets import SecretUnavailableError
@@ -17,6 +16,7 @@ from ..validators import (
     validate_pattern,
     validate_target_labels,
 )
+from .changes import kept_history
 from .credentials import Credential
 from .source import source_field
 from .teams import Team
@@ -134,7 +134,7 @@ class Namespace(models.Model):
     source = source_field()
     created_at = models.DateTimeField(auto_now_add=True)
 
-    history = HistoricalRecords()
+    history = kept_history()
 
     class Meta:
         ordering = ["name"]

@@ -4,10 +4,10 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
-from simple_history.models import HistoricalRecords
 
 from ..prometheus import relabel
 from ..validators import validate_pattern, validate_source_labels
+from .changes import kept_history
 from .namespaces import Namespace
 from .source import source_field
 from .teams import Team
@@ -62,7 +62,7 @@ class LabelRule(models.Model):
     )
     source = source_field()
 
-    history = HistoricalRecords()
+    history = kept_history()
 
     class Meta:
         ordering = ["team__name", "namespace__name", "position", "pk"]

@@ -2,9 +2,9 @@
 
 from django.conf import settings
 from django.db import models
-from simple_history.models import HistoricalRecords
 
 from ..validators import slug_validator
+from .changes import kept_history
 from .source import source_field
 
 
@@ -20,7 +20,7 @@ class Team(models.Model):
     source = source_field()
     created_at = models.DateTimeField(auto_now_add=True)
 
-    history = HistoricalRecords()
+    history = kept_history()
 
     class Meta:
         ordering = ["name"]
@@ -41,7 +41,7 @@ class Membership(models.Model):
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=8, choices=Role, default=Role.VIEWER)
 
-    history = HistoricalRecords()
+    history = kept_history()
 
     class Meta:
         ordering = ["team__name", "user__username"]

@@ -10,9 +10,9 @@ from django.db import models
 from django.db.models.signals import pre_delete
 from django.dispatch import receiver
 from django.utils import timezone
-from simple_history.models import HistoricalRecords
 
 from ..validators import slug_validator
+from .changes import kept_history
 from .namespaces import Namespace
 from .source import source_field
 from .teams import Team
@@ -51,7 +51,7 @@ class ScrapeToken(models.Model):
     source = source_field()
     created_at = models.DateTimeField(auto_now_add=True)
 
-    history = HistoricalRecords(
+    history = kept_history(
         excluded_fields=["token_hash", "last_used_at", "last_used_address"], m2m_fields=["namespaces"]
     )
 

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 from django.db import models
 from django.utils import timezone
-from simple_history.models import HistoricalRecords
 
 from ..validators import slug_validator
+from .changes import kept_history
 from .teams import Team
 from .tokens import ScrapeToken
 
@@ -42,7 +42,7 @@ class WallLink(models.Model):
     revoked_at = models.DateTimeField("revoked", null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    history = HistoricalRecords(excluded_fields=["token_hash"])
+    history = kept_history(excluded_fields=["token_hash"])
 
     class Meta:
         ordering = ["name"]

@@ -167,3 +167,15 @@ def test_djangos_own_permissions_open_nothing(objects: dict[str, Any]) -> None:
     viewer = User.objects.get(username="viewer")
     viewer.user_permissions.set(Permission.objects.all())
     assert people.client("viewer").get("/admin/auth/user/").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("screen", "field"), [("namespace", "team"), ("scrapetoken", "namespaces"), ("membership", "team")]
+)
+def test_a_choice_that_is_no_number_is_a_fault_in_the_form(db: None, screen: str, field: str) -> None:
+    people.make()
+    client, address = people.client("admin"), f"/admin/exporters/{screen}/add/"
+    assert client.get(address, {field: "no-number"}).status_code == 200
+    answer = client.post(address, {field: "no-number"})
+    assert answer.status_code == 200
+    assert "errorlist" in answer.text

@@ -27,7 +27,7 @@ def test_prune_deletes_what_the_file_brought_and_no_longer_names(whole: str) -> 
     assert Team.objects.count() == 1
     assert not any(model.objects.exists() for model in (Credential, Namespace, LabelRule, ScrapeToken))
     last = Namespace.history.filter(name="payments-prod").first()
-    assert (last.history_type, last.history_change_reason) == ("-", "apply_config --prune")
+    assert (last.history_type, last.history_change_reason) == ("-", "apply_config --prune hub.yaml")
 
 
 def test_prune_never_deletes_what_was_made_in_the_admin(namespace: Namespace) -> None:
