@@ -252,6 +252,13 @@ class Prometheus(Server):
             "--log.level=warn",
         ]
 
+    def is_up(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=5):
+                return True
+        except OSError:  # it listens before it is ready, and answers 503 until then
+            return False
+
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the result of an instant query."""
         query = urllib.parse.urlencode({"query": expression})

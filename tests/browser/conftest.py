@@ -10,13 +10,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests import programs
 
 from .demo import PASSWORD, Demo, running
 from .watched import Watch
 
+# A busy machine takes longer than the 5 s that are usual.
+expect.set_options(timeout=30_000)
 NPM = Path(__file__).parent / "npm"
 OpenPage = Callable[..., Page]
 

@@ -266,7 +266,7 @@ OVERLOADED = Row(
 
 def _limits(row: Row) -> dict[str, Any]:
     # Below Prometheus's timeout by more than a busy machine takes to answer.
-    return {"limits": {"timeout_seconds": 6, **row.limits}}
+    return {"limits": {"timeout_seconds": 12, **row.limits}}
 
 
 def build(simulator: Simulator, rows: tuple[Row, ...] = ROWS) -> tuple[dict[str, Any], dict[str, str]]:
