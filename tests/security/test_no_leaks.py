@@ -1,0 +1,319 @@
+"""Secrets of every kind are planted in a hub; everything that comes out of it, whatever goes wrong, is searched.
+
+They may stand in the database alone, encrypted. What the hub shows once by design (a new scrape token, the address of
+a new wall page) is made by the hub during the test and is not among the planted.
+"""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from bench.hubs import ROOT, Hub
+from bench.servers import wait_for
+from tests import programs
+from tests.access.table import Case, cases
+
+from . import world as worlds
+from .browser import Browser
+from .searching import Search
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("leaks")]
+
+# Who sees most, who sees least of the team, who belongs to another, and who is not signed in.
+VISITORS = ("owner", "viewer", "other-owner", "admin", "anonymous")
+# What ends the objects that the other cases need comes last.
+_DESTRUCTIVE = re.compile(r"delete|logout|revoke|retire|move to|make oneself|import", re.IGNORECASE)
+_TYPED = ("typed-key", "typed-secret", "typed-password", "typed-signature")
+
+_KEY_RING = "import django; django.setup(); from exporters.secrets import key_ring; key_ring()"
+
+
+class Tour:
+    def __init__(self, world: worlds.World) -> None:
+        self.world = world
+        typed = {name: f"{name}-{'x' * 4}{index}9Qz" for index, name in enumerate(_TYPED)}
+        typed["typed-key"] = base64.b64encode(b"a key that somebody has typed 1!").decode()
+        self.typed = typed
+        self.search = Search({**world.planted, **typed})
+        self.statuses: list[tuple[int, str]] = []
+
+    def browser(self, who: str, hub: Hub | None = None) -> Browser:
+        return Browser((hub or self.world.hub).address, self.search, who, self.world.sessions.get(who, ""))
+
+    def ask(
+        self, browser: Browser, method: str, url: str, form: Any = None, **headers: str
+    ) -> tuple[int, str]:
+        status, body = browser.ask(method, url, form, **headers)
+        self.statuses.append((status, f"{method} {url} as {browser.who}"))
+        return status, body
+
+    # What is asked
+
+    def every_page(self) -> None:
+        """Ask for everything in the permission table, the harmless first."""
+        order: dict[bool, list[Case]] = {False: [], True: []}
+        for case in cases():
+            if case.user in VISITORS:
+                order[bool(_DESTRUCTIVE.search(case.name + case.url))].append(case)
+        browsers = {who: self.browser(who) for who in VISITORS}
+        for method, destructive in (
+            ("GET", False),
+            ("GET", True),
+            ("POST", False),
+            ("GET", False),
+            ("POST", True),
+        ):
+            for case in order[destructive]:
+                if case.method == method:
+                    form = case.form(self.world.objects)
+                    for name in ("secret", "password", "password1", "password2"):
+                        if name in form:
+                            form[name] = [self.typed["typed-secret"]]
+                    if "connection_string" in form:
+                        form["connection_string"] = [self.connection_string()]
+                    self.ask(browsers[case.user], method, case.url.format(**self.world.objects), form)
+
+    def every_scrape(self, hub: Hub) -> None:
+        browser = self.browser("anonymous", hub)
+        names = ["payments-bus", *list(self.world.credentials)[1:], "by-env", "by-file", "no-such"]
+        for token in (self.world.planted["scrape-token"], self.world.planted["token-by-env"]):
+            basic = base64.b64encode(f"user:{token}".encode()).decode()
+            for header in (f"Bearer {token}", f"Basic {basic}"):
+                for name in names:
+                    self.ask(browser, "GET", f"/metrics/{name}", Authorization=header)
+                for url in ("/metrics", "/sd", "/-/ready", "/-/healthy"):
+                    self.ask(browser, "GET", url, Authorization=header)
+        for wrong in (self.typed["typed-secret"], self.world.planted["admin-password"]):
+            self.ask(browser, "GET", "/metrics/payments-bus", Authorization=f"Bearer {wrong}")
+        self.ask(browser, "GET", f"/metrics/{self.world.planted['scrape-token']}"[:9])
+
+    def connection_string(self, **changed: str) -> str:
+        host = changed.get("host") or self.world.credentials["key"]["host"]
+        return f"Endpoint=sb://{host}/;SharedAccessKeyName=Typed;SharedAccessKey={self.typed['typed-key']}"
+
+    def forms_with_errors(self, hub: Hub) -> None:
+        owner, admin = self.browser("owner", hub), self.browser("admin", hub)
+        team = str(self.world.objects["team"])
+        right = self.connection_string()
+        wrong = [
+            right,  # in the right shape, and refused with 401
+            right.replace("Endpoint=", "Endpont="),
+            right.replace("SharedAccessKey=", "SharedAccesKey="),
+            right.replace("sb://", "http://"),
+            right.replace("SharedAccessKeyName=Typed;", ""),
+            f'"{right}',
+            right + ";" + right,
+            right.replace(";", "\n"),
+            self.connection_string(host="evil.example"),
+            self.connection_string(host="127.0.0.1"),
+            f"{self.typed['typed-key']}",
+            f"Endpoint=sb://{self.world.credentials['key']['host']}/;SharedAccessSignature="
+            f"SharedAccessSignature sr=x&sig={self.typed['typed-signature']}&se=1&skn=k",
+        ]
+        for text in wrong:
+            for do in ("parse", "save"):
+                # A name that can't be one: the form comes back, and must not lose what was typed.
+                form = {"do": [do], "team": [team], "name": ["Not A Name"], "connection_string": [text]}
+                self.ask(owner, "POST", "/admin/exporters/namespace/new/", form)
+            form = {"do": ["test"], "team": [team], "name": ["typed"], "connection_string": [text]}
+            self.ask(owner, "POST", "/admin/exporters/namespace/new/", form)
+            self.ask(owner, "POST", "/admin/exporters/namespace/new/", form, Accept="application/x-ndjson")
+        page = f"/admin/exporters/credential/{self.world.objects['credential']}/change/"
+        for url in ("/admin/exporters/credential/add/", page):
+            for kind in ("connection_string", "client_secret", "client_certificate"):
+                for secret in (
+                    right,
+                    wrong[2],
+                    self.typed["typed-secret"],
+                    self.world.credentials["client-certificate"]["secret"],
+                ):
+                    form = {
+                        "name": ["Not A Name"],
+                        "team": [team],
+                        "kind": [kind],
+                        "tenant_id": ["no tenant"],
+                        **{name: [secret] for name in ("secret", "spare_secret")},
+                        **{
+                            name: [self.typed["typed-password"]]
+                            for name in ("certificate_password", "spare_certificate_password")
+                        },
+                    }
+                    self.ask(owner, "POST", url, form)
+        sign_in = self.browser("anonymous", hub)
+        for password in (self.typed["typed-password"], self.world.planted["owner-password"]):
+            self.ask(sign_in, "POST", "/admin/login/", {"username": ["owner"], "password": [password]})
+        self.ask(
+            owner,
+            "POST",
+            "/admin/password_change/",
+            {
+                "old_password": [self.typed["typed-password"]],
+                "new_password1": [self.typed["typed-secret"]],
+                "new_password2": [self.typed["typed-password"]],
+            },
+        )
+        self.ask(
+            admin,
+            "POST",
+            "/admin/auth/user/add/",
+            {"username": ["no name!"], "password1": [self.typed["typed-password"]], "password2": ["another"]},
+        )
+        inline = (
+            f"credentials: [{{name: a, team: payments-team, kind: connection_string, secret: '{right}'}}]"
+        )
+        for text in ("credentials: [{", "tokens: [{name: a, token: {env: NOT_SET}}]", inline):
+            self.ask(admin, "POST", "/admin/exporters/namespace/import/", {"do": ["plan"], "text": [text]})
+
+    def commands(self, hub: Hub) -> None:
+        inline = self.world.directory / "inline.yaml"
+        inline.write_text(
+            "teams: [{name: a}]\ncredentials: [{name: a, team: a, kind: connection_string, "
+            f"secret: '{self.connection_string()}'}}]\ntokens: [{{name: t, token: {self.typed['typed-secret']}}}]\n"
+        )
+        config = str(self.world.directory / "hub.yaml")
+        commands = [
+            ["apply_config", config, "--dry-run"],
+            ["apply_config", config],
+            ["apply_config", str(inline)],
+            ["export_config"],
+            ["reencrypt"],
+            ["check"],
+            ["check", "--deploy", "--database", "default"],
+            ["prepare"],
+            ["dumpdata"],
+            ["diffsettings", "--all"],
+            *(["scrape", name] for name in ("payments-bus", *list(self.world.credentials)[1:], "by-env")),
+        ]
+        self.run(hub, "-m", "tests.security.commands", text=json.dumps(commands))
+
+    def run(self, hub: Hub, *command: str, text: str = "", **changed: str) -> int:
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**hub.environment(), "DJANGO_SETTINGS_MODULE": "hub.settings", **changed},
+            input=text.encode(),
+            check=False,
+            capture_output=True,
+            timeout=120,
+        )
+        self.search.look(" ".join([*command[:2], text[:40]]), done.stdout + b"\n" + done.stderr)
+        return done.returncode
+
+    def settings_that_are_wrong(self) -> None:
+        """Start with settings that can't be understood: the complaint must not repeat them."""
+        planted = self.world.planted
+        for name, value in {
+            "HUB_DATABASE_URL": f"postgres://hub:{planted['database-password']}@[::1/hub",
+            "HUB_CACHE_URL": f"rediss:/{planted['redis-password']}@nowhere",
+            "HUB_ENCRYPTION_KEYS": planted["encryption-first-key"][:-3] + "!!!",
+            "HUB_PORT": planted["secret-key"],
+            "HUB_LOG_LEVEL": planted["secret-key"],
+            "HUB_EXTERNAL_URL": f"http://[{planted['secret-key']}",
+        }.items():
+            assert self.run(self.world.hub, "-c", _KEY_RING, **{name: value}) != 0, name
+        wrong = {
+            "HUB_DATABASE_URL": self.world.postgresql.url().replace(
+                planted["database-password"], self.typed["typed-password"]
+            ),
+            "HUB_CACHE_URL": self.world.redis.url.replace(
+                planted["redis-password"], self.typed["typed-password"]
+            ),
+        }
+        asked = json.dumps([["check", "--database", "default"], ["reencrypt"], ["scrape", "payments-bus"]])
+        self.run(self.world.hub, "-m", "tests.security.commands", text=asked, **wrong)
+
+    # What goes wrong
+
+    def crash(self) -> None:
+        """Let the database refuse a row: PostgreSQL puts the row into its message, and that into the traceback."""
+        sql = self.world.postgresql.sql
+        owner = self.browser("owner")
+        form = {
+            "name": ["crashing"],
+            "team": [str(self.world.objects["team"])],
+            "kind": ["connection_string"],
+            "secret": [self.connection_string()],
+        }
+        for table in ("exporters_credential", "exporters_historicalcredential"):
+            sql(f"ALTER TABLE {table} ADD CONSTRAINT crash CHECK (false) NOT VALID")
+            status, _ = self.ask(owner, "POST", "/admin/exporters/credential/add/", form)
+            sql(f"ALTER TABLE {table} DROP CONSTRAINT crash")
+            assert status == 500, f"a refused row of {table} is no crash any more"
+        assert "Failing row contains" in self.world.hub.log.read_text()
+
+    def away(self) -> None:
+        """The token endpoint, Redis and the database are gone, one after the other."""
+        world = self.world
+        world.simulator.identity.faults.set("disconnect")
+        self.every_scrape(world.other)
+        world.simulator.identity.faults.clear()
+        world.redis.stop()
+        self.every_scrape(world.hub)
+        world.postgresql.stop()
+        for hub in (world.hub, world.other):
+            self.every_scrape(hub)
+            owner = self.browser("owner", hub)
+            for url in ("/admin/", "/admin/exporters/credential/", f"/wall/{world.planted['wall-token']}"):
+                status, _ = self.ask(owner, "GET", url)
+                assert status == 503
+            self.ask(owner, "POST", "/admin/login/", {"password": [world.planted["owner-password"]]})
+        asked = json.dumps([["prepare"], ["reencrypt"], ["scrape", "payments-bus"]])
+        self.run(world.hub, "-m", "tests.security.commands", text=asked)
+        world.redis.start()
+        world.postgresql.start()
+        wait_for(lambda: world.hub.get("/-/ready")[0] == 200, "the hub is ready again", seconds=60)
+
+    # Where it is looked
+
+    def what_is_kept(self) -> None:
+        world = self.world
+        self.search.look("the database", world.postgresql.dump())
+        for part in world.redis.dump():
+            self.search.look("Redis", part)
+        for hub in (world.hub, world.other):
+            self.search.look("log", hub.log.read_bytes())
+            for folder in (hub.directory / "data", world.directory / "multiprocess"):
+                for file in folder.rglob("*"):
+                    if file.is_file():
+                        self.search.look(f"file {file.name}", file.read_bytes())
+            for process in (psutil.Process(hub.pid), *psutil.Process(hub.pid).children(recursive=True)):
+                with suppress(OSError):
+                    self.search.look("command line", Path(f"/proc/{process.pid}/cmdline").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def tour(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tour]:
+    for name in ("postgres", "initdb", "pg_dump", "redis-server"):
+        programs.require(name)
+    with ExitStack() as stack:
+        world = worlds.build(stack, certificates, tmp_path_factory.mktemp("leaks"))
+        worlds.start(world)
+        yield Tour(world)
+
+
+def test_planted_secrets_come_out_nowhere(tour: Tour) -> None:
+    world = tour.world
+    tour.every_scrape(world.hub)
+    tour.every_scrape(world.other)
+    tour.forms_with_errors(world.other)
+    tour.commands(world.hub)
+    tour.settings_that_are_wrong()
+    tour.what_is_kept()
+    tour.crash()
+    tour.away()
+    tour.what_is_kept()
+    tour.every_page()
+    tour.what_is_kept()
+    assert sorted(set(tour.search.found)) == []
+    # The searching itself was no search of nothing.
+    assert tour.search.bytes > 1_000_000
+    assert {200, 302, 401, 403, 404, 500, 503} <= {status for status, _ in tour.statuses}
