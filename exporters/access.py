@@ -132,9 +132,13 @@ def visible_history(user: User, records: QuerySet[Any], model: type[Model]) -> Q
     """
     if is_platform_administrator(user):
         return records
+    return records.filter(Q(**{f"{team_of_record(model)}__in": teams(user, _rule(model).view).values("pk")}))
+
+
+def team_of_record(model: type[Model]) -> str:
+    """Return the look-up that gives the team's number in the historical records of a model."""
     rule = _rule(model)
-    key = "id" if rule.team == "pk" else rule.team
-    return records.filter(Q(**{f"{key}__in": teams(user, rule.view).values("pk")}))
+    return "id" if rule.team == "pk" else rule.team
 
 
 def users(user: User) -> QuerySet[Any]:

@@ -24,17 +24,18 @@ NO_SUCH_USER = "(no such user)"
 
 
 @receiver(pre_create_historical_record, dispatch_uid="address_of_a_change")
-def _note_address(history_instance: Any, **kwargs: Any) -> None:
+def _note_who_and_where(history_instance: Any, history_user: Any, **kwargs: Any) -> None:
+    history_instance.history_username = history_user.get_username() if history_user else ""
     history_instance.history_address = _address(_current_request())
 
 
 @receiver(post_create_historical_record, dispatch_uid="audit_line")
-def _log_change(instance: Any, history_instance: Any, history_user: Any, **kwargs: Any) -> None:
+def _log_change(instance: Any, history_instance: Any, **kwargs: Any) -> None:
     action = _ACTIONS[history_instance.history_type]
     # The number and, where there is one, the name, which is letters, digits and hyphens: nothing that forges a line.
     name = getattr(instance, "name", "")
     line = {
-        "user": history_user.get_username() if history_user else "the hub",
+        "user": history_instance.history_username or "the hub",
         "address": history_instance.history_address,
         "action": action,
         "object": f"{instance._meta.model_name} {instance.pk}{f' ({name})' if name else ''}",

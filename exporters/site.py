@@ -10,12 +10,13 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 from django.utils import timezone
 
 from . import access, targets
 from .models import Namespace
 from .status import State
+from .views.changes import changes
 
 
 class SignInForm(AdminAuthenticationForm):
@@ -58,7 +59,13 @@ class HubAdminSite(admin.AdminSite):
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         # It redirects to the address of any object by its number, whoever asks.
-        return [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
+        kept = [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
+        # Before Django's last one, which takes every address.
+        return [path("changes/", self.admin_view(self.changes_view), name="changes"), *kept]
+
+    def changes_view(self, request: HttpRequest) -> HttpResponse:
+        request.current_app = self.name
+        return changes(request, self.each_context(request))
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
         return cast(HttpResponse, Autocomplete.as_view(admin_site=self)(request))

@@ -165,7 +165,7 @@ class NamespacePage(ScrapeConfigs):
     def _changes(self, request: HttpRequest, namespace: Namespace) -> list[Any]:
         """Return the last changes of its settings, the newest first."""
         records = access.visible_history(request.user, Namespace.history.filter(id=namespace.pk), Namespace)
-        return list(records.select_related("history_user").order_by("-history_date")[:5])
+        return list(records.order_by("-history_date")[:5])
 
     def _act(self, request: HttpRequest, namespace: Namespace, what: str) -> None:
         act, done = {

@@ -7,8 +7,12 @@ from simple_history.models import HistoricalRecords
 
 
 class RecordOfChange(models.Model):
-    """Base of all histories: from where a change was made. Empty for what a command changed."""
+    """Base of all histories: who made a change, and from where. Both are empty for what a command changed.
 
+    The name is kept besides the user, because a user who is deleted must still be named.
+    """
+
+    history_username = models.CharField("by", max_length=150, blank=True, default="", editable=False)
     history_address = models.CharField("from", max_length=45, blank=True, default="", editable=False)
 
     class Meta:

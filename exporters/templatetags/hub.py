@@ -30,7 +30,7 @@ _ORDER = (
     "User",
 )
 # Pages that belong to no model: the text and the URL's name.
-_PAGES: tuple[tuple[str, str], ...] = ()
+_PAGES: tuple[tuple[str, str], ...] = (("Changes", "admin:changes"),)
 # What other packages bring is found on the page of all configuration.
 _APPS = ("exporters", "auth")
 

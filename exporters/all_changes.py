@@ -1,0 +1,156 @@
+"""The histories of all objects as one list, newest first, as far as a user may see them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ObjectDoesNotExist
+from django.core.paginator import Page, Paginator
+from django.db.models import CharField, Model, Q, QuerySet, Value
+from django.urls import NoReverseMatch, reverse
+from simple_history.template_utils import HistoricalRecordContextHelper
+
+from . import access
+from .models import IdentityGrant, LabelRule, Membership, Team
+
+PER_PAGE = 25
+KINDS: dict[str, type[Model]] = {str(model._meta.model_name): model for model in access.RULES}
+# What an object is found by, besides who changed it, from where, and how.
+_FOUND_BY: dict[type[Model], tuple[str, ...]] = {
+    Membership: ("user__username", "team__name"),
+    IdentityGrant: ("credential__name", "team__name"),
+    LabelRule: ("target_label", "regex", "team__name"),
+    Team: ("name",),
+}
+_NAMED = ("name", "team__name")
+_CHANGE = ("history_username", "history_address", "history_change_reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which changes are asked for; empty: all."""
+
+    search: str = ""
+    team: Any = None
+    kind: str = ""
+    username: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of the list; `fields` has the name, the old and the new value of each field that changed, as text."""
+
+    when: datetime
+    who: str
+    address: str
+    action: str
+    kind: str
+    name: str
+    url: str
+    reason: str
+    fields: list[dict[str, Any]] = field(default_factory=list)
+
+
+def page(user: access.User | AnonymousUser, wanted: Wanted, number: str | None) -> "Page[Any]":
+    """Return a page of Changes; a number that is none of a page's gives the first or the last one."""
+    kinds = [wanted.kind] if wanted.kind else list(KINDS)
+    parts = [
+        _records(user, kind, wanted)
+        .annotate(history_kind=Value(kind, output_field=CharField()))
+        .order_by()
+        .values_list("history_date", "history_kind", "history_id")
+        for kind in kinds
+    ]
+    rows = parts[0].union(*parts[1:], all=True) if parts[1:] else parts[0]
+    found = Paginator(rows.order_by("-history_date", "history_kind", "-history_id"), PER_PAGE).get_page(
+        number
+    )
+    found.object_list = _changes(user, found.object_list)
+    return found
+
+
+def usernames(user: access.User | AnonymousUser) -> list[str]:
+    """Return who made the changes that the user may see."""
+    parts = [
+        _records(user, kind, Wanted()).exclude(history_username="").order_by().values_list("history_username")
+        for kind in KINDS
+    ]
+    return sorted(name for (name,) in parts[0].union(*parts[1:]))
+
+
+def _records(user: access.User | AnonymousUser, kind: str, wanted: Wanted) -> "QuerySet[Any]":
+    model = KINDS[kind]
+    records = access.visible_history(user, _history(model), model)
+    if wanted.team is not None:
+        records = records.filter(**{access.team_of_record(model): wanted.team.pk})
+    if wanted.username:
+        records = records.filter(history_username=wanted.username)
+    if wanted.search:
+        found = Q()
+        for name in (*_CHANGE, *_FOUND_BY.get(model, _NAMED)):
+            found |= Q(**{f"{name}__icontains": wanted.search})
+        records = records.filter(found)
+    return records
+
+
+def _history(model: type[Model]) -> "QuerySet[Any]":
+    records: QuerySet[Any] = model.history.all()  # type: ignore[attr-defined]
+    return records
+
+
+def _changes(user: access.User | AnonymousUser, rows: Iterable[tuple[Any, str, int]]) -> list[Change]:
+    rows = list(rows)
+    records: dict[tuple[str, int], Any] = {}
+    for kind in {kind for _, kind, _ in rows}:
+        numbers = [number for _, of, number in rows if of == kind]
+        for record in _history(KINDS[kind]).filter(history_id__in=numbers):
+            records[kind, record.history_id] = record
+    return [
+        _change(user, KINDS[kind], records[kind, number])
+        for _, kind, number in rows
+        if (kind, number) in records
+    ]
+
+
+def _change(user: access.User | AnonymousUser, model: type[Model], record: Any) -> Change:
+    return Change(
+        when=record.history_date,
+        who=record.history_username,
+        address=record.history_address,
+        action=record.get_history_type_display(),
+        kind=str(model._meta.verbose_name),
+        name=_name(record),
+        url=_history_url(model, record.id),
+        reason=record.history_change_reason or "",
+        fields=_differences(user, model, record) if record.history_type == "~" else [],
+    )
+
+
+def _differences(user: access.User | AnonymousUser, model: type[Model], record: Any) -> list[dict[str, Any]]:
+    # What it was while it was another team's is not told to its new one, so the step before must be visible too.
+    earlier = _history(model).filter(id=record.id, history_id__lt=record.history_id)
+    before = access.visible_history(user, earlier, model).order_by("-history_id").first()
+    if before is None:
+        return []
+    delta = record.diff_against(before, foreign_keys_are_objs=True)
+    shown: list[dict[str, Any]] = HistoricalRecordContextHelper(model, record).context_for_delta_changes(
+        delta
+    )
+    return shown
+
+
+def _name(record: Any) -> str:
+    """Return what the object was called then; its number where that takes an object which is gone."""
+    try:
+        return str(record.instance)
+    except ObjectDoesNotExist:
+        return f"number {record.id}"
+
+
+def _history_url(model: type[Model], number: int) -> str:
+    try:
+        return reverse(f"admin:exporters_{model._meta.model_name}_history", args=[number])
+    except NoReverseMatch:
+        return ""

@@ -1,0 +1,50 @@
+"""The page of all changes."""
+
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+
+from .. import access, all_changes
+from ..models import Team
+
+
+class ChangesForm(forms.Form):
+    """Which changes to show. It offers what the user may see and takes nothing else."""
+
+    q = forms.CharField(
+        required=False, max_length=200, label="Find", widget=forms.TextInput(attrs={"type": "search"})
+    )
+    team = forms.ModelChoiceField(queryset=Team.objects.none(), required=False, empty_label="all")
+    kind = forms.ChoiceField(required=False)
+    user = forms.ChoiceField(required=False, label="By")
+
+    def __init__(self, data: Any, user: access.User) -> None:
+        super().__init__(data)
+        fields: dict[str, Any] = self.fields
+        fields["team"].queryset = access.teams(user).order_by("name").distinct()
+        kinds = [(key, str(model._meta.verbose_name)) for key, model in all_changes.KINDS.items()]
+        fields["kind"].choices = [("", "all"), *kinds]
+        fields["user"].choices = [("", "all"), *((name, name) for name in all_changes.usernames(user))]
+
+    def wanted(self) -> all_changes.Wanted:
+        """Return what was asked for; call it on a valid form."""
+        return all_changes.Wanted(
+            search=self.cleaned_data["q"],
+            team=self.cleaned_data["team"],
+            kind=self.cleaned_data["kind"],
+            username=self.cleaned_data["user"],
+        )
+
+
+def changes(request: HttpRequest, context: dict[str, Any]) -> TemplateResponse:
+    """Show what was changed in the user's teams, newest first; `context` is the admin's."""
+    form = ChangesForm(request.GET, request.user)
+    page = all_changes.page(request.user, form.wanted(), request.GET.get("page")) if form.is_valid() else None
+    filtered = any(request.GET.get(name) for name in form.fields)
+    return TemplateResponse(
+        request,
+        "admin/changes.html",
+        {**context, "title": "Changes", "form": form, "page": page, "filtered": filtered},
+    )
