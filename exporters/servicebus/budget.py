@@ -156,13 +156,16 @@ def refuse(bucket: Bucket, allowance: Allowance, now: float, retry_after: float 
     pause = _PAUSE_SECONDS if retry_after is None else min(max(retry_after, 0.0), _LONGEST_PAUSE_SECONDS)
     factor, stepped_at = bucket.factor, bucket.stepped_at
     if now - bucket.refused_at >= _ONE_REFUSAL_SECONDS:
-        factor, stepped_at = max(_SMALLEST_FACTOR, factor / 2), now
+        factor = max(_SMALLEST_FACTOR, factor / 2)
+    not_before = max(bucket.not_before, now + pause)
+    # The way back begins when the service may be asked again.
+    stepped_at = max(stepped_at, not_before)
     return replace(
         bucket,
         factor=factor,
         stepped_at=stepped_at,
         refused_at=now,
-        not_before=max(bucket.not_before, now + pause),
+        not_before=not_before,
     )
 
 

@@ -93,7 +93,7 @@ def test_after_a_refusal_the_rate_halves_and_comes_back_step_by_step() -> None:
     rates = [
         requests_per_second(advanced(bucket, STANDARD, 1000.0 + second), STANDARD) for second in range(12)
     ]
-    assert rates == [15] * 5 + [22.5] * 5 + [30] * 2
+    assert rates == [15] * 6 + [22.5] * 5 + [30]
 
 
 def test_refusals_of_requests_that_were_under_way_together_count_once() -> None:
