@@ -105,6 +105,10 @@ class ScrapeToken(models.Model):
             self.save()
 
     def clean(self) -> None:
+        # The constraints say it too, but not in a form that shows the team and can't change it.
+        others = ScrapeToken.objects.filter(team=self.team_id, name=self.name).exclude(pk=self.pk)
+        if self.pk and others.exists():
+            raise ValidationError({"name": "There is a token of this name already."})
         if self.pk and self.team_id is not None:
             strange = self.namespaces.exclude(team_id=self.team_id).first()
             if strange is not None:

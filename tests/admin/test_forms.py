@@ -200,6 +200,13 @@ class TestTokens:
         found = errors(browser.post(self.ADD, {"name": token.name, "team": token.team_id}))
         assert found == {"__all__": ["The team has a token of this name already."]}
 
+    def test_nor_can_it_be_renamed_to_one_that_is_taken(self, browser: Client, token: ScrapeToken) -> None:
+        other = ScrapeToken(name="other", team=token.team)
+        other.set_token(ScrapeToken.generate())
+        other.save()
+        response = browser.post(f"{self.ADD[:-4]}{other.pk}/change/", {"name": token.name, "namespaces": []})
+        assert errors(response) == {"name": ["There is a token of this name already."]}
+
     def test_another_teams_namespace_is_refused(self, browser: Client, namespace: Namespace) -> None:
         other = Team.objects.create(name="orders")
         fields = {"name": "eu", "team": other.pk, "namespaces": [namespace.pk]}
