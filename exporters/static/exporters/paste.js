@@ -40,5 +40,6 @@
     timer = setTimeout(look, WAIT);
   }
   box.addEventListener("input", soon);
+  if (box.value) { soon(); } // pasted before this was loaded
   document.getElementById("id_team").addEventListener("change", soon);
 })();
