@@ -89,7 +89,7 @@ class LabelsField(forms.CharField):
 
     def prepare_value(self, value: Any) -> Any:
         if isinstance(value, dict):
-            return "\n".join(f"{name}={text}" for name, text in value.items())
+            return "\n".join(f"{name}={text}" for name, text in sorted(value.items()))
         return value
 
     def to_python(self, value: Any) -> Any:

@@ -38,7 +38,7 @@ class Change:
 def show(value: Any) -> str:
     """Return a value as the difference shows it."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}: {show(text)}" for name, text in value.items()) + "}"
+        return "{" + ", ".join(f"{name}: {show(text)}" for name, text in sorted(value.items())) + "}"
     if isinstance(value, list):
         return (
             "["

@@ -17,8 +17,11 @@ from .table import Case, cases, everybody, is_for_machines, route, routes
 CASES = cases()
 _ABSENT = {"namespace_name": "no-such-namespace"}
 SIGN_IN = "/admin/login/"
-# Random in each page: the CSRF token, and the handle of a secret that was entered.
-_DRAWN = re.compile(r'(?<=name="csrfmiddlewaretoken" value=")\w+|(?<=_held" value=")[\w-]+')
+# Random in each page: the CSRF token, and the handle of a secret that was entered. And what time itself changes.
+_DRAWN = re.compile(
+    r'(?<=name="csrfmiddlewaretoken" value=")\w+|(?<=_held" value=")[\w-]+'
+    r"|(?<=>)[^<>]*(?=</time>)|\d+[ \xa0](?:s|min|h|days?|seconds?|minutes?|hours?)\b"
+)
 
 
 @pytest.fixture
