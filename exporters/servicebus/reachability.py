@@ -3,6 +3,7 @@ as one.
 """
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from dataclasses import dataclass
@@ -72,7 +73,10 @@ async def _connect(client: Client, endpoint: Endpoint, address: str) -> Handshak
         certificate = connection.getpeercert() or {}
         return Handshake(address, connection.version() or "TLS", _moment(certificate.get("notAfter")))
     finally:
-        writer.close()
+        # Not writer.close(): that says goodbye and waits for the other's, and nobody would be here to wait for it.
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 def _moment(text: object) -> datetime | None:

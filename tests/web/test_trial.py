@@ -65,6 +65,16 @@ def test_nothing_is_stored_and_nothing_is_remembered(team: Team, bus: SimulatedN
     assert "" not in upstream._known_pages
 
 
+def test_a_connection_made_for_a_trial_is_closed_when_its_step_ends(
+    team: Team, bus: SimulatedNamespace
+) -> None:
+    at, _ = upstream.endpoint(catalog.target(_unsaved(team, bus.connection_string)))
+    for _ in range(30):
+        upstream.handshake(at, upstream.addresses(at, 5), 5)
+        # A loop that ends with an open connection warns, and a warning fails the test.
+        upstream.close()
+
+
 def test_a_wrong_key_names_the_policy_and_where_to_look(team: Team, bus: SimulatedNamespace) -> None:
     tried = _try(_unsaved(team, bus.connection_string.replace(bus.key, "d3Jvbmc=")))
     assert not tried.ok
