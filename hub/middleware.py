@@ -1,4 +1,6 @@
-"""What surrounds every request: its id, the short way of scrapes and probes, a page for when the database is away."""
+"""What surrounds every request: its id, the short way of scrapes and probes, a page for when the database is away or
+can't be asked what a request wants to know.
+"""
 
 import logging
 import re
@@ -9,6 +11,7 @@ from django.db import InterfaceError, OperationalError, ProgrammingError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template import loader
 from django.urls import Resolver404, resolve
+from django.views.defaults import bad_request
 
 from .logs import request_id
 
@@ -76,3 +79,19 @@ class DatabaseAway:
         logger.error("%s: the database doesn't answer or is not migrated: %s", request.path, exception)
         # Without the request: who is signed in stands in the database.
         return HttpResponse(loader.render_to_string("503.html"), status=503, headers={"Retry-After": "5"})
+
+
+class ImpossibleNumbers:
+    """Answers 400 to a number beyond 64 bits: SQLite's driver refuses it, and Django looks at some uses of it only."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, OverflowError):
+            return None
+        logger.warning("%s: %s", request.path, exception, exc_info=exception)
+        return bad_request(request, exception)

@@ -149,6 +149,7 @@ MIDDLEWARE = [
     "simple_history.middleware.HistoryRequestMiddleware",
     "axes.middleware.AxesMiddleware",
     "hub.middleware.DatabaseAway",
+    "hub.middleware.ImpossibleNumbers",
 ]
 
 AUTHENTICATION_BACKENDS = [

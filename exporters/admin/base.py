@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
+from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import URLPattern
@@ -90,6 +91,13 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         title = str(self.opts.verbose_name_plural).capitalize()  # instead of "Select namespace to change"
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except IntegrityError:
+            # Somebody took the name between the look and the save. A second look finds it, and says so at the field.
+            return super().changeform_view(request, *args, **kwargs)
 
     def history_view_title(self, request: HttpRequest, obj: Any) -> str:
         return f"History of {obj}"

@@ -7,12 +7,11 @@ from .records import NamespaceStatus, Outcome, ScrapeRecord
 from .rules import LabelRule
 from .source import Source
 from .teams import Membership, Team
-from .tokens import TOKEN_PREFIX, ScrapeToken
+from .tokens import ScrapeToken
 from .version import ConfigurationVersion
 from .wall import WallLink
 
 __all__ = [
-    "TOKEN_PREFIX",
     "ConfigurationVersion",
     "Credential",
     "IdentityGrant",

@@ -1,8 +1,11 @@
 """Adding and changing the other objects: what is typed arrives, and errors stand at their field."""
 
+import threading
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.db.models.signals import pre_save
 from django.test import Client
 
 from exporters.models import Credential, IdentityGrant, LabelRule, Membership, Namespace, ScrapeToken, Team
@@ -206,6 +209,40 @@ class TestTokens:
         other.save()
         response = browser.post(f"{self.ADD[:-4]}{other.pk}/change/", {"name": token.name, "namespaces": []})
         assert errors(response) == {"name": ["There is a token of this name already."]}
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_name_that_is_taken_while_it_is_saved_is_said_in_the_form(
+        self, browser: Client, token: ScrapeToken
+    ) -> None:
+        taken = ScrapeToken(name="eu", team=token.team)
+        taken.set_token(ScrapeToken.generate())
+
+        def take() -> None:
+            ScrapeToken.objects.bulk_create([taken])
+            connection.close()
+
+        def somebody_else(**of_signal: Any) -> None:
+            pre_save.disconnect(somebody_else, sender=ScrapeToken)
+            thread = threading.Thread(target=take)
+            thread.start()
+            thread.join()
+
+        if connection.vendor == "sqlite":
+            take()  # it has one writer at a time, from the look to the save: nobody comes in between
+        else:
+            pre_save.connect(somebody_else, sender=ScrapeToken)
+        found = errors(browser.post(self.ADD, {"name": "eu", "team": token.team_id}))
+        assert found == {"__all__": ["The team has a token of this name already."]}
+
+    @pytest.mark.parametrize("path", [ADD, ADD[:-4]], ids=["in a form", "chosen in the list"])
+    def test_a_number_that_no_database_holds_breaks_nothing(
+        self, browser: Client, path: str, token: ScrapeToken
+    ) -> None:
+        number = "9" * 40
+        fields = {"name": "eu", "namespaces": [number], "action": "revoke", "_selected_action": [number]}
+        answer = browser.post(path, fields)
+        # SQLite can't be asked for it; PostgreSQL can, and knows none.
+        assert (answer.status_code == 400) if connection.vendor == "sqlite" else (answer.status_code < 400)
 
     def test_another_teams_namespace_is_refused(self, browser: Client, namespace: Namespace) -> None:
         other = Team.objects.create(name="orders")

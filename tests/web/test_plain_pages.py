@@ -26,7 +26,7 @@ def test_a_form_without_its_cookie_says_what_to_do() -> None:
     assert "send it again" in " ".join(response.content.decode().split())
 
 
-@pytest.mark.parametrize("code", ["403", "404", "429", "500"])
+@pytest.mark.parametrize("code", ["400", "403", "404", "429", "500"])
 def test_error_pages_need_nothing_from_their_context(code: str) -> None:
     html = get_template(f"{code}.html").render()
     assert "Back to the targets" in html

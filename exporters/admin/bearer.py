@@ -1,0 +1,75 @@
+"""What the hub makes and shows once: the screens of scrape tokens and of wall links."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseBase
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from .. import access
+from ..models.bearer import BearerSecret
+from ..moments import time_tag
+from .base import HubAdmin
+
+
+class BearerForm(forms.ModelForm):  # type: ignore[type-arg]
+    def clean_expires_at(self) -> Any:
+        expires_at = self.cleaned_data["expires_at"]
+        if "expires_at" in self.changed_data and expires_at is not None and expires_at <= timezone.now():
+            raise forms.ValidationError("This time is over. To end it now, revoke it.")
+        return expires_at
+
+
+class BearerAdmin(HubAdmin):
+    """Adding one makes its secret and answers with it; afterwards it can be looked at, and revoked."""
+
+    actions = ("revoke",)
+    created_template: str
+    revoked_means: str  # what whoever shows it gets from then on
+
+    def created_context(self, request: HttpRequest, obj: Any, secret: str) -> dict[str, Any]:
+        """Return what the page that shows the secret needs besides."""
+        return {}
+
+    def save_model(self, request: HttpRequest, obj: BearerSecret, form: Any, change: bool) -> None:
+        if not change:
+            secret = obj.generate()
+            obj.set_token(secret)
+            request.new_secret = secret  # type: ignore[attr-defined]
+        super().save_model(request, obj, form, change)
+
+    def response_add(
+        self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
+    ) -> HttpResponseBase:
+        """Show the secret in the answer itself: a redirect would have to keep it in a cookie or the session."""
+        secret: str = request.new_secret  # type: ignore[attr-defined]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{str(self.opts.verbose_name).capitalize()} {obj.name}",
+            "opts": self.opts,
+            "original": obj,
+            **self.created_context(request, obj, secret),
+        }
+        response = TemplateResponse(request, self.created_template, context)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    @admin.action(description="Revoke the selected %(verbose_name_plural)s", permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: "QuerySet[Any]") -> None:
+        # One of hub.yaml too: the file can't bring it back.
+        chosen = list(access.changeable(request.user, queryset).filter(revoked_at=None))
+        for each in chosen:
+            each.revoke("revoked in the admin")
+        names = ", ".join(each.name for each in chosen) or "none was usable"
+        self.message_user(request, f"Revoked: {names}. {self.revoked_means}")
+
+    @admin.display(description="expires", ordering="expires_at")
+    def expires(self, obj: BearerSecret) -> str:
+        return time_tag(obj.expires_at)
+
+    @admin.display(description="made", ordering="created_at")
+    def created(self, obj: BearerSecret) -> str:
+        return time_tag(obj.created_at)
