@@ -253,21 +253,22 @@ class PostgreSQL(Server):
 
     def pause(self) -> None:
         """Stop the server and all its sessions, as a machine whose disk hangs does."""
-        for pid in self._family():
-            os.kill(pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        for pid in self._family():
-            os.kill(pid, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.resume()
         super().kill()
 
-    def _family(self) -> list[int]:
+    def _signal(self, number: signal.Signals) -> None:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [self.pid, *map(int, children)]
+        for pid in [self.pid, *map(int, children)]:
+            # A session ends by itself at any moment, also between the listing and the signal.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 class Redis(Server):
