@@ -1,6 +1,8 @@
 """gunicorn's configuration: `gunicorn -c hub/gunicorn.py`."""
 
 import atexit
+import contextlib
+import ctypes
 import gc
 import os
 import shutil
@@ -35,6 +37,12 @@ if _why := refusal(settings):
     raise SystemExit(_why)
 
 wsgi_app = "hub.wsgi:application"
+# Each kept TLS connection holds a read buffer of 256 KiB and uses a few of it. From 128 KiB on glibc maps memory of its
+# own, where only used pages count; left to itself it raises that threshold and takes the buffers from its heap, where
+# all of their pages count sooner or later: 592 MiB instead of 373 with 300 namespaces. Forked workers inherit it.
+_M_MMAP_THRESHOLD = -3  # malloc.h
+with contextlib.suppress(AttributeError):  # another C library
+    ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
 # Both IP versions where the machine has them.
 bind = [f"[::]:{settings.HUB_PORT}" if socket.has_dualstack_ipv6() else f"0.0.0.0:{settings.HUB_PORT}"]
 # Set: the hub speaks TLS itself.
