@@ -121,9 +121,8 @@ class Configuration:
 
 def load() -> Configuration:
     """Read the whole configuration from the database, in a number of queries that doesn't grow with it."""
-    version = (
-        ConfigurationVersion.read()
-    )  # before the rows: a change in between is then seen by the next check
+    # Before the rows: a change in between is then seen by the next check.
+    version = ConfigurationVersion.read()
     rules = rules_by_scope()
     targets = {
         namespace.name: target(namespace, rules)

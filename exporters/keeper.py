@@ -22,8 +22,7 @@ logger = logging.getLogger(__name__)
 
 # References to files can change without the database; rereading everything this often picks that up.
 _FULL_RELOAD_SECONDS = 30.0
-# A configuration that is older than this is not used while the database lives; a request waits for the fresh
-# one.
+# A configuration that is older than this is not used while the database lives; a request waits for the fresh one.
 _MAX_AGE_SECONDS = 5.0
 # For how long a request waits for the database when there is something to fall back on, and when there is
 # nothing (more than the pool waits for a connection, so that its own error comes first).
@@ -70,8 +69,7 @@ class Keeper(Generic[T]):
         if configuration is not None and not self._is_older_than(settings.HUB_CATALOG_SECONDS):
             return configuration
         if connection.in_atomic_block:
-            # What this transaction wrote is visible to it alone and may be rolled back: read it here, keep
-            # nothing.
+            # What this transaction wrote is visible to it alone and may be rolled back: read it here, keep nothing.
             return self._read_everything()
         if configuration is None:
             self._refresh(_FIRST_PATIENCE_SECONDS if not self._copy.path.exists() else _PATIENCE_SECONDS)
@@ -114,8 +112,7 @@ class Keeper(Generic[T]):
     def _refresh(self, patience: float) -> None:
         """Read what changed; wait so many seconds for it at most."""
         if connection.vendor == "sqlite":
-            # A file doesn't hang as a network does: it is read here. Who need not wait leaves it to who came
-            # first.
+            # A file doesn't hang as a network does: it is read here. Who need not wait leaves it to who came first.
             if self._lock.acquire(blocking=patience > 0):
                 try:
                     if self._configuration is None or self._is_older_than(settings.HUB_CATALOG_SECONDS):
@@ -172,8 +169,7 @@ class Keeper(Generic[T]):
         unchanged = (
             known is not None
             and not self._dirty
-            # Never true of a configuration that came from the copy: all of it is read when the database is
-            # back.
+            # Never true of a configuration that came from the copy: all of it is read when the database is back.
             and now - self._loaded_at < _FULL_RELOAD_SECONDS
             and self._read_version() == known.version
         )

@@ -100,9 +100,8 @@ class Recorder:
         try:
             write(batch)
         except Exception:
-            room = QUEUE_LENGTH - len(
-                self._queue
-            )  # put on the left of a full queue, they would push out the newest
+            # Put on the left of a full queue, they would push out the newest.
+            room = QUEUE_LENGTH - len(self._queue)
             self._queue.extendleft(reversed(batch[len(batch) - min(room, len(batch)) :]))
             raise
         self._flushes += 1

@@ -9,9 +9,8 @@ from typing import Any, Generic, TypeVar
 # .NET's TimeSpan.MaxValue: how the service writes "forever".
 FOREVER = "P10675199DT2H48M5.4775807S"
 Duration = str | float | dt.timedelta | None  # ISO 8601, seconds, or None for FOREVER
-Moment = (
-    dt.datetime | str | None
-)  # a text is sent as it is; None is sent as the year 0001, which means "never"
+# A text is sent as it is; None is sent as the year 0001, which means "never".
+Moment = dt.datetime | str | None
 
 
 @dataclass(frozen=True)

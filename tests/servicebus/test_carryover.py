@@ -31,9 +31,8 @@ class Hub:
 
     async def read(self, requests: int, *, seconds: float = 10, max_age: float = 300) -> Snapshot:
         """Read with a budget of so many requests, and none that come in meanwhile."""
-        bucket = Bucket(
-            used=((4e9, 10_000 - requests),), began=4e9, last=4e9
-        )  # in the future: these count until then
+        # In the future: these count until then.
+        bucket = Bucket(used=((4e9, 10_000 - requests),), began=4e9, last=4e9)
 
         async def update(change: Change) -> Any:
             nonlocal bucket
