@@ -10,6 +10,7 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import connection, transaction
 
 from .models import Team
@@ -32,9 +33,8 @@ _LOCK = 0x687562
 @contextmanager
 def alone() -> Iterator[None]:
     """Let one process at a time prepare the database: hubs that start together would migrate it together."""
-    if (
-        connection.vendor != "postgresql"
-    ):  # SQLite belongs to one machine, whose hub is prepared before it starts
+    # SQLite belongs to one machine, whose hub is prepared before it starts.
+    if connection.vendor != "postgresql":
         yield
         return
     with connection.cursor() as cursor:
@@ -48,6 +48,13 @@ def alone() -> Iterator[None]:
 
 
 def migrate() -> None:
+    """Bring the database up to date; raise CommandError where there is no folder to keep it in."""
+    try:
+        settings.HUB_DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(
+            f"HUB_DATA_DIR ({settings.HUB_DATA_DIR}) can't be made: {error}. Name a writable folder in HUB_DATA_DIR."
+        ) from None
     call_command("migrate", interactive=False, verbosity=0)
 
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar, overload
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -82,6 +83,19 @@ def choice(name: str, default: str, allowed: Sequence[str]) -> str:
         return value
 
     return _converted(name, default, convert, "one of " + ", ".join(allowed))
+
+
+def url(name: str, default: str) -> str:
+    """An address under which others reach the hub, without a slash at its end."""
+
+    def convert(value: str) -> str:
+        parts = urlsplit(value)  # raises ValueError itself for brackets and the like
+        plain = not (parts.query or parts.fragment or parts.username or parts.password)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or not plain or parts.port == 0:
+            raise ValueError
+        return value.rstrip("/")
+
+    return _converted(name, default, convert, "an address like https://hub.example.com")
 
 
 def words(name: str, default: Sequence[str] = ()) -> list[str]:

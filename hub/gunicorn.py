@@ -29,10 +29,15 @@ if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 
-from hub import settings
+from django.core.exceptions import ImproperlyConfigured
+
 from hub.production import refusal
 
-# Here, too, as hub.wsgi's error would come with a traceback.
+# Here, too, as hub.wsgi's errors would come with a traceback.
+try:
+    from hub import settings
+except ImproperlyConfigured as error:
+    raise SystemExit(str(error)) from None
 if _why := refusal(settings):
     raise SystemExit(_why)
 

@@ -74,16 +74,18 @@ if bool(HUB_TLS_CERT_FILE) != bool(HUB_TLS_KEY_FILE):
 for _name, _file in (("HUB_TLS_CERT_FILE", HUB_TLS_CERT_FILE), ("HUB_TLS_KEY_FILE", HUB_TLS_KEY_FILE)):
     if _file and not Path(_file).is_file():
         raise ImproperlyConfigured(f"{_name} names {_file}, which is not a file.")
-HUB_EXTERNAL_URL = environment.text(
+HUB_EXTERNAL_URL = environment.url(
     "HUB_EXTERNAL_URL", f"{'https' if HUB_TLS_CERT_FILE else 'http'}://localhost:{HUB_PORT}"
-).rstrip("/")
+)
+_external = urlsplit(HUB_EXTERNAL_URL)
+_https = _external.scheme == "https"
 # For the web pages alone: scrapes, discovery and probes arrive under whatever address Prometheus or a kubelet
 # uses.
 ALLOWED_HOSTS = environment.words(
     "HUB_ALLOWED_HOSTS",
-    sorted({"localhost", "127.0.0.1", "[::1]", urlsplit(HUB_EXTERNAL_URL).hostname or "localhost"}),
+    sorted({"localhost", "127.0.0.1", "[::1]", _external.hostname or "localhost"}),
 )
-CSRF_TRUSTED_ORIGINS = [HUB_EXTERNAL_URL] if HUB_EXTERNAL_URL.startswith("https://") else []
+CSRF_TRUSTED_ORIGINS = [f"https://{_external.netloc}"] if _https else []
 # Proxies whose X-Forwarded-For is believed, as addresses or networks.
 try:
     HUB_TRUSTED_PROXIES = [ip_network(word) for word in environment.words("HUB_TRUSTED_PROXIES")]
@@ -266,10 +268,9 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
 # --- The web ----------------------------------------------------------------------------------------------------------
-_https = HUB_EXTERNAL_URL.startswith("https://")
 SESSION_COOKIE_SECURE = _https
 # A browser that holds localhost to https would refuse whatever else is developed there.
-SECURE_HSTS_SECONDS = 365 * 86_400 if _https and urlsplit(HUB_EXTERNAL_URL).hostname != "localhost" else 0
+SECURE_HSTS_SECONDS = 365 * 86_400 if _https and _external.hostname != "localhost" else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
 # W008: who ends TLS in front redirects, and asks the hub by plain http. W021: preloading is for the domain's owner.
 SILENCED_SYSTEM_CHECKS = ["security.W008", "security.W021"]

@@ -108,6 +108,29 @@ def test_a_browser_is_not_told_to_hold_localhost_to_https(tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.parametrize("command", [PREPARE, SERVE], ids=["prepare", "gunicorn"])
+def test_a_setting_that_is_not_understood_is_said_in_one_line(tmp_path: Path, command: list[str]) -> None:
+    answer = run(command, tmp_path, HUB_EXTERNAL_URL="hub.example.org")
+    assert answer.returncode == 1
+    assert answer.stderr == (
+        "HUB_EXTERNAL_URL is not understood; it takes an address like https://hub.example.com.\n"
+    )
+
+
+def test_a_folder_for_data_that_is_not_there_yet_is_made(tmp_path: Path) -> None:
+    answer = run(PREPARE, tmp_path, **KEYS, HUB_DATA_DIR=str(tmp_path / "of" / "the hub"))
+    assert answer.returncode == 0, answer.stderr
+    assert (tmp_path / "of" / "the hub" / "hub.sqlite3").exists()
+
+
+def test_a_folder_for_data_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    answer = run(PREPARE, tmp_path, **KEYS, HUB_DATA_DIR=str(tmp_path / "file" / "data"))
+    assert answer.returncode == 1
+    assert "Name a writable folder in HUB_DATA_DIR" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="another C library than glibc")
 def test_read_buffers_of_connections_stay_out_of_the_heap(tmp_path: Path) -> None:
     # A freed block of 300 KiB raises glibc's threshold above 256 KiB, unless it is fixed.
