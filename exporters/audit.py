@@ -3,7 +3,6 @@
 Lines name fields and never their values. A change that is rolled back, as those of a plan for hub.yaml are, has none.
 """
 
-import ipaddress
 import logging
 from typing import Any
 
@@ -15,7 +14,7 @@ from django.http import HttpRequest
 from simple_history.models import HistoricalRecords
 from simple_history.signals import post_create_historical_record, pre_create_historical_record
 
-from .guessing import client_address
+from .guessing import client_address, plain_address
 
 logger = logging.getLogger("audit")
 
@@ -81,7 +80,7 @@ def _address(request: HttpRequest | None) -> str:
     # Behind a proxy that is believed the address is a header, which could hold anything.
     for text in (client_address(request), str(request.META.get("REMOTE_ADDR", ""))):
         try:
-            return str(ipaddress.ip_address(text))
+            return plain_address(text)
         except ValueError:
             continue
     return ""

@@ -20,7 +20,7 @@ def sentences() -> list[str]:
     age = catalog.age_seconds()
     if catalog.problem() and age > _OLD_SECONDS:
         found.append(
-            f"The configuration could not be read for {moments.seconds_text(age)}. Scrapes go on with the last one; "
+            f"The configuration could not be read for {moments.words(age)}. Scrapes go on with the last one; "
             "what is changed now has no effect on them until it can be read again."
         )
     if lost := sharing.shared().degraded():

@@ -88,6 +88,15 @@ def sign_in_address(request: HttpRequest) -> str | None:
         return None
 
 
+def plain_address(text: str) -> str:
+    """Return an address as people know it; a socket for IPv4 and IPv6 has ::ffff:7f00:1 for 127.0.0.1.
+
+    Raises ValueError for what is none.
+    """
+    address = ipaddress.ip_address(text)
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
 def network(address: str) -> str:
     """Return what failures are counted under."""
     try:

@@ -16,7 +16,7 @@ def words(seconds: float) -> str:
     for limit, unit, name in _UNITS:
         if seconds < limit:
             return f"{int(seconds / unit)} {name}"
-    months = int(seconds / _MONTH_SECONDS)
+    months = round(seconds / _MONTH_SECONDS)  # a year less a minute is no 11 months
     return f"{months} months" if months < 24 else f"{months // 12} years"
 
 
@@ -32,12 +32,22 @@ def time_tag(moment: datetime | None, now: datetime | None = None, missing: str 
     """Return a <time> element: relative text, the exact moment in UTC on hover and for machines."""
     if moment is None:
         return format_html('<span class="quiet">{}</span>', missing)
+    return _tag(moment, relative(moment, now))
+
+
+def lasting_tag(since: datetime, now: datetime | None = None) -> SafeString:
+    """Return a <time> element: for how long it has been so (5 min), the moment that it began at on hover."""
+    seconds = ((now or timezone.now()) - since).total_seconds()
+    return _tag(since, words(max(0.0, seconds)))
+
+
+def _tag(moment: datetime, text: str) -> SafeString:
     exact = moment.astimezone(UTC)
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
         exact.isoformat(timespec="seconds"),
         f"{exact:%Y-%m-%d %H:%M:%S} UTC",
-        relative(moment, now),
+        text,
     )
 
 

@@ -22,6 +22,11 @@ from .views.changes import changes
 class SignInForm(AdminAuthenticationForm):
     """Lets members of a team in; Django's own form asks for the staff flag, which roles replace."""
 
+    error_messages = {
+        **AdminAuthenticationForm.error_messages,
+        "invalid_login": "This is no user with this password. Both are case-sensitive.",
+    }
+
     def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
         if not access.may_sign_in(user):
             # Only after the right password: it tells a stranger nothing.

@@ -4,7 +4,6 @@ A token is shown with every scrape. A minute's precision is enough to see whethe
 each token at most once a minute, and a scrape itself only notes it in memory.
 """
 
-import ipaddress
 import os
 import threading
 import time
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 
 from django.db.models import Q
 
+from .guessing import plain_address
 from .models import ScrapeToken
 
 _WRITTEN_EVERY_SECONDS = 60.0
@@ -70,6 +70,6 @@ def forget() -> None:
 
 def _address(text: str) -> str | None:
     try:
-        return str(ipaddress.ip_address(text))
+        return plain_address(text)
     except ValueError:  # a Unix socket has none
         return None

@@ -3,7 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
+from django.contrib.admin.widgets import (
+    AutocompleteSelect,
+    AutocompleteSelectMultiple,
+    RelatedFieldWidgetWrapper,
+)
 from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase
@@ -51,6 +55,18 @@ class Scoped:
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         return access.visible(request.user, super().get_queryset(request))  # type: ignore[misc]
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Leave only the button that adds beside a choice.
+
+        Those that change, delete and look act on another object from within this one's form.
+        """
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+        if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            field.widget.can_change_related = False
+            field.widget.can_delete_related = False
+            field.widget.can_view_related = False
+        return field
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         related = db_field.remote_field.model
@@ -157,6 +173,12 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
 class TeamInline(Scoped, TabularInline):
     """A table within a team's page; the role in that team decides."""
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            field.widget.can_add_related = False  # one button in each row
+        return field
+
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._allows(request, "view", obj)
 
@@ -194,7 +216,7 @@ def comes_from_file(obj: Any) -> bool:
 
 
 class SourceFilter(admin.SimpleListFilter):
-    title = "edited in"
+    title = "source"
     parameter_name = "source"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:

@@ -66,6 +66,10 @@ class BearerAdmin(HubAdmin):
         names = ", ".join(each.name for each in chosen) or "none was usable"
         self.message_user(request, f"Revoked: {names}. {self.revoked_means}")
 
+    @admin.display(description="team", ordering="team")
+    def opened(self, obj: BearerSecret) -> str:
+        return str(getattr(obj, "team", None) or "all teams")
+
     @admin.display(description="expires", ordering="expires_at")
     def expires(self, obj: BearerSecret) -> str:
         return time_tag(obj.expires_at)

@@ -188,7 +188,7 @@ class CredentialAdmin(SpareSlot):
     form = CredentialForm
     change_form_template = "admin/exporters/credential/change_form.html"
     ordering = ("name",)  # the counts below would lose the model's own
-    list_display = ("name", "team", "kind", "secret_state", "expires", "used_by")
+    list_display = ("name", "team", "kind_shown", "secret_state", "expires", "used_by")
     list_select_related = ("team",)
     list_filter = (
         "kind",
@@ -288,6 +288,10 @@ class CredentialAdmin(SpareSlot):
     @admin.display(description="spare secret")
     def spare_state(self, credential: Credential) -> str:
         return describe_secret(credential, "spare_")
+
+    @admin.display(description="kind", ordering="kind")
+    def kind_shown(self, credential: Credential) -> str:
+        return credential.get_kind_display().partition(" (")[0]  # the form says the rest
 
     @admin.display(description="used by", ordering="namespace_count")
     def used_by(self, credential: Credential) -> str:

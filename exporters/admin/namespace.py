@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.http import HttpRequest
 
 from ..models import Namespace
 from ..models.namespaces import default_metric_groups
@@ -28,6 +29,10 @@ _GROUPS = {
     "info": "info: forwarding, sessions, partitioning",
     "namespace": "namespace: SKU, messaging units, numbers of entities",
 }
+
+
+# What Django shows as JSON where it can't be changed.
+_READ_ONLY = {"metric_groups": "groups_shown", "labels": "labels_shown"}
 
 
 class NamespaceForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -91,6 +96,23 @@ class NamespaceAdmin(NamespaceActions, NamespaceRules, NamespaceNew, NamespacePa
             },
         ),
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        return [
+            (title, {**options, "fields": tuple(_READ_ONLY.get(name, name) for name in options["fields"])})
+            for title, options in fieldsets
+        ]
+
+    @admin.display(description="metric groups")
+    def groups_shown(self, namespace: Namespace) -> str:
+        return ", ".join(namespace.metric_groups) or "none"
+
+    @admin.display(description="labels")
+    def labels_shown(self, namespace: Namespace) -> str:
+        return ", ".join(f"{name}={value}" for name, value in namespace.labels.items()) or "none"
 
     @admin.display(description="endpoint", ordering="host")
     def endpoint(self, namespace: Namespace) -> str:

@@ -64,7 +64,7 @@ class TokenAdmin(BearerAdmin):
     form = TokenForm
     created_template = "admin/exporters/token_created.html"
     revoked_means = "Prometheus gets 401 with them from now on."
-    list_display = ("name", "team", "prefix", "state", "last_used", "source")
+    list_display = ("name", "opened", "prefix", "state", "last_used", "source")
     list_select_related = ("team",)
     list_filter = (StateFilter, ("team", admin.RelatedOnlyFieldListFilter), SourceFilter)
     search_fields = ("name", "team__name", "prefix", "namespaces__name")

@@ -18,8 +18,27 @@ if TYPE_CHECKING:
 else:
     _UserAdmin = DjangoUserAdmin
 
+# The hub's words for what Django says of permissions that it doesn't use.
+_LABELS = {"is_superuser": "Platform administrator"}
+_HELP_TEXTS = {
+    "username": "At most 150 letters, digits and @ . + - _",
+    "is_active": "Off: can't sign in. The user's changes stay in the histories.",
+    "is_superuser": "May do everything, in all teams.",
+}
+
 admin.site.unregister(Group)
 admin.site.unregister(User)
+
+
+class AdministratorFilter(admin.SimpleListFilter):
+    title = "administrator"
+    parameter_name = "administrator"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("1", "Yes"), ("0", "No")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(is_superuser=self.value() == "1") if self.value() in {"0", "1"} else queryset
 
 
 class MembershipsInline(TeamInline):
@@ -33,8 +52,8 @@ class MembershipsInline(TeamInline):
 
 @admin.register(User)
 class UserAdmin(_UserAdmin):
-    list_display = ("username", "email", "is_active", "is_superuser", "last_sign_in")
-    list_filter = ("is_active", "is_superuser", ("memberships__team", admin.RelatedOnlyFieldListFilter))
+    list_display = ("username", "email", "is_active", "administrator", "last_sign_in")
+    list_filter = ("is_active", AdministratorFilter, ("memberships__team", admin.RelatedOnlyFieldListFilter))
     filter_horizontal = ()
     inlines = (MembershipsInline,)
     fieldsets = (
@@ -44,11 +63,18 @@ class UserAdmin(_UserAdmin):
             "Access",
             {
                 "fields": ("is_active", "is_superuser"),
-                "description": "A superuser is a platform administrator and may do everything. Others sign in as "
-                "members of a team and do what their roles there allow.",
+                "description": "Who is no platform administrator signs in as a member of a team and does what the role "
+                "there allows.",
             },
         ),
     )
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change=change, labels=_LABELS, help_texts=_HELP_TEXTS, **kwargs)
+
+    @admin.display(description="administrator", boolean=True, ordering="is_superuser")
+    def administrator(self, user: User) -> bool:
+        return user.is_superuser
 
     @admin.display(description="last sign-in", ordering="last_login")
     def last_sign_in(self, user: User) -> str:

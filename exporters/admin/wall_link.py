@@ -36,7 +36,7 @@ class WallLinkAdmin(BearerAdmin):
     form = WallLinkForm
     created_template = "admin/exporters/wall_link_created.html"
     revoked_means = "Their screens get 404 from now on."
-    list_display = ("name", "team", "state", "expires", "created")
+    list_display = ("name", "opened", "state", "expires", "created")
     list_select_related = ("team",)
     list_filter = (("team", admin.RelatedOnlyFieldListFilter),)
     search_fields = ("name", "team__name")

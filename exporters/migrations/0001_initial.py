@@ -95,7 +95,7 @@ class Migration(migrations.Migration):
             name='Team',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(error_messages={'unique': 'There is already a team of this name.'}, help_text='Lower-case letters, digits and hyphens. Becomes the target label `team` in Prometheus.', max_length=63, unique=True, validators=[django.core.validators.RegexValidator('^[a-z0-9]([a-z0-9-]*[a-z0-9])?\\Z', 'Use lower-case letters, digits and hyphens, beginning and ending with a letter or digit.')])),
+                ('name', models.CharField(error_messages={'unique': 'There is already a team of this name.'}, help_text='Lower-case letters, digits and hyphens. Becomes the target label “team” in Prometheus.', max_length=63, unique=True, validators=[django.core.validators.RegexValidator('^[a-z0-9]([a-z0-9-]*[a-z0-9])?\\Z', 'Use lower-case letters, digits and hyphens, beginning and ending with a letter or digit.')])),
                 ('description', models.CharField(blank=True, help_text='What the team runs, for people.', max_length=200)),
                 ('source', models.CharField(choices=[('admin', 'the admin'), ('file', 'hub.yaml')], default='admin', editable=False, max_length=8)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
@@ -138,7 +138,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
                 ('history_username', models.CharField(blank=True, default='', editable=False, max_length=150, verbose_name='by')),
                 ('history_address', models.CharField(blank=True, default='', editable=False, max_length=45, verbose_name='from')),
-                ('name', models.CharField(db_index=True, error_messages={'unique': 'There is already a team of this name.'}, help_text='Lower-case letters, digits and hyphens. Becomes the target label `team` in Prometheus.', max_length=63, validators=[django.core.validators.RegexValidator('^[a-z0-9]([a-z0-9-]*[a-z0-9])?\\Z', 'Use lower-case letters, digits and hyphens, beginning and ending with a letter or digit.')])),
+                ('name', models.CharField(db_index=True, error_messages={'unique': 'There is already a team of this name.'}, help_text='Lower-case letters, digits and hyphens. Becomes the target label “team” in Prometheus.', max_length=63, validators=[django.core.validators.RegexValidator('^[a-z0-9]([a-z0-9-]*[a-z0-9])?\\Z', 'Use lower-case letters, digits and hyphens, beginning and ending with a letter or digit.')])),
                 ('description', models.CharField(blank=True, help_text='What the team runs, for people.', max_length=200)),
                 ('source', models.CharField(choices=[('admin', 'the admin'), ('file', 'hub.yaml')], default='admin', editable=False, max_length=8)),
                 ('created_at', models.DateTimeField(blank=True, editable=False)),

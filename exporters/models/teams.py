@@ -13,7 +13,7 @@ class Team(models.Model):
         max_length=63,
         unique=True,
         validators=[slug_validator],
-        help_text="Lower-case letters, digits and hyphens. Becomes the target label `team` in Prometheus.",
+        help_text="Lower-case letters, digits and hyphens. Becomes the target label “team” in Prometheus.",
         error_messages={"unique": "There is already a team of this name."},
     )
     description = models.CharField(max_length=200, blank=True, help_text="What the team runs, for people.")

@@ -47,6 +47,12 @@ def ago(moment: datetime | None, missing: str = "never") -> SafeString:
 
 
 @register.filter
+def lasting(moment: datetime) -> SafeString:
+    """For how long it has been so since then."""
+    return moments.lasting_tag(moment)
+
+
+@register.filter
 def seconds(value: float | None) -> str:
     return moments.seconds_text(value)
 
@@ -86,8 +92,8 @@ def what_stops(opts: "Options[Any]") -> str:
 
 @register.filter
 def article(noun: str) -> str:
-    """a namespace, an entity"""
-    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
+    """a namespace, an entity, a user"""
+    return f"{'an' if noun[:1] in 'aeio' else 'a'} {noun}"
 
 
 @register.simple_tag
@@ -126,9 +132,21 @@ def size_bar(row: entity_rows.Row) -> SafeString | str:
 
 
 @register.filter
+def most_allowed(records: Sequence[ScrapeRecord]) -> float:
+    """What the bars of `durations` are measured against, in seconds."""
+    return max((record.allowed_seconds for record in records), default=0.0)
+
+
+@register.filter
+def most_series(records: Sequence[ScrapeRecord]) -> int:
+    """What the bars of `series_history` are measured against."""
+    return max((record.series for record in records), default=0)
+
+
+@register.filter
 def durations(records: Sequence[ScrapeRecord]) -> SafeString:
     """How long the scrapes took, newest first in `records`."""
-    most = max((record.allowed_seconds for record in records), default=0.0)
+    most = most_allowed(records)
     return pictures.history(
         [
             (
@@ -147,7 +165,7 @@ def durations(records: Sequence[ScrapeRecord]) -> SafeString:
 @register.filter
 def series_history(records: Sequence[ScrapeRecord]) -> SafeString:
     """How many series the scrapes had, newest first in `records`."""
-    most = max((record.series for record in records), default=0)
+    most = most_series(records)
     return pictures.history(
         [
             (record.outcome, record.series, f"{record.at:%H:%M:%S} UTC: {record.series} series")

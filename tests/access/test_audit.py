@@ -28,6 +28,12 @@ def test_a_change_in_the_admin_is_a_line_with_user_address_and_fields(
     assert line.object == f"namespace {objects['namespace']} (payments-bus)"
 
 
+def test_an_ipv4_address_is_told_as_one_where_the_socket_takes_both_kinds(objects: dict[str, Any]) -> None:
+    action = {"action": "pause", "_selected_action": [objects["namespace"]]}
+    people.client("editor").post("/admin/exporters/namespace/", action, REMOTE_ADDR="::ffff:192.0.2.7")
+    assert Namespace.history.filter(id=objects["namespace"]).latest().history_address == "192.0.2.7"
+
+
 def test_a_new_secret_is_told_by_its_fingerprints_name_alone(
     objects: dict[str, Any], caplog: Any, django_capture_on_commit_callbacks: Any
 ) -> None:

@@ -99,6 +99,44 @@ def test_no_list_has_more_than_six_columns(screen: str) -> None:
     assert len(shown[screen].list_display) <= 6
 
 
+@pytest.mark.parametrize("screen", SCREENS)
+def test_every_page_says_what_it_is_about_and_leads_back_to_its_list(
+    browser: Client, objects: dict[str, Any], screen: str
+) -> None:
+    item = objects[screen]
+    adding = check(browser.get(f"/admin/{screen}/add/"))
+    assert f"<h1>Add a {item._meta.verbose_name}</h1>" in adding
+    for page in ("change", "history", "delete"):
+        html = check(browser.get(f"/admin/{screen}/{item.pk}/{page}/"))
+        assert str(item) in unescape(html.partition("<h1>")[2].partition("</h1>")[0])
+        crumbs = html.partition('<div class="breadcrumbs">')[2].partition("</div>")[0]
+        assert f'<a href="/admin/{screen}/">' in crumbs
+        assert f'<a href="/admin/{screen.partition("/")[0]}/">' not in crumbs  # the app is nobody's place
+
+
+def test_a_form_changes_and_deletes_no_other_object(browser: Client, namespace: Any, team: Any) -> None:
+    for path in (f"namespace/{namespace.pk}", f"team/{team.pk}"):
+        html = check(browser.get(f"/admin/exporters/{path}/change/"))
+        for button in ("change-related", "delete-related", "view-related"):
+            assert button not in html
+
+
+def test_what_can_not_be_changed_is_shown_in_words(browser: Client, namespace: Any) -> None:
+    type(namespace).objects.filter(pk=namespace.pk).update(
+        source=Source.FILE, labels={"environment": "prod"}, metric_groups=["counts", "state"]
+    )
+    html = check(browser.get(f"/admin/exporters/namespace/{namespace.pk}/change/"))
+    assert '<div class="readonly">environment=prod</div>' in html
+    assert '<div class="readonly">counts, state</div>' in html
+
+
+def test_users_are_filtered_by_whether_they_administer_the_platform(
+    browser: Client, objects: dict[str, Any]
+) -> None:
+    assert "root@example.org" in check(browser.get("/admin/auth/user/?administrator=1"))
+    assert "root@example.org" not in check(browser.get("/admin/auth/user/?administrator=0"))
+
+
 def test_the_start_page_and_the_sign_in_open(browser: Client) -> None:
     assert "Service Bus exporter hub" in check(browser.get("/admin/"))
     check(Client().get("/admin/login/"))
@@ -194,7 +232,7 @@ def test_deleting_a_namespace_counts_its_scrapes_and_lists_none(browser: Client,
     for _ in range(3):
         namespace.records.create(at=now, outcome="success", duration_seconds=1, allowed_seconds=9)
     html = check(browser.get(f"/admin/exporters/namespace/{namespace.pk}/delete/"))
-    assert "Scrape records: 3" in html
+    assert "scrape records: 3" in html
     assert "Scrape record: " not in html
 
 

@@ -40,13 +40,13 @@ def _wrong_password(page: BrowserPage) -> None:
 
 
 def _make_token(page: BrowserPage) -> None:
-    page.fill("#id_name", f"shown-once-{next(_numbers)}")
+    page.fill("#id_name", f"prometheus-{next(_numbers)}")
     page.click("input[name=_save]")
     page.wait_for_selector("#new-token")
 
 
 def _make_wall_link(page: BrowserPage) -> None:
-    page.fill("#id_name", f"shown-once-{next(_numbers)}")
+    page.fill("#id_name", f"screen-{next(_numbers)}")
     page.click("input[name=_save]")
     page.wait_for_selector("#new-address")
 
@@ -106,7 +106,7 @@ def _choose_all_and_delete(page: BrowserPage) -> None:
     page.check("#action-toggle")
     page.select_option("select[name=action]", "delete_selected")
     page.click("button[name=index]")
-    page.wait_for_selector("text=Are you sure")
+    page.wait_for_selector("input[value=Delete]")
 
 
 PAGES = (

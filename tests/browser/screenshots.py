@@ -4,8 +4,13 @@ The data is the browser tests' own. What differs from run to run, ports and toke
 """
 
 import argparse
+import contextlib
 import shutil
+import sqlite3
 import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
@@ -18,6 +23,7 @@ from .pages import PAGES, Page
 from .palette import compressed
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "images"
+_DEGRADED = Page("targets-degraded", "/admin/")
 _WIDTHS = {"wide": 1280, "small": 360}
 # A picture shows what one sees first; longer pages are cut here.
 _HEIGHTS = {"wide": 1300, "small": 1300}
@@ -39,17 +45,29 @@ def main() -> int:
     parser.add_argument("--only", help="names of pages, separated by commas")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     options = parser.parse_args()
-    wanted = [page for page in PAGES if page.picture]
+    wanted = [page for page in PAGES if page.picture] + [_DEGRADED]
     if options.only:
-        wanted = [page for page in PAGES if page.name in options.only.split(",")]
+        wanted = [page for page in (*PAGES, _DEGRADED) if page.name in options.only.split(",")]
     else:
         shutil.rmtree(options.folder, ignore_errors=True)
     options.folder.mkdir(parents=True, exist_ok=True)
     with running() as demo, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program("chromium"), args=["--no-sandbox"])
-        for scheme in ("light", "dark"):
-            for size in _WIDTHS:
-                _take(browser, demo, wanted, scheme, size, options.folder)
+        # Pages that make something come last, or the lists of the others would have it.
+        wanted.sort(key=lambda page: (page is _DEGRADED, page.name.endswith("-made")))
+        contexts: dict[tuple[str, str], BrowserContext] = {}
+        workbench = browser.new_page()
+        # All pictures of a page one after another, so that what they say of time is the same in each.
+        for page in wanted:
+            if page is _DEGRADED:
+                _lose_configuration(demo)
+            for scheme in ("light", "dark"):
+                if (page.user, scheme) not in contexts:
+                    contexts[page.user, scheme] = _context(browser, demo, page.user, scheme)
+                for size in _WIDTHS:
+                    picture = _take(contexts[page.user, scheme], demo, page, size)
+                    path = options.folder / f"{page.name}-{scheme}-{size}.png"
+                    path.write_bytes(compressed(workbench, picture))
         browser.close()
     total = sum(path.stat().st_size for path in options.folder.glob("*.png"))
     sys.stdout.write(
@@ -58,33 +76,48 @@ def main() -> int:
     return 0
 
 
-def _take(browser: Browser, demo: Demo, wanted: list[Page], scheme: str, size: str, folder: Path) -> None:
-    contexts: dict[str, BrowserContext] = {}
-    workbench = browser.new_page()
-    for each in wanted:
-        if each.user not in contexts:
-            contexts[each.user] = browser.new_context(
-                base_url=demo.address,
-                color_scheme="dark" if scheme == "dark" else "light",
-                reduced_motion="reduce",
-                viewport={"width": _WIDTHS["wide"], "height": 700},
-            )
-            if each.user:
-                sign_in(contexts[each.user], each.user)
-        page = contexts[each.user].new_page()
-        page.goto(each.address(demo.ids))
-        if each.prepare:
-            each.prepare(page)
-        page.evaluate(_REPLACE)
-        page.set_viewport_size({"width": _WIDTHS[size], "height": 700})
-        height = min(_HEIGHTS[size], int(page.evaluate("document.documentElement.scrollHeight")))
-        page.set_viewport_size({"width": _WIDTHS[size], "height": height})
-        picture = page.screenshot(animations="disabled", caret="hide")
-        (folder / f"{each.name}-{scheme}-{size}.png").write_bytes(compressed(workbench, picture))
-        page.close()
-    workbench.close()
-    for context in contexts.values():
-        context.close()
+def _lose_configuration(demo: Demo) -> None:
+    """Make the hub unable to read its configuration anew, and wait until its pages say so."""
+    with sqlite3.connect(demo.hub.directory / "data" / "hub.sqlite3") as database:
+        database.execute("ALTER TABLE exporters_configurationversion RENAME TO lost")
+    database.close()
+    time.sleep(11)  # it is told from 10 s on
+    asks = urllib.request.Request(
+        f"{demo.address}/sd", headers={"Authorization": f"Bearer {demo.ids['token']}"}
+    )
+    for _ in range(5):  # what Prometheus asks for makes the hub look
+        with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(asks):
+            pass
+        time.sleep(1)
+
+
+def _context(browser: Browser, demo: Demo, user: str, scheme: str) -> BrowserContext:
+    context = browser.new_context(
+        base_url=demo.address,
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+    )
+    if user:
+        sign_in(context, user)
+    return context
+
+
+def _take(context: BrowserContext, demo: Demo, wanted: Page, size: str) -> bytes:
+    """Return a PNG of the page as it is first seen."""
+    page = context.new_page()
+    page.set_viewport_size({"width": _WIDTHS["wide"], "height": 700})
+    response = page.goto(wanted.address(demo.ids))
+    if response is None or response.status != wanted.status:
+        raise RuntimeError(f"{wanted.name} answers {response.status if response else 'nothing'}")
+    if wanted.prepare:
+        wanted.prepare(page)
+    page.evaluate(_REPLACE)
+    page.set_viewport_size({"width": _WIDTHS[size], "height": 700})
+    height = min(_HEIGHTS[size], int(page.evaluate("document.documentElement.scrollHeight")))
+    page.set_viewport_size({"width": _WIDTHS[size], "height": height})
+    picture = page.screenshot(animations="disabled", caret="hide")
+    page.close()
+    return picture
 
 
 if __name__ == "__main__":

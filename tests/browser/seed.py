@@ -98,6 +98,7 @@ def _objects(strings: dict[str, str]) -> dict[str, Any]:
     from_file.save()
     ids["from_file"] = from_file.pk
     ids["team"] = teams["payments"].pk
+    _change(Namespace.objects.get(name="payments-prod"), User.objects.get(username="payments-editor"))
     rule = LabelRule.objects.create(
         team=teams["payments"], source_labels=["name"], regex="([a-z]+)/.*", target_label="domain"
     )
@@ -117,6 +118,15 @@ def _objects(strings: dict[str, str]) -> dict[str, Any]:
     return ids
 
 
+def _change(namespace: Any, user: Any) -> None:
+    """Change a namespace as the user would, from an address that is set aside for examples (RFC 5737)."""
+    namespace.exclude = "tmp/.*"
+    namespace.requests_per_second = 40
+    namespace._history_user = user
+    namespace.save()
+    namespace.history.filter(history_user=user).update(history_address="192.0.2.10")
+
+
 def _records() -> None:
     from exporters.records import write
 
@@ -133,21 +143,21 @@ def _records() -> None:
 
 
 def _scrapes(name: str, state: str, last: datetime, chance: random.Random) -> list[Any]:
-    """Return the last 40 scrapes of a namespace, one every 15 s."""
+    """Return the last 60 scrapes of a namespace, one every 15 s."""
     from exporters.records import Record
 
     if state == "stale":
         last -= timedelta(minutes=23)
     usual = chance.uniform(0.2, 2.5)
     made = []
-    for number in range(40):
-        failing = state in _MESSAGES and number > 22
-        throttled = state == "throttled" and number > 30
+    for number in range(60):
+        failing = state in _MESSAGES and number > 42
+        throttled = state == "throttled" and number > 50
         seconds = (9.5 if state == "timeout" else 0.08) if failing else usual * chance.uniform(0.8, 1.3)
         made.append(
             Record(
                 namespace=name,
-                at=last - timedelta(seconds=15 * (39 - number)),
+                at=last - timedelta(seconds=15 * (59 - number)),
                 outcome=("partial" if state == "timeout" else "failure") if failing else "success",
                 reason=state if failing else "",
                 message=_MESSAGES[state] if failing else "",

@@ -72,8 +72,8 @@ def test_a_page_of_an_error_is_accessible_and_fits_small_screens(
 
 def test_the_page_after_signing_out_is_accessible(open_page: OpenPage, axe: str) -> None:
     page = open_page("/admin/", own=True)
-    page.get_by_role("button", name="Log out").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Logged out")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Signed out")
     assert violations(page, axe) == []
 
 

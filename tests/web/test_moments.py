@@ -19,7 +19,9 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
         (3600, "60 min ago"),
         (3 * 3600, "3 h ago"),
         (9 * 86400, "9 days ago"),
-        (120 * 86400, "3 months ago"),
+        (60 * 86400, "2 months ago"),
+        (120 * 86400, "4 months ago"),
+        (365 * 86400 - 60, "12 months ago"),
         (900 * 86400, "2 years ago"),
         (-300, "in 5 min"),
     ],
@@ -32,6 +34,11 @@ def test_the_exact_moment_is_shown_on_hover() -> None:
     html = moments.time_tag(NOW - timedelta(seconds=12), NOW)
     expected = '<time datetime="2026-03-01T11:59:48+00:00" title="2026-03-01 11:59:48 UTC">12 s ago</time>'
     assert html == expected
+
+
+def test_how_long_something_lasts_is_said_with_its_beginning_on_hover() -> None:
+    html = moments.lasting_tag(NOW - timedelta(minutes=5), NOW)
+    assert html == '<time datetime="2026-03-01T11:55:00+00:00" title="2026-03-01 11:55:00 UTC">5 min</time>'
 
 
 def test_no_moment_is_said_in_a_word() -> None:

@@ -1,5 +1,6 @@
 // Names for inputs that Django's admin leaves without: the boxes that one types into to choose from a long list, the two
-// halves of a date with its time, and what stands in the rows of a table of inputs; and for the cells of its tables.
+// halves of a date with its time, and what stands in the rows of a table of inputs; and for the cells of its
+// tables. Also scrolls the navigation to where one is.
 "use strict";
 (() => {
   const text = (element) => (element ? element.textContent.trim().replace(/:$/, "") : "");
@@ -65,8 +66,19 @@
   }
 
   let waiting = false;
+  // On a small screen the navigation is wider than the screen.
+  function showCurrent() {
+    const list = document.querySelector("#main-nav ul");
+    const link = list && list.querySelector("[aria-current]");
+    if (link) {
+      list.scrollLeft += link.getBoundingClientRect().right - list.getBoundingClientRect().right + 48;
+    }
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
     nameAll();
+    showCurrent();
+    addEventListener("resize", showCurrent);
     new MutationObserver(() => {
       if (!waiting) {
         waiting = true;
