@@ -74,6 +74,9 @@ class Rule:
             values["action"] = values["action"].lower()  # Prometheus takes Replace as well as replace
         rule = cls(**values)
         errors = {**problems(rule, legacy_names=legacy_names), **errors}
+        if rule.action in {KEEPEQUAL, DROPEQUAL} and "regex" in config:
+            # Prometheus compares compiled patterns, so that it refuses even its default when it is written down.
+            errors.setdefault("regex", _no_use(rule.action, "regex"))
         if errors:
             raise RuleError(errors)
         return rule
@@ -110,8 +113,12 @@ def misuse(rule: Rule, *, legacy_names: bool = False) -> dict[str, str]:
         errors["replacement"] = "The action labelmap needs a label name here, for example $1."
     for name in _without_effect(action):
         if getattr(rule, name) != getattr(_DEFAULT, name):
-            errors.setdefault(name, f"The action {action} takes no {name}; Prometheus would refuse the rule.")
+            errors.setdefault(name, _no_use(action, name))
     return errors
+
+
+def _no_use(action: str, key: str) -> str:
+    return f"The action {action} takes no {key}; Prometheus would refuse the rule."
 
 
 _DEFAULT = Rule()

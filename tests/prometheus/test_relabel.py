@@ -146,6 +146,7 @@ def test_an_action_may_be_written_in_capitals() -> None:
         ({"action": "labelmap", "replacement": ""}, "replacement"),
         ({"action": "lowercase", "target_label": "a", "replacement": "x"}, "replacement"),
         ({"action": "keepequal", "target_label": "a", "regex": "x"}, "regex"),
+        ({"action": "dropequal", "target_label": "a", "regex": "(.*)"}, "regex"),
         ({"action": "dropequal", "target_label": "a", "separator": ","}, "separator"),
         ({"action": "labeldrop", "source_labels": ["a"]}, "source_labels"),
         ({"action": "labelkeep", "target_label": "a"}, "target_label"),
