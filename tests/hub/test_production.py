@@ -131,6 +131,21 @@ def test_a_folder_for_data_that_cannot_be_made_is_said_so(tmp_path: Path) -> Non
     assert "Traceback" not in answer.stderr
 
 
+def test_a_secret_that_the_keys_do_not_open_is_named_at_the_start(tmp_path: Path) -> None:
+    assert run(PREPARE, tmp_path, **KEYS).stderr == ""
+    store = """
+        from exporters.models import Credential, Team
+        team = Team.objects.create(name="pay")
+        Credential.objects.create(team=team, name="manage", kind="connection_string", secret="of one's own")
+    """
+    stored = run([sys.executable, "manage.py", "shell", "-c", textwrap.dedent(store)], tmp_path, **KEYS)
+    assert stored.returncode == 0, stored.stderr
+    assert "decrypt" not in run(PREPARE, tmp_path, **KEYS).stderr
+    answer = run(PREPARE, tmp_path, HUB_SECRET_KEY="another", HUB_ENCRYPTION_KEYS="B" * 43 + "=")
+    assert answer.returncode == 0  # the other teams' hub has to start
+    assert "The secret of credential “manage” (row 1) can't be decrypted" in answer.stderr
+
+
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="another C library than glibc")
 def test_read_buffers_of_connections_stay_out_of_the_heap(tmp_path: Path) -> None:
     # A freed block of 300 KiB raises glibc's threshold above 256 KiB, unless it is fixed.

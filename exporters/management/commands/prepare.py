@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from exporters import startup
+from exporters.encryption import unreadable
 from hub.production import refusal
 
 
@@ -32,3 +33,5 @@ class Command(BaseCommand):
             )
         if settings.HUB_CONFIG:
             startup.apply_config(settings.HUB_CONFIG)
+        for message in unreadable():
+            self.stderr.write(message)
