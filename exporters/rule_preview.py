@@ -150,7 +150,7 @@ def _follow(
     for step, effect in zip(compiled.steps, effects, strict=True):
         effect.matched += step.matches(work)
         before = None if step.rule.action in DECIDING else dict(work)
-        if not step.apply(work):
+        if not step.apply([work]):
             effect.dropped += 1
             return Entity(kind, own, None, changes, effect.name)
         if before is None or work == before:

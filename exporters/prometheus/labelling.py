@@ -11,7 +11,7 @@ from typing import Any
 from . import catalogue
 from .catalogue import EntityMetric
 from .relabel import DECIDING, Rule, is_label_name, is_metric_name
-from .relabel_actions import program
+from .relabel_actions import present, program
 from .rule_plan import NAME, Plan, labels_read, plan, writes
 
 Labels = dict[str, str]
@@ -78,12 +78,12 @@ def said(value: Any) -> str:
 
 def shown(labels: Mapping[str, str]) -> Labels:
     """Return the labels that may stand in an exposition: without those that Prometheus keeps for itself."""
-    return {name: value for name, value in labels.items() if _is_shown(name)}
+    return {name: labels[name] for name in _shown_of(tuple(labels))}
 
 
 @lru_cache(maxsize=4096)
-def _is_shown(name: str) -> bool:
-    return not name.startswith("__") and is_label_name(name)
+def _shown_of(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if not name.startswith("__") and is_label_name(name))
 
 
 @dataclass(slots=True)
@@ -131,45 +131,43 @@ class Labeller:
     def _once(self, of: Plan) -> Sequence[Labels | None]:
         """Label the entities for all metrics that the rules don't tell apart."""
         values, labels_of = self._inputs(of.rules)
-        process = program(of.rules, True).process
-        nameless = not of.name
         # Namespaces that share their rules have entities of their own.
-        key = (self._rules, self.kind, of.rules, nameless)
+        key = (self._rules, self.kind, of.rules, not of.name)
+        read = list(map(values, self.entities))
         kept = _memory.take(key)
-        fresh: Kept = {}
-        labels = []
-        for of_entity in map(values, self.entities):
-            made = kept.get(of_entity, _NEW)
-            if made is _NEW:
-                made = process(labels_of(of_entity))
-                if made is not None:
-                    made = _finish(made, nameless)
-            fresh[of_entity] = made
-            labels.append(made)
-        _memory.keep(key, fresh)
+        labels = [kept.get(of_entity, _NEW) for of_entity in read]
+        new = [index for index, made in enumerate(labels) if made is _NEW]
+        processed = program(of.rules, True).process_all([labels_of(read[index]) for index in new])
+        for index, made in zip(new, processed, strict=True):
+            labels[index] = _finish(made, not of.name)
+        _memory.keep(key, dict(zip(read, labels, strict=True)))
         return labels
 
     def _each(self, metric: EntityMetric, of: Plan, can_collide: bool) -> Series:
         """Label the entities for one metric that the rules tell from others."""
-        process, extra = program(of.series_rules, True).process, metric.extra_labels
         # Where they keep or drop a series as it is, its labels are the entity's, and are written once for all.
         only_decide = all(rule.action in DECIDING for rule in of.series_rules)
         half_way, finished = self._before(of)
-        labels: list[Labels | None] = []
-        names: list[str] = []
-        for entity, before, as_it_is in zip(self.entities, half_way, finished, strict=True):
-            made: Labels | None = None
+        extra = metric.extra_labels or (lambda entity: {})
+        left: list[int] = []
+        series = []
+        for index, (entity, before) in enumerate(zip(self.entities, half_way, strict=True)):
             if before is not None:
-                series = {**before, NAME: of.name}
-                if extra is not None:
-                    series.update(extra(entity) or {})
-                made = process(series)
-            if only_decide:
-                labels.append(None if made is None else as_it_is)
+                left.append(index)
+                series.append(present({**before, NAME: of.name, **(extra(entity) or {})}))
+        labels: list[Labels | None] = [None] * len(half_way)
+        names = [metric.name] * len(half_way)
+        processed = program(of.series_rules, True).process_all(series)
+        for index, made in zip(left, processed, strict=True):
+            if made is None:
                 continue
-            name = made.get(NAME, "") if made else ""
-            names.append(name if is_metric_name(name) else metric.name)
-            labels.append(_finish(made, not name) if made else None)
+            if only_decide:
+                labels[index] = finished[index]
+                continue
+            name = made.get(NAME, "")
+            if is_metric_name(name):
+                names[index] = name
+            labels[index] = _finish(made, not name)
         return Series(labels, None if only_decide else names, can_collide)
 
     def _before(self, of: Plan) -> tuple[Sequence[Labels | None], Sequence[Labels | None]]:
@@ -177,9 +175,9 @@ class Labeller:
         key = (of.rules, of.series_rules, bool(of.name))
         if key not in self._half_way:
             values, labels_of = self._inputs((*of.rules, *of.series_rules))
-            process = program(of.rules, True).process
-            half_way = [process(labels_of(values(entity))) for entity in self.entities]
-            finished = [None if labels is None else _finish(labels, not of.name) for labels in half_way]
+            works = [labels_of(values(entity)) for entity in self.entities]
+            half_way = program(of.rules, True).process_all(works)
+            finished = [_finish(labels, not of.name) for labels in half_way]
             self._half_way[key] = (half_way, finished)
         return self._half_way[key]
 
@@ -189,19 +187,24 @@ class Labeller:
         """Return how an entity's values are read, and how its labels are made of them; no more than the rules see."""
         own = _OWN[self.kind]
         read = labels_read(rules, self._names)
-        constants = {name: value for name, value in self._rules.constants(self.kind).items() if name in read}
+        constants = {
+            name: value for name, value in self._rules.constants(self.kind).items() if value and name in read
+        }
         varying = [name for name in _META[self.kind] if PREFIX + name in read]
         names = (*own, *(PREFIX + name for name in varying))
 
         def labels(values: tuple[Any, ...]) -> Labels:
-            return {**constants, **dict(zip(names, map(said, values[1:]), strict=True))}
+            said_values = zip(names, map(said, values[1:]), strict=True)
+            return {**constants, **{name: value for name, value in said_values if value}}
 
         # Of one name, attrgetter would return the value and not a tuple of it.
         return attrgetter("name", *own, *varying), labels
 
 
-def _finish(labels: Labels, nameless: bool) -> Labels | None:
+def _finish(labels: Labels | None, nameless: bool) -> Labels | None:
     """Return what is shown. A series that has lost all its labels, its name among them, is dropped."""
+    if labels is None:
+        return None
     if nameless and not any(not name.startswith(PREFIX) for name in labels):
         return None
     return shown(labels)

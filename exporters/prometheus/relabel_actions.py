@@ -1,7 +1,10 @@
-"""Rules as functions: compiled once for each configuration, fast where many entities share a value."""
+"""Rules as functions: compiled once for each configuration, each applied to the labels of all entities at once.
+
+A rule goes through a list of labels in one loop, as calls for each entity and rule would take longer than most rules.
+"""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -15,6 +18,7 @@ from .relabel import Rule, is_label_name
 # Values whose outcome a rule remembers: states, kinds and owners are few, and names differ anyway.
 _REMEMBERED = 512
 
+K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 
 
@@ -39,6 +43,7 @@ class Labels(dict[str, str]):
 
 
 Work = dict[str, str]
+Works = Sequence[Work]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,8 @@ class Step:
     """One compiled rule."""
 
     rule: Rule
-    apply: Callable[[Work], bool]  # changes the labels; False drops them
-    matches: Callable[[Work], bool]  # whether the rule has something to say about them
+    apply: Callable[[Works], Works]  # changes the labels, and returns those that are not dropped
+    matches: Callable[[Work], bool]  # whether the rule has something to say about labels
 
 
 class Program:
@@ -59,17 +64,34 @@ class Program:
         self._keeps_order = any(rule.action == relabel.LABELMAP for rule in rules)
 
     def begin(self, labels: Mapping[str, str]) -> Work:
-        """Return labels for the steps to work on; those that are empty don't exist."""
-        work = {name: value for name, value in labels.items() if value}
+        """Return labels for the steps to work on."""
+        work = present(labels)
         return Labels(work) if self._keeps_order else work
 
     def process(self, labels: Mapping[str, str]) -> dict[str, str] | None:
         """Return the labels after all rules, None when a rule drops them."""
-        work = self.begin(labels)
+        (after,) = self.process_all([present(labels)])
+        return after
+
+    def process_all(self, works: list[Work]) -> Sequence[Work | None]:
+        """Return what becomes of each of the labels, which must be present ones and are changed on the way.
+
+        None where a rule drops them.
+        """
+        if self._keeps_order:
+            works = [Labels(work) for work in works]
+        left: Works = works
         for apply in self._applies:
-            if not apply(work):
-                return None
-        return work
+            left = apply(left)
+        if len(left) == len(works):
+            return works
+        kept = set(map(id, left))
+        return [work if id(work) in kept else None for work in works]
+
+
+def present(labels: Mapping[str, str]) -> Work:
+    """Return the labels that exist: an empty one doesn't."""
+    return {name: value for name, value in labels.items() if value}
 
 
 @lru_cache(maxsize=256)
@@ -81,12 +103,8 @@ def program(rules: tuple[Rule, ...], legacy_names: bool) -> Program:
 def _step(rule: Rule, legacy_names: bool) -> Step:
     source = _source(rule)
     match rule.action:
-        case relabel.KEEP:
-            found = _found(rule)
-            return Step(rule, lambda labels: found(source(labels)), lambda labels: found(source(labels)))
-        case relabel.DROP:
-            found = _found(rule)
-            return Step(rule, lambda labels: not found(source(labels)), lambda labels: found(source(labels)))
+        case relabel.KEEP | relabel.DROP:
+            return _decide(rule, source)
         case relabel.KEEPEQUAL | relabel.DROPEQUAL:
             return _compare(rule, source)
         case relabel.LABELMAP:
@@ -107,24 +125,28 @@ def _step(rule: Rule, legacy_names: bool) -> Step:
     raise relabel.RuleError(relabel.problems(rule))
 
 
-def _source(rule: Rule) -> Callable[[Work], str]:
+Source = Callable[[Works], list[str]]
+
+
+def _source(rule: Rule) -> Source:
+    """Return a function from labels to the value that the rule looks at in each of them."""
     names, separator = rule.source_labels, rule.separator
     if len(names) == 1:
         (name,) = names
-        return lambda labels: labels.get(name, "")
+        return lambda works: [labels.get(name, "") for labels in works]
     if not names:
-        return lambda labels: ""
-    return lambda labels: separator.join([labels.get(name, "") for name in names])
+        return lambda works: [""] * len(works)
+    return lambda works: [separator.join([labels.get(name, "") for name in names]) for labels in works]
 
 
-class _Outcomes(dict[str, R]):
+class _Outcomes(dict[K, R]):
     """What a rule makes of a value, computed once."""
 
-    def __init__(self, compute: Callable[[str], R]) -> None:
+    def __init__(self, compute: Callable[[K], R]) -> None:
         super().__init__()
         self._compute = compute
 
-    def __missing__(self, value: str) -> R:
+    def __missing__(self, value: K) -> R:
         if len(self) >= _REMEMBERED:
             self.clear()
         outcome = self[value] = self._compute(value)
@@ -206,22 +228,31 @@ def _one_group(pattern: str, group: int) -> Callable[[str], str | None]:
     return compute
 
 
-def _set(rule: Rule, source: Callable[[Work], str], compute: Callable[[str], str | None]) -> Step:
+def _decide(rule: Rule, source: Source) -> Step:
+    found, wanted = _found(rule), rule.action == relabel.KEEP
+
+    def apply(works: Works) -> Works:
+        return [labels for labels, yes in zip(works, map(found, source(works)), strict=True) if yes == wanted]
+
+    return Step(rule, apply, lambda labels: found(*source([labels])))
+
+
+def _set(rule: Rule, source: Source, compute: Callable[[str], str | None]) -> Step:
     """Return a step that sets the target label to what becomes of the source's value, where something does."""
     target, outcome = rule.target_label, _remember(rule, compute)
 
-    def apply(labels: Work) -> bool:
-        new = outcome(source(labels))
-        if new:
-            labels[target] = new
-        elif new is not None:
-            labels.pop(target, None)
-        return True
+    def apply(works: Works) -> Works:
+        for labels, new in zip(works, map(outcome, source(works)), strict=True):
+            if new:
+                labels[target] = new
+            elif new is not None:
+                labels.pop(target, None)
+        return works
 
-    return Step(rule, apply, lambda labels: outcome(source(labels)) is not None)
+    return Step(rule, apply, lambda labels: outcome(*source([labels])) is not None)
 
 
-def _replace_some_label(rule: Rule, source: Callable[[Work], str], legacy_names: bool) -> Step:
+def _replace_some_label(rule: Rule, source: Source, legacy_names: bool) -> Step:
     """Return a replacement whose target label depends on what the regex found."""
     find, value = _finder(rule.regex), _expander(rule.replacement, rule.regex)
     target = _expander(rule.target_label, rule.regex)
@@ -235,13 +266,13 @@ def _replace_some_label(rule: Rule, source: Callable[[Work], str], legacy_names:
 
     outcome = _remember(rule, compute)
 
-    def apply(labels: Work) -> bool:
-        new = outcome(source(labels))
-        if new is not None:
-            _put(labels, *new)
-        return True
+    def apply(works: Works) -> Works:
+        for labels, new in zip(works, map(outcome, source(works)), strict=True):
+            if new is not None:
+                _put(labels, *new)
+        return works
 
-    return Step(rule, apply, lambda labels: outcome(source(labels)) is not None)
+    return Step(rule, apply, lambda labels: outcome(*source([labels])) is not None)
 
 
 def _put(labels: Work, name: str, value: str) -> None:
@@ -257,24 +288,25 @@ def _hash(value: str) -> int:
     return int.from_bytes(hashlib.md5(value.encode(), usedforsecurity=False).digest()[8:], "big")
 
 
-def _compare(rule: Rule, source: Callable[[Work], str]) -> Step:
+def _compare(rule: Rule, source: Source) -> Step:
     target, wanted = rule.target_label, rule.action == relabel.KEEPEQUAL
 
     def equal(labels: Work) -> bool:
-        return labels.get(target, "") == source(labels)
+        return [labels.get(target, "")] == source([labels])
 
-    return Step(rule, lambda labels: equal(labels) == wanted, equal)
+    return Step(rule, lambda works: [labels for labels in works if equal(labels) == wanted], equal)
 
 
 def _labelmap(rule: Rule) -> Step:
     outcomes = label_mapping(rule)
 
-    def apply(labels: Work) -> bool:
-        for name, value in list(labels.items()):
-            new = outcomes[name]
-            if new is not None:
-                _put(labels, new, value)
-        return True
+    def apply(works: Works) -> Works:
+        for labels in works:
+            for name, value in list(labels.items()):
+                new = outcomes[name]
+                if new is not None:
+                    _put(labels, new, value)
+        return works
 
     return Step(rule, apply, lambda labels: any(outcomes[name] is not None for name in labels))
 
@@ -292,11 +324,14 @@ def label_mapping(rule: Rule) -> Mapping[str, str | None]:
 
 def _remove_labels(rule: Rule) -> Step:
     find, wanted = _finder(rule.regex), rule.action == relabel.LABELDROP
-    removes = _Outcomes(lambda name: (find(name) is not None) == wanted)
+    removed = _Outcomes[tuple[str, ...], list[str]](
+        lambda names: [name for name in names if (find(name) is not None) == wanted]
+    )
 
-    def apply(labels: Work) -> bool:
-        for name in [name for name in labels if removes[name]]:
-            del labels[name]
-        return True
+    def apply(works: Works) -> Works:
+        for labels in works:
+            for name in removed[tuple(labels)]:
+                del labels[name]
+        return works
 
-    return Step(rule, apply, lambda labels: any(removes[name] for name in labels))
+    return Step(rule, apply, lambda labels: bool(removed[tuple(labels)]))
