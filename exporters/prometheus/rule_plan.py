@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from . import relabel
 from .relabel import Rule, compile_pattern
-from .relabel_actions import label_mapping, program
+from .relabel_actions import program
+from .relabel_outcomes import label_mapping
 
 NAME = "__name__"
 # Stands for whatever a label had before; no label of an entity holds it.
