@@ -15,6 +15,7 @@ from django.urls import URLPattern
 from simple_history.admin import SimpleHistoryAdmin
 
 from .. import access
+from ..all_changes import Differences
 from ..models import Source
 from ..secrets import EncryptedField
 
@@ -148,6 +149,11 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
             raise Http404
         return seen
 
+    def get_historical_record_context_helper(
+        self, request: HttpRequest, historical_record: Any
+    ) -> Differences:
+        return Differences(self.model, historical_record)
+
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, *args: Any) -> HttpResponseBase:
         # Django would lead to the start page, with a message that repeats what was asked for.
         raise Http404
@@ -158,7 +164,7 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
         )
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        form = super().get_form(request, obj, change, **kwargs)
+        form = super().get_form(request, obj, change=change, **kwargs)
         return type(form.__name__, (form,), {"request": request})
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
