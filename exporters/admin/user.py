@@ -84,3 +84,7 @@ class UserAdmin(HubAdmin, _UserAdmin):  # type: ignore[misc] # the stubs of attr
         if not self.has_view_permission(request):
             raise PermissionDenied  # Django looks the user up first and answers 404 or 403
         return super().history_view(request, object_id, extra_context)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # Who is gone can't be kept as the one who did it; and the last one would leave nobody to run the hub.
+        return obj != request.user and super().has_delete_permission(request, obj)

@@ -206,3 +206,15 @@ def test_changes_of_users_belong_to_no_team(objects: dict[str, Any]) -> None:
         assert shown
         assert "user" not in {each.kind for each in shown}
     assert _changes("admin", team=str(objects["team"]), kind="user") == []
+
+
+def test_nobody_deletes_oneself(objects: dict[str, Any]) -> None:
+    admin = User.objects.get(username="admin")
+    browser = people.client("admin")
+    assert browser.post(f"/admin/auth/user/{admin.pk}/delete/", {"post": "yes"}).status_code == 403
+    several = {"action": "delete_selected", "_selected_action": [admin.pk, objects["user"]], "post": "yes"}
+    browser.post("/admin/auth/user/", several)
+    assert User.objects.filter(pk__in=[admin.pk, objects["user"]]).count() == 2
+    assert (
+        f"/admin/auth/user/{admin.pk}/delete/" not in browser.get(f"/admin/auth/user/{admin.pk}/change/").text
+    )
