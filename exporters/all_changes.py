@@ -10,6 +10,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.core.paginator import Page, Paginator
 from django.db.models import CharField, Model, Q, QuerySet, Value
 from django.urls import NoReverseMatch, reverse
+from simple_history.models import DeletedObject
 from simple_history.template_utils import HistoricalRecordContextHelper
 
 from . import access, words
@@ -55,7 +56,23 @@ class Change:
 
 
 class Differences(HistoricalRecordContextHelper):  # type: ignore[misc]
-    """Names, old and new values of the fields that changed, in the hub's words."""
+    """Names, old and new values of the fields that changed, in the hub's words and as far as a user may see them."""
+
+    def __init__(self, user: access.User | AnonymousUser, model: type[Model], record: Any) -> None:
+        super().__init__(model, record)
+        self._user = user
+
+    def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
+        # What went to another team since is told like what is gone: what it is called there is nobody's business here.
+        told = super().prepare_delta_change_value(change, value)
+        return [self._told(each) for each in told] if isinstance(told, list) else self._told(told)
+
+    def _told(self, value: Any) -> Any:
+        model = type(value)
+        rule = access.RULES.get(model)
+        if rule is None or rule.team is None or access.allows(self._user, "view", model, value):
+            return value
+        return DeletedObject(model, value.pk)
 
     def format_delta_change(self, change: Any) -> Any:
         label = words.FIELDS.get(str(self.model._meta.model_name), {}).get(change.field)
@@ -156,7 +173,7 @@ def _differences(user: access.User | AnonymousUser, model: type[Model], record: 
     if before is None:
         return []
     delta = record.diff_against(before, foreign_keys_are_objs=True)
-    shown: list[dict[str, Any]] = Differences(model, record).context_for_delta_changes(delta)
+    shown: list[dict[str, Any]] = Differences(user, model, record).context_for_delta_changes(delta)
     return shown
 
 
