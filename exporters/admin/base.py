@@ -144,7 +144,10 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
     def get_history_queryset(
         self, request: HttpRequest, history_manager: Any, pk_name: str, object_id: Any
     ) -> "QuerySet[Any]":
-        found = super().get_history_queryset(request, history_manager, pk_name, object_id)
+        try:
+            found = super().get_history_queryset(request, history_manager, pk_name, object_id)
+        except ValueError:  # no number
+            raise Http404 from None
         seen = access.visible_history(request.user, found, self.model)
         if not seen.exists():
             raise Http404

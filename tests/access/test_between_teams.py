@@ -98,6 +98,13 @@ def test_a_shared_identity_is_not_filtered_by_what_another_team_does_with_it(
     assert people.client("admin").get(f"{ADMIN}/credential/?{relation}={theirs.pk}").status_code == 200
 
 
+@pytest.mark.parametrize("screen", ["exporters/namespace", "exporters/credential", "auth/user"])
+@pytest.mark.parametrize("number", ["abc", "1e1", "5%00", "_5f", "9" * 30])
+def test_an_address_without_a_number_names_nothing(objects: dict[str, Any], screen: str, number: str) -> None:
+    for page in ("change", "history", "delete"):
+        assert people.client("admin").get(f"/admin/{screen}/{number}/{page}/").status_code == 404
+
+
 @pytest.mark.parametrize("who", ["viewer", "owner", "admin"])
 def test_what_no_form_has_is_not_completed(objects: dict[str, Any], who: str) -> None:
     query = {"app_label": "exporters", "model_name": "credential", "field_name": "namespaces"}
