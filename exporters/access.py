@@ -26,8 +26,8 @@ _RANK = {Role.VIEWER: 0, Role.EDITOR: 1, Role.OWNER: 2}
 class Rule:
     """How a model belongs to a team, and the role that each thing takes. None: platform administrators only."""
 
-    team: str  # look-up of the team's primary key
-    view: Role
+    team: str | None  # look-up of the team's primary key; None: it belongs to no team
+    view: Role | None
     change: Role | None
     add: Role | None
     delete: Role | None
@@ -43,6 +43,7 @@ RULES: dict[type[Model], Rule] = {
     LabelRule: Rule("team", Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR),
     WallLink: Rule("team", Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR),
     ScrapeToken: Rule("team", Role.VIEWER, Role.EDITOR, Role.EDITOR, Role.EDITOR),
+    get_user_model(): Rule(None, None, None, None, None),
 }
 
 
@@ -113,7 +114,7 @@ def selectable(user: User, model: type[Model], related: type[Model]) -> QuerySet
     if is_platform_administrator(user):
         return choices
     role = RULES[model].change if model in RULES else None
-    if role is None or related not in RULES:
+    if role is None or related not in RULES or RULES[related].team is None:
         return choices.none()
     in_teams = Q(**{f"{_rule(related).team}__in": teams(user, role)})
     if related is Credential:
@@ -132,19 +133,16 @@ def visible_history(user: User, records: QuerySet[Any], model: type[Model]) -> Q
     """
     if is_platform_administrator(user):
         return records
-    return records.filter(Q(**{f"{team_of_record(model)}__in": teams(user, _rule(model).view).values("pk")}))
+    role = _rule(model).view
+    if role is None:
+        return records.none()
+    return records.filter(Q(**{f"{team_of_record(model)}__in": teams(user, role).values("pk")}))
 
 
-def team_of_record(model: type[Model]) -> str:
-    """Return the look-up that gives the team's number in the historical records of a model."""
+def team_of_record(model: type[Model]) -> str | None:
+    """Return the look-up that gives the team's number in the historical records of a model, None where it has none."""
     rule = _rule(model)
     return "id" if rule.team == "pk" else rule.team
-
-
-def users(user: User) -> QuerySet[Any]:
-    """Return the users that the user may look through: all for platform administrators, else none."""
-    everybody = get_user_model()._default_manager.all()
-    return everybody if is_platform_administrator(user) else everybody.none()
 
 
 def _rule(model: type[Model]) -> Rule:

@@ -1,28 +1,30 @@
 """The histories of all objects as one list, newest first, as far as a user may see them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import ObjectDoesNotExist
 from django.core.paginator import Page, Paginator
 from django.db.models import CharField, Model, Q, QuerySet, Value
 from django.urls import NoReverseMatch, reverse
+from simple_history.models import DeletedObject
 from simple_history.template_utils import HistoricalRecordContextHelper
 
-from . import access
+from . import access, words
 from .models import IdentityGrant, LabelRule, Membership, Team
 
 PER_PAGE = 25
-KINDS: dict[str, type[Model]] = {str(model._meta.model_name): model for model in access.RULES}
+_KINDS: dict[str, type[Model]] = {str(model._meta.model_name): model for model in access.RULES}
 # What an object is found by, besides who changed it, from where, and how.
 _FOUND_BY: dict[type[Model], tuple[str, ...]] = {
     Membership: ("user__username", "team__name"),
     IdentityGrant: ("credential__name", "team__name"),
     LabelRule: ("target_label", "regex", "team__name"),
     Team: ("name",),
+    User: ("username", "first_name", "last_name", "email"),
 }
 _NAMED = ("name", "team__name")
 _CHANGE = ("history_username", "history_address", "history_change_reason")
@@ -53,15 +55,48 @@ class Change:
     fields: list[dict[str, Any]] = field(default_factory=list)
 
 
+class Differences(HistoricalRecordContextHelper):  # type: ignore[misc]
+    """Names, old and new values of the fields that changed, in the hub's words and as far as a user may see them."""
+
+    def __init__(self, user: access.User | AnonymousUser, model: type[Model], record: Any) -> None:
+        super().__init__(model, record)
+        self._user = user
+
+    def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
+        # What went to another team since is told like what is gone: what it is called there is nobody's business here.
+        told = super().prepare_delta_change_value(change, value)
+        return [self._told(each) for each in told] if isinstance(told, list) else self._told(told)
+
+    def _told(self, value: Any) -> Any:
+        model = type(value)
+        rule = access.RULES.get(model)
+        if rule is None or rule.team is None or access.allows(self._user, "view", model, value):
+            return value
+        return DeletedObject(model, value.pk)
+
+    def format_delta_change(self, change: Any) -> Any:
+        label = words.FIELDS.get(str(self.model._meta.model_name), {}).get(change.field)
+        told = super().format_delta_change(change)
+        return replace(told, field=label) if label else told
+
+
+def kinds(user: access.User | AnonymousUser) -> dict[str, type[Model]]:
+    """Return the kinds of objects whose changes the user may see, by name."""
+    everything = access.is_platform_administrator(user)
+    return {
+        name: model for name, model in _KINDS.items() if everything or access.RULES[model].view is not None
+    }
+
+
 def page(user: access.User | AnonymousUser, wanted: Wanted, number: str | None) -> "Page[Any]":
     """Return a page of Changes; a number that is none of a page's gives the first or the last one."""
-    kinds = [wanted.kind] if wanted.kind else list(KINDS)
     parts = [
-        _records(user, kind, wanted)
+        _records(user, model, wanted)
         .annotate(history_kind=Value(kind, output_field=CharField()))
         .order_by()
         .values_list("history_date", "history_kind", "history_id")
-        for kind in kinds
+        for kind, model in kinds(user).items()
+        if not wanted.kind or kind == wanted.kind
     ]
     rows = parts[0].union(*parts[1:], all=True) if parts[1:] else parts[0]
     found = Paginator(rows.order_by("-history_date", "history_kind", "-history_id"), PER_PAGE).get_page(
@@ -74,17 +109,20 @@ def page(user: access.User | AnonymousUser, wanted: Wanted, number: str | None) 
 def usernames(user: access.User | AnonymousUser) -> list[str]:
     """Return who made the changes that the user may see."""
     parts = [
-        _records(user, kind, Wanted()).exclude(history_username="").order_by().values_list("history_username")
-        for kind in KINDS
+        _records(user, model, Wanted())
+        .exclude(history_username="")
+        .order_by()
+        .values_list("history_username")
+        for model in kinds(user).values()
     ]
     return sorted(name for (name,) in parts[0].union(*parts[1:]))
 
 
-def _records(user: access.User | AnonymousUser, kind: str, wanted: Wanted) -> "QuerySet[Any]":
-    model = KINDS[kind]
+def _records(user: access.User | AnonymousUser, model: type[Model], wanted: Wanted) -> "QuerySet[Any]":
     records = access.visible_history(user, _history(model), model)
     if wanted.team is not None:
-        records = records.filter(**{access.team_of_record(model): wanted.team.pk})
+        team = access.team_of_record(model)
+        records = records.filter(**{team: wanted.team.pk}) if team else records.none()
     if wanted.username:
         records = records.filter(history_username=wanted.username)
     if wanted.search:
@@ -105,10 +143,10 @@ def _changes(user: access.User | AnonymousUser, rows: Iterable[tuple[Any, str, i
     records: dict[tuple[str, int], Any] = {}
     for kind in {kind for _, kind, _ in rows}:
         numbers = [number for _, of, number in rows if of == kind]
-        for record in _history(KINDS[kind]).filter(history_id__in=numbers):
+        for record in _history(_KINDS[kind]).filter(history_id__in=numbers):
             records[kind, record.history_id] = record
     return [
-        _change(user, KINDS[kind], records[kind, number])
+        _change(user, _KINDS[kind], records[kind, number])
         for _, kind, number in rows
         if (kind, number) in records
     ]
@@ -135,9 +173,7 @@ def _differences(user: access.User | AnonymousUser, model: type[Model], record: 
     if before is None:
         return []
     delta = record.diff_against(before, foreign_keys_are_objs=True)
-    shown: list[dict[str, Any]] = HistoricalRecordContextHelper(model, record).context_for_delta_changes(
-        delta
-    )
+    shown: list[dict[str, Any]] = Differences(user, model, record).context_for_delta_changes(delta)
     return shown
 
 
@@ -151,6 +187,6 @@ def _name(record: Any) -> str:
 
 def _history_url(model: type[Model], number: int) -> str:
     try:
-        return reverse(f"admin:exporters_{model._meta.model_name}_history", args=[number])
+        return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_history", args=[number])
     except NoReverseMatch:
         return ""

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.db import transaction
 from django.dispatch import receiver
@@ -31,8 +32,9 @@ def _note_who_and_where(history_instance: Any, history_user: Any, **kwargs: Any)
 @receiver(post_create_historical_record, dispatch_uid="audit_line")
 def _log_change(instance: Any, history_instance: Any, **kwargs: Any) -> None:
     action = _ACTIONS[history_instance.history_type]
-    # The number and, where there is one, the name, which is letters, digits and hyphens: nothing that forges a line.
-    name = getattr(instance, "name", "")
+    # The number and, where there is one, the name, in which nothing forges a line: letters, digits and hyphens, in a
+    # user's also @ . + and _.
+    name = instance.get_username() if isinstance(instance, User) else getattr(instance, "name", "")
     line = {
         "user": history_instance.history_username or "the hub",
         "address": history_instance.history_address,

@@ -7,7 +7,8 @@ from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import QuerySet
+from django.core.exceptions import PermissionDenied
+from django.db.models import ForeignObjectRel, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
@@ -37,6 +38,12 @@ class SignInForm(AdminAuthenticationForm):
 
 class Autocomplete(AutocompleteJsonView):
     """Offers what the form would take."""
+
+    def process_request(self, request: HttpRequest) -> Any:
+        term, model_admin, source_field, to_field_name = super().process_request(request)
+        if isinstance(source_field, ForeignObjectRel):  # no form has it, and Django ends in a 500
+            raise PermissionDenied
+        return term, model_admin, source_field, to_field_name
 
     def has_perm(self, request: HttpRequest, obj: Any = None) -> bool:
         known = access.is_platform_administrator(request.user) or self.source_field.model in access.RULES

@@ -68,6 +68,7 @@ def ensure_administrator() -> Administrator:
             users.create_superuser(ADMIN_NAME, password=settings.HUB_ADMIN_PASSWORD)
         elif not user.check_password(settings.HUB_ADMIN_PASSWORD):
             user.set_password(settings.HUB_ADMIN_PASSWORD)
+            user._change_reason = "password set by HUB_ADMIN_PASSWORD"  # type: ignore[attr-defined]
             user.save(update_fields=["password"])
         return Administrator(ADMIN_NAME, None)
     kept = settings.HUB_DATA_DIR / "admin_password"

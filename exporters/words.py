@@ -1,4 +1,6 @@
-"""What pages say about each kind of object: what to do where there is none yet, and what stops when one is deleted."""
+"""What pages say about each kind of object: what to do where there is none yet, what stops when one is deleted, and
+what its fields are called.
+"""
 
 EMPTY = {
     "namespace": "A namespace is one Service Bus to scrape. Add one with its connection string; it can be tried out "
@@ -26,3 +28,6 @@ STOPS = {
     "membership": "The user loses the team's targets and rights at once.",
     "user": "The user is signed out and can't sign in any more. What the user changed stays in the histories.",
 }
+
+# Where the hub has another word than Django.
+FIELDS = {"user": {"is_superuser": "Platform administrator"}}

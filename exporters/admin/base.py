@@ -9,12 +9,14 @@ from django.contrib.admin.widgets import (
     RelatedFieldWidgetWrapper,
 )
 from django.db import IntegrityError
-from django.db.models import QuerySet
+from django.db.models import ForeignObjectRel, QuerySet
+from django.forms.models import BaseInlineFormSet
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import URLPattern
 from simple_history.admin import SimpleHistoryAdmin
 
 from .. import access
+from ..all_changes import Differences
 from ..models import Source
 from ..secrets import EncryptedField
 
@@ -142,23 +144,35 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
     def get_history_queryset(
         self, request: HttpRequest, history_manager: Any, pk_name: str, object_id: Any
     ) -> "QuerySet[Any]":
-        found = super().get_history_queryset(request, history_manager, pk_name, object_id)
+        try:
+            found = super().get_history_queryset(request, history_manager, pk_name, object_id)
+        except ValueError:  # no number
+            raise Http404 from None
         seen = access.visible_history(request.user, found, self.model)
         if not seen.exists():
             raise Http404
         return seen
+
+    def get_historical_record_context_helper(
+        self, request: HttpRequest, historical_record: Any
+    ) -> Differences:
+        return Differences(request.user, self.model, historical_record)
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, *args: Any) -> HttpResponseBase:
         # Django would lead to the start page, with a message that repeats what was asked for.
         raise Http404
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        return not any(_is_unsearchable(self.model, part) for part in lookup.split("__")) and bool(
+        parts = lookup.split("__")
+        # From what a credential or another shared object is used by, a number would tell whether another team has it.
+        if not access.is_platform_administrator(request.user) and _is_reverse(self.model, parts[0]):
+            return False
+        return not any(_is_unsearchable(self.model, part) for part in parts) and bool(
             super().lookup_allowed(lookup, value, request)
         )
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        form = super().get_form(request, obj, change, **kwargs)
+        form = super().get_form(request, obj, change=change, **kwargs)
         return type(form.__name__, (form,), {"request": request})
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
@@ -170,8 +184,18 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
         return tree, counts, missing, protected
 
 
+class _OwnRows(BaseInlineFormSet):  # type: ignore[type-arg]
+    """Takes the rows of the table alone. Django's would pass over another team's, and refuse what does not exist."""
+
+    def add_fields(self, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)
+        form.fields["id"].queryset = self.get_queryset()
+
+
 class TeamInline(Scoped, TabularInline):
     """A table within a team's page; the role in that team decides."""
+
+    formset = _OwnRows
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
@@ -195,6 +219,10 @@ class TeamInline(Scoped, TabularInline):
         if team is None:  # Django asks whether there is anything at all
             return access.allows(request.user, action, self.model)
         return access.allows_in(request.user, action, self.model, team)
+
+
+def _is_reverse(model: Any, name: str) -> bool:
+    return any(isinstance(each, ForeignObjectRel) and each.name == name for each in model._meta.get_fields())
 
 
 def _is_unsearchable(model: Any, name: str) -> bool:

@@ -88,3 +88,9 @@ class MembershipAdmin(ChoosesUser, HubAdmin):
     list_filter = ("role", ("team", admin.RelatedOnlyFieldListFilter))
     search_fields = ("user__username", "user__email", "team__name")
     autocomplete_fields = ("user", "team")
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        if access.is_platform_administrator(request.user):
+            return self.search_fields
+        # An owner can add anybody: the address must not be guessed piece by piece.
+        return tuple(name for name in self.search_fields if name != "user__email")

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from .. import access
 from ..models import Namespace, ScrapeToken
 from ..moments import time_tag
 from ..snippets import TOKEN_FILE, snippets
@@ -83,8 +84,10 @@ class TokenAdmin(BearerAdmin):
         if obj is None:
             return super().get_fieldsets(request, obj)
         shown = ("prefix", "state", "created", "last_used", "last_used_address")
+        # Read-only, Django's own would name a namespace that went to another team.
+        namespaces = "namespaces" if self.has_change_permission(request, obj) else "limited_to"
         return (
-            (None, {"fields": ("name", "team", "namespaces", "expires_at")}),
+            (None, {"fields": ("name", "team", namespaces, "expires_at")}),
             ("Token", {"fields": shown, "description": "Only a hash of it is stored."}),
         )
 
@@ -92,7 +95,13 @@ class TokenAdmin(BearerAdmin):
         if obj is None:
             return ()
         # A token that opens another team's namespaces is another token.
-        return ("team", "prefix", "state", "created", "last_used", "last_used_address")
+        return ("team", "limited_to", "prefix", "state", "created", "last_used", "last_used_address")
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        if access.is_platform_administrator(request.user):
+            return self.search_fields
+        # One that went to another team is not to be found by what it is called there.
+        return tuple(name for name in self.search_fields if not name.startswith("namespaces"))
 
     def created_context(self, request: HttpRequest, obj: ScrapeToken, secret: str) -> dict[str, Any]:
         return {
@@ -105,6 +114,12 @@ class TokenAdmin(BearerAdmin):
             "example": obj.namespaces.first()
             or (obj.team.namespaces if obj.team else Namespace.objects).first(),
         }
+
+    @admin.display(description="namespaces")
+    def limited_to(self, token: ScrapeToken) -> str:
+        found = token.namespaces.all()
+        own = found if token.team_id is None else found.filter(team=token.team_id)
+        return ", ".join(str(each) for each in own) or "-"
 
     @admin.display(description="last used", ordering="last_used_at")
     def last_used(self, token: ScrapeToken) -> str:

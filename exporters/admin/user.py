@@ -8,10 +8,10 @@ from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 
-from .. import access
+from .. import access, words
 from ..models import Membership
 from ..moments import time_tag
-from .base import TeamInline
+from .base import HubAdmin, TeamInline
 
 if TYPE_CHECKING:
     _UserAdmin = DjangoUserAdmin[User]
@@ -19,7 +19,6 @@ else:
     _UserAdmin = DjangoUserAdmin
 
 # The hub's words for what Django says of permissions that it doesn't use.
-_LABELS = {"is_superuser": "Platform administrator"}
 _HELP_TEXTS = {
     "username": "At most 150 letters, digits and @ . + - _",
     "is_active": "Off: can't sign in. The user's changes stay in the histories.",
@@ -51,7 +50,7 @@ class MembershipsInline(TeamInline):
 
 
 @admin.register(User)
-class UserAdmin(_UserAdmin):
+class UserAdmin(HubAdmin, _UserAdmin):  # type: ignore[misc] # the stubs of attributes differ
     list_display = ("username", "email", "is_active", "administrator", "last_sign_in")
     list_filter = ("is_active", AdministratorFilter, ("memberships__team", admin.RelatedOnlyFieldListFilter))
     filter_horizontal = ()
@@ -70,7 +69,8 @@ class UserAdmin(_UserAdmin):
     )
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        return super().get_form(request, obj, change=change, labels=_LABELS, help_texts=_HELP_TEXTS, **kwargs)
+        texts = {"labels": words.FIELDS["user"], "help_texts": _HELP_TEXTS}
+        return super().get_form(request, obj, change=change, **texts, **kwargs)
 
     @admin.display(description="administrator", boolean=True, ordering="is_superuser")
     def administrator(self, user: User) -> bool:
@@ -85,17 +85,6 @@ class UserAdmin(_UserAdmin):
             raise PermissionDenied  # Django looks the user up first and answers 404 or 403
         return super().history_view(request, object_id, extra_context)
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return access.is_platform_administrator(request.user)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return access.is_platform_administrator(request.user)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return access.is_platform_administrator(request.user)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return access.is_platform_administrator(request.user)
-
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return access.is_platform_administrator(request.user)
+        # Who is gone can't be kept as the one who did it; and the last one would leave nobody to run the hub.
+        return obj != request.user and super().has_delete_permission(request, obj)

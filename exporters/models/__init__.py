@@ -1,5 +1,6 @@
 """The stored configuration: teams, credentials, namespaces, label rules and scrape tokens."""
 
+from . import users  # noqa: F401 - keeps their history
 from .credentials import Credential
 from .identities import IdentityGrant
 from .namespaces import Namespace

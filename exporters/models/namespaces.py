@@ -144,7 +144,10 @@ class Namespace(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         super().save(*args, **kwargs)
-        self.label_rules.exclude(team=self.team_id).update(team=self.team_id)  # they move with it
+        for rule in self.label_rules.exclude(team=self.team_id):
+            # One by one: its history in the new team begins with it.
+            rule._change_reason = "went with its namespace"  # type: ignore[attr-defined]
+            rule.save()
 
     def get_absolute_url(self) -> str:
         return f"/metrics/{self.name}"

@@ -77,7 +77,8 @@ class ScrapeToken(BearerSecret):
         others = ScrapeToken.objects.filter(team=self.team_id, name=self.name).exclude(pk=self.pk)
         if self.pk and others.exists():
             raise ValidationError({"name": "There is a token of this name already."})
-        if self.pk and self.team_id is not None:
+        moves = ScrapeToken.objects.filter(pk=self.pk).exclude(team=self.team_id).exists()
+        if moves and self.team_id is not None:
             strange = self.namespaces.exclude(team_id=self.team_id).first()
             if strange is not None:
                 raise ValidationError(

@@ -24,7 +24,7 @@ class ChangesForm(forms.Form):
         super().__init__(data)
         fields: dict[str, Any] = self.fields
         fields["team"].queryset = access.teams(user).order_by("name").distinct()
-        kinds = [(key, str(model._meta.verbose_name)) for key, model in all_changes.KINDS.items()]
+        kinds = [(key, str(model._meta.verbose_name)) for key, model in all_changes.kinds(user).items()]
         fields["kind"].choices = [("", "all"), *kinds]
         fields["user"].choices = [("", "all"), *((name, name) for name in all_changes.usernames(user))]
 

@@ -93,7 +93,7 @@ def test_the_list_is_filtered_by_team_kind_user_and_text(objects: dict[str, Any]
     [
         {"team": "x"},
         {"team": "9" * 40},
-        {"kind": "user"},
+        {"kind": "session"},
         {"user": "nobody"},
         {"q": "a\0b"},
         {"q": "x" * 300},

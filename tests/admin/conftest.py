@@ -64,7 +64,13 @@ def token(team: Any) -> ScrapeToken:
 
 @pytest.fixture
 def objects(
-    namespace: Any, credential: Any, rule: Any, token: Any, team: Any, administrator: Any
+    namespace: Any,
+    credential: Any,
+    rule: Any,
+    token: Any,
+    team: Any,
+    administrator: Any,
+    django_user_model: Any,
 ) -> dict[str, Any]:
     """One of each kind, by the name of its model."""
     membership = Membership.objects.create(user=administrator, team=team)
@@ -79,7 +85,7 @@ def objects(
         "exporters/labelrule": rule,
         "exporters/scrapetoken": token,
         "exporters/walllink": link,
-        "auth/user": administrator,
+        "auth/user": django_user_model.objects.create_user("colleague", "colleague@example.org"),
     }
 
 

@@ -34,7 +34,7 @@ FOUND_BY = {
     "exporters/labelrule": "domain",
     "exporters/scrapetoken": "prometheus",
     "exporters/walllink": "office",
-    "auth/user": "root@example",
+    "auth/user": "colleague@example",
 }
 
 

@@ -62,14 +62,15 @@ def _objects(strings: dict[str, str]) -> dict[str, Any]:
         WallLink,
     )
 
-    from .demo import ADMINISTRATOR, PASSWORD
+    from .demo import PASSWORD
 
-    ids: dict[str, Any] = {"user": User.objects.get(username=ADMINISTRATOR).pk}
+    ids: dict[str, Any] = {}
     teams = {name: Team.objects.create(name=name, description=text) for name, text in _TEAMS.items()}
     for role in Membership.Role:
         user = User.objects.create_user(f"payments-{role}", password=PASSWORD, is_staff=True)
         membership = Membership.objects.create(user=user, team=teams["payments"], role=role)
         ids.setdefault("membership", membership.pk)
+        ids.setdefault("user", user.pk)
     for name, team, state in _NAMESPACES:
         secret = strings[name]
         if state == "unauthorized":

@@ -58,7 +58,8 @@ def main() -> None:
     user.save()
     # A changed password ends the sessions: this one is made anew.
     sessions["owner"] = people.client("owner").cookies[settings.SESSION_COOKIE_NAME].value
-    json.dump({"objects": objects | {"wall": asked["wall"]}, "sessions": sessions}, sys.stdout)
+    told = {"objects": objects | {"wall": asked["wall"]}, "sessions": sessions, "hash": user.password}
+    json.dump(told, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -38,3 +38,9 @@ def test_what_is_not_there_is_not_found() -> None:
     search = Search({"it": SECRET})
     search.look("here", b"ab+/cd")
     assert search.found == []
+
+
+def test_what_belongs_somewhere_is_not_looked_for_there() -> None:
+    search = Search({"it": SECRET, "other": "another secret"})
+    search.look("here", SECRET + "another secret", but="it")
+    assert [found.split()[0] for found in search.found] == ["other"]

@@ -18,6 +18,9 @@ from bench.servers import PostgreSQL, Redis, program
 from exporters.simulator import Simulator
 from exporters.simulator.identity import Application
 
+# Of the owner's password: it belongs into the row of the user, and nowhere else.
+PASSWORD_HASH = "owner-password-hash"
+
 
 class GuardedPostgreSQL(PostgreSQL):
     """PostgreSQL that asks for a password."""
@@ -257,6 +260,7 @@ def start(world: World) -> None:
     told = json.loads(world.hub.manage(module="tests.security.plant", text=json.dumps(asked)))
     world.objects, world.sessions = told["objects"], told["sessions"]
     world.planted |= {f"session-of-{who}": key for who, key in world.sessions.items()}
+    world.planted[PASSWORD_HASH] = told["hash"].rpartition("$")[2]
     world.hub.start()
     world.other.start()
 
