@@ -68,6 +68,10 @@ class Differences(HistoricalRecordContextHelper):  # type: ignore[misc]
         return [self._told(each) for each in told] if isinstance(told, list) else self._told(told)
 
     def _told(self, value: Any) -> Any:
+        if value is None:
+            return ""  # as an empty text, which says the same
+        if isinstance(value, bool):
+            return "yes" if value else "no"
         model = type(value)
         rule = access.RULES.get(model)
         if rule is None or rule.team is None or access.allows(self._user, "view", model, value):

@@ -1,5 +1,6 @@
 """The list of all changes: everything in one's own teams, nothing of another's, and no secret."""
 
+import html
 from typing import Any
 
 import pytest
@@ -35,10 +36,19 @@ def test_a_change_is_shown_with_who_when_from_where_and_both_values(objects: dic
     change = _shown("viewer")[0]
     assert (change.who, change.address, change.action) == ("editor", "192.0.2.7", "Changed")
     assert (change.kind, change.name) == ("namespace", "payments-bus")
-    assert [(each["old"], each["new"]) for each in change.fields] == [("True", "False")]
+    assert [(each["old"], each["new"]) for each in change.fields] == [("yes", "no")]
     text = people.client("viewer").get(PAGE).text
     assert "192.0.2.7" in text
     assert change.url in text
+
+
+def test_a_value_that_was_not_there_is_told_as_none(objects: dict[str, Any]) -> None:
+    namespace = Namespace.objects.get(pk=objects["namespace"])
+    namespace.requests_per_second = 40
+    namespace.save()
+    (field,) = _shown("viewer")[0].fields
+    assert (field["old"], field["new"]) == ("", "40.0")
+    assert "– → 40.0" in html.unescape(people.client("viewer").get(PAGE).text)
 
 
 def test_a_secret_is_told_by_its_fingerprint_alone(objects: dict[str, Any]) -> None:
