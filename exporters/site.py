@@ -10,6 +10,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.db.models import ForeignObjectRel, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils import timezone
@@ -81,6 +82,12 @@ class HubAdminSite(admin.AdminSite):
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
         return cast(HttpResponse, Autocomplete.as_view(admin_site=self)(request))
+
+    def app_index(  # type: ignore[override]  # Django names the response of its own template
+        self, request: HttpRequest, app_label: str, extra_context: Any = None
+    ) -> HttpResponse:
+        """Send on to the start page: the navigation lists what there is, and nothing links here."""
+        return redirect("admin:index")
 
     def index(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
         """All targets of the user's teams, worst first; ?state=, ?q= and ?page= choose among them."""

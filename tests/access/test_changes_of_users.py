@@ -66,13 +66,13 @@ def test_a_user_who_is_added_changed_and_deleted_in_the_admin_is_in_the_list_of_
     given = [
         ("Email address", "", "zoe@example.org"),
         ("First name", "", "Zoe"),
-        ("Platform administrator", "False", "True"),
+        ("Platform administrator", "no", "yes"),
     ]
     taken = [
-        ("Active", "True", "False"),
+        ("Active", "yes", "no"),
         ("Email address", "zoe@example.org", ""),
         ("First name", "Zoe", ""),
-        ("Platform administrator", "True", "False"),
+        ("Platform administrator", "yes", "no"),
     ]
     assert [(action, sorted(fields), reason) for action, fields, reason in told] == [
         ("Created", [], "password set"),

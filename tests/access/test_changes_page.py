@@ -48,7 +48,7 @@ def test_a_value_that_was_not_there_is_told_as_none(objects: dict[str, Any]) -> 
     namespace.save()
     (field,) = _shown("viewer")[0].fields
     assert (field["old"], field["new"]) == ("", "40.0")
-    assert "– → 40.0" in html.unescape(people.client("viewer").get(PAGE).text)
+    assert "\N{EN DASH} → 40.0" in html.unescape(people.client("viewer").get(PAGE).text)
 
 
 def test_a_secret_is_told_by_its_fingerprint_alone(objects: dict[str, Any]) -> None:

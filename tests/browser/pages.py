@@ -116,7 +116,6 @@ PAGES = (
     Page("sign-in-refused", "/admin/login/", user="", prepare=_wrong_password, picture=True),
     Page("targets", "/admin/", picture=True),
     Page("targets-of-a-viewer", "/admin/", user="payments-viewer", picture=True),
-    Page("configuration", "/admin/exporters/", picture=True),
     Page("configuration-users", "/admin/auth/"),
     Page("password", "/admin/password_change/", picture=True),
     Page("password-changed", "/admin/password_change/done/", picture=True),
