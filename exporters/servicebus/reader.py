@@ -12,7 +12,8 @@ from urllib.parse import quote
 import re2
 
 from . import atom
-from .budget import Allowance, Budget, unshared
+from .bucket import Allowance
+from .budget import Budget, unshared
 from .carryover import Former
 from .client import Client, ThrottledError
 from .connection import Endpoint
