@@ -20,7 +20,7 @@ def describe_secret(credential: Credential, slot: str = "") -> str:
     if not credential.has_secret(f"{slot}secret"):
         if slot:
             return "not set"
-        return "not set" if "secret" in Credential.FIELDS[credential.kind][0] else "none needed"
+        return "not set" if "secret" in Credential.Kind(credential.kind).needed else "none needed"
     reference = getattr(credential, f"{slot}secret_reference")
     parts = [f"read from {references.describe(reference)}" if reference else "set"]
     try:
@@ -96,16 +96,16 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
         kind_field: Any = self.fields.get("kind")
         if kind_field is not None and not access.is_platform_administrator(self.request.user):
             kind_field.choices = [
-                choice for choice in Credential.Kind.choices if choice[0] not in Credential.PLATFORM_KINDS
+                (kind.value, kind.label) for kind in Credential.Kind if not kind.is_platforms
             ]
 
     def clean(self) -> dict[str, Any]:
         """Put the stored secret where none was entered, unless it can't go with what was."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         kind = cleaned.get("kind")
-        if kind not in Credential.FIELDS:
+        if kind not in Credential.Kind.values:
             kind = self._stored_kind
-        possible = set().union(*Credential.FIELDS[kind])
+        possible = Credential.Kind(kind).possible
         self._keep_spare(cleaned, kind, possible)
         entered = bool(cleaned.get("secret"))
         moved = bool(self.instance.pk) and kind != self._stored_kind
@@ -124,7 +124,7 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
             cleaned["certificate_password"] = self._stored["certificate_password"]
         return cleaned
 
-    def _keep_spare(self, cleaned: dict[str, Any], kind: str, possible: set[str]) -> None:
+    def _keep_spare(self, cleaned: dict[str, Any], kind: str, possible: frozenset[str]) -> None:
         """Keep the stored spare secret where none was entered; one of another kind is of no use any more."""
         if kind != self._stored_kind or "spare_secret" not in possible:
             for name in Credential.SLOT:
