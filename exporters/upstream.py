@@ -201,8 +201,9 @@ def _with_spare(
     if target.spare is None:
         return active
     pair = _pairs.get((spec, target.spare))
-    if pair is None or len(_pairs) > _KEPT_CREDENTIALS:
-        _pairs.clear()
+    if pair is None:
+        if len(_pairs) >= _KEPT_CREDENTIALS:
+            _pairs.clear()  # what they know, which of the two is refused, they learn again with one request
         spare = _credential(target.spare, _connection(target.spare))
         pair = _pairs[spec, target.spare] = credentials.CredentialPair(
             active, spare, partial(spare_uses.note, spec.credential_id, spec.name, spec.team)
