@@ -129,7 +129,7 @@ class Flights:
             leases.ask_for_the_result(key)
             while leases.is_taken(key):
                 if time.monotonic() >= deadline:
-                    return _no_answer_in_time(deadline - time.monotonic())
+                    return _no_answer_in_time(time.time() - came_at)
                 time.sleep(_POLL_SECONDS)
             stored = self._kept.get(key)
             if stored is not None and stored.finished_at >= came_at:
