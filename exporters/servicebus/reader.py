@@ -79,6 +79,7 @@ class Read:
         # Who may not see the SKU may still see the rest, which is under way anyway.
         self._work = Work(optional="namespace", job_ended=self._job_ended)
         self._failures = self._work.failures
+        # By collector: the last page that had entities, counted from 1.
         self._pages: dict[str, int] = {}
         # Pages that were asked for, by listing: a page that another announces is asked for once, whatever was known
         # of the listing beforehand, and also where pages turn out to be shorter than usual.
@@ -148,6 +149,10 @@ class Read:
             self._work.add("subscriptions", self._add_in_order)
 
     async def _get(self, path: str, wait_until: float | None = None) -> bytes:
+        """Return a path's body. What is throttled is asked again; what is refused once more, with the spare credential.
+
+        `wait_until`: the loop's time that the budget may be waited for; the deadline when left out.
+        """
         authorization = await self._source.credential.authorization(self._source.endpoint)
         attempts, refused = _ATTEMPTS, False
         while True:
