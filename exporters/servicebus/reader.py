@@ -13,9 +13,10 @@ from .bucket import Allowance
 from .budget import Budget, unshared
 from .client import Client, ThrottledError
 from .connection import Endpoint
-from .credentials import Credential, CredentialPair
+from .credentials import Credential
 from .entities import Failure, NamespaceInfo, Snapshot, Subscription, Topic
 from .errors import Reason, ServiceBusError
+from .requests import Requests
 from .selection import Selection
 from .turns import LastRead, Turns
 from .work import Work
@@ -25,8 +26,6 @@ PAGE_SIZE = 100  # the service sends no more, whatever is asked for
 
 # What a topic's listing ends with; a listing of queues or topics has a shorter name.
 _SUBSCRIPTIONS = "/subscriptions"
-# A request that is throttled is repeated, as far as the slowed-down budget allows, before its part of the read fails.
-_ATTEMPTS = 3
 _FREELY = Allowance(requests_per_second=10_000, burst=10_000)
 
 
@@ -66,12 +65,10 @@ class Read:
     def __init__(self, source: Source, client: Client, deadline: float, budget: Budget) -> None:
         """`deadline`: a value of the running loop's time()."""
         self._source = source
-        self._client = client
         self._deadline = deadline
         self._budget = budget
         self._info: NamespaceInfo | None = None
-        self._requests = 0
-        self._throttled = 0
+        self._requests = Requests(client, source.endpoint, source.credential, budget, deadline)
         # Not the loop's clock: uvloop's counts in milliseconds.
         self._started, self._read_at = time.perf_counter(), time.time()
         self._selection = Selection(source.include, source.exclude, source.max_entities)
@@ -119,8 +116,8 @@ class Read:
             info=self._info,
             collectors=self._failures,
             dropped=found.dropped,
-            requests=self._requests,
-            throttled_requests=self._throttled,
+            requests=self._requests.sent,
+            throttled_requests=self._requests.throttled,
             duration_seconds=time.perf_counter() - self._started,
             read_at=self._read_at,
             topics_read_at=self._turns.read_at,
@@ -148,37 +145,12 @@ class Read:
         if collector == "topics" and self._turns.is_holding and not self._work.is_open("topics"):
             self._work.add("subscriptions", self._add_in_order)
 
-    async def _get(self, path: str, wait_until: float | None = None) -> bytes:
-        """Return a path's body. What is throttled is asked again; what is refused once more, with the spare credential.
-
-        `wait_until`: the loop's time that the budget may be waited for; the deadline when left out.
-        """
-        authorization = await self._source.credential.authorization(self._source.endpoint)
-        attempts, refused = _ATTEMPTS, False
-        while True:
-            await self._budget.acquire(self._deadline if wait_until is None else wait_until)
-            self._requests += 1
-            try:
-                return await self._client.get(self._source.endpoint, path, authorization)
-            except ThrottledError as error:
-                self._throttled += 1
-                await self._budget.throttled(error.retry_after)
-                attempts -= 1
-                if not attempts:
-                    raise
-            except ServiceBusError as error:
-                pair = self._source.credential
-                if refused or error.reason is not Reason.UNAUTHORIZED or not isinstance(pair, CredentialPair):
-                    raise
-                other = await pair.after_refusal(self._source.endpoint, authorization)
-                if other is None:
-                    raise
-                authorization, refused = other, True
-
     # The collectors
 
     async def _read_info(self) -> None:
-        self._info = atom.parse_namespace_info(await self._get(f"/$namespaceinfo?api-version={API_VERSION}"))
+        self._info = atom.parse_namespace_info(
+            await self._requests.get(f"/$namespaceinfo?api-version={API_VERSION}")
+        )
         if self._info.sku:
             await self._budget.learn_sku(self._info.sku)
 
@@ -207,13 +179,13 @@ class Read:
             self._add_page(collector, collector, _behind(skip, page.next_skip), read_page)
 
     async def _read_queues(self, skip: int) -> None:
-        page = atom.parse_queues(await self._get(_listing("/$Resources/queues", skip)))
+        page = atom.parse_queues(await self._requests.get(_listing("/$Resources/queues", skip)))
         self._go_on("queues", skip, page, self._read_queues)
         for queue in page.entities:
             self._selection.add_queue(queue)
 
     async def _read_topics(self, skip: int) -> None:
-        page = atom.parse_topics(await self._get(_listing("/$Resources/topics", skip)))
+        page = atom.parse_topics(await self._requests.get(_listing("/$Resources/topics", skip)))
         self._go_on("topics", skip, page, self._read_topics)
         for topic in page.entities:
             if self._selection.add_topic(topic) and not self._turns.hold(topic):
@@ -242,7 +214,9 @@ class Read:
             return
         path = _listing(f"/{quote(topic_name, safe='')}/subscriptions", skip)
         try:
-            page = atom.parse_subscriptions(await self._get(path, self._subscriptions_until), topic_name)
+            page = atom.parse_subscriptions(
+                await self._requests.get(path, self._subscriptions_until), topic_name
+            )
         except ServiceBusError as error:
             match error.reason:
                 case Reason.NOT_FOUND:
@@ -266,7 +240,7 @@ class Read:
     async def _read_entity(self) -> None:
         """Read the one entity that the credential is for: a queue, or a topic with its subscriptions."""
         path = f"/{quote(self._source.entity_path, safe='')}?enrich=false&api-version={API_VERSION}"
-        body = await self._get(path)
+        body = await self._requests.get(path)
         if atom.kind_of_entry(body) == "topic":
             self._failures["topics"] = self._failures["subscriptions"] = None
             for topic in atom.parse_topics(body).entities:
