@@ -15,7 +15,8 @@ from typing import Any
 
 from exporters.simulator import SimulatedNamespace, Simulator
 
-from .hubs import Hub, Prometheus
+from .hubs import Hub
+from .prometheus import Prometheus
 
 NAME = "harm"
 SENDER_RATE = 600  # credits a second, of 1,000

@@ -1,4 +1,4 @@
-"""The hub as it runs in production: gunicorn on PostgreSQL and Redis, nginx and Prometheus around it."""
+"""The hub as it runs in production: gunicorn on PostgreSQL and Redis, nginx in front of it."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -193,92 +193,6 @@ class Nginx(Server):
             request.add_header("Authorization", f"Bearer {token}")
         with urllib.request.urlopen(request, timeout=timeout, context=context) as answer:
             return answer.status, answer.read().decode()
-
-
-class Prometheus(Server):
-    """A real Prometheus that scrapes the given paths of one address over TLS."""
-
-    name = "prometheus"
-
-    def __init__(
-        self,
-        address: str,
-        namespaces: Iterable[str],
-        token: str,
-        *,
-        interval_seconds: float,
-        ca_file: Path | None = None,
-        keep: str = ".*",
-        replica: str = "",
-    ) -> None:
-        super().__init__()
-        scheme = "https" if ca_file else "http"
-        targets = [
-            {
-                "targets": [address],
-                "labels": {"__metrics_path__": f"/metrics/{name}", "servicebus_namespace": name},
-            }
-            for name in namespaces
-        ]
-        (self.directory / "targets.json").write_text(json.dumps(targets))
-        (self.directory / "token").write_text(token)
-        scrape = {
-            "job_name": "servicebus",
-            "scheme": scheme,
-            "authorization": {"credentials_file": str(self.directory / "token")},
-            "file_sd_configs": [{"files": [str(self.directory / "targets.json")]}],
-            # What is parsed but not kept costs no memory.
-            "metric_relabel_configs": [{"source_labels": ["__name__"], "regex": keep, "action": "keep"}],
-        }
-        if ca_file:
-            scrape["tls_config"] = {"ca_file": str(ca_file)}
-        interval = f"{interval_seconds:g}s"
-        timeout = f"{min(10.0, interval_seconds):g}s"
-        config: dict[str, Any] = {
-            "global": {"scrape_interval": interval, "scrape_timeout": timeout},
-            "scrape_configs": [scrape],
-        }
-        if replica:  # as in a pair of servers: it also makes them scrape at different moments
-            config["global"]["external_labels"] = {"replica": replica}
-        # JSON is YAML.
-        (self.directory / "prometheus.yml").write_text(json.dumps(config))
-
-    def command(self) -> Sequence[str]:
-        return [
-            program("prometheus"),
-            f"--config.file={self.directory / 'prometheus.yml'}",
-            f"--storage.tsdb.path={self.directory / 'data'}",
-            f"--web.listen-address=127.0.0.1:{self.port}",
-            "--log.level=warn",
-        ]
-
-    def is_up(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=5):
-                return True
-        except OSError:  # it listens before it is ready, and answers 503 until then
-            return False
-
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        """Return the result of an instant query."""
-        query = urllib.parse.urlencode({"query": expression})
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{self.port}/api/v1/query?{query}", timeout=60
-        ) as answer:
-            result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-        return result
-
-    def samples(self, selector: str, seconds: float) -> list[tuple[str, float, float]]:
-        """Return every sample of the last so many seconds: namespace, time, value."""
-        found = []
-        for series in self.query(f"{selector}[{int(seconds)}s]"):
-            name = series["metric"].get("servicebus_namespace", "")
-            found += [(name, float(moment), float(value)) for moment, value in series["values"]]
-        return found
-
-    def cpu_seconds(self) -> float:
-        times = psutil.Process(self.pid).cpu_times()
-        return float(times.user + times.system)
 
 
 def deployed_settings(database_url: str, cache_url: str, ca_file: str) -> dict[str, str]:

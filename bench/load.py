@@ -12,7 +12,8 @@ import sys
 import time
 from contextlib import ExitStack
 
-from .hubs import Hub, Prometheus, Simulated, deployed_settings, quantile, unhealthy_lines
+from .hubs import Hub, Simulated, deployed_settings, quantile, unhealthy_lines
+from .prometheus import Prometheus
 from .servers import PostgreSQL, Redis
 
 _KEPT = "servicebus_up|servicebus_entities|servicebus_scrape_.*"

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from .hubs import Hub, Nginx, Prometheus, Simulated, deployed_settings
+from .hubs import Hub, Nginx, Simulated, deployed_settings
+from .prometheus import Prometheus
 from .servers import PostgreSQL, Redis
 
 _KEPT = "servicebus_up"

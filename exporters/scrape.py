@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -43,7 +42,7 @@ def scrape(target: Target, seconds: float) -> Result:
     try:
         with telemetry.SCRAPES_IN_FLIGHT.track_inprogress():
             answer = flights.answer(
-                target, seconds, partial(_read, target), partial(upstream.read_on, target)
+                target, seconds, partial(upstream.read, target), partial(upstream.read_on, target)
             )
     finally:
         _slots.release()
@@ -64,12 +63,6 @@ def last_result(target: Target) -> Result | None:
 def forget(target: Target) -> None:
     """Drop what is kept of former reads: the next scrape reads anew and carries nothing over."""
     flights.forget(target)
-
-
-def _read(
-    target: Target, seconds: float, last_read: Callable[[], Snapshot | None], meanwhile: Callable[[], None]
-) -> Snapshot:
-    return upstream.read(target, seconds, last_read, meanwhile)
 
 
 def try_out(target: Target, seconds: float) -> Result:

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from .catalog import Target
 from .moments import seconds_text
-from .servicebus.budget import Allowance
+from .servicebus.bucket import Allowance
 from .servicebus.connection import ConnectionString
 from .servicebus.entities import Failure, Snapshot
 from .servicebus.errors import Reason

@@ -16,7 +16,7 @@ from . import spare_uses, telemetry
 from .catalog import CredentialSpec, Target
 from .endpoints import endpoint_of, policy
 from .models import Credential
-from .servicebus import continuation, credentials
+from .servicebus import continuation, credentials, entra
 from .servicebus.client import Client
 from .servicebus.connection import (
     ConnectionString,
@@ -201,8 +201,9 @@ def _with_spare(
     if target.spare is None:
         return active
     pair = _pairs.get((spec, target.spare))
-    if pair is None or len(_pairs) > _KEPT_CREDENTIALS:
-        _pairs.clear()
+    if pair is None:
+        if len(_pairs) >= _KEPT_CREDENTIALS:
+            _pairs.clear()  # what they know, which of the two is refused, they learn again with one request
         spare = _credential(target.spare, _connection(target.spare))
         pair = _pairs[spec, target.spare] = credentials.CredentialPair(
             active, spare, partial(spare_uses.note, spec.credential_id, spec.name, spec.team)
@@ -230,11 +231,11 @@ def _make(spec: CredentialSpec, connection: ConnectionString | None) -> credenti
     options: dict[str, Any] = {"transport": _the_client().token_transport()}
     match spec.kind:
         case Credential.Kind.CLIENT_SECRET:
-            return credentials.client_secret_credential(
+            return entra.client_secret_credential(
                 spec.tenant_id, spec.client_id, spec.secret, authority=spec.authority, **options
             )
         case Credential.Kind.CLIENT_CERTIFICATE:
-            return credentials.client_certificate_credential(
+            return entra.client_certificate_credential(
                 spec.tenant_id,
                 spec.client_id,
                 spec.secret.encode(),
@@ -243,9 +244,9 @@ def _make(spec: CredentialSpec, connection: ConnectionString | None) -> credenti
                 **options,
             )
         case Credential.Kind.MANAGED_IDENTITY:
-            return credentials.managed_identity_credential(spec.client_id, **options)
+            return entra.managed_identity_credential(spec.client_id, **options)
         case Credential.Kind.WORKLOAD_IDENTITY:
-            return credentials.workload_identity_credential(
+            return entra.workload_identity_credential(
                 spec.tenant_id, spec.client_id, spec.token_file, authority=spec.authority, **options
             )
     raise ServiceBusError(Reason.CREDENTIAL, f"The hub knows no credential of the kind {spec.kind}.")

@@ -4,8 +4,10 @@ A newcomer's machine may lack them: such a test is skipped with a plain reason. 
 missing program is a failure.
 """
 
+import hashlib
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,21 @@ def require(name: str) -> str:
     if path is None:
         _missing(f"{name} is not installed; .ci/run installs everything that the whole suite needs")
     return path
+
+
+def install_npm_packages(folder: Path) -> Path:
+    """Install what the folder's lock file names, once; return `node_modules`. Skip or fail as require() does."""
+    npm = require("npm")
+    packages = folder / "node_modules"
+    locked = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
+    stamp = packages / ".installed"
+    if not stamp.exists() or stamp.read_text() != locked:
+        command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+        if done.returncode:
+            _missing(f"npm could not install the packages of {folder}: {done.stderr[-300:]}")
+        stamp.write_text(locked)
+    return packages
 
 
 def require_recordings() -> Path:

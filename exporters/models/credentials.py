@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from .. import material, references
 from ..endpoints import endpoint_of
-from ..secrets import EncryptedField, Sealed, SecretUnavailableError, describe, fingerprint, reveal
+from ..secrets import EncryptedField, SecretUnavailableError, describe, fingerprint, reveal
 from ..servicebus.connection import ConnectionString
 from ..validators import (
     client_id_validator,
@@ -19,43 +19,16 @@ from ..validators import (
     validate_tenant_id,
 )
 from .changes import kept_history
+from .credential_kinds import CredentialKind
 from .source import source_field
 from .teams import Team
 
 
 class Credential(models.Model):
-    class Kind(models.TextChoices):
-        CONNECTION_STRING = "connection_string", "Connection string (shared access key or signature)"
-        CLIENT_SECRET = "client_secret", "Entra ID application with a client secret"
-        CLIENT_CERTIFICATE = "client_certificate", "Entra ID application with a certificate"
-        MANAGED_IDENTITY = "managed_identity", "Managed identity of the hub's machine"
-        WORKLOAD_IDENTITY = "workload_identity", "Workload identity (federated token file)"
-
-    # For each kind the fields that it needs, and those that it may have. All others must stay empty: a value
-    # that has no effect would only mislead.
-    FIELDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
-        Kind.CONNECTION_STRING: (frozenset({"secret"}), frozenset({"spare_secret"})),
-        Kind.CLIENT_SECRET: (
-            frozenset({"secret", "tenant_id", "client_id"}),
-            frozenset({"authority", "spare_secret"}),
-        ),
-        Kind.CLIENT_CERTIFICATE: (
-            frozenset({"secret", "tenant_id", "client_id"}),
-            frozenset({"authority", "certificate_password", "spare_secret", "spare_certificate_password"}),
-        ),
-        Kind.MANAGED_IDENTITY: (frozenset(), frozenset({"client_id"})),
-        # What is left empty comes from the pod's environment (AZURE_TENANT_ID and so on), set by the
-        # cluster's webhook.
-        Kind.WORKLOAD_IDENTITY: (
-            frozenset(),
-            frozenset({"tenant_id", "client_id", "authority", "token_file"}),
-        ),
-    }
+    Kind = CredentialKind
     SECRET_FIELDS = ("secret", "certificate_password", "spare_secret", "spare_certificate_password")
     # What a slot consists of; the spare's names have "spare_" in front.
     SLOT = ("secret", "certificate_password")
-    # They are the hub's own: a team could send them to hosts of its choosing.
-    PLATFORM_KINDS = frozenset({Kind.MANAGED_IDENTITY, Kind.WORKLOAD_IDENTITY})
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(
@@ -258,10 +231,11 @@ class Credential(models.Model):
         return any(grant.team_id == team_id and host_port in grant.hosts for grant in self.grants.all())
 
     def clean(self) -> None:
-        if self.kind not in self.FIELDS:
+        if self.kind not in self.Kind.values:
             return  # the field's own validation has said so
-        errors = self._wrong_fields()
-        if self.kind in self.PLATFORM_KINDS and self.team_id is not None:
+        kind = self.Kind(self.kind)
+        errors = kind.wrong_fields(self._given())
+        if kind.is_platforms and self.team_id is not None:
             errors["team"] = (
                 "This identity is the hub's own. Leave the team empty, and grant it to teams for hosts."
             )
@@ -299,17 +273,12 @@ class Credential(models.Model):
                 }
             )
 
-    def _wrong_fields(self) -> dict[str, str]:
-        needed, possible = self.FIELDS[self.kind]
-        label = self.Kind(self.kind).label
-        errors: dict[str, str] = {}
-        for name in (*self.SECRET_FIELDS, "tenant_id", "client_id", "authority", "token_file"):
-            given = self.has_secret(name) if name in self.SECRET_FIELDS else bool(getattr(self, name))
-            if name in needed and not given:
-                errors[name] = f"Needed for this kind: {label}."
-            elif given and name not in needed | possible:
-                errors[name] = f"Leave this empty, it has no effect with this kind: {label}."
-        return errors
+    def _given(self) -> set[str]:
+        """Return those of the fields that depend on the kind which are filled in."""
+        others = ("tenant_id", "client_id", "authority", "token_file")
+        return {name for name in self.SECRET_FIELDS if self.has_secret(name)} | {
+            name for name in others if getattr(self, name)
+        }
 
     def _clean_users(self, facts: material.Facts) -> None:
         """Refuse what would break a namespace that uses this credential."""
@@ -329,8 +298,3 @@ class Credential(models.Model):
 
 def _whole(connection: ConnectionString) -> str:
     return f"{connection.endpoint}/{connection.entity_path}".rstrip("/")
-
-
-def is_stored(value: Any) -> bool:
-    """Tell whether a secret attribute holds what the database has, and not something newly entered."""
-    return isinstance(value, Sealed)

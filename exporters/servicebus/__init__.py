@@ -1,1 +1,15 @@
-"""Reads Azure Service Bus namespaces through their management endpoint; knows neither Django nor Prometheus."""
+"""Reads Azure Service Bus namespaces through their management endpoint; knows neither Django nor Prometheus.
+
+reader        all of a namespace within a deadline: its jobs are done side by side by `work`
+requests      sends within a `budget`, which asks the namespace's `bucket`, with `credentials` and through the `client`
+credentials   keys and signatures; those of Entra ID are in `entra`, which asks for tokens by `token_transport`
+atom          a page -> entities: by the `scanner`, which learns a page's `layout`, else by ElementTree; `shapes` says
+              which elements of an entry are read, `values` how
+selection     which of the entities are taken
+turns         whose subscriptions come first where the budget doesn't allow all; `carryover` from an earlier read
+continuation  what is read on after the answer
+entities      what a read returns; `errors`: why it failed
+connection    connection strings, endpoints, and which of them are allowed
+reachability  the way to an endpoint step by step, for trials
+loop          the one that all of it runs on
+"""

@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -189,6 +190,7 @@ class Client:
 
     def token_transport(self) -> Any:
         """Return a transport for azure-identity on this client's session: its CA file and policy count there too."""
+        # azure-core is imported where it is needed: who has no credential of Entra ID does without it.
         from .token_transport import TokenTransport
 
         return TokenTransport(self._policy, self.session)
@@ -238,8 +240,6 @@ def retry_after_seconds(text: str | None) -> float | None:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
-    from datetime import UTC, datetime
-
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 

@@ -106,9 +106,8 @@ class Snapshot:
     # What was asked for: collector name (namespace, queues, topics, subscriptions) -> None if it was read whole,
     # else why not. The exposition's `up` is 1 when every value is None.
     collectors: Mapping[str, Failure | None] = field(default_factory=dict)
-    dropped: Mapping[str, int] = field(
-        default_factory=dict
-    )  # reason (filtered, duplicate, limit) -> entities
+    # Reason (filtered, duplicate, limit) -> entities.
+    dropped: Mapping[str, int] = field(default_factory=dict)
     requests: int = 0  # management requests sent, whatever their answer
     throttled_requests: int = 0  # of these, answered 429 or 503
     duration_seconds: float = 0.0

@@ -10,7 +10,8 @@ from typing import Any
 
 from .. import telemetry
 from ..catalog import Target
-from ..servicebus.budget import Allowance, Bucket, Budget, Change
+from ..servicebus.bucket import Allowance, Bucket
+from ..servicebus.budget import Budget, Change
 from . import shared
 from .store import StoreError
 

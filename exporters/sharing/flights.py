@@ -1,15 +1,12 @@
 """One read for all scrapes of a namespace that overlap, and for later ones while its result is fresh enough.
 
 The threads of a process wait for the one among them that came first. That one either reads, holding the lease, or waits
-for the process or replica that does. A holder that dies loses the lease: at once with files, within _LEASE_SECONDS with
-Redis.
+for the process or replica that does. A holder that dies loses the lease: at once with files, within seconds with Redis.
 """
 
 import logging
-import secrets
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -21,24 +18,17 @@ from ..catalog import Target
 from ..servicebus.continuation import is_cut_short, with_fresher
 from ..servicebus.entities import Failure, Snapshot
 from ..servicebus.errors import Reason
-from . import shared
-from .results import Stored, decode, encode, key_of
-from .store import Lease, StoreError
+from . import leases
+from .kept import KeptResults
+from .results import Stored, key_of
+from .store import Lease
 
 logger = logging.getLogger(__name__)
 
-# Renewed while the read goes on. Long enough for a process that gets no CPU for a moment, short against a scrape.
-_LEASE_SECONDS = 3.0
-RENEW_SECONDS = 1.0
 # How often a process looks whether another one's read has come to its end.
 _POLL_SECONDS = 0.02
-# A result that nobody asked for is kept all the same, for previews in the admin; this often, as it costs CPU.
-_KEEP_EVERY_SECONDS = 30.0
 # How much sooner another's deadline may be for its timeout to be taken as one's own.
 _SAME_DEADLINE_SECONDS = 0.5
-_KEPT_SECONDS = 900.0
-# Results that this process has decoded lately, for namespaces whose reads are used more than once.
-_DECODED = 32
 
 
 class Origin(StrEnum):
@@ -57,7 +47,7 @@ class Answer:
 
 
 # Reads within so many seconds. Can ask what the last read learnt, for what is carried over; calls the third argument
-# every RENEW_SECONDS until it has finished.
+# once a second until it has finished.
 Read = Callable[[float, Callable[[], Snapshot | None], Callable[[], None]], Snapshot]
 # Goes on aside with a read that the budget cut short, for so many seconds; calls its last argument at the end.
 ReadOn = Callable[[Snapshot, float, Callable[[Snapshot | None], None]], None]
@@ -69,9 +59,8 @@ class Flights:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._under_way: dict[str, Future[tuple[Answer, float]]] = {}
-        self._kept_at: dict[str, float] = {}
         self._going_on: set[str] = set()
-        self._decoded: OrderedDict[str, tuple[str, Stored]] = OrderedDict()
+        self._kept = KeptResults()
 
     def answer(self, target: Target, seconds: float, read: Read, read_on: ReadOn) -> Answer:
         """Return an answer within so many seconds; `read` and `read_on` are called at most once."""
@@ -96,17 +85,11 @@ class Flights:
 
     def last(self, target: Target) -> Stored | None:
         """Return the last read that was kept, of whatever age up to a quarter of an hour; None without one."""
-        return self._stored(key_of(target))
+        return self._kept.get(key_of(target))
 
     def forget(self, target: Target) -> None:
         """Drop what was kept: the next scrape reads anew, and carries nothing over."""
-        key = key_of(target)
-        self._kept_at.pop(key, None)
-        self._decoded.pop(key, None)
-        try:
-            shared().do(lambda store: store.forget(key))
-        except StoreError:
-            return
+        self._kept.forget(key_of(target))
 
     def _lead(
         self,
@@ -135,7 +118,7 @@ class Flights:
         if cached is not None:
             return cached
         while True:
-            lease = _lease(key)
+            lease = leases.take(key)
             if lease is not None:
                 try:
                     # Another process may have finished between the look and the lease.
@@ -143,12 +126,12 @@ class Flights:
                     return cached or self._read(target, key, deadline, reads, lease)
                 finally:
                     lease.release()
-            _ask_for_the_result(key)
-            while _is_leased(key):
+            leases.ask_for_the_result(key)
+            while leases.is_taken(key):
                 if time.monotonic() >= deadline:
-                    return _no_answer_in_time(deadline - time.monotonic())
+                    return _no_answer_in_time(time.time() - came_at)
                 time.sleep(_POLL_SECONDS)
-            stored = self._stored(key)
+            stored = self._kept.get(key)
             if stored is not None and stored.finished_at >= came_at:
                 its_deadline = (
                     time.monotonic() + stored.allowed_seconds - (time.time() - stored.snapshot.read_at)
@@ -162,11 +145,11 @@ class Flights:
         read, read_on = reads
 
         def former() -> Snapshot | None:
-            kept = self._stored(key)
+            kept = self._kept.get(key)
             return kept.snapshot if kept is not None else None
 
         allowed = max(0.0, deadline - time.monotonic())
-        snapshot = read(allowed, former, _renewal(lease))
+        snapshot = read(allowed, former, leases.renewal(lease))
         stored = Stored(allowed, time.time(), snapshot)
         if self._is_to_be_kept(target, key, stored):
             if is_cut_short(snapshot):
@@ -174,7 +157,7 @@ class Flights:
                 beside = former()
                 if beside is not None:
                     stored = replace(stored, snapshot=with_fresher(snapshot, beside))
-            self._keep(key, stored)
+            self._kept.put(key, stored)
             left = deadline - time.monotonic()
             if is_cut_short(snapshot) and left > 0 and key not in self._going_on:
                 self._going_on.add(key)
@@ -182,69 +165,31 @@ class Flights:
         return Answer(snapshot, Origin.READ)
 
     def _is_to_be_kept(self, target: Target, key: str, stored: Stored) -> bool:
-        if target.limits.cache_seconds or is_cut_short(stored.snapshot) or _is_asked_for(key):
+        if target.limits.cache_seconds or is_cut_short(stored.snapshot) or leases.is_asked_for(key):
             return True
         anything = any(failure is None for failure in stored.snapshot.collectors.values())
-        return (
-            anything
-            and time.monotonic() - self._kept_at.get(key, -_KEEP_EVERY_SECONDS) >= _KEEP_EVERY_SECONDS
-        )
-
-    def _keep(self, key: str, stored: Stored) -> None:
-        stamp = secrets.token_hex(16)
-        body = encode(stored)
-        try:
-            shared().do(lambda store: store.put(key, stamp, body, _KEPT_SECONDS))
-        except StoreError:
-            return
-        self._kept_at[key] = time.monotonic()
-        self._remember(key, stamp, stored)
+        return anything and self._kept.is_due(key)
 
     def _keep_more(self, key: str, allowed: float, snapshot: Snapshot | None) -> None:
         """Put what was read on in the place of the read that it goes on from, or into a newer one."""
         self._going_on.discard(key)
         if snapshot is None:
             return
-        newest = self._stored(key)
+        newest = self._kept.get(key)
         if newest is not None and newest.snapshot.read_at > snapshot.read_at:
             newest = replace(newest, snapshot=with_fresher(newest.snapshot, snapshot))
         else:
             newest = Stored(allowed, time.time(), snapshot)
-        self._keep(key, newest)
+        self._kept.put(key, newest)
 
     def _fresh(self, target: Target, key: str) -> Answer | None:
         if not target.limits.cache_seconds:
             return None
-        stored = self._stored(key)
+        stored = self._kept.get(key)
         if stored is None or any(failure is not None for failure in stored.snapshot.collectors.values()):
             return None  # a failure is read anew: it may be over
         age = max(0.0, time.time() - stored.snapshot.read_at)
         return Answer(stored.snapshot, Origin.CACHED, age) if age <= target.limits.cache_seconds else None
-
-    def _stored(self, key: str) -> Stored | None:
-        try:
-            stamp = shared().do(lambda store: store.stamp(key))
-            if stamp is None:
-                return None
-            known = self._decoded.get(key)
-            if known is not None and known[0] == stamp:
-                return known[1]
-            found = shared().do(lambda store: store.get(key))
-        except StoreError:
-            return None
-        if found is None:
-            return None
-        stored = decode(found[1])
-        if stored is not None:
-            self._remember(key, found[0], stored)
-        return stored
-
-    def _remember(self, key: str, stamp: str, stored: Stored) -> None:
-        with self._lock:
-            self._decoded[key] = (stamp, stored)
-            self._decoded.move_to_end(key)
-            if len(self._decoded) > _DECODED:
-                self._decoded.popitem(last=False)
 
 
 def _is_good_for(snapshot: Snapshot, its_deadline: float, deadline: float) -> bool:
@@ -267,62 +212,6 @@ def _no_answer_in_time(seconds: float) -> Answer:
         collectors={"namespace": failure}, duration_seconds=max(0.0, seconds), read_at=time.time()
     )
     return Answer(snapshot, Origin.SHARED)
-
-
-def _lease(key: str) -> Lease | None:
-    try:
-        return shared().do(lambda store: store.lease(key, _LEASE_SECONDS))
-    except StoreError:
-        return _NoLease()
-
-
-def _is_leased(key: str) -> bool:
-    try:
-        return shared().do(lambda store: store.is_leased(key))
-    except StoreError:
-        return False
-
-
-def _ask_for_the_result(key: str) -> None:
-    """Let the process that reads know that its result is wanted: storing one costs CPU, so it isn't done for nobody."""
-    try:
-        shared().do(
-            lambda store: store.update(f"{key}-asked", lambda _: (repr(time.time()).encode(), None), 60.0)
-        )
-    except StoreError:
-        return
-
-
-def _is_asked_for(key: str) -> bool:
-    """Tell whether somebody waits, and take note that he is served."""
-
-    def look(found: bytes | None) -> tuple[bytes, bool]:
-        return b"", bool(found)
-
-    try:
-        return shared().do(lambda store: store.update(f"{key}-asked", look, 60.0))
-    except StoreError:
-        return False
-
-
-class _NoLease:
-    """Where no store works: everybody reads."""
-
-    def renew(self) -> None:
-        """Nothing to do."""
-
-    def release(self) -> None:
-        """Nothing to do."""
-
-
-def _renewal(lease: Lease) -> Callable[[], None]:
-    def renew() -> None:
-        try:
-            lease.renew()
-        except StoreError:
-            return
-
-    return renew
 
 
 flights = Flights()

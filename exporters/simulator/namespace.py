@@ -190,9 +190,6 @@ class SimulatedNamespace:
             entity.keys = [kept for kept in entity.keys if kept.name != name] + [policy]
         return self.connection_string_for(name, entity_path=entity_path)
 
-    def delete_key(self, name: str) -> None:
-        del self._keys[name]
-
     def shared_access_signature(
         self, *, key_name: str | None = None, lifetime: float = 3600, path: str = "", host: str | None = None
     ) -> str:

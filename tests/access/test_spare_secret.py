@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporters import spare_uses
 from exporters.catalog import catalog
 from exporters.models import Credential, Namespace
-from exporters.simulator import SimulatedNamespace
+from exporters.simulator import SimulatedNamespace, Simulator
 from tests.web.conftest import AddTarget, add_target, hub, scraper, team, token
 
 __all__ = ["add_target", "hub", "scraper", "team", "token"]
@@ -37,8 +37,8 @@ def owner(django_user_model: Any) -> Client:
     return client
 
 
-def _up(scraper: Client) -> float:
-    text = scraper.get("/metrics/payments").content.decode()
+def _up(scraper: Client, namespace: str = "payments") -> float:
+    text = scraper.get(f"/metrics/{namespace}").content.decode()
     return next(
         sample.value
         for family in text_string_to_metric_families(text)
@@ -61,6 +61,25 @@ def test_the_spare_key_steps_in_while_the_active_one_is_refused(
     asked = len(bus.requests)
     # The first scrape finds out; afterwards the spare key comes first.
     assert 0 < len(refused) < asked / 2
+
+
+def test_the_refusals_of_one_credential_are_not_forgotten_for_those_of_another(
+    both: tuple[str, str],
+    simulator: Simulator,
+    bus: SimulatedNamespace,
+    add_target: AddTarget,
+    scraper: Client,
+) -> None:
+    other = simulator.add_namespace("orders")
+    wrong = other.connection_string.replace(other.key, "d3Jvbmc=" * 4)
+    credential = add_target(other, connection_string=wrong).credential
+    assert credential is not None
+    credential.spare_secret = other.connection_string
+    credential.save()
+    assert [_up(scraper, name) for name in ("payments", "orders")] == [1, 1]
+    asked = len(bus.requests)
+    assert _up(scraper) == 1
+    assert 401 not in [request.status for request in list(bus.requests)[asked:]]
 
 
 def test_either_secret_is_tested_alone(both: tuple[str, str], owner: Client) -> None:

@@ -1,8 +1,5 @@
 """Chromium on a running hub. `open_page` gives a signed-in page that is watched for errors until the test ends."""
 
-import hashlib
-import os
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,14 +126,5 @@ def sign_in(context: BrowserContext, user: str) -> None:
 @pytest.fixture(scope="package")
 def axe() -> str:
     """Return axe-core's script, installed from the lock file."""
-    npm = programs.require("npm")
-    locked = hashlib.sha256((NPM / "package-lock.json").read_bytes()).hexdigest()
-    stamp = NPM / "node_modules" / ".installed"
-    if not stamp.exists() or stamp.read_text() != locked:
-        command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run(command, cwd=NPM, capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode:
-            reason = f"npm could not install axe-core: {done.stderr[-300:]}"
-            pytest.fail(reason) if os.environ.get("HUB_TEST_NO_SKIP") == "1" else pytest.skip(reason)
-        stamp.write_text(locked)
-    return (NPM / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+    packages = programs.install_npm_packages(NPM)
+    return (packages / "axe-core" / "axe.min.js").read_text(encoding="utf-8")

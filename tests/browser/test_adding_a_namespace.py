@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 from playwright.sync_api import Page, expect
 
-from bench.hubs import Prometheus
+from bench.prometheus import Prometheus
 from bench.servers import wait_for
 from exporters.snippets import TOKEN_FILE
 from tests import programs

@@ -46,7 +46,7 @@ def problems(item: Any) -> dict[str, list[str]]:
     ],
 )
 def test_each_kind_has_its_fields(team: Team, kind: str, needed: set[str], possible: set[str]) -> None:
-    owner = None if kind in Credential.PLATFORM_KINDS else team
+    owner = None if Credential.Kind(kind).is_platforms else team
     empty = problems(Credential(name="a", team=owner, kind=kind))
     assert set(empty) == needed
     full = problems(Credential(name="a", team=owner, kind=kind, **FILLED))

@@ -62,7 +62,7 @@ def configurations(draw: st.DrawFn) -> None:
         save(
             Credential(
                 name=f"c{index}-{kind.replace('_', '-')}",
-                team=None if kind in Credential.PLATFORM_KINDS else draw(st.none() | st.sampled_from(teams)),
+                team=None if Credential.Kind(kind).is_platforms else draw(st.none() | st.sampled_from(teams)),
                 kind=kind,
                 source=draw(SOURCE),
                 **fields,

@@ -3,44 +3,29 @@
 import json
 import re
 import shutil
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from bench import hubs
 from bench.hubs import Hub
-from bench.servers import PostgreSQL, Server, wait_for
+from bench.prometheus import PrometheusServer
+from bench.servers import PostgreSQL, wait_for
 from exporters.simulator import Simulator
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_SECONDS = 90.0  # a slow machine with much else to do
 
 
-class ShippedPrometheus(hubs.Prometheus):
+class ShippedPrometheus(PrometheusServer):
     """Runs deploy/prometheus/prometheus.yml: with another address, another token and shorter times."""
 
     def __init__(self, address: str, token: str, *, change: Callable[[str], str] = lambda text: text) -> None:
-        Server.__init__(self)
+        super().__init__()
         shutil.copytree(ROOT / "deploy" / "prometheus", self.directory, dirs_exist_ok=True)
         (self.directory / "token").write_text(token)
         config = self.directory / "prometheus.yml"
         text = config.read_text().replace("localhost:9580", address).replace("../../var/demo/token", "token")
         config.write_text(change(text))
-
-    def is_up(self) -> bool:
-        """Tell whether it answers queries: its port is open a moment earlier."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=5):
-                return True
-        except OSError:
-            return False
-
-    def get(self, path: str, **query: str) -> Any:
-        address = f"http://127.0.0.1:{self.port}{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(address, timeout=60) as answer:
-            return json.load(answer)["data"]
 
     def targets(self, job: str = "servicebus") -> dict[str, dict[str, Any]]:
         """Return the active targets by namespace."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.hubs import Prometheus
+from bench.prometheus import Prometheus
 from bench.servers import wait_for
 from exporters.servicebus.errors import Reason
 

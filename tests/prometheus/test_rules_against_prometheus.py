@@ -10,18 +10,16 @@ import re
 import subprocess
 import threading
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 
-from bench.servers import Server, program
+from bench.prometheus import PrometheusServer
 from exporters.prometheus import catalogue, text
 from exporters.prometheus.collector import SnapshotCollector
 from exporters.prometheus.labelling import LabelRules
@@ -84,10 +82,8 @@ class Scraped:
         self._thread.join()
 
 
-class RelabellingPrometheus(Server):
+class RelabellingPrometheus(PrometheusServer):
     """A Prometheus with two jobs for each case."""
-
-    name = "prometheus"
 
     def __init__(self, address: str, cases: Sequence[Case]) -> None:
         super().__init__()
@@ -102,31 +98,8 @@ class RelabellingPrometheus(Server):
                 if side == "plain":
                     job["metric_relabel_configs"] = list(case.rules)
                 jobs.append(job)
-        config = {"global": {"scrape_interval": "10s", "scrape_timeout": "10s"}, "scrape_configs": jobs}
-        (self.directory / "prometheus.yml").write_text(json.dumps(config))
-
-    def command(self) -> Sequence[str]:
-        return [
-            program("prometheus"),
-            f"--config.file={self.directory / 'prometheus.yml'}",
-            f"--storage.tsdb.path={self.directory / 'data'}",
-            f"--web.listen-address=127.0.0.1:{self.port}",
-            "--log.level=error",
-        ]
-
-    def is_up(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=10) as answer:
-                return bool(answer.status == 200)
-        except OSError:  # which a 503 is too
-            return False
-
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        parameters = urlencode({"query": expression})
-        url = f"http://127.0.0.1:{self.port}/api/v1/query?{parameters}"
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-        return found
+        times = {"scrape_interval": "10s", "scrape_timeout": "10s"}
+        self.configure({"global": times, "scrape_configs": jobs})
 
 
 PATTERNS = (

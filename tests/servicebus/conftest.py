@@ -10,6 +10,7 @@ from exporters.servicebus.client import Client
 from exporters.servicebus.connection import EndpointPolicy, parse_connection_string, parse_host
 from exporters.servicebus.credentials import Credential, SharedKeyCredential
 from exporters.servicebus.entities import Snapshot
+from exporters.servicebus.errors import Reason
 from exporters.servicebus.reader import Source, read_namespace
 from exporters.simulator import SimulatedNamespace, Simulator
 
@@ -20,6 +21,11 @@ async def client(simulator: Simulator) -> AsyncIterator[Client]:
     yield client
     await client.close()
     await asyncio.sleep(0.1)  # TLS connections say goodbye on the loop
+
+
+def reasons(snapshot: Snapshot) -> set[Reason]:
+    """Return why parts of a read have failed; empty when it was whole."""
+    return {failure.reason for failure in snapshot.collectors.values() if failure}
 
 
 ReadBus = Callable[..., Awaitable[Snapshot]]

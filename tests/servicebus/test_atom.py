@@ -1,13 +1,17 @@
 """Pages as they were recorded, and pages that nobody should send."""
 
 import math
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from exporters.servicebus import atom, layout
+from exporters.servicebus.connection import Endpoint
+from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.entities import Counts, NamespaceInfo
 from exporters.servicebus.errors import Reason, ServiceBusError
 from exporters.simulator import Simulator
@@ -288,13 +292,6 @@ async def test_the_scanner_reads_every_page_of_the_simulator_as_elementtree_does
             partitioned=number % 2 == 0,
             default_message_ttl="P14D" if number % 2 else None,
         )
-    import ssl
-
-    import aiohttp
-
-    from exporters.servicebus.connection import Endpoint
-    from exporters.servicebus.credentials import SharedKeyCredential
-
     endpoint = Endpoint("localhost", bus.own_port())
     header = await SharedKeyCredential(bus.key_name, bus.key).authorization(endpoint)
     context = ssl.create_default_context(cafile=str(simulator.ca_file))

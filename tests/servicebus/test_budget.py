@@ -8,19 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.servicebus.budget import (
+from exporters.servicebus.bucket import (
     Allowance,
     Bucket,
-    Budget,
-    Change,
     advanced,
     available,
     give_back,
     refuse,
     requests_per_second,
     take,
-    unshared,
 )
+from exporters.servicebus.budget import Budget, Change, unshared
 from exporters.servicebus.errors import Reason, ServiceBusError
 
 STANDARD = Allowance()

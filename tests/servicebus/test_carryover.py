@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from exporters.servicebus.budget import Allowance, Bucket, Budget, Change
+from exporters.servicebus.bucket import Allowance, Bucket
+from exporters.servicebus.budget import Budget, Change
 from exporters.servicebus.client import Client
 from exporters.servicebus.connection import parse_connection_string, parse_host
 from exporters.servicebus.continuation import with_fresher

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from exporters.servicebus import credentials
 from exporters.servicebus.client import Client
 from exporters.servicebus.connection import EndpointNotAllowedError, EndpointPolicy, parse_host
+from exporters.servicebus.entra import client_secret_credential
 from exporters.servicebus.errors import Reason, ServiceBusError
 from exporters.simulator import Simulator
 from exporters.simulator.certificates import CertificateStore
@@ -38,7 +38,7 @@ async def listening(context: ssl.SSLContext, answer: bytes = b"") -> AsyncIterat
 
 
 async def ask(client: Client, authority: str) -> ServiceBusError:
-    credential = credentials.client_secret_credential(
+    credential = client_secret_credential(
         TENANT, "client", SECRET, authority=authority, transport=client.token_transport()
     )
     try:

@@ -1,7 +1,6 @@
 """The truth of the simulator, held by npm's @azure/service-bus, the other client that this repository did not write."""
 
 import datetime as dt
-import hashlib
 import json
 import os
 import subprocess
@@ -22,16 +21,8 @@ CREATED = dt.datetime(2024, 3, 1, 12, 30, 15, 250_000, tzinfo=dt.UTC)
 @pytest.fixture(scope="module")
 def node() -> str:
     """Return the path of node, with the packages of the lock file installed."""
-    program, npm = programs.require("node"), programs.require("npm")
-    locked = hashlib.sha256((FOLDER / "package-lock.json").read_bytes()).hexdigest()
-    stamp = FOLDER / "node_modules" / ".installed"
-    if not stamp.exists() or stamp.read_text() != locked:
-        command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=300, check=False)
-        if done.returncode:
-            reason = f"npm could not install the JavaScript SDK: {done.stderr[-300:]}"
-            pytest.fail(reason) if os.environ.get("HUB_TEST_NO_SKIP") == "1" else pytest.skip(reason)
-        stamp.write_text(locked)
+    program = programs.require("node")
+    programs.install_npm_packages(FOLDER)
     return program
 
 

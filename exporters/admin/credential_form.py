@@ -1,0 +1,143 @@
+"""The form of a credential: secrets go in and never come out; what may be said of one stands beside its input."""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+
+from .. import access, moments, references
+from ..models import Credential
+from ..secrets import SecretUnavailableError
+from .fields import SecretField
+from .held import HeldSecrets
+
+
+def describe_secret(credential: Credential, slot: str = "") -> str:
+    """Return what may be said of a credential's secret: which key it is, how it ends, how old it is."""
+    if not credential.has_secret(f"{slot}secret"):
+        if slot:
+            return "not set"
+        return "not set" if "secret" in Credential.Kind(credential.kind).needed else "none needed"
+    reference = getattr(credential, f"{slot}secret_reference")
+    parts = [f"read from {references.describe(reference)}" if reference else "set"]
+    try:
+        parts.append(credential.facts(slot).summary)
+    except SecretUnavailableError as error:
+        return str(error)
+    except ValidationError:
+        parts.append("not usable with this kind")
+    set_at = getattr(credential, f"{slot}secret_set_at")
+    if set_at is not None:
+        parts.append(f"{moments.words((timezone.now() - set_at).total_seconds())} old")
+    if slot and credential.spare_used_at is not None:
+        parts.append(
+            f"last needed {moments.relative(credential.spare_used_at)}, as the active one was refused"
+        )
+    return ", ".join(part for part in parts if part)
+
+
+class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
+    secret = SecretField(
+        rows=6,
+        help_text="The connection string, the client secret, or the certificate with its private key as PEM.",
+    )
+    certificate_password = SecretField(
+        rows=1, help_text="Only for a certificate whose private key is encrypted; enter both together."
+    )
+    spare_secret = SecretField(
+        rows=6,
+        help_text="The other key, or the new secret or certificate. It is used while the active one is refused.",
+    )
+    spare_certificate_password = SecretField(
+        rows=1, help_text="Only for a certificate whose key is encrypted."
+    )
+
+    request: HttpRequest  # set by the admin
+
+    class Meta:
+        model = Credential
+        fields = (
+            "name",
+            "team",
+            "kind",
+            "secret",
+            "certificate_password",
+            "expires_at",
+            "spare_secret",
+            "spare_certificate_password",
+            "spare_expires_at",
+            "tenant_id",
+            "client_id",
+            "authority",
+            "token_file",
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._stored = {name: getattr(self.instance, name) for name in Credential.SECRET_FIELDS}
+        self._stored_kind = self.instance.kind
+        for name in Credential.SECRET_FIELDS:
+            field = self.fields.get(name)
+            if field is not None:
+                field.widget.held = HeldSecrets(self.request.session)
+                field.widget.name = name
+        for slot in ("", "spare_"):
+            field = self.fields.get(f"{slot}secret")
+            if self.instance.pk and field is not None:
+                field.help_text = format_html(
+                    "{} Now: {}.{}",  # escaped: the key's name was typed by somebody, and help texts are HTML
+                    field.help_text,
+                    describe_secret(self.instance, slot),
+                    " Leave the input empty to keep it." if self.instance.has_secret(f"{slot}secret") else "",
+                )
+        kind_field: Any = self.fields.get("kind")
+        if kind_field is not None and not access.is_platform_administrator(self.request.user):
+            kind_field.choices = [
+                (kind.value, kind.label) for kind in Credential.Kind if not kind.is_platforms
+            ]
+
+    def clean(self) -> dict[str, Any]:
+        """Put the stored secret where none was entered, unless it can't go with what was."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        kind = cleaned.get("kind")
+        if kind not in Credential.Kind.values:
+            kind = self._stored_kind
+        possible = Credential.Kind(kind).possible
+        self._keep_spare(cleaned, kind, possible)
+        entered = bool(cleaned.get("secret"))
+        moved = bool(self.instance.pk) and kind != self._stored_kind
+        if "secret" not in possible:
+            self.instance.secret_reference = {}
+        if moved and not entered and self._stored["secret"] and "secret" in possible:
+            self.add_error("secret", "Enter the secret for the new kind; the stored one is of another kind.")
+        if not entered and "secret" in possible and not moved:
+            cleaned["secret"] = self._stored["secret"]
+        if (
+            not entered
+            and not moved
+            and not cleaned.get("certificate_password")
+            and "certificate_password" in possible
+        ):
+            cleaned["certificate_password"] = self._stored["certificate_password"]
+        return cleaned
+
+    def _keep_spare(self, cleaned: dict[str, Any], kind: str, possible: frozenset[str]) -> None:
+        """Keep the stored spare secret where none was entered; one of another kind is of no use any more."""
+        if kind != self._stored_kind or "spare_secret" not in possible:
+            for name in Credential.SLOT:
+                setattr(self.instance, f"spare_{name}_reference", {})
+            return
+        if not cleaned.get("spare_secret"):
+            for name in ("spare_secret", "spare_certificate_password"):
+                if not cleaned.get(name):
+                    cleaned[name] = self._stored[name]
+
+    def forget_held(self) -> None:
+        """Take what was held for this form out of the session: it is stored now."""
+        for name in Credential.SECRET_FIELDS:
+            handle = self.data.get(f"{name}_held")
+            if handle:
+                HeldSecrets(self.request.session).drop(handle)

@@ -1,0 +1,70 @@
+"""The kinds of credentials, and for which of a credential's fields each has a use."""
+
+from collections.abc import Set
+
+from django.db import models
+
+
+class CredentialKind(models.TextChoices):
+    CONNECTION_STRING = "connection_string", "Connection string (shared access key or signature)"
+    CLIENT_SECRET = "client_secret", "Entra ID application with a client secret"
+    CLIENT_CERTIFICATE = "client_certificate", "Entra ID application with a certificate"
+    MANAGED_IDENTITY = "managed_identity", "Managed identity of the hub's machine"
+    WORKLOAD_IDENTITY = "workload_identity", "Workload identity (federated token file)"
+
+    @property
+    def needed(self) -> frozenset[str]:
+        return _NEEDED[self]
+
+    @property
+    def possible(self) -> frozenset[str]:
+        """Return the fields that it needs, and those that it may have besides."""
+        return _NEEDED[self] | _OPTIONAL[self]
+
+    @property
+    def is_platforms(self) -> bool:
+        """Tell whether it is the hub's own identity: a team could send it to hosts of its choosing."""
+        return self in {CredentialKind.MANAGED_IDENTITY, CredentialKind.WORKLOAD_IDENTITY}
+
+    def wrong_fields(self, given: Set[str]) -> dict[str, str]:
+        """Return what is wrong, by field, with the choice of those that were given.
+
+        All others must stay empty: a value that has no effect would only mislead.
+        """
+        errors: dict[str, str] = {}
+        for name in _FIELDS:
+            if name in self.needed and name not in given:
+                errors[name] = f"Needed for this kind: {self.label}."
+            elif name in given and name not in self.possible:
+                errors[name] = f"Leave this empty, it has no effect with this kind: {self.label}."
+        return errors
+
+
+_APPLICATION = frozenset({"secret", "tenant_id", "client_id"})
+_NEEDED: dict[CredentialKind, frozenset[str]] = {
+    CredentialKind.CONNECTION_STRING: frozenset({"secret"}),
+    CredentialKind.CLIENT_SECRET: _APPLICATION,
+    CredentialKind.CLIENT_CERTIFICATE: _APPLICATION,
+    CredentialKind.MANAGED_IDENTITY: frozenset(),
+    # What is left empty comes from the pod's environment (AZURE_TENANT_ID and so on), set by the cluster's webhook.
+    CredentialKind.WORKLOAD_IDENTITY: frozenset(),
+}
+_OPTIONAL: dict[CredentialKind, frozenset[str]] = {
+    CredentialKind.CONNECTION_STRING: frozenset({"spare_secret"}),
+    CredentialKind.CLIENT_SECRET: frozenset({"authority", "spare_secret"}),
+    CredentialKind.CLIENT_CERTIFICATE: frozenset(
+        {"authority", "certificate_password", "spare_secret", "spare_certificate_password"}
+    ),
+    CredentialKind.MANAGED_IDENTITY: frozenset({"client_id"}),
+    CredentialKind.WORKLOAD_IDENTITY: frozenset({"tenant_id", "client_id", "authority", "token_file"}),
+}
+_FIELDS = (
+    "secret",
+    "certificate_password",
+    "spare_secret",
+    "spare_certificate_password",
+    "tenant_id",
+    "client_id",
+    "authority",
+    "token_file",
+)

@@ -1,0 +1,191 @@
+"""Credentials of Entra ID: a client secret, a certificate, or an identity of the machine or the cluster.
+
+The tokens come from azure-identity, which is imported where it is needed: it costs a worker a quarter of a second.
+`authority` is a login host; instance discovery is off, as it would ask another host about the one that was given.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+
+from .connection import Endpoint, EndpointNotAllowedError
+from .credentials import RENEW_BEFORE_SECONDS
+from .errors import Reason, ServiceBusError
+
+logger = logging.getLogger(__name__)
+
+SCOPE = "https://servicebus.azure.net/.default"
+# From the beginning of a renewal until the next one, while the token that there is may still be used.
+_RETRY_SECONDS = 15
+
+
+class EntraCredential:
+    """Keeps one token of azure-identity and renews it before it expires, once however many scrapes ask.
+
+    While the old token is good, a renewal that fails or is slow holds nobody up.
+    """
+
+    def __init__(self, identity: Any, clock: Callable[[], float] = time.time) -> None:
+        self._identity = identity
+        self._clock = clock
+        self._token: AccessToken | None = None
+        self._retry_at = 0.0
+        self._renewal: asyncio.Task[AccessToken] | None = None
+
+    async def authorization(self, endpoint: Endpoint) -> str:
+        now = self._clock()
+        token = self._token
+        if token is not None and token.expires_on - now > RENEW_BEFORE_SECONDS:
+            return f"Bearer {token.token}"
+        # A token that lives shorter than the margin is renewed at half of its life instead.
+        usable = token is not None and token.expires_on - now > 1
+        if usable and now < self._retry_at:
+            return f"Bearer {token.token}"  # type: ignore[union-attr]
+        renewal = self._renew()
+        if usable:
+            return f"Bearer {token.token}"  # type: ignore[union-attr]
+        # Shielded: the scrape that asked first may give up, the others still wait for the same answer.
+        return f"Bearer {(await asyncio.shield(renewal)).token}"
+
+    def _renew(self) -> "asyncio.Task[AccessToken]":
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.get_running_loop().create_task(self._fetch())
+            self._renewal.add_done_callback(_note_failure)
+        return self._renewal
+
+    async def _fetch(self) -> AccessToken:
+        self._retry_at = self._clock() + _RETRY_SECONDS
+        try:
+            token: AccessToken = await self._identity.get_token(SCOPE)
+        except Exception as error:
+            raise _token_error(error) from None
+        lifetime = token.expires_on - self._clock()
+        self._retry_at = self._clock() + max(1.0, min(_RETRY_SECONDS, lifetime / 2))
+        self._token = token
+        return token
+
+    async def close(self) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+        await self._identity.close()
+
+
+def _note_failure(task: "asyncio.Task[AccessToken]") -> None:
+    # Reading the exception keeps asyncio from reporting it as forgotten: a scrape that waited has it, one that went on
+    # with the old token needs none.
+    if not task.cancelled() and task.exception() is not None:
+        logger.debug("A token could not be renewed: %s", task.exception())
+
+
+def _token_error(error: Exception) -> ServiceBusError:
+    """Say why there is no token, in words that hold no secret: azure-identity's own texts can quote whole answers."""
+    if isinstance(error, ClientAuthenticationError | HttpResponseError):
+        text = str(error)
+        code = next((word.strip(":,.'\"") for word in text.split() if word.startswith("AADSTS")), "")
+        status = getattr(error, "status_code", None)
+        said = f" ({code})" if code else f" (status {status})" if status else ""
+        return ServiceBusError(
+            Reason.CREDENTIAL,
+            f"Entra ID gave no token{said}. Check the tenant, the client, and that the secret or certificate is "
+            "current.",
+        )
+    if isinstance(error, ServiceRequestError | ServiceResponseError | OSError):
+        return ServiceBusError(
+            Reason.CREDENTIAL, "The token endpoint can't be reached, so there is no token."
+        )
+    if isinstance(error, EndpointNotAllowedError):
+        return ServiceBusError(Reason.CREDENTIAL, f"No token was asked for. {error}")
+    if isinstance(error, ValueError):
+        return ServiceBusError(
+            Reason.CREDENTIAL, "The credential's settings are not accepted by azure-identity."
+        )
+    return ServiceBusError(Reason.CREDENTIAL, f"There is no token: {type(error).__name__}.")
+
+
+def client_secret_credential(
+    tenant_id: str, client_id: str, secret: str, *, authority: str = "", transport: Any = None
+) -> EntraCredential:
+    from azure.identity.aio import ClientSecretCredential
+
+    return EntraCredential(
+        ClientSecretCredential(tenant_id, client_id, secret, **_options(authority, transport))
+    )
+
+
+def client_certificate_credential(
+    tenant_id: str,
+    client_id: str,
+    pem: bytes,
+    *,
+    password: str = "",
+    authority: str = "",
+    transport: Any = None,
+) -> EntraCredential:
+    from azure.identity.aio import CertificateCredential
+
+    try:
+        identity = CertificateCredential(
+            tenant_id,
+            client_id,
+            certificate_data=pem,
+            password=password or None,
+            **_options(authority, transport),
+        )
+    except ValueError:
+        raise ServiceBusError(
+            Reason.CREDENTIAL, "The certificate or its private key can't be read; both are needed, as PEM."
+        ) from None
+    return EntraCredential(identity)
+
+
+def managed_identity_credential(client_id: str = "", *, transport: Any = None) -> EntraCredential:
+    from azure.identity.aio import ManagedIdentityCredential
+
+    options = {"transport": transport} if transport is not None else {}
+    return EntraCredential(ManagedIdentityCredential(client_id=client_id or None, **options))
+
+
+def workload_identity_credential(
+    tenant_id: str = "",
+    client_id: str = "",
+    token_file: str = "",
+    *,
+    authority: str = "",
+    transport: Any = None,
+) -> EntraCredential:
+    from azure.identity.aio import WorkloadIdentityCredential
+
+    try:
+        identity = WorkloadIdentityCredential(
+            tenant_id=tenant_id or None,
+            client_id=client_id or None,
+            token_file_path=token_file or None,
+            **_options(authority, transport),
+        )
+    except ValueError:
+        raise ServiceBusError(
+            Reason.CREDENTIAL,
+            "Workload identity needs a tenant, a client and a token file: in the credential, or in AZURE_TENANT_ID, "
+            "AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE of the hub.",
+        ) from None
+    return EntraCredential(identity)
+
+
+def _options(authority: str, transport: Any) -> dict[str, Any]:
+    options: dict[str, Any] = {"disable_instance_discovery": True}
+    if authority:
+        # With a port it would be taken for a scheme.
+        options["authority"] = f"https://{authority}"
+    if transport is not None:
+        options["transport"] = transport
+    return options

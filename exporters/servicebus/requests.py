@@ -1,0 +1,54 @@
+"""The management requests of one read: each within the budget, repeated while the service throttles."""
+
+from .budget import Budget
+from .client import Client, ThrottledError
+from .connection import Endpoint
+from .credentials import Credential, CredentialPair
+from .errors import Reason, ServiceBusError
+
+# A request that is throttled is repeated, as far as the slowed-down budget allows, before its part of the read fails.
+_ATTEMPTS = 3
+
+
+class Requests:
+    """Sends them, and counts how many were sent and how many of these were throttled."""
+
+    def __init__(
+        self, client: Client, endpoint: Endpoint, credential: Credential, budget: Budget, deadline: float
+    ) -> None:
+        """`deadline`: a value of the running loop's time()."""
+        self._client = client
+        self._endpoint = endpoint
+        self._credential = credential
+        self._budget = budget
+        self._deadline = deadline
+        self.sent = 0
+        self.throttled = 0
+
+    async def get(self, path: str, wait_until: float | None = None) -> bytes:
+        """Return the answer's body; `path` is quoted already. Raises ServiceBusError by cause.
+
+        `wait_until`: until when the budget may be waited for, the deadline when left out. What a credential with a
+        spare one is refused is asked once more with the other.
+        """
+        authorization = await self._credential.authorization(self._endpoint)
+        attempts, refused = _ATTEMPTS, False
+        while True:
+            await self._budget.acquire(self._deadline if wait_until is None else wait_until)
+            self.sent += 1
+            try:
+                return await self._client.get(self._endpoint, path, authorization)
+            except ThrottledError as error:
+                self.throttled += 1
+                await self._budget.throttled(error.retry_after)
+                attempts -= 1
+                if not attempts:
+                    raise
+            except ServiceBusError as error:
+                pair = self._credential
+                if refused or error.reason is not Reason.UNAUTHORIZED or not isinstance(pair, CredentialPair):
+                    raise
+                other = await pair.after_refusal(self._endpoint, authorization)
+                if other is None:
+                    raise
+                authorization, refused = other, True

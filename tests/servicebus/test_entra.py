@@ -1,0 +1,243 @@
+"""Every way to sign in with Entra ID, through the real libraries, against the simulator's endpoints."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import ClientAuthenticationError
+
+from exporters.servicebus import entra
+from exporters.servicebus.client import Client
+from exporters.servicebus.connection import Endpoint
+from exporters.servicebus.credentials import Credential
+from exporters.servicebus.errors import Reason, ServiceBusError
+from exporters.simulator import SimulatedNamespace, Simulator
+from exporters.simulator.identity import Application
+
+from .conftest import ReadBus, reasons
+
+
+@dataclass
+class SignIn:
+    """What a credential needs, and the namespace that it is to open."""
+
+    simulator: Simulator
+    bus: SimulatedNamespace
+    client: Client
+    folder: Path
+    environment: pytest.MonkeyPatch
+
+    @property
+    def tenant(self) -> str:
+        return self.simulator.identity.tenant
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {
+            "authority": self.simulator.identity.authority.removeprefix("https://"),
+            "transport": self.client.token_transport(),
+        }
+
+    def application(self) -> Application:
+        """Return a new application that may read the namespace."""
+        application = self.simulator.identity.add_application()
+        self.bus.grant(application)
+        return application
+
+
+@pytest.fixture
+def sign_in(
+    simulator: Simulator,
+    bus: SimulatedNamespace,
+    client: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> SignIn:
+    return SignIn(simulator, bus, client, tmp_path, monkeypatch)
+
+
+def client_secret(to: SignIn) -> Credential:
+    application = to.application()
+    return entra.client_secret_credential(
+        to.tenant, application.client_id, application.add_secret(), **to.options
+    )
+
+
+def client_certificate(to: SignIn) -> Credential:
+    application = to.application()
+    return entra.client_certificate_credential(
+        to.tenant, application.client_id, application.add_certificate(), **to.options
+    )
+
+
+def workload_identity(to: SignIn) -> Credential:
+    application = to.application()
+    token_file = to.folder / "token"
+    token_file.write_text(application.trust_issuer().token())
+    return entra.workload_identity_credential(to.tenant, application.client_id, str(token_file), **to.options)
+
+
+def managed_identity(*, system_assigned: bool, app_service: bool) -> Callable[[SignIn], Credential]:
+    def make(to: SignIn) -> Credential:
+        all_identities = to.simulator.identity
+        identity = all_identities.add_managed_identity(system_assigned=system_assigned)
+        to.bus.grant(identity)
+        environment = (
+            all_identities.app_service_environment() if app_service else all_identities.imds_environment()
+        )
+        for name, value in environment.items():
+            to.environment.setenv(name, value)
+        return entra.managed_identity_credential(
+            "" if system_assigned else identity.client_id, transport=to.client.token_transport()
+        )
+
+    return make
+
+
+WAYS: dict[str, Callable[[SignIn], Credential]] = {
+    "client secret": client_secret,
+    "client certificate": client_certificate,
+    "workload identity": workload_identity,
+    "managed identity, system assigned": managed_identity(system_assigned=True, app_service=False),
+    "managed identity, user assigned": managed_identity(system_assigned=False, app_service=False),
+    "managed identity, App Service": managed_identity(system_assigned=True, app_service=True),
+}
+
+
+@pytest.fixture(params=WAYS)
+async def credential(request: pytest.FixtureRequest, sign_in: SignIn) -> AsyncIterator[Credential]:
+    credential = WAYS[request.param](sign_in)
+    yield credential
+    await credential.close()
+
+
+async def test_every_way_of_entra_id_opens_the_namespace_with_one_token_for_many_reads_at_once(
+    credential: Credential, simulator: Simulator, bus: SimulatedNamespace, read_bus: ReadBus
+) -> None:
+    snapshots = await asyncio.gather(*(read_bus(bus, credential=credential) for _ in range(20)))
+    assert not set().union(*map(reasons, snapshots))
+    assert simulator.identity.tokens_issued == 1
+
+
+@pytest.fixture
+async def by_secret(sign_in: SignIn) -> AsyncIterator[Credential]:
+    credential = client_secret(sign_in)
+    yield credential
+    await credential.close()
+
+
+async def test_a_token_that_has_expired_is_renewed_once_however_many_reads_wait_for_it(
+    by_secret: Credential, simulator: Simulator, bus: SimulatedNamespace, read_bus: ReadBus
+) -> None:
+    simulator.identity.token_lifetime = 2
+    assert not reasons(await read_bus(bus, credential=by_secret))
+    await asyncio.sleep(2.2)
+    simulator.identity.token_lifetime = 3600
+    simulator.identity.latency = 0.2
+    snapshots = await asyncio.gather(*(read_bus(bus, credential=by_secret) for _ in range(20)))
+    assert not set().union(*map(reasons, snapshots))
+    assert simulator.identity.tokens_issued == 2
+
+
+class Issuer:
+    """What azure-identity's credentials look like from outside, with a clock that a test can move."""
+
+    def __init__(self) -> None:
+        self.now = 1_900_000_000.0
+        self.issued = 0
+        self.down = asyncio.Event()
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def get_token(self, scope: str) -> AccessToken:
+        assert scope == "https://servicebus.azure.net/.default"
+        await self.open.wait()
+        if self.down.is_set():
+            raise ClientAuthenticationError("AADSTS90033: try again")
+        self.issued += 1
+        return AccessToken(f"token-{self.issued}", int(self.now + 3600))
+
+    async def close(self) -> None:
+        self.open.clear()
+
+
+async def test_a_token_is_renewed_before_it_expires_and_nobody_waits_for_it() -> None:
+    issuer = Issuer()
+    credential = entra.EntraCredential(issuer, clock=lambda: issuer.now)
+    endpoint = Endpoint("a.servicebus.windows.net")
+    assert await credential.authorization(endpoint) == "Bearer token-1"
+    issuer.now += 3400  # 200 s before its end
+    issuer.open.clear()
+    answers = [await credential.authorization(endpoint) for _ in range(20)]
+    assert set(answers) == {"Bearer token-1"}
+    issuer.open.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert await credential.authorization(endpoint) == "Bearer token-2"
+    assert issuer.issued == 2
+    await credential.close()
+
+
+async def test_a_renewal_that_fails_while_the_token_is_good_fails_no_scrape_and_is_tried_again() -> None:
+    issuer = Issuer()
+    credential = entra.EntraCredential(issuer, clock=lambda: issuer.now)
+    endpoint = Endpoint("a.servicebus.windows.net")
+    await credential.authorization(endpoint)
+    issuer.now += 3400
+    issuer.down.set()
+    assert await credential.authorization(endpoint) == "Bearer token-1"
+    await asyncio.sleep(0.01)
+    assert await credential.authorization(endpoint) == "Bearer token-1"
+    issuer.down.clear()
+    issuer.now += 20
+    assert await credential.authorization(endpoint) == "Bearer token-1"
+    await asyncio.sleep(0.01)
+    assert await credential.authorization(endpoint) == "Bearer token-2"
+    await credential.close()
+
+
+async def test_a_wrong_client_secret_is_a_credential_failure_that_names_entra_ids_code_and_no_secret(
+    sign_in: SignIn, bus: SimulatedNamespace, read_bus: ReadBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    application = sign_in.application()
+    application.add_secret("right")
+    credential = entra.client_secret_credential(
+        sign_in.tenant, application.client_id, "planted-wrong-secret", **sign_in.options
+    )
+    snapshot = await read_bus(bus, credential=credential)
+    assert reasons(snapshot) == {Reason.CREDENTIAL}
+    messages = " ".join(failure.message for failure in snapshot.collectors.values() if failure)
+    assert "AADSTS7000215" in messages
+    assert "planted-wrong-secret" not in messages + caplog.text
+    await credential.close()
+
+
+async def test_a_principal_without_a_role_is_unauthorized(
+    by_secret: Credential, simulator: Simulator, read_bus: ReadBus
+) -> None:
+    other = simulator.add_namespace("other")
+    snapshot = await read_bus(other, credential=by_secret)
+    assert reasons(snapshot)
+    assert reasons(snapshot) <= {Reason.UNAUTHORIZED, Reason.FORBIDDEN}
+
+
+async def test_a_token_endpoint_that_is_down_is_a_credential_failure(
+    by_secret: Credential, simulator: Simulator, bus: SimulatedNamespace, read_bus: ReadBus
+) -> None:
+    simulator.identity.faults.set("disconnect")
+    assert reasons(await read_bus(bus, credential=by_secret, seconds=30)) <= {
+        Reason.CREDENTIAL,
+        Reason.TIMEOUT,
+    }
+
+
+def test_a_certificate_that_cannot_be_read_is_a_credential_failure() -> None:
+    with pytest.raises(ServiceBusError) as raised:
+        entra.client_certificate_credential("tenant", "client", b"-----BEGIN nonsense")
+    assert raised.value.reason is Reason.CREDENTIAL

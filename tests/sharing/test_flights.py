@@ -1,0 +1,33 @@
+"""What scrapes of one process do while another process reads."""
+
+from exporters.catalog import catalog
+from exporters.servicebus.entities import Snapshot
+from exporters.servicebus.errors import Reason
+from exporters.sharing import leases
+from exporters.sharing.flights import Flights
+from exporters.sharing.results import key_of
+from exporters.simulator import SimulatedNamespace
+from tests.web.conftest import AddTarget, add_target, hub, team
+
+__all__ = ["add_target", "hub", "team"]
+
+
+def test_who_waits_in_vain_for_the_read_of_another_process_says_for_how_long(
+    bus: SimulatedNamespace, add_target: AddTarget
+) -> None:
+    add_target(bus)
+    target = catalog.current().targets[bus.name]
+    lease = leases.take(key_of(target))
+    assert lease is not None
+
+    def never(*args: object) -> Snapshot:
+        raise AssertionError("the lease is another's")
+
+    try:
+        answer = Flights().answer(target, 0.3, never, never)
+    finally:
+        lease.release()
+    [failure] = answer.snapshot.collectors.values()
+    assert failure is not None
+    assert failure.reason is Reason.TIMEOUT
+    assert 0.3 <= answer.snapshot.duration_seconds < 5
