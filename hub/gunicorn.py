@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import resource
 import shutil
 import socket
 import ssl
@@ -53,11 +54,18 @@ bind = [f"[::]:{settings.HUB_PORT}" if socket.has_dualstack_ipv6() else f"0.0.0.
 # Set: the hub speaks TLS itself.
 certfile = settings.HUB_TLS_CERT_FILE
 keyfile = settings.HUB_TLS_KEY_FILE
-worker_class = "gthread"
+# gunicorn's gthread with a bound to what a client can hold.
+worker_class = "hub.worker.Worker"
 workers = settings.HUB_WORKERS
 threads = settings.HUB_THREADS
-# Kept connections count too. At this number a worker accepts no more: who comes then waits and is not refused.
+# Of clients, kept and silent ones included. At this number a worker accepts no more: who comes then waits and is not
+# refused. From 1,000 kept ones on it closes a connection after its answer.
 worker_connections = settings.HUB_THREADS + 1000
+# Each of them is an open file, as is each kept connection to Service Bus. The soft limit is 1,024 on many systems,
+# where the hard one is far higher.
+with contextlib.suppress(ValueError, OSError):  # macOS knows a hard limit that can't be reached
+    _hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_hard, _hard))
 # Loaded once and shared by the workers through fork; the I/O loop, threads and connections start after it.
 preload_app = True
 # Above the longest common scrape interval, so that Prometheus keeps its connection (2 s by default).

@@ -335,7 +335,9 @@ def test_the_image_runs_without_root_and_without_a_compiler() -> None:
     assert [line for line in last_stage if line.startswith("USER")] == ["USER 10001"]
     assert not [line for line in lines if "apt-get" in line or "gcc" in line]
     assert any("--require-hashes" in line and "--only-binary :all:" in line for line in lines)
-    assert any(line.startswith("HEALTHCHECK") for line in last_stage)
+    # The probe knows the port and whether the hub itself speaks TLS; tests/production/test_connections.py runs it.
+    (check,) = (line for line in last_stage if line.startswith("HEALTHCHECK"))
+    assert check.endswith('CMD ["python", "-m", "hub.probe"]')
 
 
 def test_the_image_can_not_hold_a_key_of_this_machine() -> None:
