@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ DEPLOY = ROOT / "deploy"
 MANIFESTS = sorted((DEPLOY / "kubernetes").rglob("*.yaml"))
 # What no Kubernetes schema describes: kustomize's own files and the Prometheus Operator's resources.
 NOT_IN_KUBERNETES = {"Kustomization", "ServiceMonitor", "ScrapeConfig"}
+
+# Variables that compose itself fills in.
+OF_COMPOSE = {"HUB_IMAGE_TAG", "HUB_NETWORK"}
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -128,6 +132,14 @@ def test_labels_and_names_that_must_meet_do_meet() -> None:
     assert scrape["httpSDConfigs"][0]["url"] == "http://servicebus-hub:9580/sd"
 
 
+def test_the_settings_say_which_proxies_the_hub_believes() -> None:
+    for folder in ("base", "overlays/example"):
+        (settings,) = documents(DEPLOY / "kubernetes" / folder / "configmap.yaml")
+        assert [ip_network(word) for word in settings["data"]["HUB_TRUSTED_PROXIES"].split()] == (
+            [] if folder == "base" else [ip_network("10.244.0.0/16")]
+        )
+
+
 def test_a_rolling_update_leaves_no_gap() -> None:
     (deployment,) = (resource for resource in _base() if resource["kind"] == "Deployment")
     assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
@@ -154,9 +166,7 @@ def test_deploy_sets_only_variables_that_the_hub_reads() -> None:
     files = [*MANIFESTS, *DEPLOY.glob("*.yaml"), *DEPLOY.glob("systemd/*")]
     for path in files:
         for name in re.findall(r"\b(HUB_[A-Z_]+)\b(?=\s*[:=,}])", path.read_text()):
-            assert name.removesuffix("_FILE") in read or name in read or name == "HUB_IMAGE_TAG", (
-                f"{name} in {path}"
-            )
+            assert {name.removesuffix("_FILE"), name} & (read | OF_COMPOSE), f"{name} in {path}"
 
 
 # --- Compose ---
@@ -199,6 +209,29 @@ def test_the_hubs_in_compose_are_two_replicas_with_a_folder_each() -> None:
     for hub in upstreams:
         assert services[hub]["read_only"] is True
         assert services[hub]["cap_drop"] == ["ALL"]
+
+
+def test_the_hubs_in_compose_trust_nginx_alone_and_keep_their_addresses() -> None:
+    file = yaml.safe_load(
+        re.sub(
+            r"\$\{\w+:-([^}]*)\}", r"\1", (DEPLOY / "compose.yaml").read_text()
+        )  # as compose fills them in
+    )
+    (network,) = file["networks"]["default"]["ipam"]["config"]
+    subnet, given_out = ip_network(network["subnet"]), ip_network(network["ip_range"])
+    fixed = {
+        name: ip_address(service["networks"]["default"]["ipv4_address"])
+        for name, service in file["services"].items()
+        if "networks" in service
+    }
+    assert set(fixed) == {"nginx", "hub-1", "hub-2"}
+    assert len(set(fixed.values())) == 3
+    for address in fixed.values():
+        assert address in subnet
+        assert address not in given_out
+    for name, service in file["services"].items():
+        trusted = service.get("environment", {}).get("HUB_TRUSTED_PROXIES")
+        assert trusted == (str(fixed["nginx"]) if name.startswith(("hub-", "prepare")) else None)
 
 
 def test_docker_compose_reads_the_file() -> None:
