@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from .conftest import ROOT
 DEPLOY = ROOT / "deploy"
 MANIFESTS = sorted((DEPLOY / "kubernetes").rglob("*.yaml"))
 # What no Kubernetes schema describes: kustomize's own files and the Prometheus Operator's resources.
-NOT_IN_KUBERNETES = {"Kustomization", "ServiceMonitor", "ScrapeConfig"}
+NOT_IN_KUBERNETES = {"Kustomization", "Component", "ServiceMonitor", "ScrapeConfig", "PrometheusRule"}
 
 # Variables that compose itself fills in.
 OF_COMPOSE = {"HUB_IMAGE_TAG", "HUB_NETWORK"}
@@ -70,6 +71,7 @@ def test_kustomize_builds_the_example() -> None:
         assert resource["metadata"]["namespace"] == "monitoring"
         if resource["kind"] not in NOT_IN_KUBERNETES:
             kubernetes_validate.validate(resource, "1.32", strict=True)
+    assert {"PrometheusRule", "ServiceMonitor", "ScrapeConfig"} <= {each["kind"] for each in resources}
     images = {container["image"] for pod in _pods(resources) for container in pod["containers"]}
     assert images == {"registry.example.com/servicebus-exporter-hub:0.1.0"}
 
@@ -93,7 +95,7 @@ def test_every_pod_keeps_to_the_restricted_security_standard() -> None:
         assert pod["securityContext"]["runAsUser"] == 10001
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
-        assert all(set(volume) <= {"name", "emptyDir"} for volume in pod["volumes"])
+        assert all(set(volume) <= {"name", "emptyDir", "secret"} for volume in pod["volumes"])
         for container in pod["containers"]:
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
@@ -107,7 +109,46 @@ def test_no_manifest_holds_a_secret() -> None:
     for pod in _pods(_base()):
         for container in pod["containers"]:
             for variable in container["env"]:
-                assert "secretKeyRef" in variable["valueFrom"], variable
+                if variable["name"].endswith("_FILE"):
+                    assert _is_in_a_secret(Path(variable["value"]), pod, container), variable
+                else:
+                    assert "secretKeyRef" in variable["valueFrom"], variable
+
+
+def _is_in_a_secret(file: Path, pod: dict[str, Any], container: dict[str, Any]) -> bool:
+    (volume,) = (
+        mount["name"] for mount in container["volumeMounts"] if Path(mount["mountPath"]) == file.parent
+    )
+    (secret,) = (each["secret"] for each in pod["volumes"] if each["name"] == volume)
+    # Readable by the pod's group (fsGroup), and by nobody else.
+    assert secret["defaultMode"] == 0o440
+    return file.name in [item["path"] for item in secret["items"]]
+
+
+def test_the_rules_for_the_operator_are_those_that_promtool_tests(tmp_path: Path) -> None:
+    written = DEPLOY / "kubernetes/components/prometheus-rules/prometheusrule.yaml"
+    made = runpy.run_path(str(DEPLOY / "kubernetes/make.py"))["prometheus_rule"]()
+    assert written.read_text() == made, "run `make deploy-files`"
+    (rule,) = documents(written)
+    assert (rule["apiVersion"], rule["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
+    groups = [
+        group
+        for path in sorted((DEPLOY / "prometheus/rules").glob("*.yml"))
+        for document in documents(path)
+        for group in document["groups"]
+    ]
+    assert rule["spec"] == {"groups": groups}
+    # What the operator writes into Prometheus's configuration is a resource's spec.
+    promtool = programs.require("promtool")
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(rule["spec"]))
+    answer = subprocess.run(
+        [promtool, "check", "rules", "--lint-fatal", str(tmp_path / "rules.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
 def test_labels_and_names_that_must_meet_do_meet() -> None:
