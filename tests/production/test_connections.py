@@ -3,10 +3,7 @@
 import json
 import resource
 import socket
-import ssl
-import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,7 +13,8 @@ import pytest
 
 from bench.hubs import Hub, Simulated
 from bench.servers import wait_for
-from tests import programs
+
+from .test_tls import KEYS, WithTLS, make
 
 pytestmark = pytest.mark.e2e
 
@@ -127,41 +125,13 @@ def test_who_begins_and_does_not_go_on_is_ended_and_gives_its_thread_back(
 
 
 def test_a_handshake_that_does_not_go_on_is_ended(tmp_path: Path) -> None:
-    programs.require("openssl")
-    key, certificate = tmp_path / "tls.key", tmp_path / "tls.crt"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
-    context = ssl.create_default_context(cafile=str(certificate))
-
-    class WithTLS(Hub):
-        def is_up(self) -> bool:
-            try:
-                with urllib.request.urlopen(
-                    f"https://127.0.0.1:{self.port}/-/ready", timeout=15, context=context
-                ) as answer:
-                    return bool(answer.status == 200)
-            except OSError:
-                return False
-
-    keys = {"HUB_SECRET_KEY": "a-key-of-this-test", "HUB_ENCRYPTION_KEYS": "A" * 43 + "="}
-    tls = {"HUB_TLS_CERT_FILE": str(certificate), "HUB_TLS_KEY_FILE": str(key)}
-    hub = WithTLS({**keys, **tls, "HUB_WORKERS": "1", "HUB_THREADS": str(THREADS)})
+    hub = WithTLS({**KEYS, **make(tmp_path / "tls"), "HUB_WORKERS": "1", "HUB_THREADS": str(THREADS)})
     try:
         hub.manage("prepare")
         hub.start()
-        # What containers ask for their health (Dockerfile): also a hub that speaks TLS.
-        hub.manage(module="hub.probe")
         with clients(hub.port, THREADS, HALF_A_HANDSHAKE) as begun:
             all_end(begun)
-            assert hub.is_up()
+            assert hub.shows()
         assert "Traceback" not in hub.log.read_text()
     finally:
         hub.close()
