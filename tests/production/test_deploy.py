@@ -5,6 +5,7 @@ import re
 import runpy
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -362,6 +363,26 @@ def test_systemd_accepts_its_units(tmp_path: Path) -> None:
         line for line in answer.stderr.splitlines() if str(tmp_path) in line or "servicebus" in line
     ]
     assert (answer.returncode, complaints) == (0, [])
+
+
+def test_static_files_are_collected_as_the_unit_says(tmp_path: Path) -> None:
+    (command,) = re.findall(
+        r"^#   (.*collectstatic.*)$",
+        (DEPLOY / "systemd/servicebus-hub.service").read_text(),
+        re.MULTILINE,
+    )
+    for name in ("hub", "exporters", "templates"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("manage.py", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    python = tmp_path / ".venv/bin/python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
+    subprocess.run(["sh", "-e", "-c", command], cwd=tmp_path, env=kept, check=True, timeout=120)
+    assert (tmp_path / "staticfiles/staticfiles.json").is_file()
+    assert not (tmp_path / "var").exists(), "root's keys would lie in the checkout"
 
 
 def test_promtool_accepts_the_prometheus_of_compose(tmp_path: Path) -> None:
