@@ -3,12 +3,14 @@
 import http.client
 import json
 import ssl
+import urllib.error
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from bench.hubs import Hub, Nginx
+from bench.hubs import Hub, Nginx, Simulated, deployed_settings
+from bench.servers import PostgreSQL, wait_for
 from tests import programs
 
 pytestmark = pytest.mark.e2e
@@ -63,3 +65,39 @@ def test_a_page_says_once_that_it_is_for_tls_alone(nginx: Nginx) -> None:
     answer = ask(nginx, "127.0.0.1", "/admin/login/")
     assert answer.status == 200
     assert answer.headers.get_all("Strict-Transport-Security") == ["max-age=31536000; includeSubDomains"]
+
+
+def test_scrapes_go_on_while_postgresql_and_one_hub_are_away_and_everything_else_answers_503() -> None:
+    for name in ("nginx", "openssl", "postgres", "initdb"):
+        programs.require(name)
+    with ExitStack() as stack:
+        simulated = stack.enter_context(Simulated(1, 5, 0))
+        database = stack.enter_context(PostgreSQL())
+        settings = deployed_settings(database.url(), "", simulated.ca_file)
+        hubs = [Hub({**settings, "HUB_WORKERS": "1"}) for _ in range(2)]
+        for hub in hubs:
+            stack.callback(hub.close)
+        hubs[0].manage("prepare")
+        wanted = {"namespaces": simulated.namespaces}
+        token = hubs[0].manage(module="bench.seed", text=json.dumps(wanted)).strip()
+        for hub in hubs:
+            hub.start()
+        nginx = stack.enter_context(Nginx(hubs))
+
+        def status(path: str) -> int:
+            try:
+                return nginx.get(path, token)[0]
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code
+
+        assert [status("/sd"), status("/metrics/load-0000")] == [200, 200]
+        database.stop()
+        wait_for(
+            lambda: all(hub.get("/sd", token)[0] == 503 for hub in hubs),
+            "the hubs notice that the database is away",
+        )
+        both = [(status("/sd"), status("/metrics/load-0000")) for _ in range(5)]
+        hubs[0].stop()
+        one = [(status("/sd"), status("/metrics/load-0000")) for _ in range(5)]
+        assert {*both, *one} == {(503, 200)}
