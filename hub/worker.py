@@ -8,6 +8,7 @@ any more.
 import contextlib
 import errno
 import logging
+import math
 import socket
 import threading
 import time
@@ -26,6 +27,9 @@ _HEAD_SECONDS = 5.0
 # Between two pieces of a request's body, and for the whole of an answer to be taken: above what a slow network needs.
 _BODY_SECONDS = 20.0
 _NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
+# Without a free file descriptor: until it is tried again, and between two lines of the log.
+_PAUSE_SECONDS = 1.0
+_TOLD_EVERY_SECONDS = 60.0
 
 
 class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
@@ -33,10 +37,11 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._reading: dict[
-            TConn, float
-        ] = {}  # connections whose headers a thread reads: since when (monotonic)
+        # Connections whose headers a thread reads: since when (monotonic).
+        self._reading: dict[TConn, float] = {}
         self._reading_lock = threading.Lock()
+        self._accepts_from = -math.inf  # monotonic: not before that
+        self._told_at = -math.inf
 
     def accept(self, listener: Any) -> None:
         """Accept a connection; without a free file descriptor leave it waiting, where gunicorn's own worker ends."""
@@ -45,8 +50,16 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
         except OSError as error:
             if error.errno not in _NO_MORE_FILES:
                 raise
-            logger.error("A connection has to wait, as this process may open no more files: %s", error)
-            self.set_accept_enabled(False)  # until the loop's next turn, a second at most
+            now = time.monotonic()
+            self._accepts_from = now + _PAUSE_SECONDS
+            self.set_accept_enabled(False)
+            if now - self._told_at > _TOLD_EVERY_SECONDS:
+                self._told_at = now
+                logger.error("Connections have to wait, as this process may open no more files: %s", error)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Begin or cease to accept connections; the loop asks for it at each of its turns."""
+        super().set_accept_enabled(enabled and time.monotonic() >= self._accepts_from)
 
     def enqueue_req(self, conn: TConn) -> None:
         """Give a connection that can be read to a thread, and a new one to the poller."""

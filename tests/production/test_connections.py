@@ -144,6 +144,8 @@ def test_a_worker_that_may_open_no_more_files_lives_on_and_answers_when_it_may(l
         wait_for(lambda: "may open no more files" in limited.log.read_text(), "the limit is met")
     wait_for(limited.is_up, "it answers again")
     assert limited.workers()[0].pid == worker
+    # It tries again once a second, and says so once a minute.
+    assert limited.log.read_text().count("may open no more files") == 1
 
 
 @pytest.mark.parametrize("limited", ["-Sn 256"], indirect=True)
