@@ -25,6 +25,6 @@ USER 10001
 VOLUME /data
 EXPOSE 9580
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
-  CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f\"http://127.0.0.1:{os.environ.get('HUB_PORT', '9580')}/-/healthy\", timeout=4)"]
+  CMD ["python", "-m", "hub.probe"]
 # `prepare` migrates and applies HUB_CONFIG; where a job of its own does that, start gunicorn directly.
 CMD ["sh", "-c", "python manage.py prepare && exec gunicorn -c hub/gunicorn.py"]

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-matrix upgrade-dump check bench bench-harm screenshots format lock clean
+.PHONY: help run test test-matrix upgrade-dump check bench bench-harm screenshots deploy-files format lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ bench-harm: $(VENV)/.stamp ## Show what the budget spares a namespace's senders 
 
 screenshots: $(VENV)/.stamp ## Picture the pages into docs/images/ (needs Chromium)
 	@$(BIN)/python -m tests.browser.screenshots
+
+deploy-files: $(VENV)/.stamp ## Write what deploy/ has made: the dashboards, the rules for the Prometheus Operator
+	@$(BIN)/python deploy/grafana/make.py
+	@$(BIN)/python deploy/kubernetes/make.py
 
 format: $(VENV)/.stamp ## Format the code
 	@$(BIN)/ruff check --fix --quiet .

@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from django.conf import settings
+
 from .secrets import SecretUnavailableError
 
 # A certificate with its chain stays far below; a device or a log file would fill the memory.
@@ -46,7 +48,17 @@ def _from_environment(name: str) -> str:
     return value
 
 
+def _opens_the_hub(path: str) -> bool:
+    """Tell whether a file holds what opens the hub itself: named by its variables, made by it, or its environment."""
+    real = os.path.realpath(path)
+    named = [name for variable in _FORBIDDEN if (name := os.environ.get(f"{variable}_FILE"))]
+    made = [f"{settings.HUB_DATA_DIR}/{name}" for name in ("secret_key", "encryption_key", "admin_password")]
+    return real.startswith("/proc/") or any(real == os.path.realpath(own) for own in (*named, *made))
+
+
 def _from_file(path: str) -> str:
+    if _opens_the_hub(path):
+        raise UnresolvedReferenceError(f"The file {path} is the hub's own and can't be used as a secret.")
     try:
         with Path(path).open("rb") as file:
             content = file.read(_MAXIMUM_BYTES + 1)

@@ -5,12 +5,12 @@ import contextlib
 import ctypes
 import gc
 import os
+import resource
 import shutil
 import socket
 import ssl
 import tempfile
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 from django.core.exceptions import ImproperlyConfigured
 
 from hub.production import refusal
+from hub.tls import Certificate
 
 # Here, too, as hub.wsgi's errors would come with a traceback.
 try:
@@ -53,11 +54,26 @@ bind = [f"[::]:{settings.HUB_PORT}" if socket.has_dualstack_ipv6() else f"0.0.0.
 # Set: the hub speaks TLS itself.
 certfile = settings.HUB_TLS_CERT_FILE
 keyfile = settings.HUB_TLS_KEY_FILE
-worker_class = "gthread"
+_certificate = Certificate(certfile or "", keyfile or "")
+if certfile:
+    try:
+        _certificate.context()
+    except OSError as error:
+        raise SystemExit(
+            f"HUB_TLS_CERT_FILE ({certfile}) and HUB_TLS_KEY_FILE ({keyfile}) can't be used together: {error}"
+        ) from None
+# gunicorn's gthread with a bound to what a client can hold.
+worker_class = "hub.worker.Worker"
 workers = settings.HUB_WORKERS
 threads = settings.HUB_THREADS
-# Kept connections count too. At this number a worker accepts no more: who comes then waits and is not refused.
+# Of clients, kept and silent ones included. At this number a worker accepts no more: who comes then waits and is not
+# refused. From 1,000 kept ones on it closes a connection after its answer.
 worker_connections = settings.HUB_THREADS + 1000
+# Each of them is an open file, as is each kept connection to Service Bus. The soft limit is 1,024 on many systems,
+# where the hard one is far higher.
+with contextlib.suppress(ValueError, OSError):  # macOS knows a hard limit that can't be reached
+    _hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_hard, _hard))
 # Loaded once and shared by the workers through fork; the I/O loop, threads and connections start after it.
 preload_app = True
 # Above the longest common scrape interval, so that Prometheus keeps its connection (2 s by default).
@@ -77,20 +93,8 @@ proc_name = "servicebus-exporter-hub"
 
 
 def ssl_context(config: Any, default_factory: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    """Return one context for all connections until a file changes: a renewed certificate needs no restart.
-
-    gunicorn asks for each connection, and its own way makes a new context (33 to 44 ms) every time.
-    """
-    changed = tuple(os.stat(path).st_mtime_ns for path in (config.certfile, config.keyfile))
-    return _context(config.certfile, config.keyfile, changed)
-
-
-@lru_cache(maxsize=1)
-def _context(certificate: str, key: str, changed: tuple[int, ...]) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
-    return context
+    """Return the context of a new connection; gunicorn's own way makes one for each."""
+    return _certificate.context()
 
 
 def on_starting(server: Any) -> None:

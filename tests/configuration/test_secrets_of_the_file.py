@@ -1,5 +1,8 @@
 """Secrets in hub.yaml: references, and what the hub has stored."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from exporters.models import Credential, ScrapeToken
@@ -61,6 +64,25 @@ def test_the_hubs_own_secrets_are_no_credentials() -> None:
         "hub.yaml:3:53: credentials[0].secret: HUB_SECRET_KEY is the hub's own secret and can't be used as "
         "another one."
     ]
+
+
+@pytest.mark.parametrize("place", ["named", "linked", "made", "environment"])
+def test_the_files_of_the_hubs_own_secrets_are_no_credentials(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    settings.HUB_DATA_DIR = tmp_path
+    for name in ("keys", "secret_key"):
+        (tmp_path / name).write_text(CONNECTION_STRING)
+    (tmp_path / "link").symlink_to(tmp_path / "keys")
+    monkeypatch.setenv("HUB_ENCRYPTION_KEYS_FILE", str(tmp_path / "keys"))
+    path = {
+        "named": tmp_path / "keys",
+        "linked": tmp_path / "link",
+        "made": tmp_path / "secret_key",
+        "environment": "/proc/self/environ",
+    }[place]
+    (message,) = errors(STORED.replace("stored: 12345678", f"file: {path}"))
+    assert "is the hub's own and can't be used as a secret." in message
 
 
 def test_a_secret_written_into_the_file_is_refused_and_not_repeated() -> None:

@@ -2,9 +2,12 @@
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,10 @@ from .conftest import ROOT
 DEPLOY = ROOT / "deploy"
 MANIFESTS = sorted((DEPLOY / "kubernetes").rglob("*.yaml"))
 # What no Kubernetes schema describes: kustomize's own files and the Prometheus Operator's resources.
-NOT_IN_KUBERNETES = {"Kustomization", "ServiceMonitor", "ScrapeConfig"}
+NOT_IN_KUBERNETES = {"Kustomization", "Component", "ServiceMonitor", "ScrapeConfig", "PrometheusRule"}
+
+# Variables that compose itself fills in.
+OF_COMPOSE = {"HUB_IMAGE_TAG", "HUB_NETWORK"}
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -66,6 +72,7 @@ def test_kustomize_builds_the_example() -> None:
         assert resource["metadata"]["namespace"] == "monitoring"
         if resource["kind"] not in NOT_IN_KUBERNETES:
             kubernetes_validate.validate(resource, "1.32", strict=True)
+    assert {"PrometheusRule", "ServiceMonitor", "ScrapeConfig"} <= {each["kind"] for each in resources}
     images = {container["image"] for pod in _pods(resources) for container in pod["containers"]}
     assert images == {"registry.example.com/servicebus-exporter-hub:0.1.0"}
 
@@ -89,7 +96,7 @@ def test_every_pod_keeps_to_the_restricted_security_standard() -> None:
         assert pod["securityContext"]["runAsUser"] == 10001
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
-        assert all(set(volume) <= {"name", "emptyDir"} for volume in pod["volumes"])
+        assert all(set(volume) <= {"name", "emptyDir", "secret"} for volume in pod["volumes"])
         for container in pod["containers"]:
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
@@ -103,7 +110,46 @@ def test_no_manifest_holds_a_secret() -> None:
     for pod in _pods(_base()):
         for container in pod["containers"]:
             for variable in container["env"]:
-                assert "secretKeyRef" in variable["valueFrom"], variable
+                if variable["name"].endswith("_FILE"):
+                    assert _is_in_a_secret(Path(variable["value"]), pod, container), variable
+                else:
+                    assert "secretKeyRef" in variable["valueFrom"], variable
+
+
+def _is_in_a_secret(file: Path, pod: dict[str, Any], container: dict[str, Any]) -> bool:
+    (volume,) = (
+        mount["name"] for mount in container["volumeMounts"] if Path(mount["mountPath"]) == file.parent
+    )
+    (secret,) = (each["secret"] for each in pod["volumes"] if each["name"] == volume)
+    # Readable by the pod's group (fsGroup), and by nobody else.
+    assert secret["defaultMode"] == 0o440
+    return file.name in [item["path"] for item in secret["items"]]
+
+
+def test_the_rules_for_the_operator_are_those_that_promtool_tests(tmp_path: Path) -> None:
+    written = DEPLOY / "kubernetes/components/prometheus-rules/prometheusrule.yaml"
+    made = runpy.run_path(str(DEPLOY / "kubernetes/make.py"))["prometheus_rule"]()
+    assert written.read_text() == made, "run `make deploy-files`"
+    (rule,) = documents(written)
+    assert (rule["apiVersion"], rule["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
+    groups = [
+        group
+        for path in sorted((DEPLOY / "prometheus/rules").glob("*.yml"))
+        for document in documents(path)
+        for group in document["groups"]
+    ]
+    assert rule["spec"] == {"groups": groups}
+    # What the operator writes into Prometheus's configuration is a resource's spec.
+    promtool = programs.require("promtool")
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(rule["spec"]))
+    answer = subprocess.run(
+        [promtool, "check", "rules", "--lint-fatal", str(tmp_path / "rules.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
 def test_labels_and_names_that_must_meet_do_meet() -> None:
@@ -126,6 +172,14 @@ def test_labels_and_names_that_must_meet_do_meet() -> None:
     assert (target["kind"], target["name"]) in base
     scrape = base["ScrapeConfig", "servicebus-namespaces"]["spec"]
     assert scrape["httpSDConfigs"][0]["url"] == "http://servicebus-hub:9580/sd"
+
+
+def test_the_settings_say_which_proxies_the_hub_believes() -> None:
+    for folder in ("base", "overlays/example"):
+        (settings,) = documents(DEPLOY / "kubernetes" / folder / "configmap.yaml")
+        assert [ip_network(word) for word in settings["data"]["HUB_TRUSTED_PROXIES"].split()] == (
+            [] if folder == "base" else [ip_network("10.244.0.0/16")]
+        )
 
 
 def test_a_rolling_update_leaves_no_gap() -> None:
@@ -154,9 +208,7 @@ def test_deploy_sets_only_variables_that_the_hub_reads() -> None:
     files = [*MANIFESTS, *DEPLOY.glob("*.yaml"), *DEPLOY.glob("systemd/*")]
     for path in files:
         for name in re.findall(r"\b(HUB_[A-Z_]+)\b(?=\s*[:=,}])", path.read_text()):
-            assert name.removesuffix("_FILE") in read or name in read or name == "HUB_IMAGE_TAG", (
-                f"{name} in {path}"
-            )
+            assert {name.removesuffix("_FILE"), name} & (read | OF_COMPOSE), f"{name} in {path}"
 
 
 # --- Compose ---
@@ -199,6 +251,29 @@ def test_the_hubs_in_compose_are_two_replicas_with_a_folder_each() -> None:
     for hub in upstreams:
         assert services[hub]["read_only"] is True
         assert services[hub]["cap_drop"] == ["ALL"]
+
+
+def test_the_hubs_in_compose_trust_nginx_alone_and_keep_their_addresses() -> None:
+    file = yaml.safe_load(
+        re.sub(
+            r"\$\{\w+:-([^}]*)\}", r"\1", (DEPLOY / "compose.yaml").read_text()
+        )  # as compose fills them in
+    )
+    (network,) = file["networks"]["default"]["ipam"]["config"]
+    subnet, given_out = ip_network(network["subnet"]), ip_network(network["ip_range"])
+    fixed = {
+        name: ip_address(service["networks"]["default"]["ipv4_address"])
+        for name, service in file["services"].items()
+        if "networks" in service
+    }
+    assert set(fixed) == {"nginx", "hub-1", "hub-2"}
+    assert len(set(fixed.values())) == 3
+    for address in fixed.values():
+        assert address in subnet
+        assert address not in given_out
+    for name, service in file["services"].items():
+        trusted = service.get("environment", {}).get("HUB_TRUSTED_PROXIES")
+        assert trusted == (str(fixed["nginx"]) if name.startswith(("hub-", "prepare")) else None)
 
 
 def test_docker_compose_reads_the_file() -> None:
@@ -290,6 +365,26 @@ def test_systemd_accepts_its_units(tmp_path: Path) -> None:
     assert (answer.returncode, complaints) == (0, [])
 
 
+def test_static_files_are_collected_as_the_unit_says(tmp_path: Path) -> None:
+    (command,) = re.findall(
+        r"^#   (.*collectstatic.*)$",
+        (DEPLOY / "systemd/servicebus-hub.service").read_text(),
+        re.MULTILINE,
+    )
+    for name in ("hub", "exporters", "templates"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("manage.py", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    python = tmp_path / ".venv/bin/python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
+    subprocess.run(["sh", "-e", "-c", command], cwd=tmp_path, env=kept, check=True, timeout=120)
+    assert (tmp_path / "staticfiles/staticfiles.json").is_file()
+    assert not (tmp_path / "var").exists(), "root's keys would lie in the checkout"
+
+
 def test_promtool_accepts_the_prometheus_of_compose(tmp_path: Path) -> None:
     promtool = programs.require("promtool")
     text = (DEPLOY / "compose/prometheus.yml").read_text()
@@ -335,7 +430,9 @@ def test_the_image_runs_without_root_and_without_a_compiler() -> None:
     assert [line for line in last_stage if line.startswith("USER")] == ["USER 10001"]
     assert not [line for line in lines if "apt-get" in line or "gcc" in line]
     assert any("--require-hashes" in line and "--only-binary :all:" in line for line in lines)
-    assert any(line.startswith("HEALTHCHECK") for line in last_stage)
+    # The probe knows the port and whether the hub itself speaks TLS; tests/production/test_connections.py runs it.
+    (check,) = (line for line in last_stage if line.startswith("HEALTHCHECK"))
+    assert check.endswith('CMD ["python", "-m", "hub.probe"]')
 
 
 def test_the_image_can_not_hold_a_key_of_this_machine() -> None:

@@ -1,8 +1,11 @@
 """`manage.py prepare`, as hubs that start together run it."""
 
+import json
+
 import pytest
 
-from bench.servers import PostgreSQL
+from bench.hubs import Hub, deployed_settings
+from bench.servers import PostgreSQL, wait_for
 
 from .conftest import manage
 
@@ -17,3 +20,27 @@ def test_hubs_that_start_together_prepare_the_database_one_after_the_other(
     hubs = [manage(variables, "prepare") for _ in range(3)]
     assert [hub.wait(180) for hub in hubs] == [0, 0, 0]
     assert postgresql.sql("SELECT count(*) FROM auth_user") == "1"
+
+
+class Unprepared(Hub):
+    def is_up(self) -> bool:
+        return self.get("/-/healthy")[0] == 200
+
+
+@pytest.mark.e2e
+def test_a_hub_that_starts_before_the_database_is_migrated_is_healthy_and_ready_as_soon_as_it_is(
+    postgresql: PostgreSQL,
+) -> None:
+    # As pods of the first `kubectl apply`, beside the Job that prepares the database.
+    postgresql.sql("DROP DATABASE hub WITH (FORCE)", database="postgres")
+    postgresql.sql("CREATE DATABASE hub", database="postgres")
+    hub = Unprepared(deployed_settings(postgresql.url(), "", ""))
+    try:
+        hub.start()
+        status, body = hub.get("/-/ready")
+        assert (status, json.loads(body)["ready"]) == (503, False)
+        assert "never read" in json.loads(body)["checks"]["configuration"]
+        hub.manage("prepare")
+        wait_for(lambda: hub.get("/-/ready")[0] == 200, "it is ready")
+    finally:
+        hub.close()

@@ -1,0 +1,118 @@
+"""gunicorn's threaded worker, in which a client takes a thread only while it says something.
+
+gunicorn's own gives each new connection a thread for up to 5 s before its first byte, and for good from its first byte
+on: as many clients as there are threads, which begin a request or a TLS handshake and vanish, and no scrape is answered
+any more.
+"""
+
+import contextlib
+import errno
+import logging
+import math
+import socket
+import threading
+import time
+from functools import partial
+from selectors import EVENT_READ
+from typing import Any
+
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+logger = logging.getLogger(__name__)
+
+# From the connection to its first byte: nobody waits in a thread meanwhile.
+_FIRST_BYTE_SECONDS = 10.0
+# From the first byte of a request to the end of its headers, the TLS handshake included.
+_HEAD_SECONDS = 5.0
+# Between two pieces of a request's body, and for the whole of an answer to be taken: above what a slow network needs.
+_BODY_SECONDS = 20.0
+_NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
+# Without a free file descriptor: until it is tried again, and between two lines of the log.
+_PAUSE_SECONDS = 1.0
+_TOLD_EVERY_SECONDS = 60.0
+
+
+class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
+    """Waits for first bytes in its poller, and ends what begins a request and does not go on."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Connections whose headers a thread reads: since when (monotonic).
+        self._reading: dict[TConn, float] = {}
+        self._reading_lock = threading.Lock()
+        self._accepts_from = -math.inf  # monotonic: not before that
+        self._told_at = -math.inf
+
+    def accept(self, listener: Any) -> None:
+        """Accept a connection; without a free file descriptor leave it waiting, where gunicorn's own worker ends."""
+        try:
+            super().accept(listener)
+        except OSError as error:
+            if error.errno not in _NO_MORE_FILES:
+                raise
+            now = time.monotonic()
+            self._accepts_from = now + _PAUSE_SECONDS
+            self.set_accept_enabled(False)
+            if now - self._told_at > _TOLD_EVERY_SECONDS:
+                self._told_at = now
+                logger.error("Connections have to wait, as this process may open no more files: %s", error)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Begin or cease to accept connections; the loop asks for it at each of its turns."""
+        super().set_accept_enabled(enabled and time.monotonic() >= self._accepts_from)
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Give a connection that can be read to a thread, and a new one to the poller."""
+        if conn.initialized or conn.data_ready:
+            super().enqueue_req(conn)
+            return
+        conn.sock.setblocking(False)
+        conn.timeout = time.monotonic() + _FIRST_BYTE_SECONDS
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def handle(self, conn: TConn) -> Any:
+        """Read and answer a request, in a thread."""
+        with self._reading_lock:
+            self._reading[conn] = time.monotonic()
+        try:
+            return super().handle(conn)
+        finally:
+            self._has_read(conn)
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        """Answer a request whose headers have come."""
+        self._has_read(conn)
+        conn.sock.settimeout(_BODY_SECONDS)
+        try:
+            return super().handle_request(req, conn)
+        except TimeoutError:
+            logger.debug("A client took no answer for %g s.", _BODY_SECONDS)
+            return False
+
+    def murder_pending(self) -> None:
+        """Close connections without a first byte, and end those whose headers don't come to an end."""
+        super().murder_pending()
+        with self._reading_lock:
+            reading = list(self._reading.items())
+        latest = time.monotonic() - _HEAD_SECONDS
+        for conn, since in reading:
+            if since < latest:
+                _end(conn.sock)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Keep no connection for longer than until the deadline, as the worker ends; silent ones neither."""
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
+
+    def _has_read(self, conn: TConn) -> None:
+        with self._reading_lock:
+            self._reading.pop(conn, None)
+
+
+def _end(connection: socket.socket) -> None:
+    """Let whoever reads from a socket find its end; the thread that reads then closes it."""
+    with contextlib.suppress(OSError):  # it is over already
+        # Not the TLS socket's own way, which takes its state away under the thread that uses it.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)

@@ -1,0 +1,140 @@
+"""The commands of docs/operations.md for backup and restore, run as they stand there."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from bench.hubs import Hub, Simulated, deployed_settings
+from bench.servers import PostgreSQL, program
+from tests import programs
+
+from .conftest import ROOT
+
+pytestmark = pytest.mark.e2e
+
+_SECTION = (
+    (ROOT / "docs/operations.md").read_text().partition("## Backup and restore")[2].partition("\n## ")[0]
+)
+BACKUP, RESTORE_POSTGRESQL, RESTORE_SQLITE, MAKE_SURE = re.findall(
+    r"```console\n(.*?)```", _SECTION, re.DOTALL
+)
+
+
+class Documented(Hub):
+    """A hub of a checkout whose folder `var` is its data folder."""
+
+    def follow(self, commands: str, only: str = "") -> None:
+        """Run the documented commands (those that contain a word), as somebody would in the checkout."""
+        lines = [line for line in commands.splitlines() if only in line or line.startswith("umask")]
+        assert lines
+        folder = self.directory / "data"
+        folder.mkdir(exist_ok=True)
+        links = {"var": folder, "manage.py": ROOT / "manage.py"}
+        for name, target in links.items():
+            link = self.directory / name
+            if not link.is_symlink():
+                link.symlink_to(target)
+        paths = [str(Path(sys.executable).parent), str(Path(program("pg_dump")).parent), os.environ["PATH"]]
+        done = subprocess.run(
+            ["sh", "-e", "-c", "\n".join(lines)],
+            cwd=self.directory,
+            env={**self.environment(), "PATH": os.pathsep.join(paths)},
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def shows(self, token: str) -> list[str]:
+        status, body = self.get("/metrics/load-0000", token)
+        assert status == 200, body
+        assert "\nservicebus_up 1" in body
+        return [line for line in body.splitlines() if not line.startswith("servicebus_scrape_")]
+
+    def add_teams(self) -> None:
+        """Write more than fits into the first pages, after the backup."""
+        code = (
+            "from exporters.models import Team; [Team.objects.create(name=f'later-{n}') for n in range(50)]"
+        )
+        self.manage("shell", "-c", code)
+
+
+@pytest.fixture
+def simulated() -> Iterator[Simulated]:
+    for name in ("pg_dump", "psql"):
+        programs.require(name)
+    with Simulated(1, 5, 0) as simulated:
+        yield simulated
+
+
+def start(hub: Documented, simulated: Simulated) -> str:
+    hub.manage("prepare")
+    token = hub.manage(module="bench.seed", text=json.dumps({"namespaces": simulated.namespaces})).strip()
+    hub.start()
+    return token
+
+
+def test_sqlite_comes_back_from_a_backup_that_python_alone_has_made_beside_the_running_hub(
+    simulated: Simulated,
+) -> None:
+    local = {"HUB_ALLOW_LOOPBACK": "1", "HUB_CA_FILE": simulated.ca_file}
+    with ExitStack() as stack:
+        hub = Documented(local)
+        stack.callback(hub.close)
+        token = start(hub, simulated)
+        before = hub.shows(token)
+        hub.follow(BACKUP, "sqlite3")
+        assert (hub.directory / "hub-backup.sqlite3").stat().st_mode & 0o777 == 0o600
+        hub.add_teams()
+        hub.kill()
+        # What is in it belongs to the file of before, and would be read into the restored one.
+        assert (hub.directory / "data/hub.sqlite3-wal").stat().st_size > 0
+        hub.follow(RESTORE_SQLITE)
+        hub.follow(MAKE_SURE)
+        hub.start()
+        assert hub.shows(token) == before
+
+        # Into a fresh folder, with the keys that were made on the first start.
+        fresh = Documented(local)
+        stack.callback(fresh.close)
+        (fresh.directory / "data").mkdir()
+        shutil.copy(hub.directory / "hub-backup.sqlite3", fresh.directory)
+        fresh.follow(RESTORE_SQLITE)
+        with pytest.raises(AssertionError, match="can't be decrypted with HUB_ENCRYPTION_KEYS"):
+            fresh.follow(MAKE_SURE)  # with keys of its own
+        for name in ("encryption_key", "secret_key"):
+            shutil.copy(hub.directory / "data" / name, fresh.directory / "data" / name)
+        fresh.follow(MAKE_SURE)
+        fresh.start()
+        assert fresh.shows(token) == before
+        assert json.loads(fresh.get("/-/ready")[1])["degraded"] == []
+
+
+def test_postgresql_comes_back_from_a_dump(simulated: Simulated) -> None:
+    programs.require("postgres")
+    programs.require("initdb")
+    with ExitStack() as stack:
+        database = stack.enter_context(PostgreSQL())
+        hub = Documented(deployed_settings(database.url(), "", simulated.ca_file))
+        stack.callback(hub.close)
+        token = start(hub, simulated)
+        before = hub.shows(token)
+        hub.follow(BACKUP, "pg_dump")
+        assert "SharedAccessKey=" not in (hub.directory / "hub.sql").read_text()
+        hub.stop()
+        shutil.rmtree(hub.directory / "data")
+        database.sql("DROP DATABASE hub WITH (FORCE)", database="postgres")
+        database.sql("CREATE DATABASE hub", database="postgres")
+        hub.follow(RESTORE_POSTGRESQL)
+        hub.follow(MAKE_SURE)
+        hub.start()
+        assert hub.shows(token) == before

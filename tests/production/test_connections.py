@@ -1,0 +1,164 @@
+"""Clients that connect and say nothing, or begin and don't go on, keep no scrape from its answer."""
+
+import json
+import resource
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.hubs import Hub, Simulated
+from bench.servers import wait_for
+
+from .test_tls import KEYS, WithTLS, make
+
+pytestmark = pytest.mark.e2e
+
+THREADS = 8
+HALF_A_REQUEST = b"GET /-/healthy HTTP/1.1\r\nHost: lo"
+HALF_A_FORM = (
+    b"POST /admin/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    b"Content-Length: 1000\r\n\r\nusername="
+)
+A_REQUEST = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n"
+# The beginning of a ClientHello: a record of 512 bytes is announced.
+HALF_A_HANDSHAKE = b"\x16\x03\x01\x02\x00\x01"
+
+
+class Limited(Hub):
+    """A hub that is started under a limit of open files, as `ulimit` takes it."""
+
+    def __init__(self, ulimit: str) -> None:
+        super().__init__({"HUB_WORKERS": "1", "HUB_THREADS": str(THREADS)})
+        self._ulimit = ulimit
+
+    def command(self) -> Sequence[str]:
+        return ["sh", "-c", f'ulimit {self._ulimit} && exec "$@"', "sh", *super().command()]
+
+
+@pytest.fixture
+def limited(request: pytest.FixtureRequest) -> Iterator[Limited]:
+    hub = Limited(request.param)
+    try:
+        hub.manage("prepare")
+        hub.start()
+        yield hub
+    finally:
+        hub.close()
+
+
+@pytest.fixture(scope="module")
+def scraped() -> Iterator[tuple[Hub, str]]:
+    """A hub with one worker process of a few threads, and a token for its namespace load-0000."""
+    with ExitStack() as stack:
+        simulated = stack.enter_context(Simulated(1, 5, 0))
+        hub = Hub(
+            {
+                "HUB_ALLOW_LOOPBACK": "1",
+                "HUB_CA_FILE": simulated.ca_file,
+                "HUB_WORKERS": "1",
+                "HUB_THREADS": str(THREADS),
+            }
+        )
+        stack.callback(hub.close)
+        hub.manage("prepare")
+        fields = {"requests_per_second": 1000, "burst": 1000}
+        wanted = {"namespaces": simulated.namespaces, "fields": fields}
+        token = hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+        hub.start()
+        yield hub, token
+
+
+@contextmanager
+def clients(port: int, number: int, say: bytes = b"") -> Iterator[list[socket.socket]]:
+    """Connect so many, each of which says so much and then nothing."""
+    with ExitStack() as stack:
+        connected = []
+        for _ in range(number):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+            client.sendall(say)
+            connected.append(client)
+        yield connected
+
+
+def is_scraped(scraped: tuple[Hub, str]) -> bool:
+    hub, token = scraped
+    status, body = hub.get("/metrics/load-0000", token)
+    return status == 200 and "\nservicebus_up 1" in body
+
+
+def all_end(connected: list[socket.socket]) -> None:
+    for client in connected:
+        while client.recv(65536):
+            pass
+
+
+def test_silent_clients_take_no_thread(scraped: tuple[Hub, str]) -> None:
+    with clients(scraped[0].port, THREADS * 5) as silent:
+        for _ in range(5):
+            assert is_scraped(scraped)
+        for client in silent:
+            client.setblocking(False)
+            with pytest.raises(BlockingIOError):  # it is still connected
+                client.recv(1)
+
+
+def test_kept_connections_take_no_thread(scraped: tuple[Hub, str]) -> None:
+    with clients(scraped[0].port, 300, A_REQUEST) as kept:
+        assert all(client.recv(4096).startswith(b"HTTP/1.1 200") for client in kept)
+        for _ in range(5):
+            assert is_scraped(scraped)
+
+
+@pytest.mark.parametrize("half", [HALF_A_REQUEST, HALF_A_FORM], ids=["request", "form"])
+def test_who_begins_and_does_not_go_on_is_ended_and_gives_its_thread_back(
+    scraped: tuple[Hub, str], half: bytes
+) -> None:
+    with clients(scraped[0].port, THREADS, half) as begun:
+        all_end(begun)
+        assert is_scraped(scraped)
+    assert "Traceback" not in scraped[0].log.read_text()
+
+
+def test_a_handshake_that_does_not_go_on_is_ended(tmp_path: Path) -> None:
+    hub = WithTLS({**KEYS, **make(tmp_path / "tls"), "HUB_WORKERS": "1", "HUB_THREADS": str(THREADS)})
+    try:
+        hub.manage("prepare")
+        hub.start()
+        with clients(hub.port, THREADS, HALF_A_HANDSHAKE) as begun:
+            all_end(begun)
+            assert hub.shows()
+        assert "Traceback" not in hub.log.read_text()
+    finally:
+        hub.close()
+
+
+@pytest.mark.parametrize("limited", ["-n 150"], indirect=True)
+def test_a_worker_that_may_open_no_more_files_lives_on_and_answers_when_it_may(limited: Limited) -> None:
+    worker = limited.workers()[0].pid
+    with clients(limited.port, 200):
+        wait_for(lambda: "may open no more files" in limited.log.read_text(), "the limit is met")
+    wait_for(limited.is_up, "it answers again")
+    assert limited.workers()[0].pid == worker
+    # It tries again once a second, and says so once a minute.
+    assert limited.log.read_text().count("may open no more files") == 1
+
+
+@pytest.mark.parametrize("limited", ["-Sn 256"], indirect=True)
+def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one(limited: Limited) -> None:
+    soft, hard = psutil.Process(limited.workers()[0].pid).rlimit(resource.RLIMIT_NOFILE)
+    assert soft == hard > 256
+
+
+def test_a_silent_client_does_not_hold_up_a_stop(scraped: tuple[Hub, str]) -> None:
+    hub, _ = scraped
+    with clients(hub.port, 3):
+        started = time.monotonic()
+        hub.stop()
+        # 2 s for kept connections; a worker waits for 30 s at most.
+        assert time.monotonic() - started < 8
+    hub.start()
