@@ -1,7 +1,8 @@
 """`python -m bench.outages`: what Prometheus sees while everything around the scrapes fails in turn.
 
-Two hubs on PostgreSQL and Redis behind nginx, two Prometheus servers that scrape every namespace through it. Prints the
-timeline and the failed scrapes. Exits with 1 when a scrape failed that was not in flight on the hub that was killed.
+Two hubs on PostgreSQL and Redis behind nginx; two Prometheus servers find every namespace by /sd and scrape it, all
+through nginx. Prints the timeline and the failed scrapes. Exits with 1 when a scrape failed that was not in flight on
+the hub that was killed.
 """
 
 import argparse
@@ -61,7 +62,7 @@ def main() -> int:
             stack.enter_context(
                 Prometheus(
                     f"127.0.0.1:{nginx.port}",
-                    simulated.namespaces,
+                    None,
                     token,
                     interval_seconds=options.interval,
                     ca_file=nginx.certificate,

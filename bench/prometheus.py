@@ -51,12 +51,12 @@ class PrometheusServer(Server):
 
 
 class Prometheus(PrometheusServer):
-    """A real Prometheus that scrapes the given paths of one address over TLS."""
+    """A real Prometheus that scrapes namespaces at one address: those that are named, or those that /sd lists."""
 
     def __init__(
         self,
         address: str,
-        namespaces: Iterable[str],
+        namespaces: Iterable[str] | None,
         token: str,
         *,
         interval_seconds: float,
@@ -65,26 +65,40 @@ class Prometheus(PrometheusServer):
         replica: str = "",
     ) -> None:
         super().__init__()
-        scheme = "https" if ca_file else "http"
-        targets = [
-            {
-                "targets": [address],
-                "labels": {"__metrics_path__": f"/metrics/{name}", "servicebus_namespace": name},
-            }
-            for name in namespaces
-        ]
-        (self.directory / "targets.json").write_text(json.dumps(targets))
         (self.directory / "token").write_text(token)
+        access: dict[str, Any] = {"authorization": {"credentials_file": str(self.directory / "token")}}
+        if ca_file:
+            access["tls_config"] = {"ca_file": str(ca_file)}
+        scheme = "https" if ca_file else "http"
         scrape = {
             "job_name": "servicebus",
             "scheme": scheme,
-            "authorization": {"credentials_file": str(self.directory / "token")},
-            "file_sd_configs": [{"files": [str(self.directory / "targets.json")]}],
             # What is parsed but not kept costs no memory.
             "metric_relabel_configs": [{"source_labels": ["__name__"], "regex": keep, "action": "keep"}],
+            **access,
         }
-        if ca_file:
-            scrape["tls_config"] = {"ca_file": str(ca_file)}
+        if namespaces is None:
+            discovery = {
+                "url": f"{scheme}://{address}/sd",
+                "refresh_interval": f"{interval_seconds:g}s",
+                **access,
+            }
+            scrape["http_sd_configs"] = [discovery]
+            # /sd names HUB_EXTERNAL_URL, which these hubs don't have.
+            scrape["relabel_configs"] = [
+                {"target_label": "__address__", "replacement": address},
+                {"target_label": "__scheme__", "replacement": scheme},
+            ]
+        else:
+            targets = [
+                {
+                    "targets": [address],
+                    "labels": {"__metrics_path__": f"/metrics/{name}", "servicebus_namespace": name},
+                }
+                for name in namespaces
+            ]
+            (self.directory / "targets.json").write_text(json.dumps(targets))
+            scrape["file_sd_configs"] = [{"files": [str(self.directory / "targets.json")]}]
         interval = f"{interval_seconds:g}s"
         timeout = f"{min(10.0, interval_seconds):g}s"
         config: dict[str, Any] = {

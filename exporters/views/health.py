@@ -49,7 +49,7 @@ def _configuration() -> str:
     try:
         catalog.current()
     except Exception:
-        return "never read: the database doesn't answer or is not migrated; run `manage.py migrate`"
+        return "never read: the database doesn't answer or is not migrated; run `manage.py prepare`"
     return "ok"
 
 
@@ -97,7 +97,7 @@ def _migrations() -> str:
     try:
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            return "not migrated; run `manage.py migrate`"
+            return "not migrated; run `manage.py prepare`"
     except Exception:
         return "doesn't answer"
     return "ok"
