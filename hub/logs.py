@@ -13,6 +13,9 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 # What every LogRecord has; anything else was passed as `extra` and belongs into the line.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+# What needs no quotes as a value.
+_BARE = re.compile(r'[^\s"=]+')
+
 # A last net below everything that is careful already: what is secret by its form, wherever it comes from (the path of a
 # wall page in a line about its request, a library's message, a traceback).
 _SECRET = re.compile(
@@ -47,15 +50,21 @@ class RequestIdFilter(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-01-31T12:00:00.123Z INFO exporters.scrape message key=value`."""
+    """`2026-01-31T12:00:00.123Z INFO exporters.scrape message key=value other="two words"`."""
 
     def format(self, record: logging.LogRecord) -> str:
         parts = [_time(record), record.levelname, record.name, record.getMessage()]
-        parts += [f"{key}={value}" for key, value in _extras(record).items()]
+        parts += [f"{key}={_quoted(value)}" for key, value in _extras(record).items()]
         line = " ".join(parts)
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return _redacted(line)
+
+
+def _quoted(value: Any) -> str:
+    """Return a value as logfmt writes it: in quotes where it would not end at the next blank otherwise."""
+    text = str(value)
+    return text if _BARE.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 class JsonFormatter(logging.Formatter):

@@ -29,6 +29,11 @@ def test_a_text_line_has_time_level_logger_message_and_extras() -> None:
     )
 
 
+def test_a_value_that_would_not_end_at_the_next_blank_is_in_quotes() -> None:
+    line = TextFormatter().format(_record(by="the hub", fields="", reason='a="b"\nc'))
+    assert line.endswith(' by="the hub" fields="" reason="a=\\"b\\"\\nc"')
+
+
 def test_a_json_line_is_one_object() -> None:
     line = json.loads(JsonFormatter().format(_record(namespace="pay\nments")))
     assert line["message"] == "Scraped a"
