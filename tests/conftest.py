@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exporters import records
+from exporters import records, sharing
 from exporters.simulator import SimulatedNamespace, Simulator
 
 
@@ -13,6 +13,17 @@ from exporters.simulator import SimulatedNamespace, Simulator
 def _no_writing_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
     """Records of scrapes are written when a test flushes them: a thread's transaction would meet the test's own."""
     monkeypatch.setattr(records, "recorder", records.Recorder(in_background=False))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_shared_with_other_tests(
+    settings: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Give each test its own results and budgets: ports come again, and with them another test's namespace."""
+    settings.HUB_DATA_DIR = tmp_path_factory.mktemp("data")
+    sharing.forget()
+    yield
+    sharing.forget()
 
 
 @pytest.fixture(scope="session")

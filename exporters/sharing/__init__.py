@@ -29,6 +29,11 @@ def _layered(pid: int) -> Layered:
     return Layered(stores)
 
 
+def forget() -> None:
+    """Take the stores that the settings name now, as a process that has just begun."""
+    _layered.cache_clear()
+
+
 def folder() -> Path:
     return Path(settings.HUB_DATA_DIR) / "shared"
 
