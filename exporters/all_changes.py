@@ -119,7 +119,8 @@ def usernames(user: access.User | AnonymousUser) -> list[str]:
         .values_list("history_username")
         for model in kinds(user).values()
     ]
-    return sorted(name for (name,) in parts[0].union(*parts[1:]))
+    # A union is ordered as its model, whose columns it lacks.
+    return sorted(name for (name,) in parts[0].union(*parts[1:]).order_by())
 
 
 def _records(user: access.User | AnonymousUser, model: type[Model], wanted: Wanted) -> "QuerySet[Any]":
