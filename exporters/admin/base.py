@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import (
     AutocompleteSelect,
     AutocompleteSelectMultiple,
@@ -110,12 +111,18 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
         title = str(self.opts.verbose_name_plural).capitalize()  # instead of "Select namespace to change"
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        # Before Django asks for further permissions: what isn't visible answers as what doesn't exist.
+        of_an_object = object_id is not None and self.has_view_permission(request)
+        if of_an_object and self.get_object(request, unquote(str(object_id))) is None:
+            raise Http404
         try:
-            return super().changeform_view(request, *args, **kwargs)
+            return super().changeform_view(request, object_id, *args, **kwargs)
         except IntegrityError:
             # Somebody took the name between the look and the save. A second look finds it, and says so at the field.
-            return super().changeform_view(request, *args, **kwargs)
+            return super().changeform_view(request, object_id, *args, **kwargs)
 
     def history_view_title(self, request: HttpRequest, obj: Any) -> str:
         return f"History of {obj}"
