@@ -127,7 +127,7 @@ def _time(snapshot: Snapshot, allowed: float, failure: Failure | None) -> Step:
             fix=raise_it,
         )
     if snapshot.duration_seconds > 0.8 * allowed:
-        return Step(TIME, State.WARN, f"Just so: it took {took}.", fix=raise_it)
+        return Step(TIME, State.WARN, f"Barely: it took {took}.", fix=raise_it)
     return Step(TIME, State.GOOD, f"Yes: it took {took}.")
 
 
