@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from exporters.models import ScrapeToken, Source
+from exporters.models import ScrapeToken, Source, Team
 from exporters.words import EMPTY, STOPS
 from tests.configuration.conftest import KEY
 
@@ -181,6 +181,25 @@ def test_long_lists_are_chosen_from_by_typing(browser: Client, objects: dict[str
         "term": "manage",
     }
     assert [each["text"] for each in browser.get(address, query).json()["results"]] == ["payments-manage"]
+
+
+def test_choices_are_on_the_page_too_for_a_browser_without_javascript(
+    browser: Client, objects: dict[str, Any]
+) -> None:
+    html = browser.get("/admin/exporters/membership/add/").content.decode()
+    field = html.partition('id="id_team"')[2].partition("</select>")[0]
+    assert ">payments</option>" in field
+    assert field.index('<option value=""') < field.index(">payments</option>")  # else a browser takes the first
+    assert " selected>payments" not in field
+
+
+def test_more_choices_than_a_page_can_hold_are_found_by_typing_alone(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporters.admin.base._MOST_CHOICES", 2)
+    Team.objects.bulk_create(Team(name=f"team-{number}") for number in range(3))
+    html = browser.get("/admin/exporters/scrapetoken/add/").content.decode()
+    assert "team-1" not in html.partition('id="id_team"')[2].partition("</select>")[0]
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,23 @@ def test_without_javascript_the_test_comes_with_the_page(open_page: OpenPage, de
     expect(page.get_by_text("What you entered is kept")).to_be_visible()
 
 
+def test_without_javascript_a_token_is_made_for_a_team_that_is_chosen(
+    open_page: OpenPage, demo: Demo
+) -> None:
+    signed_in = open_page("/admin/").context.storage_state()
+    page = open_page(
+        "/admin/exporters/scrapetoken/add/",
+        user="",
+        own=True,
+        java_script_enabled=False,
+        storage_state=signed_in,
+    )
+    page.fill("#id_name", "by-hand")
+    page.select_option("#id_team", label="payments")
+    page.click("input[name=_save]")
+    expect(page.locator("#new-token")).to_contain_text("sbh_")
+
+
 def _copied(page: Page, element: str) -> str:
     page.locator(".copy", has=page.locator(element)).get_by_role("button", name="Copy").click()
     expect(page.locator(".copy", has=page.locator(element)).get_by_role("button")).to_have_text("Copied")
