@@ -118,7 +118,7 @@ _LEFT_OUT = {
 
 def _time(snapshot: Snapshot, allowed: float, failure: Failure | None) -> Step:
     took = f"{seconds_text(snapshot.duration_seconds)} of {seconds_text(allowed)}"
-    raise_it = "Raise Prometheus's scrape_timeout and the namespace's, or leave entities out."
+    raise_it = "Raise Prometheus's scrape_timeout and the namespace's timeout, or leave entities out."
     if failure is not None and failure.reason in {Reason.TIMEOUT, Reason.BUDGET}:
         return Step(
             TIME,

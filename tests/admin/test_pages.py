@@ -189,7 +189,8 @@ def test_choices_are_on_the_page_too_for_a_browser_without_javascript(
     html = browser.get("/admin/exporters/membership/add/").content.decode()
     field = html.partition('id="id_team"')[2].partition("</select>")[0]
     assert ">payments</option>" in field
-    assert field.index('<option value=""') < field.index(">payments</option>")  # else a browser takes the first
+    # A browser without JavaScript takes the first option for chosen.
+    assert field.index('<option value=""') < field.index(">payments</option>")
     assert " selected>payments" not in field
 
 
