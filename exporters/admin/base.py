@@ -108,7 +108,9 @@ class Scoped:
         kwargs.setdefault("queryset", access.selectable(request.user, self.model, related))
         if db_field.name == "team" and not access.is_platform_administrator(request.user):
             # Without a team it would be the platform's; label rules may have a namespace instead.
-            kwargs.setdefault("required", not hasattr(self.model, "namespace"))
+            required = kwargs.setdefault("required", not hasattr(self.model, "namespace"))
+            if required and kwargs["queryset"].count() == 1:
+                kwargs.setdefault("initial", kwargs["queryset"].first())
         if db_field.name in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
             kwargs.setdefault("widget", self.autocomplete(db_field, self.admin_site))  # type: ignore[attr-defined]
         return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]

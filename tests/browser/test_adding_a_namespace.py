@@ -63,6 +63,20 @@ def test_a_pasted_connection_string_becomes_data_in_prometheus(open_page: OpenPa
     expect(page.locator(".messagelist")).to_contain_text("deleted")
 
 
+def test_who_goes_by_keyboard_is_at_the_button_again_after_the_test(open_page: OpenPage, demo: Demo) -> None:
+    page = open_page("/admin/exporters/namespace/new/", user="payments-owner")
+    page.focus("#id_connection_string")
+    page.keyboard.insert_text(demo.bus("fresh").connection_string)
+    expect(page.locator("#id_name")).to_have_value("fresh")
+    test = page.get_by_role("button", name="Test", exact=True)
+    for _ in range(4):  # the credentials that are stored already, the name, the team, the button
+        page.keyboard.press("Tab")
+    expect(test).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#trial-result")).to_contain_text("It works:")
+    expect(test).to_be_focused()
+
+
 def test_without_javascript_the_test_comes_with_the_page(open_page: OpenPage, demo: Demo) -> None:
     signed_in = open_page("/admin/").context.storage_state()
     page = open_page(
