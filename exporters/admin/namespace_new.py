@@ -206,6 +206,7 @@ class NamespaceNew(HubAdmin):
             "title": "Add a namespace",
             "opts": self.opts,
             "form": form,
+            "may_add_a_team": access.allows(request.user, "add", Team),
             "trial": tried,
             "pasted": _facts(form) if what else None,
             "tested": "" if tried is None else "ok" if tried.ok else "failed",

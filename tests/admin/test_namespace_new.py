@@ -154,6 +154,14 @@ def test_another_teams_credential_can_neither_be_chosen_nor_found(
     assert "team" in _errors(owner.post(PATH, _filled(other, bus.connection_string, "save")))
 
 
+def test_on_a_hub_without_teams_an_administrator_is_led_to_add_one(hub: None, administrator: Any) -> None:
+    client = Client()
+    client.force_login(administrator)
+    page = client.get(PATH).content.decode()
+    assert "No teams yet" in page
+    assert 'href="/admin/exporters/team/add/"' in page
+
+
 def test_a_viewer_may_not_add(as_role: As, team: Team) -> None:
     assert as_role(Role.VIEWER).get(PATH).status_code == 403
 
