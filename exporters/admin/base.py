@@ -109,6 +109,9 @@ class Scoped:
         if db_field.name == "team" and not access.is_platform_administrator(request.user):
             # Without a team it would be the platform's; label rules may have a namespace instead.
             required = kwargs.setdefault("required", not hasattr(self.model, "namespace"))
+            if required:
+                # What an empty choice means is of no use to who can't leave it empty.
+                kwargs.setdefault("help_text", db_field.help_text.partition(" Empty:")[0])
             if required and kwargs["queryset"].count() == 1:
                 kwargs.setdefault("initial", kwargs["queryset"].first())
         if db_field.name in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
