@@ -183,6 +183,20 @@ def test_long_lists_are_chosen_from_by_typing(browser: Client, objects: dict[str
     assert [each["text"] for each in browser.get(address, query).json()["results"]] == ["payments-manage"]
 
 
+def test_a_form_that_comes_back_without_its_passwords_says_so(browser: Client) -> None:
+    address, again = "/admin/auth/user/add/", "enter it again"
+    assert again not in browser.get(address).content.decode()
+    fields = {
+        "username": "nobody yet",
+        "usable_password": "true",
+        "password1": "long-and-rare",
+        "password2": "other",
+    }
+    page = browser.post(address, fields).content.decode()
+    assert again in page
+    assert "long-and-rare" not in page
+
+
 def test_choices_are_on_the_page_too_for_a_browser_without_javascript(
     browser: Client, objects: dict[str, Any]
 ) -> None:
