@@ -168,6 +168,23 @@ def test_deleting_says_what_will_stop(browser: Client, objects: dict[str, Any], 
     assert STOPS[kind] in unescape(check(browser.post(f"/admin/{screen}/", action)))
 
 
+def test_what_is_in_use_is_not_deleted_and_the_page_says_what_to_do_first(
+    browser: Client, objects: dict[str, Any]
+) -> None:
+    namespace, key = objects["exporters/namespace"], objects["exporters/credential"].pk
+    namespace.credential_id = key
+    namespace.save()
+    for html in (
+        browser.get(f"/admin/exporters/credential/{key}/delete/").content.decode(),
+        browser.post(
+            "/admin/exporters/credential/", {"action": "delete_selected", "_selected_action": [key]}
+        ).content.decode(),
+    ):
+        assert f"/admin/exporters/namespace/{namespace.pk}/change/" in html
+        assert "What still uses it needs another one first" in html
+        assert 'value="Delete"' not in html
+
+
 def test_groups_have_no_screen_as_roles_replace_them(browser: Client) -> None:
     assert browser.get("/admin/auth/group/").status_code == 404
 
