@@ -72,6 +72,8 @@ class Differences(HistoricalRecordContextHelper):  # type: ignore[misc]
             return ""  # as an empty text, which says the same
         if isinstance(value, bool):
             return "yes" if value else "no"
+        if isinstance(value, dict):  # labels, and where a secret is read from
+            return ", ".join(f"{name}={text}" for name, text in sorted(value.items()))
         model = type(value)
         rule = access.RULES.get(model)
         if rule is None or rule.team is None or access.allows(self._user, "view", model, value):

@@ -12,6 +12,7 @@ from .servicebus.connection import Endpoint
 
 # Names of namespaces and credentials are at most this long; some room is left for a suffix.
 _LONGEST = 55
+_QUOTES = ('""', "''", "“”")
 _ROOT_KEY = "RootManageSharedAccessKey"
 
 
@@ -24,6 +25,14 @@ class Pasted:
     entity_path: str
     name: str  # suggested for the target
     remarks: tuple[str, ...]  # what the key can and can't do
+
+
+def tidied(text: str) -> str:
+    """Return a connection string without what came along when it was copied: quotes around it, line ends within."""
+    text = "".join(line.strip() for line in text.splitlines())
+    if len(text) >= 2 and text[0] + text[-1] in _QUOTES:
+        return text[1:-1].strip()
+    return text
 
 
 def look_at(text: str) -> Pasted:

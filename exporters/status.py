@@ -36,22 +36,23 @@ class State(StrEnum):
         return "state-" + self.replace(" ", "-")
 
 
-# What to do about a failure, in the words of who has to do it.
+# What to do about a failure, in the words of who has to do it. It stands behind the message, which says what is wrong.
 ADVICE: dict[Reason, str] = {
-    Reason.UNAUTHORIZED: "The key is wrong, expired or lacks the Manage right. Enter a current one in the credential.",
-    Reason.FORBIDDEN: "The identity lacks a role on this namespace, or its firewall refuses the hub's address.",
-    Reason.NOT_FOUND: "There is no such namespace or entity. Check the host and the connection string's EntityPath.",
-    Reason.DNS: "The host's name doesn't resolve. Check its spelling, and the private DNS zone for a private endpoint.",
-    Reason.TLS: "The certificate isn't valid for this host. Check the host, and HUB_CA_FILE behind a TLS proxy.",
-    Reason.CONNECTION: "Nothing answers at this host. Check firewalls, the port and the private endpoint.",
-    Reason.TIMEOUT: "Raise Prometheus's scrape_timeout, or leave entities out.",
+    Reason.UNAUTHORIZED: "Enter a current key with the Manage right in the credential. "
+    "An Entra ID identity needs a role on the namespace.",
+    Reason.FORBIDDEN: "Give the identity a role on the namespace, or let the hub's address through its firewall.",
+    Reason.NOT_FOUND: "Check the host and the connection string's EntityPath.",
+    Reason.DNS: "Check the host's spelling, and the private DNS zone for a private endpoint.",
+    Reason.TLS: "Check the host, and HUB_CA_FILE behind a TLS proxy.",
+    Reason.CONNECTION: "Check firewalls, the port and the private endpoint.",
+    Reason.TIMEOUT: "Raise Prometheus's scrape_timeout and the namespace's timeout, or leave entities out.",
     Reason.THROTTLED: "Lower requests per second, or scrape less often.",
-    Reason.SERVER_ERROR: "Service Bus has a fault of its own. Look at Azure's status page if it lasts.",
-    Reason.MALFORMED: "The answer isn't Service Bus's. Check the host, and proxies on the way.",
-    Reason.TOO_LARGE: "An answer was larger than any page of Service Bus. Check the host, and proxies on the way.",
-    Reason.CREDENTIAL: "The credential can't be used. Open it and test it.",
-    Reason.BUDGET: "The budget of requests didn't allow a reading in time. Raise it, or leave entities out.",
-    Reason.OVERLOADED: "The hub runs as many scrapes as it may. Raise HUB_MAX_SCRAPES or add a replica.",
+    Reason.SERVER_ERROR: "Look at Azure's status page if it lasts.",
+    Reason.MALFORMED: "Check the host, and proxies on the way.",
+    Reason.TOO_LARGE: "Check the host, and proxies on the way.",
+    Reason.CREDENTIAL: "Open the credential and test it.",
+    Reason.BUDGET: "Raise the namespace's requests per second, or leave entities out.",
+    Reason.OVERLOADED: "Raise HUB_MAX_SCRAPES or add a replica.",
 }
 
 
@@ -93,14 +94,14 @@ def summary(namespace: Namespace, now: datetime) -> Summary:
             state,
             None,
             "",
-            "Prometheus hasn't asked for it yet. The lines that make it ask are on the namespace's Status page.",
+            "Prometheus hasn't asked for it yet. Its Status page has the lines that make it ask.",
         )
     if state is State.STALE:
         return Summary(
             state,
             status.at if status else None,
             "",
-            "Prometheus doesn't scrape it any more. Look at its targets.",
+            "Prometheus doesn't scrape it any more. Look there at Status > Targets: is it listed, with which error?",
         )
     if status is None:
         return Summary(state, None, "", "")

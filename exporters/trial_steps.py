@@ -118,7 +118,7 @@ _LEFT_OUT = {
 
 def _time(snapshot: Snapshot, allowed: float, failure: Failure | None) -> Step:
     took = f"{seconds_text(snapshot.duration_seconds)} of {seconds_text(allowed)}"
-    raise_it = "Raise Prometheus's scrape_timeout and the namespace's, or leave entities out."
+    raise_it = "Raise Prometheus's scrape_timeout and the namespace's timeout, or leave entities out."
     if failure is not None and failure.reason in {Reason.TIMEOUT, Reason.BUDGET}:
         return Step(
             TIME,
@@ -127,7 +127,7 @@ def _time(snapshot: Snapshot, allowed: float, failure: Failure | None) -> Step:
             fix=raise_it,
         )
     if snapshot.duration_seconds > 0.8 * allowed:
-        return Step(TIME, State.WARN, f"Just so: it took {took}.", fix=raise_it)
+        return Step(TIME, State.WARN, f"Barely: it took {took}.", fix=raise_it)
     return Step(TIME, State.GOOD, f"Yes: it took {took}.")
 
 

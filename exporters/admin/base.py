@@ -1,5 +1,6 @@
 """What every screen has in common."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -29,6 +30,8 @@ else:
     TabularInline = admin.TabularInline
 
 
+# So many choices are on the page itself, for a browser without JavaScript. More would make it heavy for all others.
+_MOST_CHOICES = 500
 # Not for filters in an address: what can be compared with can be guessed, letter by letter.
 _UNSEARCHABLE = frozenset({"token_hash", "password", "session_key"})
 
@@ -43,11 +46,40 @@ class _ByNumber:
         return super().optgroups(name, known, attr)  # type: ignore[misc]
 
 
+class _WithAllChoices(_ByNumber):
+    """Has all choices on the page, for a browser without JavaScript; with it they are looked up while one types."""
+
+    def optgroups(self, name: str, value: list[Any], attr: Any = None) -> Any:
+        widget: Any = self
+        groups = super().optgroups(name, value, attr)
+        options = groups[0][1]
+        there = {str(option["value"]) for option in options}
+        if not there and not widget.allow_multiple_selected:
+            # Else a browser would take the first choice for chosen.
+            options.append(widget.create_option(name, "", "", False, 0))
+        for label, key in self._others(there):
+            options.append(widget.create_option(name, key, label, False, len(options)))
+        return groups
+
+    def _others(self, there: Collection[str]) -> list[tuple[str, Any]]:
+        choices: Any = self.choices  # type: ignore[attr-defined]
+        found = {
+            each.pk: choices.field.label_from_instance(each) for each in choices.queryset[: _MOST_CHOICES + 1]
+        }
+        if len(found) > _MOST_CHOICES:
+            return []
+        return sorted((label, key) for key, label in found.items() if str(key) not in there)
+
+
 class _Autocomplete(_ByNumber, AutocompleteSelect):  # type: ignore[misc]
     pass
 
 
-class _AutocompleteMultiple(_ByNumber, AutocompleteSelectMultiple):  # type: ignore[misc]
+class _AutocompleteOfAll(_WithAllChoices, AutocompleteSelect):  # type: ignore[misc]
+    pass
+
+
+class _AutocompleteMultiple(_WithAllChoices, AutocompleteSelectMultiple):  # type: ignore[misc]
     pass
 
 
@@ -55,6 +87,7 @@ class Scoped:
     """What access.py says, for a screen or for a table within one: queries, choices and permissions by role."""
 
     model: Any
+    autocomplete: type[AutocompleteSelect] = _AutocompleteOfAll
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         return access.visible(request.user, super().get_queryset(request))  # type: ignore[misc]
@@ -76,9 +109,14 @@ class Scoped:
         kwargs.setdefault("queryset", access.selectable(request.user, self.model, related))
         if db_field.name == "team" and not access.is_platform_administrator(request.user):
             # Without a team it would be the platform's; label rules may have a namespace instead.
-            kwargs.setdefault("required", not hasattr(self.model, "namespace"))
+            required = kwargs.setdefault("required", not hasattr(self.model, "namespace"))
+            if required:
+                # What an empty choice means is of no use to who can't leave it empty.
+                kwargs.setdefault("help_text", db_field.help_text.partition(" Empty:")[0])
+            if required and kwargs["queryset"].count() == 1:
+                kwargs.setdefault("initial", kwargs["queryset"].first())
         if db_field.name in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
-            kwargs.setdefault("widget", _Autocomplete(db_field, self.admin_site))  # type: ignore[attr-defined]
+            kwargs.setdefault("widget", self.autocomplete(db_field, self.admin_site))  # type: ignore[attr-defined]
         return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -203,6 +241,8 @@ class TeamInline(Scoped, TabularInline):
     """A table within a team's page; the role in that team decides."""
 
     formset = _OwnRows
+    # All choices once a row would be many; and without JavaScript there are no new rows.
+    autocomplete = _Autocomplete
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)

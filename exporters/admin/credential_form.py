@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 
-from .. import access, moments, references
+from .. import access, moments, pasted, references
 from ..models import Credential
 from ..secrets import SecretUnavailableError
 from .fields import SecretField
@@ -106,6 +106,9 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
         if kind not in Credential.Kind.values:
             kind = self._stored_kind
         possible = Credential.Kind(kind).possible
+        if kind == Credential.Kind.CONNECTION_STRING:
+            for name in ("secret", "spare_secret"):
+                cleaned[name] = pasted.tidied(cleaned.get(name, ""))
         self._keep_spare(cleaned, kind, possible)
         entered = bool(cleaned.get("secret"))
         moved = bool(self.instance.pk) and kind != self._stored_kind

@@ -26,7 +26,7 @@ _TESTED = {
     "ok": (messages.SUCCESS, "It was tested before."),
     "failed": (
         messages.WARNING,
-        "Its test failed, and it is stored in spite of that: see below what is wrong.",
+        "Its test failed, and it is stored in spite of that: “Test” says what is wrong.",
     ),
 }
 
@@ -83,13 +83,26 @@ class NewNamespaceForm(forms.Form):
         stored = Credential.objects.select_related("team").order_by("name")
         credential.queryset = access.visible(request.user, stored).distinct()
 
+    def clean_connection_string(self) -> str:
+        text = pasted.tidied(self.cleaned_data["connection_string"])
+        if text:
+            pasted.look_at(
+                text
+            )  # whatever else is wrong: without a usable string there is nothing to go on with
+        return text
+
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         secret, credential = cleaned.get("connection_string", ""), cleaned.get("credential")
         if secret and credential is not None:
             self.add_error("credential", "Choose a credential or paste a connection string, not both.")
-        elif not secret and credential is None and not self.errors.get("credential"):
-            self.add_error("connection_string", "Paste a connection string, or choose a credential below.")
+        elif not secret and credential is None and not self.has_error("credential"):
+            if not self.has_error("connection_string"):
+                self.add_error(
+                    "connection_string", "Paste a connection string, or choose a credential below."
+                )
+            if not self.data.get("name", "").strip():
+                self.errors.pop("name", None)  # a string that can be used suggests one
         team = cleaned.get("team")
         if self.errors or team is None:
             return cleaned
@@ -193,6 +206,7 @@ class NamespaceNew(HubAdmin):
             "title": "Add a namespace",
             "opts": self.opts,
             "form": form,
+            "may_add_a_team": access.allows(request.user, "add", Team),
             "trial": tried,
             "pasted": _facts(form) if what else None,
             "tested": "" if tried is None else "ok" if tried.ok else "failed",
@@ -222,7 +236,7 @@ def _with_name(data: Any) -> Any:
     if data.get("name", "").strip() or not data.get("connection_string", "").strip():
         return data
     try:
-        name = pasted.look_at(data["connection_string"].strip()).name
+        name = pasted.look_at(pasted.tidied(data["connection_string"])).name
     except ValidationError:
         return data  # the field says what is wrong
     filled = data.copy()
@@ -240,7 +254,7 @@ def _facts(form: NewNamespaceForm) -> pasted.Pasted | None:
 
 def _parsed(request: HttpRequest) -> JsonResponse:
     """Answer the script with what a pasted connection string says."""
-    text = str(request.POST.get("connection_string", "")).strip()
+    text = pasted.tidied(str(request.POST.get("connection_string", "")))
     if not text:
         return JsonResponse({"html": "", "name": ""})
     try:

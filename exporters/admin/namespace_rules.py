@@ -70,6 +70,8 @@ class NamespaceRules(HubAdmin):
                     rows.save()
                     messages.success(request, "The rules are stored; the next scrape applies them.")
                     return HttpResponseRedirect(request.get_full_path())
+                else:
+                    problem = "Nothing is stored: what is wrong stands at the fields."
         else:
             rows = Rows.of_stored(scope)
         stored = target_of(namespace)

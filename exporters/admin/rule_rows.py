@@ -59,6 +59,16 @@ class Scope:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What keeps a row from being used."""
+
+    row: int  # from 1
+    field: str
+    element: str  # the id of the field's input; empty where it is no field's
+    text: str
+
+
 class Rows:
     """The rows of a form: one for each rule of the scope that is not hub.yaml's."""
 
@@ -110,10 +120,10 @@ class Rows:
         """Return the rules of the rows that are valid."""
         return [form.instance for form in self.forms if form.is_valid()]
 
-    def errors(self) -> list[str]:
+    def errors(self) -> list[Mistake]:
         """Return what is wrong, row by row."""
         return [
-            f"Rule {number}, {field}: {error}"
+            Mistake(number, field, form[field].auto_id if field in form.fields else "", str(error))
             for number, form in enumerate(self.forms, 1)
             for field, errors in form.errors.items()
             for error in errors

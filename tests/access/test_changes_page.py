@@ -51,6 +51,14 @@ def test_a_value_that_was_not_there_is_told_as_none(objects: dict[str, Any]) -> 
     assert "\N{EN DASH} → 40.0" in html.unescape(people.client("viewer").get(PAGE).text)
 
 
+def test_labels_are_told_as_they_are_entered(objects: dict[str, Any]) -> None:
+    namespace = Namespace.objects.get(pk=objects["namespace"])
+    namespace.labels = {"environment": "prod", "criticality": "high"}
+    namespace.save()
+    (field,) = _shown("viewer")[0].fields
+    assert (field["old"], field["new"]) == ("", "criticality=high, environment=prod")
+
+
 def test_a_secret_is_told_by_its_fingerprint_alone(objects: dict[str, Any]) -> None:
     credential = Credential.objects.get(pk=objects["credential"])
     before = credential.secret_fingerprint

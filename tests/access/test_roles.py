@@ -42,6 +42,22 @@ def test_a_form_offers_the_teams_in_which_the_role_is_enough(in_both: Client) ->
     assert sorted(offered(people.client("admin"), "namespace", "team")) == ["orders-team", "payments-team"]
 
 
+def test_the_only_team_that_a_form_offers_is_chosen_beforehand(objects: dict[str, Any]) -> None:
+    def chosen(client: Client) -> Any:
+        form = client.get("/admin/exporters/scrapetoken/add/").context["adminform"].form
+        return form.get_initial_for_field(form.fields["team"], "team")
+
+    assert str(chosen(people.client("editor"))) == "payments-team"
+    assert chosen(people.client("admin")) is None  # empty means something there
+
+
+def test_only_who_may_leave_the_team_empty_is_told_what_that_means(objects: dict[str, Any]) -> None:
+    for model in ("scrapetoken", "walllink"):
+        address = f"/admin/exporters/{model}/add/"
+        assert "those of all teams" not in people.client("owner").get(address).content.decode()
+        assert "those of all teams" in people.client("admin").get(address).content.decode()
+
+
 def test_a_form_offers_no_credential_of_a_team_where_one_only_looks(in_both: Client) -> None:
     assert offered(in_both, "namespace", "credential") == ["payments-key"]
 

@@ -54,6 +54,14 @@ def test_a_connection_string_is_stored_and_never_shown_again(browser: Client, te
         assert "SharedAccessKey=" not in html
 
 
+def test_quotes_and_line_ends_that_were_copied_with_a_connection_string_are_left_out(
+    browser: Client, team: Any
+) -> None:
+    copied = f'"{CONNECTION_STRING[:40]}\r\n{CONNECTION_STRING[40:]}"'
+    assert browser.post(ADD, new(team, secret=copied)).status_code == 302
+    assert Credential.objects.get().reveal_secret() == CONNECTION_STRING
+
+
 def test_the_form_tells_which_secret_is_stored_and_since_when(
     browser: Client, credential: Credential
 ) -> None:

@@ -65,6 +65,34 @@ def test_what_is_no_connection_string_is_said_at_once(as_role: As, team: Team) -
     assert "part without “=”" in said["error"]
 
 
+def test_what_is_wrong_with_the_string_stands_at_its_field_also_without_a_name(
+    as_role: As, team: Team
+) -> None:
+    answer = as_role(Role.EDITOR).post(PATH, _filled(team, "hello", "test", name=""))
+    errors = _errors(answer)
+    assert list(errors) == ["connection_string"]  # the string suggests the name
+    assert "part without “=”" in errors["connection_string"][0]
+
+
+@pytest.mark.parametrize("around", ['"{}"', "'{}'", "“{}”", ' "{}"\n'])
+def test_quotes_that_were_copied_with_the_string_do_no_harm(
+    as_role: As, team: Team, bus: SimulatedNamespace, around: str
+) -> None:
+    owner, text = as_role(Role.OWNER), around.format(bus.connection_string)
+    assert owner.post(PATH, _filled(team, text, "parse")).json()["name"] == "payments"
+    assert owner.post(PATH, _filled(team, text, "save", name="")).status_code == 302
+    assert Credential.objects.get().reveal_secret() == bus.connection_string
+
+
+def test_a_string_that_a_terminal_has_broken_into_lines_is_put_together(
+    as_role: As, team: Team, bus: SimulatedNamespace
+) -> None:
+    whole = bus.connection_string
+    broken = f"{whole[:50]}\r\n{whole[50:90]}\n  {whole[90:]}"
+    assert as_role(Role.OWNER).post(PATH, _filled(team, broken, "save")).status_code == 302
+    assert Credential.objects.get().reveal_secret() == whole
+
+
 def test_an_owner_stores_the_credential_and_the_namespace_in_one_go(
     as_role: As, team: Team, bus: SimulatedNamespace
 ) -> None:
@@ -126,6 +154,14 @@ def test_another_teams_credential_can_neither_be_chosen_nor_found(
     assert "team" in _errors(owner.post(PATH, _filled(other, bus.connection_string, "save")))
 
 
+def test_on_a_hub_without_teams_an_administrator_is_led_to_add_one(hub: None, administrator: Any) -> None:
+    client = Client()
+    client.force_login(administrator)
+    page = client.get(PATH).content.decode()
+    assert "No teams yet" in page
+    assert 'href="/admin/exporters/team/add/"' in page
+
+
 def test_a_viewer_may_not_add(as_role: As, team: Team) -> None:
     assert as_role(Role.VIEWER).get(PATH).status_code == 403
 
@@ -152,7 +188,7 @@ def test_a_failed_test_keeps_nobody_from_saving_and_it_says_so(
     tested = owner.post(PATH, _filled(team, wrong, "test"))
     assert "Save in spite of the failed test" in tested.content.decode()
     saved = owner.post(PATH, _filled(team, wrong, "save", tested="failed"))
-    assert "stored in spite of that" in str(next(iter(get_messages(saved.wsgi_request))))
+    assert "stored in spite of that: “Test” says what" in str(next(iter(get_messages(saved.wsgi_request))))
 
 
 def test_without_a_name_the_suggested_one_is_taken(as_role: As, team: Team, bus: SimulatedNamespace) -> None:

@@ -68,7 +68,7 @@ def test_pause_resume_and_scrape_say_what_they_did(browser: Client, namespace: N
 def test_the_page_after_a_scrape_by_the_button_shows_it(browser: Client, namespace: Namespace) -> None:
     _do(browser, namespace, "scrape")
     page = browser.get(_path(namespace, "status")).content.decode()
-    assert "Durations of the last 1 scrapes" in page
+    assert "1 scrape, the newest on the right" in page
     assert "Never scraped" not in page
 
 
@@ -105,6 +105,20 @@ def test_entities_are_found_sorted_and_counted(
     assert [(row.topic, row.name) for row in found.rows] == [("events", "audit"), ("events", "billing")]
     nothing = browser.get(_path(namespace, "entities"), {"q": "no such"}).content.decode()
     assert "No entity is called like “no such”" in nothing
+
+
+def test_a_reading_without_entities_says_why_there_are_none(
+    browser: Client, namespace: Namespace, bus: SimulatedNamespace
+) -> None:
+    bus.faults.set("unauthorized")
+    failed = browser.post(_path(namespace, "entities"), follow=True).content.decode()
+    assert "Nothing could be read" in failed
+    assert _path(namespace, "status") in failed.partition("Nothing could be read")[2].partition("</div>")[0]
+    bus.faults.clear()
+    namespace.include = "no-entity-is-called-so"
+    namespace.save()
+    left_out = browser.post(_path(namespace, "entities"), follow=True).content.decode()
+    assert "There are no queues or topics" in left_out
 
 
 def test_the_exposition_is_prometheuss_and_can_be_had_whole(

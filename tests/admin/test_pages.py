@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from exporters.models import ScrapeToken, Source
+from exporters.models import ScrapeToken, Source, Team
 from exporters.words import EMPTY, STOPS
 from tests.configuration.conftest import KEY
 
@@ -168,6 +168,23 @@ def test_deleting_says_what_will_stop(browser: Client, objects: dict[str, Any], 
     assert STOPS[kind] in unescape(check(browser.post(f"/admin/{screen}/", action)))
 
 
+def test_what_is_in_use_is_not_deleted_and_the_page_says_what_to_do_first(
+    browser: Client, objects: dict[str, Any]
+) -> None:
+    namespace, key = objects["exporters/namespace"], objects["exporters/credential"].pk
+    namespace.credential_id = key
+    namespace.save()
+    for html in (
+        browser.get(f"/admin/exporters/credential/{key}/delete/").content.decode(),
+        browser.post(
+            "/admin/exporters/credential/", {"action": "delete_selected", "_selected_action": [key]}
+        ).content.decode(),
+    ):
+        assert f"/admin/exporters/namespace/{namespace.pk}/change/" in html
+        assert "What still uses it needs another one first" in html
+        assert 'value="Delete"' not in html
+
+
 def test_groups_have_no_screen_as_roles_replace_them(browser: Client) -> None:
     assert browser.get("/admin/auth/group/").status_code == 404
 
@@ -181,6 +198,40 @@ def test_long_lists_are_chosen_from_by_typing(browser: Client, objects: dict[str
         "term": "manage",
     }
     assert [each["text"] for each in browser.get(address, query).json()["results"]] == ["payments-manage"]
+
+
+def test_a_form_that_comes_back_without_its_passwords_says_so(browser: Client) -> None:
+    address, again = "/admin/auth/user/add/", "enter it again"
+    assert again not in browser.get(address).content.decode()
+    fields = {
+        "username": "nobody yet",
+        "usable_password": "true",
+        "password1": "long-and-rare",
+        "password2": "other",
+    }
+    page = browser.post(address, fields).content.decode()
+    assert again in page
+    assert "long-and-rare" not in page
+
+
+def test_choices_are_on_the_page_too_for_a_browser_without_javascript(
+    browser: Client, objects: dict[str, Any]
+) -> None:
+    html = browser.get("/admin/exporters/membership/add/").content.decode()
+    field = html.partition('id="id_team"')[2].partition("</select>")[0]
+    assert ">payments</option>" in field
+    # A browser without JavaScript takes the first option for chosen.
+    assert field.index('<option value=""') < field.index(">payments</option>")
+    assert " selected>payments" not in field
+
+
+def test_more_choices_than_a_page_can_hold_are_found_by_typing_alone(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporters.admin.base._MOST_CHOICES", 2)
+    Team.objects.bulk_create(Team(name=f"team-{number}") for number in range(3))
+    html = browser.get("/admin/exporters/scrapetoken/add/").content.decode()
+    assert "team-1" not in html.partition('id="id_team"')[2].partition("</select>")[0]
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,20 @@ def test_a_pasted_connection_string_becomes_data_in_prometheus(open_page: OpenPa
     expect(page.locator(".messagelist")).to_contain_text("deleted")
 
 
+def test_who_goes_by_keyboard_is_at_the_button_again_after_the_test(open_page: OpenPage, demo: Demo) -> None:
+    page = open_page("/admin/exporters/namespace/new/", user="payments-owner")
+    page.focus("#id_connection_string")
+    page.keyboard.insert_text(demo.bus("fresh").connection_string)
+    expect(page.locator("#id_name")).to_have_value("fresh")
+    test = page.get_by_role("button", name="Test", exact=True)
+    for _ in range(4):  # the credentials that are stored already, the name, the team, the button
+        page.keyboard.press("Tab")
+    expect(test).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#trial-result")).to_contain_text("It works:")
+    expect(test).to_be_focused()
+
+
 def test_without_javascript_the_test_comes_with_the_page(open_page: OpenPage, demo: Demo) -> None:
     signed_in = open_page("/admin/").context.storage_state()
     page = open_page(
@@ -79,6 +93,23 @@ def test_without_javascript_the_test_comes_with_the_page(open_page: OpenPage, de
     expect(page.locator("#trial-steps .bad")).to_contain_text("tick Manage")
     expect(page.get_by_role("button", name="Save in spite of the failed test")).to_be_visible()
     expect(page.get_by_text("What you entered is kept")).to_be_visible()
+
+
+def test_without_javascript_a_token_is_made_for_a_team_that_is_chosen(
+    open_page: OpenPage, demo: Demo
+) -> None:
+    signed_in = open_page("/admin/").context.storage_state()
+    page = open_page(
+        "/admin/exporters/scrapetoken/add/",
+        user="",
+        own=True,
+        java_script_enabled=False,
+        storage_state=signed_in,
+    )
+    page.fill("#id_name", "by-hand")
+    page.select_option("#id_team", label="payments")
+    page.click("input[name=_save]")
+    expect(page.locator("#new-token")).to_contain_text("sbh_")
 
 
 def _copied(page: Page, element: str) -> str:

@@ -49,6 +49,15 @@ def test_a_page_is_accessible_fits_small_screens_and_breaks_no_rule(
     assert violations(page, axe) == []
 
 
+def test_a_small_screen_shows_no_row_of_a_table_that_would_not_be_sent(open_page: OpenPage) -> None:
+    page = open_page("/admin/auth/user/add/", width=360)
+    expect(page.locator(".inline-group td[data-label]").first).to_be_attached()  # rows have become cards
+    expect(page.locator(".inline-group tr.empty-form")).to_be_hidden()
+    page.click("text=Add another Membership")
+    expect(page.locator("#memberships-0")).to_be_visible()
+    expect(page.locator(".inline-group tr.empty-form")).to_be_hidden()
+
+
 @pytest.mark.parametrize("template", ["429", "500", "503", "403_csrf"])
 def test_a_page_of_an_error_is_accessible_and_fits_small_screens(
     open_page: OpenPage, axe: str, template: str

@@ -34,6 +34,23 @@ def test_a_rule_shows_its_effect_while_it_is_typed(open_page: OpenPage, demo: De
     expect(page.locator("#id_rule-0-regex")).to_have_count(0)
 
 
+def test_a_mistake_stands_at_its_field_until_it_is_put_right(open_page: OpenPage, demo: Demo) -> None:
+    page = open_page(f"/admin/exporters/namespace/{demo.ids['orders-prod']}/rules/")
+    page.click("text=Add a rule")
+    target, regex = page.locator("#id_rule-0-target_label"), page.locator("#id_rule-0-regex")
+    expect(page.locator("#id_rule-0-target_label_error")).to_contain_text("needs a target label")
+    target.fill("initial")
+    expect(page.locator("#id_rule-0-target_label_error")).to_have_count(0)
+    expect(target).not_to_have_attribute("aria-invalid", "true")
+    regex.fill("(")
+    expect(page.locator("#id_rule-0-regex_error")).to_contain_text("missing )")
+    expect(regex).to_have_attribute("aria-describedby", "id_rule-0-regex_error")
+    page.click("text=Store these rules")
+    expect(page.locator(".errornote")).to_contain_text("Nothing is stored")
+    expect(page.locator("#id_rule-0-regex_error")).to_contain_text("missing )")
+    expect(regex).to_have_value("(")
+
+
 def test_the_page_works_without_javascript(open_page: OpenPage, demo: Demo) -> None:
     page = open_page(
         f"/admin/exporters/namespace/{demo.ids['orders-prod']}/rules/", java_script_enabled=False

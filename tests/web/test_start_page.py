@@ -84,9 +84,9 @@ def test_states_are_said_in_words_and_counted(administrator: Client, one_of_each
 def test_a_failure_stands_in_its_row_with_what_to_do(administrator: Client, one_of_each: None) -> None:
     html = administrator.get("/admin/").content.decode()
     assert "The key was refused." in html
-    assert "lacks the Manage right" in html
+    assert "Enter a current key with the Manage right" in html
     assert "Service Bus throttled 4 requests" in html
-    assert "look at its targets" in html.lower()
+    assert "Look there at Status &gt; Targets" in html
 
 
 def test_a_row_has_duration_series_and_a_picture(administrator: Client, make: Make) -> None:

@@ -8,6 +8,27 @@
   let timer = 0;
   let current = null;
 
+  // What is wrong stands at its field, and goes when it is put right.
+  function mark() {
+    for (const field of form.querySelectorAll(".rule .rule-field")) {
+      const input = field.querySelector("input, select");
+      const mistakes = [...preview.querySelectorAll("[data-of]")].filter((each) => each.dataset.of === input.id);
+      field.classList.toggle("has-error", mistakes.length > 0);
+      field.querySelector(".error-text")?.remove();
+      input.removeAttribute("aria-invalid");
+      input.removeAttribute("aria-describedby");
+      if (mistakes.length) {
+        const said = document.createElement("p");
+        said.className = "error-text";
+        said.id = `${input.id}_error`;
+        said.textContent = mistakes.map((each) => each.dataset.text).join(" ");
+        field.append(said);
+        input.setAttribute("aria-invalid", "true");
+        input.setAttribute("aria-describedby", said.id);
+      }
+    }
+  }
+
   async function show() {
     if (current) { current.abort(); }
     const asked = current = new AbortController();
@@ -20,6 +41,7 @@
       });
       if (!answer.ok) { throw new Error(answer.statusText); }
       preview.innerHTML = await answer.text();
+      mark();
     } catch (error) {
       if (error.name !== "AbortError") {
         preview.textContent = "The preview could not be fetched; press Try.";

@@ -45,6 +45,7 @@
     result.replaceChildren();
     steps.replaceChildren(clock.item);
     outcome(null);
+    const focused = document.activeElement === button;
     button.disabled = true;
     section.dataset.busy = "1";
     section.scrollIntoView({ block: "nearest" });
@@ -67,6 +68,8 @@
     } finally {
       clock.stop();
       button.disabled = false;
+      // A disabled button loses the focus; who goes by keyboard would begin at the top of the page again.
+      if (focused && document.activeElement === document.body) { button.focus({ preventScroll: true }); }
       delete section.dataset.busy;
     }
   }
