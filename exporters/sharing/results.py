@@ -52,9 +52,11 @@ class Stored:
 def key_of(target: Target) -> str:
     """Return the key of a team's reads of a namespace, so that what was read for another configuration isn't served.
 
-    The secret is no part of it: a rotated key reads the same, and carries over what the one before has read.
+    What one credential may read says nothing of another. Its secret is no part of the key: a rotated one reads the
+    same, and carries over what the one before has read.
     """
     endpoint, entity_path = target.host, ""
+    credential = target.credential.credential_id if target.credential is not None else 0
     if target.credential is not None and target.credential.kind == "connection_string":
         try:
             connection = parse_connection_string(target.credential.secret)
@@ -65,6 +67,7 @@ def key_of(target: Target) -> str:
     identity = [
         target.team,
         endpoint,
+        credential,
         entity_path,
         target.include,
         target.exclude,

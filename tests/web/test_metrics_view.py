@@ -58,6 +58,17 @@ def test_a_deleted_queues_series_are_gone_with_the_next_scrape(
     assert not [key for key in scraped(scraper) if ("name", "orders") in key[1]]
 
 
+def test_one_namespace_with_two_credentials_is_read_with_each(
+    scraper: Client, bus: SimulatedNamespace, add_target: AddTarget
+) -> None:
+    wrong = bus.connection_string.replace(bus.key, base64.b64encode(b"x" * 32).decode())
+    add_target(bus, cache_seconds=60)
+    add_target(bus, connection_string=wrong, name="wrong", cache_seconds=60)
+    assert value(scraped(scraper), "servicebus_up") == 1
+    assert value(scraped(scraper, "wrong"), "servicebus_up") == 0
+    assert value(scraped(scraper), "servicebus_up") == 1
+
+
 def test_a_wrong_key_answers_200_with_up_0_and_the_reason(
     bus: SimulatedNamespace, add_target: AddTarget, scraper: Client
 ) -> None:
