@@ -3,11 +3,14 @@
 import asyncio
 import datetime as dt
 import random
+from weakref import WeakKeyDictionary
 
 from .entities import SimulatedEntity, SimulatedSubscription
 from .namespace import SimulatedNamespace
 
 _MESSAGE_BYTES = 1500
+# Of the entities: those whose consumer fails now and then. In most of a real namespace nothing is dead-lettered.
+_FAILING_SHARE = 0.02
 
 
 class Drift:
@@ -22,6 +25,7 @@ class Drift:
         self._every = every
         self._share = share
         self._random = random.Random(seed)  # noqa: S311 - a demo's numbers, no secret
+        self._fails: WeakKeyDictionary[SimulatedEntity, bool] = WeakKeyDictionary()
 
     async def run(self) -> None:
         while True:
@@ -41,7 +45,9 @@ class Drift:
         active = entity.active + pick.randint(-20, 20)
         if active > 2000 or pick.random() < 0.01:
             active = 0  # a consumer caught up
-        dead_letter = entity.dead_letter + (pick.random() < 0.05)
+        if entity not in self._fails:
+            self._fails[entity] = pick.random() < _FAILING_SHARE
+        dead_letter = entity.dead_letter + (self._fails[entity] and pick.random() < 0.05)
         if pick.random() < 0.005:
             dead_letter = 0  # someone looked after them
         values = {

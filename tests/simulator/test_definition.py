@@ -87,6 +87,18 @@ def test_the_same_seed_drifts_the_same_way(simulator: Simulator) -> None:
     assert totals[0] == totals[1]
 
 
+def test_messages_are_dead_lettered_in_few_of_the_entities(simulator: Simulator) -> None:
+    apply(read("namespaces: [{name: large, generate: {queues: 300, seed: 5}}]"), simulator)
+    namespace = simulator.namespaces["large"]
+    before = {queue.name: queue.dead_letter for queue in namespace.queues.values()}
+    drift = Drift(namespace, share=1, seed=9)
+    grown = set()
+    for _ in range(50):
+        drift.step()
+        grown |= {queue.name for queue in namespace.queues.values() if queue.dead_letter > before[queue.name]}
+    assert 0 < len(grown) < 15
+
+
 def test_keys_and_certificates_outlive_a_run(certificates: str) -> None:
     texts = []
     for _ in range(2):
