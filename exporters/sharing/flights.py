@@ -25,8 +25,10 @@ from .store import Lease
 
 logger = logging.getLogger(__name__)
 
-# How often a process looks whether another one's read has come to its end.
+# How often a process looks whether another one's read has come to its end: the longer it has waited, the more rarely.
+# In a hub that is late hundreds of threads wait like this, and looking often would keep it from ever catching up.
 _POLL_SECONDS = 0.02
+_POLL_SHARE = 0.1  # of the time waited so far
 # How much sooner another's deadline may be for its timeout to be taken as one's own.
 _SAME_DEADLINE_SECONDS = 0.5
 
@@ -128,9 +130,10 @@ class Flights:
                     lease.release()
             leases.ask_for_the_result(key)
             while leases.is_taken(key):
-                if time.monotonic() >= deadline:
+                left = deadline - time.monotonic()
+                if left <= 0:
                     return _no_answer_in_time(time.time() - came_at)
-                time.sleep(_POLL_SECONDS)
+                time.sleep(min(left, max(_POLL_SECONDS, _POLL_SHARE * (time.time() - came_at))))
             stored = self._kept.get(key)
             if stored is not None and stored.finished_at >= came_at:
                 its_deadline = (
