@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -61,7 +62,7 @@ def accepts(port: int) -> bool:
         return False
 
 
-class Server:
+class Server(ABC):
     """One server process with its own folder; its output is in `log`."""
 
     name = "server"
@@ -73,8 +74,9 @@ class Server:
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
     def command(self) -> Sequence[str]:
-        raise NotImplementedError(f"{type(self).__name__} says how it is started")
+        """Return how it is started."""
 
     def environment(self) -> dict[str, str]:
         return dict(os.environ)

@@ -86,9 +86,8 @@ class NewNamespaceForm(forms.Form):
     def clean_connection_string(self) -> str:
         text = pasted.tidied(self.cleaned_data["connection_string"])
         if text:
-            pasted.look_at(
-                text
-            )  # whatever else is wrong: without a usable string there is nothing to go on with
+            # Whatever else is wrong: without a usable string there is nothing to go on with.
+            pasted.look_at(text)
         return text
 
     def clean(self) -> dict[str, Any]:

@@ -85,9 +85,8 @@ class Program:
             left = apply(left)
         if len(left) == len(works):
             return works
-        kept = set(
-            map(id, left)
-        )  # equal labels may have different fates: one was dropped before it was equal
+        # Which ones, not which labels: of two that have become equal one may have been dropped before it was.
+        kept = set(map(id, left))
         return [work if id(work) in kept else None for work in works]
 
 

@@ -53,7 +53,7 @@ def ask_for_the_result(key: str) -> None:
 
 
 def is_asked_for(key: str) -> bool:
-    """Tell whether somebody waits, and take note that he is served."""
+    """Tell whether somebody waits, and take note that they are served."""
 
     def look(found: bytes | None) -> tuple[bytes, bool]:
         return b"", bool(found)
