@@ -1,23 +1,25 @@
 """The exposition formats: to the byte what prometheus_client renders, several times faster.
 
-prometheus_client stays the authority: it chooses the format from the Accept header, and every family that holds more
-than plain gauges with ordinary names is rendered by its own code. The fast path is for the rest, which is all that a
-scrape has: an entity's labels are written once and not once for each of its samples.
+prometheus_client stays the authority: its own code renders every family that holds more than plain gauges with ordinary
+names. The fast path is for the rest, which is all that a scrape has: an entity's labels are written once and not once
+for each of its samples.
 """
 
 import re
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
+
+from . import negotiation
 
 # From here on Go, and so Prometheus, writes a number with an exponent.
 _EXPONENT_FROM = 1_000_000
@@ -31,23 +33,54 @@ _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format as prometheus_client's choose_encoder gives it."""
+    """A format of answers; `encode` renders a whole registry in it."""
 
-    content_type: str
-    encode: Callable[[Any], bytes]
-    openmetrics: bool
+    media_type: str
+    version: str
     escaping: str
+    encode: Callable[[Any], bytes]
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The parameters that a range of an Accept header may name."""
+        return {"version": self.version, "escaping": self.escaping, "charset": "utf-8"}
+
+    @property
+    def openmetrics(self) -> bool:
+        return self.media_type == "application/openmetrics-text"
+
+    @property
+    def content_type(self) -> str:
+        # Version 0.0.4 is older than schemes of escaping.
+        escaping = "" if self.version == "0.0.4" else f"; escaping={self.escaping}"
+        return f"{self.media_type}; version={self.version}; charset=utf-8{escaping}"
 
 
+# What Prometheus names in an Accept header. Without a name it means underscores.
+_ESCAPINGS = (openmetrics.UNDERSCORES, openmetrics.ALLOWUTF8, openmetrics.DOTS, openmetrics.VALUES)
+# The first is for those who ask for nothing that the hub has.
+FORMATS = (
+    Format("text/plain", "0.0.4", openmetrics.UNDERSCORES, generate_latest),
+    *(
+        Format(
+            "application/openmetrics-text",
+            "1.0.0",
+            escaping,
+            partial(openmetrics.generate_latest, escaping=escaping, version="1.0.0"),
+        )
+        for escaping in _ESCAPINGS
+    ),
+    *(
+        Format("text/plain", "1.0.0", escaping, partial(generate_latest, escaping=escaping))
+        for escaping in _ESCAPINGS
+    ),
+)
+
+
+@lru_cache(maxsize=32)  # the Prometheus servers of one hub send a few different ones
 def negotiate(accept: str) -> Format:
-    """Return the format for an Accept header."""
-    encode, content_type = choose_encoder(accept)
-    escaping = (
-        encode.keywords.get("escaping", openmetrics.UNDERSCORES)
-        if isinstance(encode, partial)
-        else openmetrics.UNDERSCORES
-    )
-    return Format(content_type, encode, content_type.startswith("application/openmetrics-text"), escaping)
+    """Return the format for an Accept header, whatever it holds."""
+    return negotiation.preferred(accept, FORMATS) or FORMATS[0]
 
 
 def render(families: Iterable[Metric], answer_format: Format) -> bytes:

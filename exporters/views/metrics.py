@@ -6,11 +6,11 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
-from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from .. import records, telemetry
 from ..catalog import Configuration, catalog
-from ..prometheus.text import compress
+from ..prometheus.negotiation import accepts_gzip
+from ..prometheus.text import compress, negotiate
 from ..scrape import exposition, scrape
 from .auth import grant_for, unauthorized
 
@@ -62,7 +62,7 @@ def _configuration() -> Configuration | HttpResponse:
 
 def _answer(request: HttpRequest, body: bytes, content_type: str) -> HttpResponse:
     headers = {"Vary": "Accept, Accept-Encoding", "Cache-Control": "no-store"}
-    if gzip_accepted(request.headers.get("Accept-Encoding", "")):
+    if accepts_gzip(request.headers.get("Accept-Encoding", "")):
         body = compress(body)
         headers["Content-Encoding"] = "gzip"
     headers["Content-Length"] = str(len(body))  # gunicorn would send it in chunks
@@ -105,5 +105,6 @@ def hub(request: HttpRequest) -> HttpResponse:
     grant = grant_for(request, configuration)
     if grant is None and not settings.HUB_METRICS_OPEN:
         return unauthorized()
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    return _answer(request, encode(telemetry.registry(configuration, grant)), content_type)
+    answer_format = negotiate(request.headers.get("Accept", ""))
+    body = answer_format.encode(telemetry.registry(configuration, grant))
+    return _answer(request, body, answer_format.content_type)

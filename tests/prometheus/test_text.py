@@ -115,18 +115,6 @@ def test_every_other_kind_of_family_is_rendered_as_prometheus_client_does(accept
     assert text.render(families, answer_format) == stock(families, answer_format)
 
 
-@pytest.mark.parametrize(
-    ("accept", "content_type"),
-    [
-        (ACCEPTS[0], "text/plain; version=0.0.4; charset=utf-8"),
-        (ACCEPTS[2], "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"),
-        (ACCEPTS[3], "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8"),
-    ],
-)
-def test_the_format_is_the_one_that_prometheus_asks_for(accept: str, content_type: str) -> None:
-    assert text.negotiate(accept).content_type == content_type
-
-
 def test_two_dicts_that_are_equal_but_not_the_same_are_each_rendered() -> None:
     family = GaugeMetricFamily("g", "Help")
     family.samples += [Sample("g", {"name": name}, 1) for name in ("a", "b", "a")]
