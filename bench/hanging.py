@@ -7,7 +7,6 @@ and start pages are opened. Prints how long each took; exits with 1 when the hea
 """
 
 import argparse
-import http.client
 import http.cookiejar
 import json
 import sys
@@ -19,6 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from .hubs import Hub, Simulated, quantile
+from .series import Series, is_up, scrape_of
 
 LIMIT_SECONDS = 1.0
 TIMEOUT_SECONDS = 10.0
@@ -43,42 +43,16 @@ def main() -> int:
         return _measure(hub, token, sorted(simulated.namespaces), options.seconds)
 
 
-class _Series:
-    """Does one thing again and again until told to stop, and keeps how long it took and what went wrong."""
-
-    def __init__(self, work: Callable[[], bool], pause_seconds: float, over: threading.Event) -> None:
-        self.seconds: list[float] = []
-        self.failed = 0
-        self._work, self._pause, self._over = work, pause_seconds, over
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._over.is_set():
-            started = time.monotonic()
-            try:
-                good = self._work()
-            except OSError:
-                good = False
-            self.seconds.append(time.monotonic() - started)
-            self.failed += not good
-            self._over.wait(max(0.0, self._pause - self.seconds[-1]))
-
-    def result(self) -> tuple[list[float], int]:
-        self._thread.join()
-        return self.seconds, self.failed
-
-
 def _measure(hub: Hub, token: str, names: Sequence[str], seconds: float) -> int:
     over = threading.Event()
     hanging = [name for name in names if name.startswith("hanging")]
     healthy = next(name for name in names if name not in hanging)
     open_page = _browser(hub)
-    clients = [_Series(_scrape(hub, token, name, up=False), 0, over) for name in hanging]
+    clients = [Series(_scrape(hub, token, name, up=False), 0, over) for name in hanging]
     time.sleep(2)  # all of them hang
-    scrapes = _Series(_scrape(hub, token, healthy, up=True), 0.2, over)
+    scrapes = Series(_scrape(hub, token, healthy, up=True), 0.2, over)
     pages = [
-        _Series(lambda path=path: open_page(path), 0.5, over)  # type: ignore[misc]
+        Series(lambda path=path: open_page(path), 0.5, over)  # type: ignore[misc]
         for path in ("/admin/login/", "/admin/")
     ]
     time.sleep(seconds)
@@ -110,25 +84,14 @@ def _print(name: str, took: Sequence[float], failed: int) -> None:
 
 
 def _scrape(hub: Hub, token: str, name: str, *, up: bool) -> Callable[[], bool]:
-    """Return a scrape over a kept connection; good: status 200 and the servicebus_up that is expected."""
-    connection = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=30)
-    headers = {
-        "Authorization": f"Bearer {token}",
-        "X-Prometheus-Scrape-Timeout-Seconds": f"{TIMEOUT_SECONDS:g}",
-    }
-    wanted = f"\nservicebus_up {float(up)}\n".encode()
+    """Return a scrape; good: status 200 and the servicebus_up that is expected."""
+    scrape = scrape_of(hub, token, name, timeout_seconds=TIMEOUT_SECONDS)
 
-    def scrape() -> bool:
-        try:
-            connection.request("GET", f"/metrics/{name}", headers=headers)
-            answer = connection.getresponse()
-            body = answer.read()
-        except (OSError, http.client.HTTPException):
-            connection.close()
-            return False
-        return answer.status == 200 and wanted in body
+    def good() -> bool:
+        exposition = scrape()
+        return bool(exposition) and is_up(exposition) is up
 
-    return scrape
+    return good
 
 
 def _browser(hub: Hub) -> Callable[[str], bool]:

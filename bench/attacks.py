@@ -1,0 +1,183 @@
+"""`python -m bench.attacks`: endpoints that attack the hub, beside 20 healthy namespaces.
+
+A deployed hub (gunicorn with two workers, PostgreSQL, Redis) scrapes 20 namespaces of 100 queues once per second. Each
+attack of bench/hostile.py is scraped beside them by two clients, then all attacks at once. Prints a row for each: how
+the attack's scrapes were answered, how long the healthy scrapes took, and the largest worker. Exits with 1 when a
+healthy scrape failed or took longer than 1 s, when a worker grew beyond 500 MiB, when an attack was answered with
+anything but 200 within its timeout, or when it made the hub log a traceback.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+
+from .hostile import ATTACKS
+from .hubs import ROOT, Hub, Simulated, deployed_settings, quantile
+from .series import Series, is_up, scrape_of
+from .servers import PostgreSQL, Redis
+
+HEALTHY = 20
+QUEUES = 100
+HEALTHY_LIMIT_SECONDS = 1.0
+MEMORY_LIMIT_MIB = 500
+TIMEOUT_SECONDS = 5.0
+CLIENTS = 2
+_REASON = re.compile(rb'^servicebus_scrape_error\{[^}]*reason="(\w+)"[^}]*\} 1', re.MULTILINE)
+_MEBIBYTE = 1024 * 1024
+
+
+class Hostile:
+    """The attacking endpoints in a process of their own."""
+
+    def __init__(self, certificates: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.hostile", str(certificates)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        self.connection_strings: dict[str, str] = json.loads(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+class Memory:
+    """The largest resident size of a worker, looked at four times per second."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._over = threading.Event()
+        self._most = 0
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._over.wait(0.25):
+            for worker in self._hub.workers():
+                try:
+                    self._most = max(self._most, worker.memory_info().rss)
+                except psutil.Error:  # it has just ended
+                    continue
+
+    def close(self) -> float:
+        """Return the largest size in MiB."""
+        self._over.set()
+        self._thread.join()
+        return self._most / _MEBIBYTE
+
+
+def main() -> int:
+    options = _options()
+    with ExitStack() as stack:
+        simulated = stack.enter_context(Simulated(HEALTHY, QUEUES, 0.02))
+        hostile = Hostile(Path(simulated.ca_file).parent)
+        stack.callback(hostile.close)
+        database, cache = stack.enter_context(PostgreSQL()), stack.enter_context(Redis())
+        hub = Hub(deployed_settings(database.url(), cache.url, simulated.ca_file))
+        stack.callback(hub.close)
+        hub.manage("prepare")
+        names = {f"attack-{number:02}": name for number, name in enumerate(ATTACKS)}
+        strings = {each: hostile.connection_strings[name] for each, name in names.items()}
+        wanted = {"namespaces": {**simulated.namespaces, **strings}}
+        token = hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+        hub.start()
+        healthy = sorted(simulated.namespaces)
+        for name in healthy:  # cold connections are not what is measured
+            scrape_of(hub, token, name, timeout_seconds=TIMEOUT_SECONDS)()
+        print(
+            f"{HEALTHY} healthy namespaces of {QUEUES} queues, once per second; {options.seconds:g} s per attack"
+        )
+        print(f"{'attack':<33} {'healthy p50':>11} {'slowest':>8} {'failed':>6} {'worker MiB':>10}  answers")
+        chosen = [each for each, name in names.items() if options.only in name]
+        rows = [[], *([each] for each in chosen), chosen] if len(chosen) > 1 else [[], chosen]
+        good = True
+        for attacks in rows:
+            title = "none" if not attacks else names[attacks[0]] if len(attacks) == 1 else "all at once"
+            good &= _measure(hub, token, healthy, attacks, title, options.seconds)
+        traces = hub.log.read_text(errors="replace").count("Traceback")
+        print(f"tracebacks in the hub's log: {traces}")
+        print(
+            f"goals: no healthy scrape failed or later than {HEALTHY_LIMIT_SECONDS:g} s, no worker beyond "
+            f"{MEMORY_LIMIT_MIB} MiB, every attack answered with 200 within {TIMEOUT_SECONDS:g} s, no traceback: "
+            f"{'met' if good and not traces else 'not met'}"
+        )
+        return int(not good or bool(traces))
+
+
+def _measure(
+    hub: Hub, token: str, healthy: Sequence[str], attacks: Sequence[str], title: str, seconds: float
+) -> bool:
+    over = threading.Event()
+    memory = Memory(hub)
+    answers: Counter[str] = Counter()
+
+    def attacked(name: str) -> Series:
+        scrape = scrape_of(hub, token, name, timeout_seconds=TIMEOUT_SECONDS)
+
+        def work() -> bool:
+            exposition = scrape()
+            answers[_outcome(exposition)] += 1
+            return bool(exposition)
+
+        return Series(work, 0.2, over)
+
+    def watched(name: str) -> Series:
+        scrape = scrape_of(hub, token, name, timeout_seconds=TIMEOUT_SECONDS)
+        return Series(lambda: is_up(scrape()), 1.0, over)
+
+    attackers = [attacked(name) for name in attacks for _ in range(CLIENTS)]
+    watchers = []
+    for name in healthy:
+        watchers.append(watched(name))
+        time.sleep(1 / len(healthy))  # spread over the second
+    time.sleep(seconds)
+    over.set()
+    took, failed = _together(watchers)
+    attack_took, unanswered = _together(attackers)
+    most = memory.close()
+    late = sum(each > TIMEOUT_SECONDS for each in attack_took)
+    said = ", ".join(f"{count} {outcome}" for outcome, count in answers.most_common())
+    if late or unanswered:
+        said += f"; {unanswered} unanswered, {late} late"
+    slowest = max(took, default=0.0)
+    print(
+        f"{title:<33} {quantile(took, 0.5):>9.3f} s {slowest:>6.3f} s {failed:>6} {most:>10.0f}  {said}",
+        flush=True,
+    )
+    return not (failed or late or unanswered or slowest > HEALTHY_LIMIT_SECONDS or most > MEMORY_LIMIT_MIB)
+
+
+def _together(series: Sequence[Series]) -> tuple[list[float], int]:
+    results = [each.result() for each in series]
+    return [seconds for took, _ in results for seconds in took], sum(failed for _, failed in results)
+
+
+def _outcome(exposition: bytes) -> str:
+    if not exposition:
+        return "no exposition"
+    reasons = sorted({reason.decode() for reason in _REASON.findall(exposition)})
+    return "+".join(reasons) or ("up" if is_up(exposition) else "down")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10, help="how long each attack goes on")
+    parser.add_argument("--only", default="", help="only the attacks whose name contains this")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
