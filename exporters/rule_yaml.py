@@ -5,11 +5,14 @@ from typing import Any
 
 import yaml
 
-from .config.document import BadValueError, Document, Node, Problem, TooLargeError
+from .config.document import BadValueError, Document, Node, Problem
 from .config.export import Dumper, flat
 from .config.schema import KIND_OF
 from .models import LabelRule
 
+# A rule has about 20 values and 200 characters.
+MAX_PASTED_CHARACTERS = 100_000
+MAX_PASTED_VALUES = 10_000
 # Where such a block can stand in prometheus.yml.
 _KEYS = ("relabel_configs", "metric_relabel_configs")
 _READERS = {
@@ -31,15 +34,9 @@ def read(text: str) -> list[dict[str, Any]]:
     It may begin with its key, as it is copied out of prometheus.yml, or with the first rule. Whether a rule makes sense
     is not looked at here.
     """
-    document = Document()
-    try:
-        root = document.parse(text)
-        entries = document.attempt(_entries, root) if root is not None else None
-        rules = [document.attempt(_rule, entry) for entry in entries or []]
-    except TooLargeError:
-        document.problems.clear()
-        document.fail("This holds too many values.")
-        rules = []
+    document = Document(MAX_PASTED_CHARACTERS, MAX_PASTED_VALUES)
+    root = document.parse(text)
+    rules = document.within_bounds(lambda: _rules(document, root)) or []
     if not rules and not document.problems:
         document.fail("There is no rule in this.")
     if document.problems:
@@ -55,6 +52,11 @@ def write(rules: Iterable[LabelRule]) -> str:
         values = {name: value for name, value in flat(rule).items() if name in _READERS}
         block.append({name: value for name, value in values.items() if value != defaults[name]})
     return yaml.dump(block, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100) if block else ""
+
+
+def _rules(document: Document, root: Node | None) -> list[dict[str, Any] | None]:
+    entries = document.attempt(_entries, root) if root is not None else None
+    return [document.attempt(_rule, entry) for entry in entries or []]
 
 
 def _entries(root: Node) -> list[Node]:
@@ -73,7 +75,5 @@ def _entries(root: Node) -> list[Node]:
 
 def _rule(node: Node) -> dict[str, Any]:
     return {
-        _READERS[name].attribute: _READERS[name].read(value)
-        for name, value in node.mapping(_READERS).items()
-        if not value.is_null
+        _READERS[name].attribute: _READERS[name].read(value) for name, value in node.mapping(_READERS).items()
     }

@@ -1,16 +1,27 @@
 """A YAML document whose every value knows where it stands, so that errors name line, column and path."""
 
 import difflib
+import math
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import yaml
 
+from .bounded_yaml import (
+    MAX_YAML_CHARACTERS,
+    MAX_YAML_VALUES,
+    TooLargeError,
+    compose,
+    plain_value,
+    too_many_values,
+)
+
 T = TypeVar("T")
 
-# Aliases can make a small file mean an enormous one; a real file of 1,000 namespaces has about 30,000 values.
-_MAXIMUM_VALUES = 500_000
+# More mistakes than anybody reads at once; each of them costs a line on a page.
+MAX_YAML_MISTAKES = 200
+_SHOWN = 100  # characters of a key in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +50,11 @@ class BadValueError(Exception):
 class Document:
     """A parsed file and the problems found in it so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, characters: int = MAX_YAML_CHARACTERS, values: int = MAX_YAML_VALUES) -> None:
+        """`characters` and `values` bound what is read; values count once for each time that an alias repeats them."""
         self.problems: list[Problem] = []
+        self._most_characters = characters
+        self._most_values = values
         self._values = 0
 
     def parse(self, text: str) -> "Node | None":
@@ -48,19 +62,15 @@ class Document:
         mapping.
         """
         try:
-            loader = yaml.SafeLoader(text)
-            try:
-                root = loader.get_single_node()
-            finally:
-                loader.dispose()
+            root = compose(text, self._most_characters, self._most_values)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
             # The snippet that the library adds is left out: it could show a secret.
             self.problems.append(Problem(f"This is not YAML: {error.problem}.", "", line, column))
             return None
-        except RecursionError:
-            self.fail("This is nested too deeply.")
+        except TooLargeError as error:
+            self.fail(str(error))
             return None
         except yaml.YAMLError:
             self.fail("This is not YAML: it holds a character that YAML doesn't allow.")
@@ -71,22 +81,39 @@ class Document:
         """Note a problem of the file as a whole."""
         self.problems.append(Problem(message))
 
+    def note(self, problem: Problem) -> None:
+        """Note a problem; raise TooManyMistakesError after the last one that is kept."""
+        self.problems.append(problem)
+        if len(self.problems) == MAX_YAML_MISTAKES:
+            raise TooManyMistakesError
+
     def count(self) -> None:
         self._values += 1
-        if self._values > _MAXIMUM_VALUES:
-            raise TooLargeError
+        if self._values > self._most_values:
+            raise too_many_values(self._most_values)
 
     def attempt(self, read: "Callable[[Node], T]", node: "Node") -> T | None:
         """Return what `read` makes of the node; note the problem and return None when it can't."""
         try:
             return read(node)
         except BadValueError as error:
-            self.problems.append(error.problem)
+            self.note(error.problem)
             return None
 
+    def within_bounds(self, read: "Callable[[], T]") -> T | None:
+        """Return what `read` returns; None, with the problem noted, where the document is too large or too wrong."""
+        try:
+            return read()
+        except TooLargeError as error:
+            self.problems = []
+            self.fail(str(error))
+        except TooManyMistakesError:
+            self.fail(f"There may be more mistakes; these are the first {MAX_YAML_MISTAKES}.")
+        return None
 
-class TooLargeError(Exception):
-    """More values than any real configuration has."""
+
+class TooManyMistakesError(Exception):
+    """The document has more mistakes than are listed."""
 
 
 class Node:
@@ -109,7 +136,7 @@ class Node:
         return Node(self.document, self._node, path)
 
     def report(self, message: str) -> None:
-        self.document.problems.append(self.problem(message))
+        self.document.note(self.problem(message))
 
     @property
     def is_null(self) -> bool:
@@ -126,12 +153,13 @@ class Node:
         found: dict[str, Node] = {}
         for key, node in self._pairs(self._node):
             name = str(key.value)
-            value = Node(self.document, node, f"{self.path}.{name}" if self.path else name)
+            shown = name[:_SHOWN]
+            value = Node(self.document, node, f"{self.path}.{shown}" if self.path else shown)
             at_key = Node(self.document, key, value.path)
             if name in found:
                 at_key.report("This key stands here twice; remove one of them.")
             elif keys is not None and name not in keys:
-                at_key.report(f"Unknown key “{name}”.{suggestion(name, keys)}")
+                at_key.report(f"Unknown key “{shown}”.{suggestion(shown, keys)}")
             else:
                 found[name] = value
         return found
@@ -141,15 +169,23 @@ class Node:
             raise BadValueError(self, "<<: is nested too deeply.")
         own = []
         merged: list[tuple[yaml.Node, yaml.Node]] = []
+        merges = False
         for key, value in mapping.value:
             if key.tag != "tag:yaml.org,2002:merge":
                 own.append((key, value))
                 continue
+            if merges:
+                raise BadValueError(
+                    Node(self.document, key, self.path), "<<: stands here twice; give it a list."
+                )
+            merges = True
             parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
             for part in parts:
                 if not isinstance(part, yaml.MappingNode):
                     raise BadValueError(Node(self.document, value, self.path), "<<: takes a mapping.")
-                merged += self._pairs(part, depth + 1)
+                for pair in self._pairs(part, depth + 1):
+                    self.document.count()  # a mapping that merges others 30 times, nine levels deep, never ends
+                    merged.append(pair)
         names = set()
         for key, value in own:
             if not isinstance(key, yaml.ScalarNode):
@@ -189,21 +225,20 @@ class Node:
         value = self._scalar()
         if isinstance(value, bool) or not isinstance(value, int):
             raise BadValueError(self, "A whole number is needed here.")
+        if value.bit_length() > 64:
+            raise BadValueError(self, "This number is too large.")
         return value
 
     def number(self) -> float:
         value = self._scalar()
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise BadValueError(self, "A number is needed here.")
+        if (isinstance(value, int) and value.bit_length() > 64) or not math.isfinite(value):
+            raise BadValueError(self, "This number is too large.")
         return float(value)
 
     def _scalar(self) -> Any:
-        if not isinstance(self._node, yaml.ScalarNode):
-            return None
-        try:
-            return yaml.SafeLoader("").construct_object(self._node)
-        except (ValueError, yaml.YAMLError):
-            return None
+        return plain_value(self._node) if isinstance(self._node, yaml.ScalarNode) else None
 
     def _what(self) -> str:
         if self.is_null:

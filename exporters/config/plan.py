@@ -77,7 +77,7 @@ def _run(text: str, file_name: str, prune: bool) -> Plan:
     ConfigurationVersion.objects.get_or_create(pk=1)
     ConfigurationVersion.objects.select_for_update().get(pk=1)
     application = Application(document, sections, file_name)
-    application.run(prune)
+    document.within_bounds(lambda: application.run(prune))
     errors = tuple(sorted(document.problems, key=lambda problem: (problem.line, problem.column)))
     return Plan(
         text=text,

@@ -9,7 +9,7 @@ from django.db.models import Model
 from django.utils.dateparse import parse_date, parse_datetime
 
 from ..models import Credential, LabelRule, Namespace, ScrapeToken, Source, Team
-from .document import BadValueError, Document, Node, TooLargeError
+from .document import BadValueError, Document, Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,27 +211,23 @@ class Entry:
             self.nodes[name].report(message)
         else:
             path = f"{self.node.path}.{name}" if name else self.node.path
-            self.node.document.problems.append(self.node.at(path).problem(message))
+            self.node.document.note(self.node.at(path).problem(message))
 
 
 def read(document: Document, text: str) -> dict[str, list[Entry]]:
     """Return the file's objects by section; problems are noted in the document."""
-    try:
-        root = document.parse(text)
-        sections = (
-            document.attempt(lambda node: node.mapping({kind.section for kind in KINDS}), root)
-            if root
-            else None
-        )
-        return {
-            kind.section: _entries(document, kind, sections[kind.section])
-            for kind in KINDS
-            if sections and kind.section in sections and not sections[kind.section].is_null
-        }
-    except TooLargeError:
-        document.problems.clear()
-        document.fail("The file holds too many values; are its aliases (*name) nested?")
-        return {}
+    root = document.parse(text)
+    return document.within_bounds(lambda: _sections(document, root)) or {}
+
+
+def _sections(document: Document, root: Node | None) -> dict[str, list[Entry]]:
+    names = {kind.section for kind in KINDS}
+    sections = document.attempt(lambda node: node.mapping(names), root) if root else None
+    return {
+        kind.section: _entries(document, kind, sections[kind.section])
+        for kind in KINDS
+        if sections and kind.section in sections and not sections[kind.section].is_null
+    }
 
 
 def _entries(document: Document, kind: Kind, section: Node) -> list[Entry]:
@@ -243,9 +239,9 @@ def _entry(document: Document, kind: Kind, node: Node) -> Entry:
     before = len(document.problems)
     entry = Entry(kind, node)
     for name, value in _flat(document, kind, node).items():
-        if not value.is_null:  # `host:` with nothing after it is the same as no host
+        key = next(key for key in kind.keys if key.name == name)
+        if not (key.null_is_absent and value.is_null):
             entry.nodes[name] = value
-            key = next(key for key in kind.keys if key.name == name)
             entry.values[name] = document.attempt(key.read, value)
     entry.faulty = len(document.problems) > before
     return entry

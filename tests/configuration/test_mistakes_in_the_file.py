@@ -171,8 +171,8 @@ def test_a_mapping_merged_into_itself_is_an_error() -> None:
     assert "<<: is nested too deeply." in line
 
 
-def test_a_file_nested_without_end_is_an_error() -> None:
-    assert errors("[" * 20_000) == ["hub.yaml: This is nested too deeply."]
+def test_a_file_nested_too_deeply_is_an_error() -> None:
+    assert errors("[" * 20_000) == ["hub.yaml: This is nested more than 50 levels deep."]
 
 
 def test_a_mistake_leaves_what_is_stored_alone(namespace: Namespace) -> None:
