@@ -104,6 +104,7 @@ class Key:
     name: str
     attribute: str
     read: Callable[[Node], Any]
+    null_is_absent: bool = True  # `host:` with nothing behind it is the same as no host
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,19 @@ class Kind:
 
 def _same(names: str, read: Callable[[Node], Any]) -> tuple[Key, ...]:
     return tuple(Key(name, name, read) for name in names.split())
+
+
+def _of_rule(names: str, read: Callable[[Node], Any], null: Any) -> tuple[Key, ...]:
+    """Return keys of a relabel_config. As in Prometheus, null is an empty value there, and not the key's default."""
+
+    def read_or_null(node: Node) -> Any:
+        return null if node.is_null else read(node)
+
+    return tuple(Key(name, name, read_or_null, null_is_absent=False) for name in names.split())
+
+
+def _action(node: Node) -> str:
+    return node.text().lower()  # Prometheus takes Replace as well as replace
 
 
 _SOURCE = Key("source", "source", source)
@@ -165,12 +179,10 @@ KINDS = (
         LabelRule,
         (
             *_same("team namespace", text),
-            Key("source_labels", "source_labels", texts),
-            *_same("separator regex", text),
-            Key("modulus", "modulus", Node.integer),
-            *_same("target_label replacement", text),
-            # Prometheus takes Replace as well as replace.
-            Key("action", "action", lambda node: node.text().lower()),
+            *_of_rule("source_labels", texts, []),
+            *_of_rule("separator regex target_label replacement", text, ""),
+            *_of_rule("modulus", Node.integer, 0),
+            Key("action", "action", _action, null_is_absent=False),  # null is refused, as in Prometheus
             _SOURCE,
         ),
     ),

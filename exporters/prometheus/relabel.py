@@ -28,6 +28,10 @@ ANYTHING = "(.*)"
 _LARGEST_MODULUS = 2**64 - 1
 
 
+# What null means in YAML, for the keys that take no text.
+_EMPTY: Mapping[str, Any] = {"source_labels": (), "modulus": 0}
+
+
 class RuleError(ValueError):
     """A rule that Prometheus would not load; `errors` says by key what is wrong."""
 
@@ -57,7 +61,10 @@ class Rule:
         }
         values: dict[str, Any] = {}
         for key, value in config.items():
-            if key == "source_labels":
+            if value is None and key in known:
+                # Null is an empty value, not the key's default; there is no empty action.
+                values[key] = _EMPTY.get(key, "")
+            elif key == "source_labels":
                 if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
                     values[key] = tuple(value)
                 else:
