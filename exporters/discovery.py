@@ -47,7 +47,7 @@ def address() -> tuple[str, str]:
 
 def path(name: str) -> str:
     """Return the path of a namespace's metrics, below whatever path HUB_EXTERNAL_URL has."""
-    return f"{urlsplit(settings.HUB_EXTERNAL_URL).path.rstrip('/')}/metrics/{name}"
+    return f"{urlsplit(settings.HUB_EXTERNAL_URL).path}/metrics/{name}"
 
 
 def target_labels(target: Target) -> dict[str, str]:

@@ -9,9 +9,10 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar, overload
-from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+from . import addresses
 
 T = TypeVar("T")
 
@@ -85,31 +86,44 @@ def choice(name: str, default: str, allowed: Sequence[str]) -> str:
     return _converted(name, default, convert, "one of " + ", ".join(allowed))
 
 
-def url(name: str, default: str) -> str:
-    """An address under which others reach the hub, without a slash at its end."""
+def external_url(name: str, default: str) -> str:
+    """An address under which others reach the hub, normalised (hub/addresses.py)."""
+    return _converted(
+        name,
+        default,
+        addresses.external_url,
+        "an address like https://hub.example.com or https://example.com/hub",
+    )
 
-    def convert(value: str) -> str:
-        parts = urlsplit(value)  # raises ValueError itself for brackets and the like
-        plain = not (parts.query or parts.fragment or parts.username or parts.password)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or not plain or parts.port == 0:
-            raise ValueError
-        return value.rstrip("/")
 
-    return _converted(name, default, convert, "an address like https://hub.example.com")
+def hosts(name: str) -> list[str]:
+    """Hosts separated by commas or white space, normalised (hub/addresses.py)."""
+    return _converted(
+        name,
+        [],
+        lambda value: [addresses.allowed_host(word) for word in _words(value)],
+        "names of hosts without scheme and port, like hub.example.com",
+    )
 
 
 def words(name: str, default: Sequence[str] = ()) -> list[str]:
     """A list separated by commas or white space."""
     value = read(name)
-    return list(default) if value is None else value.replace(",", " ").split()
+    return list(default) if value is None else _words(value)
+
+
+def _words(value: str) -> list[str]:
+    return value.replace(",", " ").split()
 
 
 def _converted(name: str, default: T, convert: Callable[[str], T], takes: str) -> T:
     value = read(name)
     if value is None:
         return default
+    # The value isn't repeated: a secret pasted into the wrong variable would end up in the log.
     try:
         return convert(value)
+    except addresses.UnsupportedAddressError as error:
+        raise ImproperlyConfigured(f"{name} is not supported: {error}. It takes {takes}.") from None
     except ValueError:
-        # The value isn't repeated: a secret pasted into the wrong variable would end up in the log.
         raise ImproperlyConfigured(f"{name} is not understood; it takes {takes}.") from None

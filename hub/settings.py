@@ -12,7 +12,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from redis.connection import parse_url as parse_redis_url
 
-from . import environment
+from . import addresses, environment
 from .logs import logging_config
 from .version import VERSION
 
@@ -74,18 +74,23 @@ if bool(HUB_TLS_CERT_FILE) != bool(HUB_TLS_KEY_FILE):
 for _name, _file in (("HUB_TLS_CERT_FILE", HUB_TLS_CERT_FILE), ("HUB_TLS_KEY_FILE", HUB_TLS_KEY_FILE)):
     if _file and not Path(_file).is_file():
         raise ImproperlyConfigured(f"{_name} names {_file}, which is not a file.")
-HUB_EXTERNAL_URL = environment.url(
+HUB_EXTERNAL_URL = environment.external_url(
     "HUB_EXTERNAL_URL", f"{'https' if HUB_TLS_CERT_FILE else 'http'}://localhost:{HUB_PORT}"
 )
 _external = urlsplit(HUB_EXTERNAL_URL)
 _https = _external.scheme == "https"
+# Below which path of its host a proxy shows the hub; hub/wsgi.py takes requests with and without it.
+FORCE_SCRIPT_NAME = _external.path or None
 # For the web pages alone: scrapes, discovery and probes arrive under whatever address Prometheus or a kubelet
 # uses.
-ALLOWED_HOSTS = environment.words(
-    "HUB_ALLOWED_HOSTS",
-    sorted({"localhost", "127.0.0.1", "[::1]", _external.hostname or "localhost"}),
+ALLOWED_HOSTS = sorted(
+    {
+        addresses.host(_external.hostname or ""),
+        *(environment.hosts("HUB_ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]),
+    }
 )
-CSRF_TRUSTED_ORIGINS = [f"https://{_external.netloc}"] if _https else []
+# Forms work as well behind a proxy that hands on another Host than the one that the browser shows.
+CSRF_TRUSTED_ORIGINS = [f"{_external.scheme}://{_external.netloc}"]
 # Proxies whose X-Forwarded-For is believed, as addresses or networks.
 try:
     HUB_TRUSTED_PROXIES = [ip_network(word) for word in environment.words("HUB_TRUSTED_PROXIES")]
@@ -243,7 +248,7 @@ DATE_FORMAT = "Y-m-d"
 DATETIME_FORMAT = r"Y-m-d H:i:s \U\T\C"
 USE_TZ = True
 
-STATIC_URL = "static/"
+STATIC_URL = f"{_external.path}/static/"
 # Collected when the image is built. In a checkout there is no such folder, and the apps' own files are served.
 _static_root = Path(environment.text("HUB_STATIC_ROOT", str(BASE_DIR / "staticfiles")))
 STATIC_ROOT = str(_static_root) if _static_root.is_dir() else None
@@ -278,6 +283,11 @@ SILENCED_SYSTEM_CHECKS = ["security.W008", "security.W021"]
 # make the hub send that to himself: cookies are secure by the setting.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else None
 CSRF_COOKIE_SECURE = _https
+# Other applications of the same host don't get the hub's cookies. Theirs reach the hub, so they need other names.
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = _external.path or "/"
+if _external.path:
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "hub_sessionid", "hub_csrftoken"
+MESSAGE_STORAGE = "hub.messages.Storage"
 SESSION_ENGINE = "hub.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

@@ -1,6 +1,7 @@
 """Links to the wall page: made by the hub, shown once."""
 
 from typing import Any
+from urllib.parse import urljoin
 
 from django.conf import settings
 from django.contrib import admin
@@ -63,4 +64,4 @@ class WallLinkAdmin(BearerAdmin):
 
     def created_context(self, request: HttpRequest, obj: WallLink, secret: str) -> dict[str, Any]:
         path = reverse("wall", args=[secret])
-        return {"address": settings.HUB_EXTERNAL_URL + path, "path": path}
+        return {"address": urljoin(settings.HUB_EXTERNAL_URL, path), "path": path}

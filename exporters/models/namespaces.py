@@ -5,6 +5,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.urls import reverse
 
 from ..endpoints import endpoint_of
 from ..secrets import SecretUnavailableError
@@ -150,7 +151,7 @@ class Namespace(models.Model):
             rule.save()
 
     def get_absolute_url(self) -> str:
-        return f"/metrics/{self.name}"
+        return reverse("namespace-metrics", args=[self.name])
 
     def endpoint(self) -> Endpoint:
         """Return where this namespace is read: its host, or else what the connection string names.

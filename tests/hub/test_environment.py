@@ -31,15 +31,19 @@ def test_booleans_are_spelt_in_the_usual_ways(
         (lambda: environment.integer("HUB_X", 1, minimum=1, maximum=65535), "many", "a whole number"),
         (lambda: environment.seconds("HUB_X", 1, minimum=0, maximum=5), "nan", "seconds, from 0 to 5"),
         (lambda: environment.choice("HUB_X", "a", ["a", "b"]), "c", "one of a, b"),
-        (lambda: environment.url("HUB_X", ""), "hub.example.org", "an address like https://"),
-        (lambda: environment.url("HUB_X", ""), "HTTPS://:9580", "an address like https://"),
+        (lambda: environment.external_url("HUB_X", ""), "hub.example.org", "an address like https://"),
+        (lambda: environment.external_url("HUB_X", ""), "HTTPS://:9580", "an address like https://"),
         (
-            lambda: environment.url("HUB_X", ""),
+            lambda: environment.external_url("HUB_X", ""),
             "https://user:word@hub.example.org",
             "an address like https://",
         ),
-        (lambda: environment.url("HUB_X", ""), "https://[hub", "an address like https://"),
-        (lambda: environment.url("HUB_X", ""), "https://hub.example.org:port", "an address like https://"),
+        (lambda: environment.external_url("HUB_X", ""), "https://[hub", "an address like https://"),
+        (
+            lambda: environment.external_url("HUB_X", ""),
+            "https://hub.example.org:port",
+            "an address like https://",
+        ),
     ],
 )
 def test_a_value_that_is_not_understood_names_the_variable_and_what_it_takes_but_not_the_value(

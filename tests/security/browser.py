@@ -52,7 +52,7 @@ class Browser:
                     continue
                 for morsel in SimpleCookie(value).values():
                     self.cookies[morsel.key] = morsel.value
-                    if morsel.key == "messages":
+                    if morsel.key == "hub_messages":
                         self.search.look(f"messages of {where}", _message(morsel.value))
                     if morsel.key != _SESSION:  # the one place where a session's key belongs
                         self.search.look(f"cookie {morsel.key} of {where}", value)
