@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from simple_history.models import HistoricalRecords
 from simple_history.signals import post_create_historical_record, pre_create_historical_record
 
-from .guessing import client_address, plain_address
+from .guessing import client_address
 
 logger = logging.getLogger("audit")
 
@@ -77,15 +77,7 @@ def _current_request() -> HttpRequest | None:
 
 def _address(request: HttpRequest | None) -> str:
     """Return who asks as an address, "" where that isn't known (a command, a Unix socket)."""
-    if request is None:
-        return ""
-    # Behind a proxy that is believed the address is a header, which could hold anything.
-    for text in (client_address(request), str(request.META.get("REMOTE_ADDR", ""))):
-        try:
-            return plain_address(text)
-        except ValueError:
-            continue
-    return ""
+    return "" if request is None else client_address(request)
 
 
 def _changed(record: Any) -> list[str]:

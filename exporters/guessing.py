@@ -6,13 +6,21 @@ the address at which somebody guesses. Nothing waits, so that no thread is held;
 """
 
 import ipaddress
+import logging
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 
 from django.conf import settings
 from django.http import HttpRequest
+
+logger = logging.getLogger(__name__)
+
+# Of X-Forwarded-For, from its end: more proxies than anybody has in a row.
+MAX_FORWARDED_ENTRIES = 20
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _FAILURES = 20
 _SECONDS_A_FAILURE = 5.0
@@ -65,53 +73,71 @@ guessing = Guessing()
 
 
 def client_address(request: HttpRequest) -> str:
-    """Return who asks; what X-Forwarded-For says counts from HUB_TRUSTED_PROXIES alone, as anybody can write it.
+    """Return the address of who asks, "" where none is known (a Unix socket).
 
-    An IPv6 address stands for its /64, which one host can have whole.
+    X-Forwarded-For counts from HUB_TRUSTED_PROXIES alone, as anybody can write it. Its last entry comes from the proxy
+    nearest to the hub. Where that is no address the proxy's own one counts: a header can't make anybody anonymous.
     """
-    text = str(request.META.get("REMOTE_ADDR", ""))
-    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
-    while hops and _is_trusted(text):
-        text = hops.pop()
-    return text
+    current = _parsed(str(request.META.get("REMOTE_ADDR", "")))
+    hops = request.headers.get("X-Forwarded-For", "").rsplit(",", MAX_FORWARDED_ENTRIES)
+    if len(hops) > MAX_FORWARDED_ENTRIES:
+        del hops[0]
+    while current is not None and hops and _is_trusted(current):
+        hop = hops.pop().strip()
+        if not hop:
+            continue
+        forwarded = _forwarded(hop)
+        if forwarded is None:
+            _tell_once()
+            break
+        current = forwarded
+    return "" if current is None else str(current)
 
 
 def sign_in_address(request: HttpRequest) -> str | None:
-    """Return the address that failed sign-ins are counted under; None when a proxy hands on what is none.
+    """Return the address that failed sign-ins are counted under; None where none is known.
 
     As for tokens: behind a proxy everybody would otherwise have its address, and a stranger could lock a user out.
     """
-    counted = network(client_address(request)).partition("/")[0]
-    try:
-        return str(ipaddress.ip_address(counted))
-    except ValueError:
-        return None
-
-
-def plain_address(text: str) -> str:
-    """Return an address as people know it; a socket for IPv4 and IPv6 has ::ffff:7f00:1 for 127.0.0.1.
-
-    Raises ValueError for what is none.
-    """
-    address = ipaddress.ip_address(text)
-    return str(getattr(address, "ipv4_mapped", None) or address)
+    return network(client_address(request)).partition("/")[0] or None
 
 
 def network(address: str) -> str:
-    """Return what failures are counted under."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
+    """Return what failures of an address are counted under: an IPv6 host can have all addresses of its /64."""
+    parsed = _parsed(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+    return "" if parsed is None else str(parsed)
 
 
-def _is_trusted(text: str) -> bool:
+def _parsed(text: str) -> _Address | None:
+    """Return an address, None for what is none. A socket for IPv4 and IPv6 has ::ffff:7f00:1 for 127.0.0.1."""
+    if "%" in text:  # a zone is a name on another machine, and could be any text
+        text = text.partition("%")[0]
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        return False
-    plain = getattr(address, "ipv4_mapped", None) or address
-    return any(plain in proxies for proxies in settings.HUB_TRUSTED_PROXIES)
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _forwarded(entry: str) -> _Address | None:
+    """Return the address of an entry of X-Forwarded-For; some proxies add a port, brackets or quotes."""
+    text = entry.strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    return _parsed(text)
+
+
+def _is_trusted(address: _Address) -> bool:
+    return any(address in proxies for proxies in settings.HUB_TRUSTED_PROXIES)
+
+
+@lru_cache(maxsize=1)
+def _tell_once() -> None:
+    logger.warning(
+        "A proxy of HUB_TRUSTED_PROXIES sends no address in X-Forwarded-For. Wrong tokens and passwords from there "
+        "count under the proxy's own address, whoever shows them."
+    )

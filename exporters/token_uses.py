@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 
 from django.db.models import Q
 
-from .guessing import plain_address
 from .models import ScrapeToken
 
 _WRITTEN_EVERY_SECONDS = 60.0
@@ -30,7 +29,7 @@ _written: dict[int, float] = {}  # monotonic
 _pid = os.getpid()
 
 
-def note(token_id: int, address: str) -> bool:
+def note(token_id: int, address: str | None) -> bool:
     """Note that a token was shown at this moment; tell whether that is to be written."""
     global _pid
     with _lock:
@@ -40,7 +39,7 @@ def note(token_id: int, address: str) -> bool:
             _pid = os.getpid()
         if time.monotonic() - _written.get(token_id, -_WRITTEN_EVERY_SECONDS) < _WRITTEN_EVERY_SECONDS:
             return False
-        _noted[token_id] = Use(datetime.now(UTC), _address(address))
+        _noted[token_id] = Use(datetime.now(UTC), address)
         return True
 
 
@@ -66,10 +65,3 @@ def forget() -> None:
     with _lock:
         _noted.clear()
         _written.clear()
-
-
-def _address(text: str) -> str | None:
-    try:
-        return plain_address(text)
-    except ValueError:  # a Unix socket has none
-        return None

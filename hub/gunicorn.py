@@ -85,6 +85,9 @@ graceful_timeout = 30
 max_requests = settings.HUB_MAX_REQUESTS
 max_requests_jitter = settings.HUB_MAX_REQUESTS // 10
 control_socket_disable = True
+# Headers of proxies are Django's and the hub's own to read: gunicorn would take the scheme, SCRIPT_NAME and PATH_INFO
+# from anybody on this machine.
+forwarded_allow_ips = ""
 # Workers tell the master that they live through a file; on a disk that blocks they would be killed for it.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 logconfig_dict = settings.LOGGING

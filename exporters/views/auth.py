@@ -34,22 +34,23 @@ def presented_token(request: HttpRequest, *, bare: bool = False) -> str | None:
 def grant_for(request: HttpRequest, configuration: Configuration, *, bare: bool = False) -> Grant | None:
     """Return what the request may see, None when it needs to show a valid token first."""
     token = presented_token(request, bare=bare)
-    grant = _look_up(request, token, configuration) if token else None
+    address = client_address(request) if token else ""
+    grant = _look_up(address, token, configuration) if token else None
     if grant is not None:
-        if token_uses.note(grant.token_id, client_address(request)):
+        if token_uses.note(grant.token_id, address or None):
             records.recorder.start()
         telemetry.TOKEN_LAST_USED.labels(grant.name, grant.team or "").set_to_current_time()
     return EVERYBODY if settings.HUB_SCRAPE_AUTH == "none" else grant
 
 
-def _look_up(request: HttpRequest, token: str, configuration: Configuration) -> Grant | None:
-    address, token_hash = network(client_address(request)), ScrapeToken.hash(token)
-    wait = guessing.seconds_to_wait(address, token_hash)
+def _look_up(address: str, token: str, configuration: Configuration) -> Grant | None:
+    counted, token_hash = network(address), ScrapeToken.hash(token)
+    wait = guessing.seconds_to_wait(counted, token_hash)
     if wait > 0:
         raise TooManyGuessesError(wait)
     grant = configuration.grant(token)
     if grant is None:
-        guessing.was_wrong(address)
+        guessing.was_wrong(counted)
     else:
         guessing.was_right(token_hash)
     return grant

@@ -3,6 +3,7 @@
 nginx has its default Host header, which is the hub's own address and not what the browser shows.
 """
 
+import http.client
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -200,3 +201,14 @@ def test_probes_and_a_prometheus_beside_the_hub_ask_it_without_the_path(deployed
         assert deployed.hub.get(f"{prefix}/-/healthy")[0] == 200
         assert deployed.hub.get(f"{prefix}/metrics/orders", deployed.token)[0] == 200
     assert deployed.hub.get("/monitoring/hubs/-/healthy")[0] == 404
+
+
+def test_headers_of_strangers_change_neither_path_nor_scheme(deployed: Deployed) -> None:
+    connection = http.client.HTTPConnection(deployed.hub.address, timeout=30)
+    strange = {"SCRIPT_NAME": "/elsewhere", "X-Forwarded-Proto": "https", "X-Forwarded-Protocol": "http"}
+    connection.request("GET", "/admin/", headers=strange)
+    answer = connection.getresponse()
+    answer.read()
+    assert answer.status == 302
+    assert answer.headers["Location"] == f"{PATH}/admin/login/?next={PATH}/admin/"
+    connection.close()
