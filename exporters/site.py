@@ -15,8 +15,11 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils import timezone
 
+from hub.limits import MAX_SEARCH_CHARACTERS
+
 from . import access, targets
 from .models import Namespace
+from .numbers import whole_number
 from .status import State
 from .views.changes import changes
 
@@ -92,11 +95,10 @@ class HubAdminSite(admin.AdminSite):
     def index(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
         """All targets of the user's teams, worst first; ?state=, ?q= and ?page= choose among them."""
         state = _state(request.GET.get("state", ""))
-        search = request.GET.get("q", "").strip()
+        search = request.GET.get("q", "").strip()[:MAX_SEARCH_CHARACTERS]
+        page = whole_number(request.GET.get("page", ""), digits=5) or 1
         visible = access.visible(request.user, Namespace.objects.all())
-        board = targets.board(
-            visible, timezone.now(), state=state, search=search, page=_number(request.GET.get("page", ""))
-        )
+        board = targets.board(visible, timezone.now(), state=state, search=search, page=page)
         context = {
             **self.each_context(request),
             "title": self.index_title,
@@ -113,7 +115,3 @@ class HubAdminSite(admin.AdminSite):
 
 def _state(text: str) -> State | None:
     return State(text) if text in {str(each) for each in State} else None
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 1

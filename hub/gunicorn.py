@@ -36,7 +36,7 @@ from hub.tls import Certificate
 
 # Here, too, as hub.wsgi's errors would come with a traceback.
 try:
-    from hub import settings
+    from hub import limits, settings
 except ImproperlyConfigured as error:
     raise SystemExit(str(error)) from None
 if _why := refusal(settings):
@@ -74,6 +74,9 @@ worker_connections = settings.HUB_THREADS + 1000
 with contextlib.suppress(ValueError, OSError):  # macOS knows a hard limit that can't be reached
     _hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (_hard, _hard))
+limit_request_line = limits.MAX_URL_BYTES
+limit_request_fields = limits.MAX_HEADERS
+limit_request_field_size = limits.MAX_HEADER_BYTES
 # Loaded once and shared by the workers through fork; the I/O loop, threads and connections start after it.
 preload_app = True
 # Above the longest common scrape interval, so that Prometheus keeps its connection (2 s by default).

@@ -1,18 +1,21 @@
-"""What surrounds every request: its id, the short way of scrapes and probes, a page for when the database is away or
-can't be asked what a request wants to know.
+"""What surrounds every request: its id, what it may be at most, the short way of scrapes and probes, a page for when
+the database is away or can't be asked what a request wants to know.
 """
 
 import logging
 import re
 import secrets
 from collections.abc import Callable
+from typing import Any
 
+from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, OperationalError, ProgrammingError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template import loader
 from django.urls import Resolver404, resolve
 from django.views.defaults import bad_request
 
+from .limits import MAX_IMPORT_BYTES, MAX_REQUEST_BYTES
 from .logs import request_id
 
 logger = logging.getLogger(__name__)
@@ -37,6 +40,77 @@ class RequestId:
             request_id.reset(token)
         response["X-Request-ID"] = current
         return response
+
+
+class BoundedBody:
+    """Refuses a body that is too large before anything reads it.
+
+    Only the import of hub.yaml takes more than MAX_REQUEST_BYTES, from a platform administrator. This middleware stands
+    before the one that looks at CSRF tokens, which reads the form.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if "Transfer-Encoding" in request.headers:
+            # Django would take it for empty. Browsers and Prometheus say how long a body is.
+            return _refused("A body needs a Content-Length; the hub takes none in chunks.", 411)
+        length = _content_length(request)
+        if length is None:
+            return _refused("The Content-Length is no number.", 400)
+        if length > MAX_IMPORT_BYTES:
+            return _too_large(MAX_IMPORT_BYTES)
+        if length > MAX_REQUEST_BYTES and not _is_import(request):
+            return _too_large(MAX_REQUEST_BYTES)
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
+        from exporters import access
+
+        if (_content_length(request) or 0) <= MAX_REQUEST_BYTES:
+            return None
+        return None if access.is_platform_administrator(request.user) else _too_large(MAX_REQUEST_BYTES)
+
+
+def _content_length(request: HttpRequest) -> int | None:
+    """Return how many bytes follow, None where the header is no number."""
+    text = str(request.META.get("CONTENT_LENGTH") or "0")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _is_import(request: HttpRequest) -> bool:
+    try:
+        return resolve(request.path_info).url_name == "exporters_import"
+    except Resolver404:
+        return False
+
+
+def _too_large(most: int) -> HttpResponse:
+    return _refused(
+        f"This request is larger than {most:,} bytes, which is the most that this address takes.", 413
+    )
+
+
+def _refused(text: str, status: int) -> HttpResponse:
+    return HttpResponse(text + "\n", status=status, content_type="text/plain; charset=utf-8")
+
+
+class NoNul:
+    """Answers 400 to a NUL character in the address or in a form: PostgreSQL stores none and looks for none."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
+        for data in (request.GET, request.POST):
+            for name, values in data.lists():
+                if any("\0" in text for text in (name, *values)):
+                    return bad_request(request, SuspiciousOperation("NUL"))
+        return None
 
 
 class MachineEndpoints:

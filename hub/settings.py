@@ -12,7 +12,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from redis.connection import parse_url as parse_redis_url
 
-from . import addresses, environment
+from . import addresses, environment, limits
 from .logs import logging_config
 from .version import VERSION
 
@@ -143,6 +143,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "hub.middleware.RequestId",
+    "hub.middleware.BoundedBody",
     "hub.middleware.MachineEndpoints",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -157,6 +158,7 @@ MIDDLEWARE = [
     "axes.middleware.AxesMiddleware",
     "hub.middleware.DatabaseAway",
     "hub.middleware.ImpossibleNumbers",
+    "hub.middleware.NoNul",
 ]
 
 AUTHENTICATION_BACKENDS = [
@@ -273,6 +275,12 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
 # --- The web ----------------------------------------------------------------------------------------------------------
+# A whole request is bounded by hub.middleware.BoundedBody before these are. Nothing goes to the temporary folder.
+DATA_UPLOAD_MAX_MEMORY_SIZE = limits.MAX_IMPORT_BYTES
+FILE_UPLOAD_MAX_MEMORY_SIZE = limits.MAX_IMPORT_BYTES
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+DATA_UPLOAD_MAX_NUMBER_FIELDS = limits.MAX_FORM_FIELDS
+DATA_UPLOAD_MAX_NUMBER_FILES = limits.MAX_FORM_FILES
 SESSION_COOKIE_SECURE = _https
 # A browser that holds localhost to https would refuse whatever else is developed there.
 SECURE_HSTS_SECONDS = 365 * 86_400 if _https and _external.hostname != "localhost" else 0

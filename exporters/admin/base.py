@@ -3,24 +3,30 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import get_fields_from_path, unquote
+from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR, ChangeList, ChangeListSearchForm
 from django.contrib.admin.widgets import (
     AutocompleteSelect,
     AutocompleteSelectMultiple,
     RelatedFieldWidgetWrapper,
 )
+from django.core.exceptions import SuspiciousOperation
 from django.db import IntegrityError
-from django.db.models import ForeignObjectRel, QuerySet
+from django.db.models import QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import URLPattern
 from simple_history.admin import SimpleHistoryAdmin
 
+from hub.limits import MAX_SEARCH_CHARACTERS
+
 from .. import access
 from ..all_changes import Differences
 from ..models import Source
-from ..secrets import EncryptedField
+from ..numbers import whole_number
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -32,17 +38,13 @@ else:
 
 # So many choices are on the page itself, for a browser without JavaScript. More would make it heavy for all others.
 _MOST_CHOICES = 500
-# Not for filters in an address: what can be compared with can be guessed, letter by letter.
-_UNSEARCHABLE = frozenset({"token_hash", "password", "session_key"})
 
 
 class _ByNumber:
     """Shows a choice that is no number as none; Django looks it up as it came, which ends in a 500."""
 
     def optgroups(self, name: str, value: list[Any], attr: Any = None) -> Any:
-        known = [
-            each for each in value if str(each).isascii() and str(each).isdigit() and len(str(each)) < 19
-        ]
+        known = [each for each in value if whole_number(each) is not None]
         return super().optgroups(name, known, attr)  # type: ignore[misc]
 
 
@@ -128,6 +130,27 @@ class Scoped:
         return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
 
 
+class _SearchForm(ChangeListSearchForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields[SEARCH_VAR] = forms.CharField(
+            required=False, strip=False, max_length=MAX_SEARCH_CHARACTERS
+        )
+
+
+class HubList(ChangeList):
+    """A list whose address can't make its query larger than the list's own links do."""
+
+    search_form_class = _SearchForm
+
+    def get_ordering(self, request: HttpRequest, queryset: "QuerySet[Any]") -> list[Any]:
+        # A database refuses to order by thousands of columns.
+        wanted = str(self.params.get(ORDER_VAR, "")).split(".")
+        if len(wanted) > len(self.list_display):
+            raise SuspiciousOperation("The list is to be ordered by more columns than it has.")
+        return list(super().get_ordering(request, queryset))
+
+
 class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
     """A screen shows and changes what the user's roles in teams allow; Django's own permissions play no part.
 
@@ -142,10 +165,42 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
     view_on_site = False
 
     def get_urls(self) -> list[URLPattern]:
-        # The history's page of one version could put an old version back, without its secret.
-        return [url for url in super().get_urls() if not str(url.name).endswith("_simple_history")]
+        # The history's page of one version could put an old version back, without its secret. The address without a
+        # name sends from <anything>/ on to <anything>/change/, also what doesn't exist.
+        return [url for url in super().get_urls() if url.name and not url.name.endswith("_simple_history")]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return HubList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
+    ) -> tuple["QuerySet[Any]", bool]:
+        if len(search_term) > MAX_SEARCH_CHARACTERS:
+            raise SuspiciousOperation("What is searched for is too long.")
+        found: tuple[QuerySet[Any], bool] = super().get_search_results(request, queryset, search_term)
+        return found
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Take choices from the address and nothing else: other fields would show what anybody wrote into a link."""
+        given = super().get_changeform_initial_data(request)
+        relations = {
+            field.name for field in (*self.opts.fields, *self.opts.many_to_many) if field.is_relation
+        }
+        return {
+            name: value
+            for name, value in given.items()
+            if name in relations
+            and all(
+                whole_number(each) is not None for each in (value if isinstance(value, list) else [value])
+            )
+        }
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        return super().get_object(request, object_id, from_field or None)  # an empty _to_field names no field
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        if any(whole_number(each) is None for each in request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            raise SuspiciousOperation("What is selected has no number.")
         title = str(self.opts.verbose_name_plural).capitalize()  # instead of "Select namespace to change"
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
@@ -208,13 +263,21 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
         raise Http404
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        parts = lookup.split("__")
-        # From what a credential or another shared object is used by, a number would tell whether another team has it.
-        if not access.is_platform_administrator(request.user) and _is_reverse(self.model, parts[0]):
-            return False
-        return not any(_is_unsearchable(self.model, part) for part in parts) and bool(
-            super().lookup_allowed(lookup, value, request)
-        )
+        """Allow what the list's own filters send. Django allows every look-up of every field: a regular expression on
+        SQLite runs in Python, and what can be compared with can be guessed.
+        """
+        return lookup in {
+            name for declared in self.get_list_filter(request) for name in self._parameters(declared)
+        }
+
+    def _parameters(self, declared: Any) -> set[str]:
+        """Return the names that a filter of `list_filter` has in the address of the list."""
+        if isinstance(declared, type):
+            return {declared.parameter_name}  # type: ignore[attr-defined]
+        path = declared if isinstance(declared, str) else declared[0]
+        field: Any = get_fields_from_path(self.model, path)[-1]
+        compared = f"{path}__{field.target_field.name}" if field.is_relation else path
+        return {f"{compared}__exact", f"{path}__isnull"}
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
@@ -266,15 +329,6 @@ class TeamInline(Scoped, TabularInline):
         if team is None:  # Django asks whether there is anything at all
             return access.allows(request.user, action, self.model)
         return access.allows_in(request.user, action, self.model, team)
-
-
-def _is_reverse(model: Any, name: str) -> bool:
-    return any(isinstance(each, ForeignObjectRel) and each.name == name for each in model._meta.get_fields())
-
-
-def _is_unsearchable(model: Any, name: str) -> bool:
-    field = next((each for each in model._meta.get_fields() if each.name == name), None)
-    return name in _UNSEARCHABLE or isinstance(field, EncryptedField)
 
 
 def _without_records(tree: list[Any]) -> list[Any]:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
@@ -131,8 +132,7 @@ class CredentialAdmin(SpareSlot):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Show beside the form what the secret is, and which namespaces would notice a change of it."""
-        seen = access.visible(request.user, Credential.objects.all())
-        credential = seen.filter(pk=object_id).first() if object_id.isdigit() else None
+        credential = self.get_object(request, unquote(object_id))
         context = dict(extra_context or {})
         if credential is not None:
             using = Namespace.objects.filter(credential=credential).select_related("status", "team")

@@ -16,9 +16,6 @@ from django.views.decorators.debug import sensitive_post_parameters
 from .. import access, config
 from .base import HubAdmin
 
-# A thousand namespaces with everything that can be said of them are a tenth of this.
-_LARGEST_BYTES = 4 * 1024 * 1024
-
 # A plain value where a reference belongs: quoted, or up to what ends it. A file with one is refused, and need not even
 # be YAML.
 _INLINE_SECRET = re.compile(
@@ -47,8 +44,6 @@ class ImportForm(forms.Form):
         uploaded: Any = self.cleaned_data.get("file")
         if uploaded is None:
             return ""
-        if (uploaded.size or 0) > _LARGEST_BYTES:
-            raise forms.ValidationError("This file is larger than any hub.yaml (4 MiB).")
         try:
             return str(uploaded.read().decode("utf-8"))
         except UnicodeDecodeError:

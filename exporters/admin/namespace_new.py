@@ -16,6 +16,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from .. import access, pasted, trial
 from ..catalog import target as target_of
 from ..models import Credential, Namespace, Team
+from ..numbers import whole_number
 from . import trials
 from .base import HubAdmin
 from .fields import SecretField
@@ -261,8 +262,8 @@ def _parsed(request: HttpRequest) -> JsonResponse:
     except ValidationError as error:
         return JsonResponse({"error": " ".join(error.messages)})
     teams = access.teams(request.user, access.Role.EDITOR)
-    chosen = str(request.POST.get("team", ""))
-    team = teams.filter(pk=chosen).first() if chosen.isdigit() else None
+    chosen = whole_number(request.POST.get("team", ""))
+    team = teams.filter(pk=chosen).first() if chosen is not None else None
     context = {"pasted": found, "stored": pasted.stored_as(text, team) if team is not None else None}
     return JsonResponse(
         {"html": render_to_string("admin/exporters/pasted.html", context), "name": found.name}

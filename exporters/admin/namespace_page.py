@@ -11,12 +11,15 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
+from hub.limits import MAX_SEARCH_CHARACTERS
+
 from .. import access, actions, entity_rows, readings, scrape, status, trial
 from ..catalog import target as target_of
 from ..models import Namespace, Outcome
+from ..numbers import whole_number
 from ..records import KEPT, count_series
 from . import trials
-from .base import comes_from_file
+from .base import HubList, comes_from_file
 from .scrape_configs import ScrapeConfigs
 
 _FAILURES = 10
@@ -34,7 +37,7 @@ _SORTS = (
 _TABS = (("status", "Status"), ("entities", "Entities"), ("exposition", "Exposition"))
 
 
-class Namespaces(ChangeList):
+class Namespaces(HubList):
     """The list, whose names lead to the pages of how things are; the settings are one click further."""
 
     def url_for_result(self, result: Any) -> str:
@@ -53,7 +56,7 @@ class NamespacePage(ScrapeConfigs):
     def get_urls(self) -> list[URLPattern]:
         own = [
             path(
-                f"<path:object_id>/{name}/",
+                f"<int:object_id>/{name}/",
                 self.admin_site.admin_view(view),
                 name=f"exporters_namespace_{name}",
             )
@@ -65,7 +68,7 @@ class NamespacePage(ScrapeConfigs):
         ]
         return [*own, *super().get_urls()]
 
-    def status_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+    def status_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
         """Show how the scrapes go, and do what a button says: test, scrape, pause, resume, clear."""
         namespace = self._namespace(request, object_id)
         tried: trial.Trial | None = None
@@ -91,21 +94,20 @@ class NamespacePage(ScrapeConfigs):
             "endpoint": self._endpoint(namespace),
             "changes": self._changes(request, namespace),
             "trial": tried,
-            "scrape_configs": self._scrape_configs(request, object_id),
+            "scrape_configs": self._scrape_configs(request, namespace),
         }
         return TemplateResponse(request, "admin/exporters/namespace_status.html", context)
 
-    def entities_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+    def entities_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
         """Show the entities of the last reading, or of a new one for who may have the bus asked (POST)."""
         namespace = self._namespace(request, object_id)
         result = self._reading(request, namespace)
         choice = {
-            "search": request.GET.get("q", "").strip(),
+            "search": request.GET.get("q", "").strip()[:MAX_SEARCH_CHARACTERS],
             "kind": request.GET.get("kind", ""),
             "sort": request.GET.get("sort", "worst"),
         }
-        page = request.GET.get("page", "")
-        number = int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 1
+        number = whole_number(request.GET.get("page", ""), digits=5) or 1
         table = entity_rows.table(result.snapshot, page=number, **choice) if result else None
         context = {
             **self._context(request, namespace, "entities"),
@@ -118,7 +120,7 @@ class NamespacePage(ScrapeConfigs):
         }
         return TemplateResponse(request, "admin/exporters/namespace_entities.html", context)
 
-    def exposition_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+    def exposition_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
         """Show the last reading as Prometheus gets it; `?raw=1` answers with all of it as text."""
         namespace = self._namespace(request, object_id)
         result = self._reading(request, namespace)
@@ -140,12 +142,12 @@ class NamespacePage(ScrapeConfigs):
         }
         return TemplateResponse(request, "admin/exporters/namespace_exposition.html", context)
 
-    def _namespace(self, request: HttpRequest, object_id: str) -> Namespace:
+    def _namespace(self, request: HttpRequest, object_id: int) -> Namespace:
         """Return the namespace; another team's answers like one that does not exist."""
         visible = access.visible(
             request.user, Namespace.objects.select_related("team", "credential", "status")
         )
-        namespace = visible.filter(pk=object_id).first() if object_id.isdigit() else None
+        namespace = visible.filter(pk=object_id).first()
         if namespace is None:
             raise Http404
         return namespace

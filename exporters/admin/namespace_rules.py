@@ -29,18 +29,16 @@ class NamespaceRules(HubAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         own = path(
-            "<path:object_id>/rules/",
+            "<int:object_id>/rules/",
             self.admin_site.admin_view(self.rules_view),
             name="exporters_namespace_rules",
         )
         return [own, *super().get_urls()]
 
-    def rules_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    def rules_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Show the rules and what they do; store them when that is asked for."""
         visible = access.visible(request.user, Namespace.objects.select_related("team", "credential"))
-        namespace = (
-            visible.filter(pk=object_id).first() if object_id.isascii() and object_id.isdigit() else None
-        )
+        namespace = visible.filter(pk=object_id).first()
         if namespace is None:
             raise Http404
         scope = _scope(request, namespace)

@@ -10,6 +10,7 @@ from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db import transaction
 
 from ..models import LabelRule, Namespace, Source, Team
+from ..numbers import whole_number
 from ..prometheus.relabel import ACTIONS
 from .fields import LabelNamesField
 
@@ -176,4 +177,4 @@ def fingerprint(scope: Scope) -> str:
 
 
 def _number(text: Any) -> int:
-    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 6 else 0
+    return whole_number(text, digits=5) or 0

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.contrib.admin.utils import unquote
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 
@@ -22,15 +23,13 @@ class ScrapeConfigs(HubAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        context = {**(extra_context or {}), "scrape_configs": self._scrape_configs(request, object_id)}
+        found = self.get_object(request, unquote(object_id))
+        configs = self._scrape_configs(request, found) if found is not None else None
+        context = {**(extra_context or {}), "scrape_configs": configs}
         answer: HttpResponse = super().change_view(request, object_id, form_url, context)
         return answer
 
-    def _scrape_configs(self, request: HttpRequest, object_id: str) -> dict[str, Any] | None:
-        visible = access.visible(request.user, self.model._default_manager.all())
-        found = visible.filter(pk=object_id).first() if object_id.isdigit() else None
-        if found is None:
-            return None  # the page itself says that there is nothing here
+    def _scrape_configs(self, request: HttpRequest, found: Namespace | Team) -> dict[str, Any]:
         team = found.team if isinstance(found, Namespace) else found
         if isinstance(found, Namespace):
             namespaces = Namespace.objects.filter(pk=found.pk)

@@ -21,18 +21,18 @@ class SpareSlot(HubAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         own = path(
-            "<path:object_id>/spare/",
+            "<int:object_id>/spare/",
             self.admin_site.admin_view(self.spare_view),
             name="exporters_credential_spare",
         )
         return [own, *super().get_urls()]
 
-    def spare_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    def spare_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Do what `do` says: test-active, test (the spare secret), promote or retire."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         visible = access.visible(request.user, Credential.objects.all())
-        credential = visible.filter(pk=object_id).first() if object_id.isdigit() else None
+        credential = visible.filter(pk=object_id).first()
         if credential is None:
             raise Http404
         if not access.allows(request.user, "change", Credential, credential):
