@@ -23,7 +23,7 @@ def last(target: Target) -> Result | None:
     scraped = last_result(target)
     if own is None or scraped is None:
         return own or scraped
-    return max(own, scraped, key=lambda result: result.snapshot.read_at)
+    return max(own, scraped, key=lambda result: result.snapshot.began_at)
 
 
 def read(target: Target) -> Result:

@@ -13,6 +13,7 @@ from .catalog import Target
 from .label_rules import label_rules
 from .prometheus import text
 from .prometheus.collector import SnapshotCollector
+from .servicebus import clock
 from .servicebus.entities import Snapshot
 from .servicebus.errors import Reason
 from .sharing.flights import Origin, flights
@@ -57,7 +58,7 @@ def last_result(target: Target) -> Result | None:
     stored = flights.last(target)
     if stored is None:
         return None
-    return Result(stored.snapshot, max(0.0, time.time() - stored.snapshot.read_at))
+    return Result(stored.snapshot, max(0.0, clock.now() - stored.snapshot.began_at))
 
 
 def forget(target: Target) -> None:

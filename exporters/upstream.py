@@ -16,7 +16,7 @@ from . import spare_uses, telemetry
 from .catalog import CredentialSpec, Target
 from .endpoints import endpoint_of, policy
 from .models import Credential
-from .servicebus import continuation, credentials, entra
+from .servicebus import clock, continuation, credentials, entra
 from .servicebus.client import Client
 from .servicebus.connection import (
     ConnectionString,
@@ -84,6 +84,7 @@ def failed(reason: Reason, message: str, duration_seconds: float = 0.0) -> Snaps
         collectors={"namespace": Failure(reason, message)},
         duration_seconds=duration_seconds,
         read_at=time.time(),
+        began_at=clock.now(),
     )
 
 

@@ -71,7 +71,7 @@ class SnapshotCollector(Collector):
         yield _value(catalogue.THROTTLED_REQUESTS, snapshot.throttled_requests)
         yield _value(catalogue.AGE, self._age_seconds)
         if snapshot.queues or snapshot.topics or up:
-            yield _value(catalogue.OLDEST, self._age_seconds + snapshot.read_at - snapshot.oldest_read_at)
+            yield _value(catalogue.OLDEST, self._age_seconds + snapshot.began_at - snapshot.oldest_began_at)
         if snapshot.budget_requests_per_second is not None:
             yield _value(catalogue.BUDGET, snapshot.budget_requests_per_second)
         reasons = sorted({str(failure.reason) for failure in failures.values() if failure is not None})

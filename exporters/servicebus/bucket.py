@@ -1,13 +1,23 @@
 """How many management requests a second a namespace may be asked, and how it is slowed down when it asks for that.
 
-At most `burst` requests in any `burst / requests_per_second` seconds: by default 30 in any second of a Standard
-namespace. Not a bucket that fills up during a pause, which would allow 60 in the second after one: 60 % of the
-namespace's credits. They may go out at once after a pause, and evenly when a read goes on for longer. The state is a
-plain value that every reader of the namespace shares (threads, worker processes, replicas), so its times are Unix
-seconds. All functions on it are pure.
+At most `burst` requests in any window of `burst / requests_per_second` seconds: by default 30 in any second of a
+Standard namespace. A plain token bucket would allow 60 in the second after a pause: 60 % of the namespace's credits.
+
+After a pause a burst may go out at once. From the end of its window on, requests go out evenly. The state is a plain
+value of constant size that all readers of a namespace share (threads, worker processes, replicas): the schedule of the
+even requests, `next_at`, moves on by one step with each request, also during the burst. So the number of requests since
+`began` and the moment up to which the schedule is used up are one number, and no list of requests is needed.
+
+Why a window never holds more than `burst` requests: a step of the schedule is `window / (burst - slack)` long, and the
+schedule never falls further behind the clock than `slack` steps (what it falls behind is lost). A window that begins
+with one request therefore has room for at most `burst - slack` steps and the `slack` that may be caught up. A burst
+only uses steps of its own window in advance.
+
+All times are seconds of one clock, that of the store that keeps the state. All functions are pure.
 """
 
-from dataclasses import dataclass, replace
+import math
+from typing import NamedTuple
 
 # A Standard namespace has 1,000 credits a second for everything that it does, and a management request costs 10
 # (Azure's page "Throttling operations on Azure Service Bus"): 30 requests are 30 % of them. Premium has no credits, but
@@ -21,20 +31,21 @@ _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 # Answers of requests that were under way together belong to one refusal.
 _ONE_REFUSAL_SECONDS = 1.0
-_SMALLEST_FACTOR = 1 / 64
-# How far a read that comes late to its turn may catch up: else a busy machine would keep it below its rate.
-_CATCH_UP_SECONDS = 0.2
-# After so many times the time in which a burst counts, the next one may go out at once.
+SMALLEST_FACTOR = 1 / 64
+# The part of a burst that a schedule may fall behind and catch up. It is what the even rate stays below the allowed
+# one: without it, a reader that always wakes a little late would lose more.
+_SLACK = 1 / 32
+# A pause of so many windows ends the even schedule: the next burst may go out at once. One window would do for the
+# requests as they are sent, but bursts that follow each other could meet at the service when one of them is delayed.
 _PAUSE_WINDOWS = 2
-# Requests this close together are remembered as one entry.
-_ONE_MOMENT_SECONDS = 0.01
 # After this long without a refusal the rate goes up by one step; from a half to the whole takes 10 s.
 _STEP_SECONDS = 5.0
 _STEP = 1.5
+# Of a request: differences of times are not exact.
+_ROUNDING = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """What a namespace's settings allow; None: the default of its SKU."""
 
     requests_per_second: float | None = None
@@ -44,31 +55,43 @@ class Allowance:
         """Return requests a second."""
         if self.requests_per_second is not None:
             return self.requests_per_second
-        return REQUESTS_PER_SECOND_BY_SKU.get(sku.lower(), REQUESTS_PER_SECOND_BY_SKU[_UNKNOWN_SKU])
+        return REQUESTS_PER_SECOND_BY_SKU[known_sku(sku) or _UNKNOWN_SKU]
 
     def size(self, sku: str) -> float:
         """Return how many requests may be sent at once after a pause."""
         return float(self.burst) if self.burst is not None else max(1.0, self.rate(sku))
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(NamedTuple):
     """The shared state of one namespace's budget."""
 
-    # When requests were allowed, and how many, as far as that still counts.
-    used: tuple[tuple[float, int], ...] = ()
-    began: float = 0.0  # when the first request after a pause was
-    last: float = 0.0  # when the last one was
-    next_at: float = 0.0  # when the next one is due, once requests are spread evenly
-    sku: str = ""
+    now: float = 0.0  # when it was looked at last
+    began: float = -math.inf  # when the first request after a pause was sent
+    next_at: float = -math.inf  # when the even schedule has its next step
+    last: float = -math.inf  # when the last request was, or will be, sent
     factor: float = 1.0  # of the rate and of the burst; below 1 while an episode of throttling lasts
-    stepped_at: float = 0.0  # when the factor changed last
-    refused_at: float = 0.0
-    not_before: float = 0.0
+    stepped_at: float = -math.inf  # when the factor changed last
+    refused_at: float = -math.inf
+    not_before: float = -math.inf
+    sku: str = ""
 
     @property
     def is_throttled(self) -> bool:
         return self.factor < 1.0
+
+
+class Pace(NamedTuple):
+    """What an allowance comes to at one moment, throttling included."""
+
+    burst: int
+    window: float  # seconds in which no more than `burst` requests are sent
+    step: float  # seconds between two requests of the even schedule
+    slack: float  # seconds that the even schedule may fall behind
+
+
+def known_sku(sku: str) -> str:
+    """Return the SKU in lower case; empty if the hub doesn't know it."""
+    return sku.lower() if sku.lower() in REQUESTS_PER_SECOND_BY_SKU else ""
 
 
 def requests_per_second(bucket: Bucket, allowance: Allowance) -> float:
@@ -76,95 +99,116 @@ def requests_per_second(bucket: Bucket, allowance: Allowance) -> float:
     return allowance.rate(bucket.sku) * bucket.factor
 
 
-def available(bucket: Bucket, allowance: Allowance, now: float) -> int:
-    """Return how many requests may be sent at once."""
-    since = now - _window_seconds(bucket, allowance)
-    return max(0, int(_burst(bucket, allowance)) - sum(count for at, count in bucket.used if at > since))
+def pace(bucket: Bucket, allowance: Allowance) -> Pace:
+    burst = max(1, int(allowance.size(bucket.sku) * bucket.factor + _ROUNDING))
+    window = burst / requests_per_second(bucket, allowance)
+    step = window / (burst * (1 - _SLACK))
+    return Pace(burst, window, step, burst * _SLACK * step)
 
 
-def coming(bucket: Bucket, allowance: Allowance, now: float, seconds: float) -> float:
-    """Return for how many more requests there will be leave within so many seconds."""
-    window = _window_seconds(bucket, allowance)
-    if seconds >= window:
-        return seconds * requests_per_second(bucket, allowance)
-    return float(sum(count for at, count in bucket.used if now < at + window <= now + seconds))
+def advanced(bucket: Bucket, now: float) -> Bucket:
+    """Return the bucket at this moment: throttling may be a step further over.
 
-
-def advanced(bucket: Bucket, allowance: Allowance, now: float) -> Bucket:
-    """Return the bucket at this moment: what counts no more is forgotten, and throttling is a step further over."""
+    A clock that was set back (a Redis server's can be) counts as one that stood still.
+    """
+    if now < bucket.now:
+        bucket = _shifted(bucket, now - bucket.now)
     factor, stepped_at = bucket.factor, bucket.stepped_at
     while factor < 1.0 and now - stepped_at >= _STEP_SECONDS:
         factor, stepped_at = min(1.0, factor * _STEP), stepped_at + _STEP_SECONDS
-    bucket = replace(bucket, factor=factor, stepped_at=stepped_at)
-    since = now - _window_seconds(bucket, allowance)
-    return replace(bucket, used=tuple(pair for pair in bucket.used if pair[0] > since))
+    return bucket._replace(now=now, factor=factor, stepped_at=stepped_at)
 
 
-def take(bucket: Bucket, allowance: Allowance, now: float, wanted: int) -> tuple[Bucket, int, float]:
-    """Take leave for up to `wanted` requests.
+def take(
+    bucket: Bucket, allowance: Allowance, now: float, wanted: int, patience: float = 0.0
+) -> tuple[Bucket, int, float]:
+    """Take leave for up to `wanted` requests that may be sent within `patience` seconds.
 
-    Returns the bucket, how many were had, and the seconds until there is leave for one if there was none.
+    Returns the bucket, for how many requests there is leave, and in how many seconds they may be sent. The steps of the
+    schedule are then taken, so that readers who wait have their turns in the order in which they came. Without leave:
+    returns 0 and the seconds after which there would be some.
     """
-    bucket = advanced(bucket, allowance, now)
-    pause = bucket.not_before - now
-    if pause > 0:
-        return bucket, 0, pause
-    used, window = bucket.used, _window_seconds(bucket, allowance)
-    had = min(wanted, available(bucket, allowance, now))
-    if not had:
-        return bucket, 0, max(0.001, min(at for at, _ in used) + window - now)
-    since = now - bucket.last
-    if since >= _PAUSE_WINDOWS * window:
-        bucket = replace(bucket, began=now, next_at=now + window)
-    elif now >= bucket.began + window:
-        # Evenly from here on: bursts that follow each other would meet in one second where one of them is late.
-        rate = requests_per_second(bucket, allowance)
-        due = max(bucket.next_at, now - _CATCH_UP_SECONDS)
-        if due > now:
-            return bucket, 0, max(0.001, due - now)
-        had = min(had, 1 + int((now - due) * rate))
-        bucket = replace(bucket, next_at=due + had / rate)
-    if used and 0 <= now - used[-1][0] < _ONE_MOMENT_SECONDS:
-        used = (*used[:-1], (now, used[-1][1] + had))
+    bucket = advanced(bucket, now)
+    if bucket.not_before > now:
+        return bucket, 0, bucket.not_before - now
+    at = pace(bucket, allowance)
+    began, due = _schedule(bucket, at, now)
+    had = min(wanted, _at_once(at, began, due, now))
+    if had > 0:
+        wait = 0.0
     else:
-        used = (*used, (now, had))
-    return replace(bucket, used=used, last=max(now, bucket.last)), had, 0.0
+        # They go out together when the last of them is due, so the others are late: by no more than may be caught up.
+        had = min(wanted, 1 + int(at.burst * _SLACK))
+        wait = max(0.0, due + (had - 1) * at.step - now)
+        if wait > patience:
+            had, wait = 1, max(0.0, due - now)
+        if wait > patience:
+            return bucket, 0, wait
+    last = max(bucket.last, now + wait)
+    return bucket._replace(began=began, next_at=due + had * at.step, last=last), had, wait
 
 
-def give_back(bucket: Bucket, unused: int) -> Bucket:
-    """Return leave that was taken and not used."""
-    used = list(bucket.used)
-    while unused and used:
-        at, count = used.pop()
-        if count > unused:
-            used.append((at, count - unused))
-        unused -= min(unused, count)
-    return replace(bucket, used=tuple(used))
+def give_back(bucket: Bucket, allowance: Allowance, now: float, unused: int, taken_up_to: float) -> Bucket:
+    """Return leave that was taken and not used; `taken_up_to` was `next_at` then.
+
+    Leave that the schedule has caught up with is lost: given back, it would go out beside what is due. (The slack is
+    left out, for other readers may hold leave too.)
+    """
+    step = pace(bucket, allowance).step
+    if taken_up_to - unused * step < now:
+        return bucket
+    return bucket._replace(next_at=max(bucket.began, bucket.next_at - unused * step))
 
 
-def refuse(bucket: Bucket, allowance: Allowance, now: float, retry_after: float | None) -> Bucket:
+def affordable(bucket: Bucket, allowance: Allowance, now: float, seconds: float) -> int:
+    """Return how many requests could be sent within so many seconds if nobody else asked."""
+    end, now = now + seconds, max(now, bucket.not_before)
+    if end < now:
+        return 0
+    at = pace(bucket, allowance)
+    began, due = _schedule(bucket, at, now)
+    evenly = math.floor((end - due) / at.step + _ROUNDING) + 1
+    return max(0, _at_once(at, began, due, now), evenly)
+
+
+def refuse(bucket: Bucket, now: float, retry_after: float | None) -> Bucket:
     """Note a 429 or 503: the rate halves, and nothing is asked for as long as the service wants (`retry_after`, s)."""
-    bucket = advanced(bucket, allowance, now)
+    bucket = advanced(bucket, now)
     pause = _PAUSE_SECONDS if retry_after is None else min(max(retry_after, 0.0), _LONGEST_PAUSE_SECONDS)
-    factor, stepped_at = bucket.factor, bucket.stepped_at
+    factor = bucket.factor
     if now - bucket.refused_at >= _ONE_REFUSAL_SECONDS:
-        factor = max(_SMALLEST_FACTOR, factor / 2)
+        factor = max(SMALLEST_FACTOR, factor / 2)
     not_before = max(bucket.not_before, now + pause)
-    # The way back begins when the service may be asked again.
-    stepped_at = max(stepped_at, not_before)
-    return replace(
-        bucket,
+    return bucket._replace(
         factor=factor,
-        stepped_at=stepped_at,
+        # The way back begins when the service may be asked again.
+        stepped_at=max(bucket.stepped_at, not_before),
         refused_at=now,
         not_before=not_before,
     )
 
 
-def _burst(bucket: Bucket, allowance: Allowance) -> float:
-    return max(1.0, allowance.size(bucket.sku) * bucket.factor)
+def _schedule(bucket: Bucket, at: Pace, now: float) -> tuple[float, float]:
+    """Return when the burst began, and the schedule's next step."""
+    if now - bucket.last >= _PAUSE_WINDOWS * at.window:
+        return now, now
+    return bucket.began, max(bucket.next_at, now - at.slack)
 
 
-def _window_seconds(bucket: Bucket, allowance: Allowance) -> float:
-    """Return for how long a request counts."""
-    return _burst(bucket, allowance) / requests_per_second(bucket, allowance)
+def _at_once(at: Pace, began: float, due: float, now: float) -> int:
+    """Return for how many requests there is leave at this moment."""
+    late = math.floor((now - due) / at.step + _ROUNDING) + 1
+    if now >= began + at.window:
+        return late
+    return max(late, math.floor(at.burst - (due - began) / at.step + _ROUNDING))
+
+
+def _shifted(bucket: Bucket, seconds: float) -> Bucket:
+    return bucket._replace(
+        began=bucket.began + seconds,
+        next_at=bucket.next_at + seconds,
+        last=bucket.last + seconds,
+        stepped_at=bucket.stepped_at + seconds,
+        refused_at=bucket.refused_at + seconds,
+        not_before=bucket.not_before + seconds,
+    )

@@ -4,10 +4,11 @@ A scrape of it is answered at half of its deadline. The budget of the other half
 topic has had its turn be twice as long.
 """
 
-import time
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from . import clock
 from .budget import Budget
 from .carryover import Former
 from .client import Client
@@ -24,19 +25,19 @@ async def read_on(
     source: Source, client: Client, snapshot: Snapshot, *, until: float, budget: Budget
 ) -> Snapshot:
     """Return the snapshot with what could be read until then, a value of the running loop's time(); oldest first."""
-    left = sorted(_left(snapshot), key=lambda topic: snapshot.topics_read_at.get(topic.name, 0.0))
+    left = sorted(_left(snapshot), key=lambda topic: snapshot.topics_read_at.get(topic.name, -math.inf))
+    now = clock.now()
     found = await Read(source, client, until, budget).subscriptions_of(left)
-    now = time.time()
     return _with(snapshot, {name: (now, of_topic) for name, of_topic in found.items()})
 
 
 def with_fresher(snapshot: Snapshot, other: Snapshot) -> Snapshot:
     """Return the snapshot with what another one, which was read side by side, knows better."""
-    known = Former(other, oldest=0.0)
+    known = Former(other, oldest=-math.inf)
     better = {}
     for topic in _left(snapshot):
         read_at, of_topic = known.read_at(topic), known.subscriptions(topic)
-        if of_topic is not None and read_at > snapshot.topics_read_at.get(topic.name, 0.0):
+        if of_topic is not None and read_at > snapshot.topics_read_at.get(topic.name, -math.inf):
             better[topic.name] = (read_at, of_topic)
     return _with(snapshot, better)
 

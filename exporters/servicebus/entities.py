@@ -111,17 +111,18 @@ class Snapshot:
     requests: int = 0  # management requests sent, whatever their answer
     throttled_requests: int = 0  # of these, answered 429 or 503
     duration_seconds: float = 0.0
-    read_at: float = 0.0  # Unix seconds at the start of the read
-    # Topics whose subscriptions are an earlier read's, because the budget did not allow to read them: name -> Unix
-    # seconds of that read; and those of which nothing is known.
+    read_at: float = 0.0  # Unix seconds at the start of the read, for people
+    began_at: float = 0.0  # the same by the machine's clock (servicebus.clock), for ages
+    # Topics whose subscriptions are an earlier read's, because the budget did not allow to read them: name -> when
+    # that was, by the machine's clock; and those of which nothing is known.
     topics_read_at: Mapping[str, float] = field(default_factory=dict)
     topics_unread: frozenset[str] = frozenset()
     budget_requests_per_second: float | None = None  # at the end of the read, throttling included
 
     @property
-    def oldest_read_at(self) -> float:
-        """Return when the oldest of the values was read, in Unix seconds."""
-        return min([self.read_at, *self.topics_read_at.values()])
+    def oldest_began_at(self) -> float:
+        """Return when the oldest of the values was read, by the machine's clock."""
+        return min([self.began_at, *self.topics_read_at.values()])
 
     @property
     def lacks_budget(self) -> bool:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from . import atom
+from . import atom, clock
 from .bucket import Allowance
 from .budget import Budget, unshared
 from .client import Client, ThrottledError
@@ -70,9 +70,9 @@ class Read:
         self._info: NamespaceInfo | None = None
         self._requests = Requests(client, source.endpoint, source.credential, budget, deadline)
         # Not the loop's clock: uvloop's counts in milliseconds.
-        self._started, self._read_at = time.perf_counter(), time.time()
+        self._started, self._read_at, self._began_at = time.perf_counter(), time.time(), clock.now()
         self._selection = Selection(source.include, source.exclude, source.max_entities)
-        self._turns = Turns(source.last_read, self._read_at - source.max_age_seconds)
+        self._turns = Turns(source.last_read, self._began_at - source.max_age_seconds)
         # Who may not see the SKU may still see the rest, which is under way anyway.
         self._work = Work(optional="namespace", job_ended=self._job_ended)
         self._failures = self._work.failures
@@ -120,6 +120,7 @@ class Read:
             throttled_requests=self._requests.throttled,
             duration_seconds=time.perf_counter() - self._started,
             read_at=self._read_at,
+            began_at=self._began_at,
             topics_read_at=self._turns.read_at,
             topics_unread=self._turns.unread(found.topics),
             budget_requests_per_second=await self._budget.close(),

@@ -19,7 +19,7 @@ class Turns:
     """The topics of one read: those that wait, those whose pages are under way, and those that were kept back."""
 
     def __init__(self, last_read: LastRead | None, oldest: float) -> None:
-        """`oldest`: Unix seconds; what was read before does not stand in for anything any more."""
+        """`oldest`: by the machine's clock; what was read before does not stand in for anything any more."""
         self._last_read = last_read
         self._oldest = oldest
         self._former: Former | None = None
@@ -29,7 +29,7 @@ class Turns:
         self._kept_back: dict[str, Failure] = {}  # topic -> why it could not be read
         # The budget's no to one topic: it goes for all that follow.
         self.refusal: Failure | None = None
-        # Topics that an earlier read stands in for: name -> Unix seconds of that read.
+        # Topics that an earlier read stands in for: name -> when, by the machine's clock.
         self.read_at: dict[str, float] = {}
 
     async def begin(self, known_pages: Mapping[str, int], budget: Budget, until: float) -> None:

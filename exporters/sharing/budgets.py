@@ -2,15 +2,15 @@
 
 import asyncio
 import hashlib
-import json
 import logging
+import struct
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 from .. import telemetry
 from ..catalog import Target
-from ..servicebus.bucket import Allowance, Bucket
+from ..servicebus import clock
+from ..servicebus.bucket import SMALLEST_FACTOR, Allowance, Bucket
 from ..servicebus.budget import Budget, Change
 from . import shared
 from .store import StoreError
@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 # Longer than the longest pause that the service can ask for, and than the way back from it.
 _KEPT_SECONDS = 600.0
+# A version, the numbers of a bucket in their order, and its SKU.
+_VERSION = 1
+_FORMAT = struct.Struct("<B8d8s")
 
 
 def budget_for(target: Target, host: str) -> Budget:
@@ -37,28 +40,37 @@ def budget_for(target: Target, host: str) -> Budget:
                 return await asyncio.get_running_loop().run_in_executor(None, _update, key, change)
             return _update(key, change)
         except StoreError:  # the last store is this process's own memory, so this does not happen
-            return change(Bucket())[1]
+            return change(Bucket(), clock.now())[1]
 
     return Budget(allowance, update, log=_Episodes(target.name))
 
 
 def _update(key: str, change: Change) -> Any:
-    def changed(found: bytes | None) -> tuple[bytes, Any]:
-        bucket, result = change(_decode(found))
-        return json.dumps(asdict(bucket)).encode(), result
+    def changed(found: bytes | None, now: float) -> tuple[bytes, Any]:
+        bucket, result = change(decode(found), now)
+        return encode(bucket), result
 
     update: Callable[..., Any] = lambda store: store.update(key, changed, _KEPT_SECONDS)  # noqa: E731
     return shared().do(update)
 
 
-def _decode(found: bytes | None) -> Bucket:
+def encode(bucket: Bucket) -> bytes:
+    """Return the bucket as bytes, always of the same length."""
+    return _FORMAT.pack(_VERSION, *bucket[:-1], bucket.sku.encode("ascii"))
+
+
+def decode(found: bytes | None) -> Bucket:
+    """Return the bucket that `encode` was given; a fresh one for anything else."""
     if not found:
         return Bucket()
     try:
-        document = json.loads(found)
-        return Bucket(**{**document, "used": tuple((at, count) for at, count in document["used"])})
-    except (ValueError, TypeError, KeyError):  # another version's, or damaged
+        version, *numbers, sku = _FORMAT.unpack(found)
+        bucket = Bucket._make([*numbers, sku.rstrip(b"\0").decode("ascii")])
+    except (struct.error, UnicodeDecodeError):  # another version's, or damaged
         return Bucket()
+    if version != _VERSION or not SMALLEST_FACTOR <= bucket.factor <= 1:
+        return Bucket()
+    return bucket
 
 
 class _Episodes:

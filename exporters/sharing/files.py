@@ -2,40 +2,53 @@
 
 A lock belongs to its open file, so a process that is killed has given its locks up by that. Nothing waits: a lock is
 held for the time of reading and writing one small file (some 20 microseconds), and a lease is taken or not.
+
+The time of this store is the machine's clock since its start, so what an earlier start left is not used: each start has
+a folder of its own.
 """
 
 import contextlib
 import fcntl
 import os
+import shutil
+import struct
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from .store import Lease, StoreError
+from ..servicebus import clock
+from .store import MAX_SHARED_VALUE_BYTES, Change, Kept, Lease, StoreError, checked
 
 T = TypeVar("T")
 
 _VALUE, _LEASE, _RESULT = ".value", ".lease", ".result"
 # What nobody has touched for this long belongs to a namespace that is not scraped any more.
 _OLD_SECONDS = 86_400
-_STAMP_LENGTH = 64
+# Of a result: its stamp, and the moment at which its age was 0.
+_HEAD = struct.Struct("<64sd")
 
 
 class FileStore:
     name = "files"
     waits = False
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, boot_id: str | None = None) -> None:
+        self._parent = folder
+        self._folder = folder / (boot_id or clock.boot_id())
 
-    def update(self, key: str, change: Callable[[bytes | None], tuple[bytes, T]], seconds: float) -> T:
+    def update(self, key: str, change: Change[T], seconds: float) -> T:
         with _as_store_error(), self._opened(key + _VALUE) as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            changed, result = change(os.pread(descriptor, 65_536, 0) or None)
-            os.pwrite(descriptor, changed, 0)
-            os.ftruncate(descriptor, len(changed))
+            found = checked(os.pread(descriptor, MAX_SHARED_VALUE_BYTES + 1, 0))
+            changed, result = change(found or None, clock.now())
+            # A value that could be written in part only, as on a full disk, is dropped rather than left damaged.
+            if os.pwrite(descriptor, checked(changed), 0) != len(changed):
+                os.ftruncate(descriptor, 0)
+                raise StoreError("A shared value could not be written.")
+            if len(found) > len(changed):
+                os.ftruncate(descriptor, len(changed))
             return result
 
     def lease(self, key: str, seconds: float) -> Lease | None:
@@ -59,13 +72,14 @@ class FileStore:
                 return True
             return False
 
-    def put(self, key: str, stamp: str, body: bytes, seconds: float) -> None:
+    def put(self, key: str, kept: Kept, seconds: float) -> None:
         with _as_store_error():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(dir=self._folder)
             try:
                 with os.fdopen(descriptor, "wb") as file:
-                    file.write(stamp.ljust(_STAMP_LENGTH).encode("ascii") + body)
+                    file.write(_HEAD.pack(kept.stamp.encode("ascii"), clock.now() - kept.age_seconds))
+                    file.write(kept.body)
                 # One step, and no fsync: after a power cut there is nothing to share.
                 os.replace(name, self._folder / (key + _RESULT))
             except BaseException:
@@ -74,25 +88,29 @@ class FileStore:
                 raise
 
     def stamp(self, key: str) -> str | None:
-        found = self._read(key, _STAMP_LENGTH)
-        return None if found is None else found.decode("ascii").strip()
+        found = self._read(key, _HEAD.size)
+        return None if found is None else _opened_head(found)[0]
 
-    def get(self, key: str) -> tuple[str, bytes] | None:
+    def get(self, key: str) -> Kept | None:
         found = self._read(key)
         if found is None:
             return None
-        return found[:_STAMP_LENGTH].decode("ascii").strip(), found[_STAMP_LENGTH:]
+        stamp, at = _opened_head(found)
+        return Kept(stamp, found[_HEAD.size :], clock.now() - at)
 
     def forget(self, key: str) -> None:
         with _as_store_error():
             (self._folder / (key + _RESULT)).unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove what is old.
+        """Remove what an earlier start of the machine left, and what nobody has written for long.
 
         Called before scrapes begin: a lease's file that is removed under its holder protects nothing.
         """
         with contextlib.suppress(OSError):
+            for path in self._parent.iterdir():
+                if path.is_dir() and path != self._folder:
+                    shutil.rmtree(path, ignore_errors=True)
             for path in self._folder.iterdir():
                 if path.stat().st_mtime < time.time() - _OLD_SECONDS:
                     path.unlink(missing_ok=True)
@@ -121,6 +139,14 @@ class FileStore:
             yield descriptor
         finally:
             os.close(descriptor)  # and its lock with it
+
+
+def _opened_head(found: bytes) -> tuple[str, float]:
+    try:
+        stamp, at = _HEAD.unpack_from(found)
+    except struct.error:
+        raise StoreError("A kept result is damaged.") from None
+    return stamp.rstrip(b"\0").decode("ascii", "replace"), at
 
 
 class _FileLease:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from functools import partial
 
 from ..catalog import Target
+from ..servicebus import clock
 from ..servicebus.continuation import is_cut_short, with_fresher
 from ..servicebus.entities import Failure, Snapshot
 from ..servicebus.errors import Reason
@@ -115,7 +116,7 @@ class Flights:
         return answer
 
     def _lead_process(self, target: Target, key: str, deadline: float, reads: tuple[Read, ReadOn]) -> Answer:
-        came_at = time.time()
+        came_at = clock.now()
         cached = self._fresh(target, key)
         if cached is not None:
             return cached
@@ -132,15 +133,15 @@ class Flights:
             while leases.is_taken(key):
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    return _no_answer_in_time(time.time() - came_at)
-                time.sleep(min(left, max(_POLL_SECONDS, _POLL_SHARE * (time.time() - came_at))))
+                    return _no_answer_in_time(clock.now() - came_at)
+                time.sleep(min(left, max(_POLL_SECONDS, _POLL_SHARE * (clock.now() - came_at))))
             stored = self._kept.get(key)
             if stored is not None and stored.finished_at >= came_at:
                 its_deadline = (
-                    time.monotonic() + stored.allowed_seconds - (time.time() - stored.snapshot.read_at)
+                    time.monotonic() + stored.allowed_seconds - (clock.now() - stored.snapshot.began_at)
                 )
                 if _is_good_for(stored.snapshot, its_deadline, deadline):
-                    return Answer(stored.snapshot, Origin.SHARED, time.time() - stored.snapshot.read_at)
+                    return Answer(stored.snapshot, Origin.SHARED, clock.now() - stored.snapshot.began_at)
 
     def _read(
         self, target: Target, key: str, deadline: float, reads: tuple[Read, ReadOn], lease: Lease
@@ -153,7 +154,7 @@ class Flights:
 
         allowed = max(0.0, deadline - time.monotonic())
         snapshot = read(allowed, former, leases.renewal(lease))
-        stored = Stored(allowed, time.time(), snapshot)
+        stored = Stored(allowed, clock.now(), snapshot)
         if self._is_to_be_kept(target, key, stored):
             if is_cut_short(snapshot):
                 # A read that went on aside, after the last scrape, may have ended meanwhile.
@@ -179,10 +180,10 @@ class Flights:
         if snapshot is None:
             return
         newest = self._kept.get(key)
-        if newest is not None and newest.snapshot.read_at > snapshot.read_at:
+        if newest is not None and newest.snapshot.began_at > snapshot.began_at:
             newest = replace(newest, snapshot=with_fresher(newest.snapshot, snapshot))
         else:
-            newest = Stored(allowed, time.time(), snapshot)
+            newest = Stored(allowed, clock.now(), snapshot)
         self._kept.put(key, newest)
 
     def _fresh(self, target: Target, key: str) -> Answer | None:
@@ -191,7 +192,7 @@ class Flights:
         stored = self._kept.get(key)
         if stored is None or any(failure is not None for failure in stored.snapshot.collectors.values()):
             return None  # a failure is read anew: it may be over
-        age = max(0.0, time.time() - stored.snapshot.read_at)
+        age = max(0.0, clock.now() - stored.snapshot.began_at)
         return Answer(stored.snapshot, Origin.CACHED, age) if age <= target.limits.cache_seconds else None
 
 
@@ -206,13 +207,16 @@ def _is_good_for(snapshot: Snapshot, its_deadline: float, deadline: float) -> bo
 def _again(answer: Answer) -> Answer:
     if answer.origin is Origin.CACHED:
         return answer
-    return Answer(answer.snapshot, Origin.SHARED, max(0.0, time.time() - answer.snapshot.read_at))
+    return Answer(answer.snapshot, Origin.SHARED, max(0.0, clock.now() - answer.snapshot.began_at))
 
 
 def _no_answer_in_time(seconds: float) -> Answer:
     failure = Failure(Reason.TIMEOUT, "The read that another scrape had begun did not end in time.")
     snapshot = Snapshot(
-        collectors={"namespace": failure}, duration_seconds=max(0.0, seconds), read_at=time.time()
+        collectors={"namespace": failure},
+        duration_seconds=seconds,
+        read_at=time.time(),
+        began_at=clock.now(),
     )
     return Answer(snapshot, Origin.SHARED)
 

@@ -2,12 +2,12 @@
 
 import secrets
 import threading
-import time
 from collections import OrderedDict
 
+from ..servicebus import clock
 from . import shared
 from .results import Stored, decode, encode
-from .store import StoreError
+from .store import Kept, StoreError
 
 # A result that nobody asked for is kept all the same, for previews in the admin; this often, as it costs CPU.
 _KEEP_EVERY_SECONDS = 30.0
@@ -28,15 +28,19 @@ class KeptResults:
         stamp = secrets.token_hex(16)
         body = encode(stored)
         try:
-            shared().do(lambda store: store.put(key, stamp, body, _KEPT_SECONDS))
+            shared().do(
+                lambda store: store.put(
+                    key, Kept(stamp, body, clock.now() - stored.finished_at), _KEPT_SECONDS
+                )
+            )
         except StoreError:
             return
-        self._put_at[key] = time.monotonic()
+        self._put_at[key] = clock.now()
         self._remember(key, stamp, stored)
 
     def is_due(self, key: str) -> bool:
         """Tell whether this process has put none for a while."""
-        return time.monotonic() - self._put_at.get(key, -_KEEP_EVERY_SECONDS) >= _KEEP_EVERY_SECONDS
+        return clock.now() - self._put_at.get(key, -_KEEP_EVERY_SECONDS) >= _KEEP_EVERY_SECONDS
 
     def get(self, key: str) -> Stored | None:
         """Return the last result, of whatever age up to a quarter of an hour."""
@@ -47,14 +51,17 @@ class KeptResults:
             known = self._decoded.get(key)
             if known is not None and known[0] == stamp:
                 return known[1]
+            asked_at = clock.now()
             found = shared().do(lambda store: store.get(key))
         except StoreError:
             return None
-        if found is None:
+        if (
+            found is None or found.age_seconds < 0
+        ):  # the store's clock was set back: nobody knows how old it is
             return None
-        stored = decode(found[1])
+        stored = decode(found.body, asked_at - found.age_seconds)
         if stored is not None:
-            self._remember(key, found[0], stored)
+            self._remember(key, found.stamp, stored)
         return stored
 
     def forget(self, key: str) -> None:

@@ -1,6 +1,5 @@
 """Who reads a namespace, over processes and replicas, and whether somebody waits for the result."""
 
-import time
 from collections.abc import Callable
 
 from . import shared
@@ -45,7 +44,7 @@ def ask_for_the_result(key: str) -> None:
     try:
         shared().do(
             lambda store: store.update(
-                f"{key}-asked", lambda _: (repr(time.time()).encode(), None), _ASKED_SECONDS
+                f"{key}-asked", lambda _, now: (repr(now).encode(), None), _ASKED_SECONDS
             )
         )
     except StoreError:
@@ -55,12 +54,19 @@ def ask_for_the_result(key: str) -> None:
 def is_asked_for(key: str) -> bool:
     """Tell whether somebody waits, and take note that they are served."""
 
-    def look(found: bytes | None) -> tuple[bytes, bool]:
-        return b"", bool(found)
+    def look(found: bytes | None, now: float) -> tuple[bytes, bool]:
+        return b"", found is not None and _is_recent(found, now)
 
     try:
         return shared().do(lambda store: store.update(f"{key}-asked", look, _ASKED_SECONDS))
     except StoreError:
+        return False
+
+
+def _is_recent(found: bytes, now: float) -> bool:
+    try:
+        return abs(now - float(found)) < _ASKED_SECONDS
+    except ValueError:  # served, or damaged
         return False
 
 

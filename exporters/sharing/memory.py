@@ -2,10 +2,11 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
-from .store import Lease
+from ..servicebus import clock
+from .store import Change, Kept, Lease, checked
 
 T = TypeVar("T")
 
@@ -21,11 +22,13 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._values: dict[str, bytes] = {}
         self._leases: set[str] = set()
-        self._results: OrderedDict[str, tuple[str, bytes]] = OrderedDict()
+        # By key, with the moment at which its age was 0.
+        self._results: OrderedDict[str, tuple[float, Kept]] = OrderedDict()
 
-    def update(self, key: str, change: Callable[[bytes | None], tuple[bytes, T]], seconds: float) -> T:
+    def update(self, key: str, change: Change[T], seconds: float) -> T:
         with self._lock:
-            self._values[key], result = change(self._values.get(key))
+            changed, result = change(self._values.get(key), clock.now())
+            self._values[key] = checked(changed)
             return result
 
     def lease(self, key: str, seconds: float) -> Lease | None:
@@ -38,19 +41,20 @@ class MemoryStore:
     def is_leased(self, key: str) -> bool:
         return key in self._leases
 
-    def put(self, key: str, stamp: str, body: bytes, seconds: float) -> None:
+    def put(self, key: str, kept: Kept, seconds: float) -> None:
         with self._lock:
-            self._results[key] = (stamp, body)
+            self._results[key] = (clock.now() - kept.age_seconds, kept)
             self._results.move_to_end(key)
             if len(self._results) > _KEPT_RESULTS:
                 self._results.popitem(last=False)
 
     def stamp(self, key: str) -> str | None:
         found = self._results.get(key)
-        return found[0] if found else None
+        return found[1].stamp if found else None
 
-    def get(self, key: str) -> tuple[str, bytes] | None:
-        return self._results.get(key)
+    def get(self, key: str) -> Kept | None:
+        found = self._results.get(key)
+        return replace(found[1], age_seconds=clock.now() - found[0]) if found else None
 
     def forget(self, key: str) -> None:
         with self._lock:

@@ -2,12 +2,12 @@
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import redis
 
-from .store import Lease, StoreError
+from .store import Change, Kept, Lease, StoreError, checked
 
 T = TypeVar("T")
 
@@ -32,19 +32,23 @@ class RedisStore:
             retry=None,
         )
 
-    def update(self, key: str, change: Callable[[bytes | None], tuple[bytes, T]], seconds: float) -> T:
+    def update(self, key: str, change: Change[T], seconds: float) -> T:
         name = f"{_PREFIX}{key}:value"
-        with _as_store_error(), self._client.pipeline() as pipe:
+        with _as_store_error(), self._connection() as connection:
             while True:  # until nobody else has changed it in between
-                pipe.watch(name)
-                changed, result = change(pipe.get(name))
-                pipe.multi()
-                pipe.set(name, changed, px=_milliseconds(seconds))
-                try:
-                    pipe.execute()
-                except redis.WatchError:
-                    continue
-                return result
+                _, found, (whole, microseconds) = _ask(connection, ("WATCH", name), ("GET", name), ("TIME",))
+                changed, result = change(
+                    None if found is None else checked(found), int(whole) + int(microseconds) / 1e6
+                )
+                new = checked(changed)
+                *_, done = _ask(
+                    connection, ("MULTI",), ("SET", name, new, "PX", _milliseconds(seconds)), ("EXEC",)
+                )
+                if done is not None:
+                    for answer in done:
+                        if isinstance(answer, Exception):
+                            raise answer
+                    return result
 
     def lease(self, key: str, seconds: float) -> Lease | None:
         name, mark = f"{_PREFIX}{key}:lease", secrets.token_hex(8)
@@ -57,11 +61,12 @@ class RedisStore:
         with _as_store_error():
             return bool(self._client.exists(f"{_PREFIX}{key}:lease"))
 
-    def put(self, key: str, stamp: str, body: bytes, seconds: float) -> None:
+    def put(self, key: str, kept: Kept, seconds: float) -> None:
         name = f"{_PREFIX}{key}:result"
         with _as_store_error(), self._client.pipeline() as pipe:
-            pipe.hset(name, mapping={"stamp": stamp, "body": body})
-            pipe.pexpire(name, _milliseconds(seconds))
+            pipe.hset(name, mapping={"stamp": kept.stamp, "body": kept.body, "seconds": repr(seconds)})
+            # Until it expires Redis counts the time: `get` has the age from what is left.
+            pipe.pexpire(name, _milliseconds(seconds - kept.age_seconds))
             pipe.execute()
 
     def stamp(self, key: str) -> str | None:
@@ -69,14 +74,32 @@ class RedisStore:
             found = self._client.hget(f"{_PREFIX}{key}:result", "stamp")
         return None if found is None else str(found, "ascii")
 
-    def get(self, key: str) -> tuple[str, bytes] | None:
-        with _as_store_error():
-            stamp, body = self._client.hmget(f"{_PREFIX}{key}:result", "stamp", "body")
-        return None if stamp is None or body is None else (str(stamp, "ascii"), body)
+    def get(self, key: str) -> Kept | None:
+        name = f"{_PREFIX}{key}:result"
+        with _as_store_error(), self._client.pipeline() as pipe:
+            pipe.hmget(name, "stamp", "body", "seconds")
+            pipe.pttl(name)
+            (stamp, body, seconds), left = pipe.execute()
+        if stamp is None or body is None or seconds is None:
+            return None
+        return Kept(str(stamp, "ascii"), body, float(seconds) - left / 1000)
 
     def forget(self, key: str) -> None:
         with _as_store_error():
             self._client.delete(f"{_PREFIX}{key}:result")
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[Any]:
+        """Lend a connection on which a key can be watched."""
+        pool = self._client.connection_pool
+        connection = pool.get_connection()
+        try:
+            yield connection
+        except BaseException:
+            connection.disconnect()  # and with it what is watched, and answers that are still to come
+            raise
+        finally:
+            pool.release(connection)
 
 
 class _RedisLease:
@@ -93,6 +116,12 @@ class _RedisLease:
     def release(self) -> None:
         with contextlib.suppress(StoreError), _as_store_error():
             self._client.eval(_RELEASE, 1, self._name, self._mark)
+
+
+def _ask(connection: Any, *commands: tuple[Any, ...]) -> list[Any]:
+    """Send some commands and return their answers, in one round trip."""
+    connection.send_packed_command(connection.pack_commands(commands))
+    return [connection.read_response() for _ in commands]
 
 
 def _milliseconds(seconds: float) -> int:

@@ -1,7 +1,8 @@
 """A reading as compact bytes, for other processes: the entities' fields as JSON, compressed.
 
 Plain data on purpose: who could write to the cache must not be able to make the hub run anything (as pickle would).
-There is no secret in it: it holds what was read, never what it was read with.
+There is no secret in it: it holds what was read, never what it was read with. Moments are stored as the seconds before
+the read's end, as another machine has another clock.
 """
 
 import hashlib
@@ -26,7 +27,6 @@ _PLAIN = (
     "throttled_requests",
     "duration_seconds",
     "read_at",
-    "topics_read_at",
     "budget_requests_per_second",
 )
 # Another version of the hub, with other fields, can't use it; and must not stumble over it.
@@ -45,7 +45,7 @@ class Stored:
     """A read that was kept: whose deadline it had, and what it learnt."""
 
     allowed_seconds: float
-    finished_at: float  # Unix seconds
+    finished_at: float  # by this machine's clock (servicebus.clock)
     snapshot: Snapshot
 
 
@@ -77,11 +77,12 @@ def key_of(target: Target) -> str:
 
 
 def encode(stored: Stored) -> bytes:
-    snapshot = stored.snapshot
+    snapshot, finished_at = stored.snapshot, stored.finished_at
     document: dict[str, Any] = {
         "shape": _SHAPE,
         "allowed_seconds": stored.allowed_seconds,
-        "finished_at": stored.finished_at,
+        "began": finished_at - snapshot.began_at,
+        "topics_read": {name: finished_at - at for name, at in snapshot.topics_read_at.items()},
         "info": _row(snapshot.info) if snapshot.info is not None else None,
         "collectors": {
             name: None if failure is None else [str(failure.reason), failure.message]
@@ -92,13 +93,16 @@ def encode(stored: Stored) -> bytes:
         document[name] = _rows(kind, getattr(snapshot, name))
     for name in _PLAIN:
         value = getattr(snapshot, name)
-        document[name] = dict(value) if name in {"dropped", "topics_read_at"} else value
+        document[name] = dict(value) if name == "dropped" else value
     document["topics_unread"] = sorted(snapshot.topics_unread)
     return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), _LEVEL)
 
 
-def decode(body: bytes) -> Stored | None:
-    """Return what `encode` was given; None for anything else, as another version of the hub may have written."""
+def decode(body: bytes, finished_at: float) -> Stored | None:
+    """Return what `encode` was given, of a read that ended then by this machine's clock.
+
+    None for anything else, as another version of the hub may have written.
+    """
     try:
         document = json.loads(zlib.decompress(body))
         if document["shape"] != _SHAPE:
@@ -113,10 +117,12 @@ def decode(body: bytes) -> Stored | None:
                 name: None if failure is None else Failure(Reason(failure[0]), failure[1])
                 for name, failure in document["collectors"].items()
             },
+            began_at=finished_at - document["began"],
+            topics_read_at={name: finished_at - before for name, before in document["topics_read"].items()},
             topics_unread=frozenset(document["topics_unread"]),
             **{name: document[name] for name in _PLAIN},
         )
-        return Stored(document["allowed_seconds"], document["finished_at"], snapshot)
+        return Stored(document["allowed_seconds"], finished_at, snapshot)
     except (zlib.error, ValueError, KeyError, TypeError, IndexError):
         return None
 

@@ -3,12 +3,16 @@
 Three stores do the same in different reach: Redis for replicas, files for the worker processes of one machine, memory
 for the threads of one process. `Layered` uses the first that works; a store that fails is left alone for a while, so
 that a broken one costs sharing and never a scrape.
+
+Each store has its own time, which all who use it have in common: Redis its server's, files and memory the machine's
+clock since its start. Ages are differences of a store's own times, so no machine's date plays a part in them.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from .. import telemetry
@@ -18,7 +22,12 @@ logger = logging.getLogger(__name__)
 # For how long a store that failed is not asked again. Short enough that sharing is back soon after an outage.
 _REST_SECONDS = 3.0
 
+# A budget is 73 bytes long.
+MAX_SHARED_VALUE_BYTES = 4_096
+
 T = TypeVar("T")
+# Given a value (None: there is none) and the store's time in seconds; returns the new value and a result.
+Change = Callable[[bytes | None, float], tuple[bytes, T]]
 
 
 class StoreError(Exception):
@@ -37,6 +46,15 @@ class Lease(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A result, as a store has kept it."""
+
+    stamp: str
+    body: bytes
+    age_seconds: float  # below 0 when the store's clock was set back since
+
+
 class Store(Protocol):
     """Keys are hex digests. Everything raises StoreError when the store is out of order."""
 
@@ -44,10 +62,11 @@ class Store(Protocol):
     # Whether a call may wait for a network, and so must not be made on an event loop.
     waits: bool
 
-    def update(self, key: str, change: Callable[[bytes | None], tuple[bytes, T]], seconds: float) -> T:
+    def update(self, key: str, change: Change[T], seconds: float) -> T:
         """Replace a small value by what `change` makes of it, alone; keep it for so many seconds at least.
 
-        `change` may be called more than once. Returns its second result.
+        `change` is given the value and the store's time in seconds, and may be called more than once. Returns its
+        second result. A value is at most MAX_SHARED_VALUE_BYTES long.
         """
         ...
 
@@ -59,21 +78,28 @@ class Store(Protocol):
         """Tell whether somebody holds it."""
         ...
 
-    def put(self, key: str, stamp: str, body: bytes, seconds: float) -> None:
-        """Keep a result under a stamp that tells it from others, for so many seconds at least."""
+    def put(self, key: str, kept: Kept, seconds: float) -> None:
+        """Keep a result under a stamp that tells it from others, until it is at least so many seconds old."""
         ...
 
     def stamp(self, key: str) -> str | None:
         """Return the stamp of the result that is kept."""
         ...
 
-    def get(self, key: str) -> tuple[str, bytes] | None:
-        """Return stamp and body of the result that is kept."""
+    def get(self, key: str) -> Kept | None:
+        """Return the result that is kept, with its age at this moment."""
         ...
 
     def forget(self, key: str) -> None:
         """Drop the result that is kept."""
         ...
+
+
+def checked(value: bytes) -> bytes:
+    """Return a small value; raise StoreError if it is too long to be one."""
+    if len(value) > MAX_SHARED_VALUE_BYTES:
+        raise StoreError(f"A shared value is longer than {MAX_SHARED_VALUE_BYTES} bytes.")
+    return value
 
 
 class Layered:

@@ -1,5 +1,7 @@
 """What all stores promise, whatever they keep it in."""
 
+import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -7,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import redis
 
 from bench.servers import Redis
 from exporters.sharing.files import FileStore
 from exporters.sharing.memory import MemoryStore
 from exporters.sharing.redis import RedisStore
-from exporters.sharing.store import Layered, Store, StoreError
+from exporters.sharing.store import MAX_SHARED_VALUE_BYTES, Kept, Layered, Store, StoreError
 from tests.programs import require
 
 
@@ -40,7 +43,7 @@ def key(request: pytest.FixtureRequest) -> str:
 
 def test_changes_of_a_value_by_many_are_all_kept(store: Store, key: str) -> None:
     def add(_: int) -> int:
-        return store.update(key, lambda found: (str(int(found or 0) + 1).encode(), int(found or 0)), 60)
+        return store.update(key, lambda found, _: (str(int(found or 0) + 1).encode(), int(found or 0)), 60)
 
     with ThreadPoolExecutor(8) as pool:
         before = list(pool.map(add, range(200)))
@@ -48,9 +51,9 @@ def test_changes_of_a_value_by_many_are_all_kept(store: Store, key: str) -> None
 
 
 def test_a_value_that_gets_shorter_leaves_nothing_of_the_longer_one(store: Store, key: str) -> None:
-    store.update(key, lambda _: (b"a long value", None), 60)
-    store.update(key, lambda _: (b"short", None), 60)
-    assert store.update(key, lambda found: (b"", found), 60) == b"short"
+    store.update(key, lambda *_: (b"a long value", None), 60)
+    store.update(key, lambda *_: (b"short", None), 60)
+    assert store.update(key, lambda found, _: (b"", found), 60) == b"short"
 
 
 def test_a_lease_is_one_holders_alone_until_it_is_given_up(store: Store, key: str) -> None:
@@ -83,13 +86,107 @@ def test_of_many_that_want_a_lease_one_has_it(store: Store, key: str) -> None:
 
 def test_a_result_is_kept_under_its_stamp_and_can_be_dropped(store: Store, key: str) -> None:
     assert (store.stamp(key), store.get(key)) == (None, None)
-    store.put(key, "a" * 32, b"\x00first", 60)
-    store.put(key, "b" * 32, b"\x00second", 60)
+    store.put(key, Kept("a" * 32, b"\x00first", 0), 60)
+    store.put(key, Kept("b" * 32, b"\x00second", 0), 60)
     assert store.stamp(key) == "b" * 32
-    assert store.get(key) == ("b" * 32, b"\x00second")
+    kept = store.get(key)
+    assert kept is not None
+    assert (kept.stamp, kept.body) == ("b" * 32, b"\x00second")
     store.forget(key)
     store.forget(key)
     assert (store.stamp(key), store.get(key)) == (None, None)
+
+
+def test_a_result_gets_older_from_the_age_that_it_had(store: Store, key: str) -> None:
+    began = time.monotonic()
+    store.put(key, Kept("stamp", b"body", 40.0), 60)
+    ages = []
+    for _ in range(3):
+        time.sleep(0.05)
+        kept = store.get(key)
+        assert kept is not None
+        ages.append(kept.age_seconds)
+    assert 40.049 <= ages[0] < ages[1] < ages[2] <= 40.002 + time.monotonic() - began
+
+
+def test_a_change_is_given_a_time_that_goes_on_evenly(store: Store, key: str) -> None:
+    def look(_: bytes | None, now: float) -> tuple[bytes, float]:
+        return b"", now
+
+    began, first = time.monotonic(), store.update(key, look, 60)
+    time.sleep(0.2)
+    assert 0.2 <= store.update(key, look, 60) - first <= time.monotonic() - began
+    other = store.update(key + "0", look, 60)
+    assert 0.2 <= other - first <= time.monotonic() - began  # one clock for all values
+
+
+def test_a_value_that_does_not_fit_is_an_error_and_changes_nothing(store: Store, key: str) -> None:
+    fits = b"x" * MAX_SHARED_VALUE_BYTES
+    store.update(key, lambda *_: (fits, None), 60)
+    with pytest.raises(StoreError, match="longer than 4096 bytes"):
+        store.update(key, lambda *_: (fits + b"x", None), 60)
+    assert store.update(key, lambda found, _: (b"", found), 60) == fits
+
+
+def test_a_file_that_is_too_long_is_never_read_in_part(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    store.update("key", lambda *_: (b"x", None), 60)
+    [path] = tmp_path.glob("*/key.value")
+    path.write_bytes(b"x" * (MAX_SHARED_VALUE_BYTES + 1))
+    with pytest.raises(StoreError):
+        store.update("key", lambda found, _: (b"", found), 60)
+
+
+def test_what_was_kept_before_the_machine_started_is_not_used_and_swept(tmp_path: Path) -> None:
+    """Its clock has begun again since, so that nobody knows how old it is."""
+    former = FileStore(tmp_path, boot_id="former")
+    former.update("key", lambda *_: (b"x", None), 60)
+    former.put("key", Kept("stamp", b"body", 0), 60)
+    store = FileStore(tmp_path)
+    assert store.get("key") is None
+    assert store.update("key", lambda found, _: (b"y", found), 60) is None
+    assert former.get("key") is not None
+    store.sweep()
+    assert former.get("key") is None
+    assert [path.name for path in tmp_path.glob("*/*")] == ["key.value"]
+
+
+def test_a_disk_that_is_full_leaves_no_damaged_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FileStore(tmp_path)
+    store.update("key", lambda *_: (b"former", None), 60)
+    # A disk can't be filled here.
+    monkeypatch.setattr(os, "pwrite", lambda descriptor, data, offset: len(data) // 2)
+    with pytest.raises(StoreError, match="could not be written"):
+        store.update("key", lambda *_: (b"new", None), 60)
+    monkeypatch.undo()
+    assert store.update("key", lambda found, _: (b"", found), 60) is None
+
+
+def test_redis_needs_no_more_rights_than_the_docs_say(redis_server: Redis) -> None:
+    """The user of docs/operations.md, to whom every other command is forbidden."""
+    text = (Path(__file__).parents[2] / "docs/operations.md").read_text(encoding="utf-8")
+    [rule] = re.findall(r"ACL SETUSER hub (.*)", text)
+    admin = redis.Redis.from_url(redis_server.url)
+    admin.execute_command("ACL", "SETUSER", "hub", *rule.replace("<password>", "secret").split())
+    store = RedisStore(redis_server.url.replace("redis://", "redis://hub:secret@"))
+    assert store.update("acl", lambda found, _: (b"x", found), 60) is None
+    store.put("acl", Kept("stamp", b"body", 0), 60)
+    assert store.stamp("acl") == "stamp"
+    assert store.get("acl") is not None
+    store.forget("acl")
+    lease = store.lease("acl", 60)
+    assert lease is not None
+    lease.renew()
+    assert store.is_leased("acl")
+    lease.release()
+    assert not store.is_leased("acl")
+    without_time = rule.replace("<password>", "secret").replace("+time", "-time")
+    assert without_time.count("-time") == 1
+    admin.execute_command("ACL", "SETUSER", "hub", *without_time.split())
+    with pytest.raises(StoreError):
+        store.update("acl", lambda found, _: (b"x", found), 60)
+    admin.execute_command("ACL", "DELUSER", "hub")
+    admin.close()
 
 
 def test_a_lease_in_redis_ends_soon_after_its_holder_unless_it_is_renewed(redis_server: Redis) -> None:
@@ -120,7 +217,7 @@ def test_a_store_that_fails_is_left_alone_for_a_while_and_the_next_one_does_its_
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     broken, memory = Broken(), MemoryStore()
-    memory.put("key", "stamp", b"body", 60)
+    memory.put("key", Kept("stamp", b"body", 0), 60)
     layered = Layered([broken, memory])
     assert [layered.do(lambda store: store.stamp("key")) for _ in range(5)] == ["stamp"] * 5
     assert broken.asked == 1
@@ -134,4 +231,4 @@ def test_a_folder_that_can_not_be_written_is_an_error_of_the_store(tmp_path: Pat
     with pytest.raises(StoreError):
         store.lease("key", 60)
     with pytest.raises(StoreError):
-        store.put("key", "stamp", b"", 60)
+        store.put("key", Kept("stamp", b"", 0), 60)
