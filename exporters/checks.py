@@ -4,6 +4,7 @@ too.
 What is stored is checked with `manage.py check --database default`.
 """
 
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
+
+from hub.production import ignored_proxy
 
 from .encryption import unreadable
 from .prometheus.relabel import is_label_name
@@ -69,6 +72,8 @@ def check_production(app_configs: Any = None, **kwargs: Any) -> list[checks.Chec
                 id="hub.W012",
             )
         )
+    if unused := ignored_proxy(os.environ):
+        found.append(checks.Warning(unused, id="hub.W013"))
     return found
 
 

@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import ctypes
 import gc
+import logging
 import os
 import resource
 import shutil
@@ -31,7 +32,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 
 from django.core.exceptions import ImproperlyConfigured
 
-from hub.production import refusal
+from hub.production import ignored_proxy, refusal
 from hub.tls import Certificate
 
 # Here, too, as hub.wsgi's errors would come with a traceback.
@@ -104,9 +105,11 @@ def ssl_context(config: Any, default_factory: Callable[[], ssl.SSLContext]) -> s
 
 
 def on_starting(server: Any) -> None:
-    """Clear away what former runs shared, while no worker uses it."""
+    """Clear away what former runs shared, while no worker uses it; tell what of the environment is not used."""
     from exporters import sharing
 
+    if _unused := ignored_proxy(os.environ):
+        logging.getLogger("hub").warning(_unused)
     sharing.sweep()
 
 

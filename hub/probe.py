@@ -10,18 +10,25 @@ import urllib.request
 
 
 def main() -> int:
+    try:
+        return 0 if status() == 200 else 1
+    except OSError as error:
+        sys.stderr.write(f"The hub doesn't answer: {error}\n")
+        return 1
+
+
+def status(path: str = "/-/healthy") -> int:
+    """Return the status of a path of the hub on this machine; raise OSError for errors and where nothing answers."""
     port = os.environ.get("HUB_PORT") or "9580"
     scheme = "https" if os.environ.get("HUB_TLS_CERT_FILE") else "http"
     # The certificate is made out to the name that others use, not to this machine's loopback address.
     context = ssl._create_unverified_context() if scheme == "https" else None  # noqa: S323
-    try:
-        with urllib.request.urlopen(  # noqa: S310 - a fixed scheme, and this very machine
-            f"{scheme}://127.0.0.1:{port}/-/healthy", timeout=4, context=context
-        ) as answer:
-            return 0 if answer.status == 200 else 1
-    except OSError as error:
-        sys.stderr.write(f"The hub doesn't answer: {error}\n")
-        return 1
+    # No proxy of the environment: it would look for the hub on its own machine.
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    )
+    with opener.open(f"{scheme}://127.0.0.1:{port}{path}", timeout=4) as answer:
+        return int(answer.status)
 
 
 if __name__ == "__main__":

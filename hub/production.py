@@ -1,7 +1,10 @@
 """What a hub that others reach must not start with: `check --deploy` would only have told who runs it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+_PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 
 def is_production(settings: Any) -> bool:
@@ -48,4 +51,19 @@ def refusal(settings: Any) -> str:
     return (
         "The hub does not start with these settings in production (HUB_EXTERNAL_URL is https, or HUB_DATABASE_URL "
         f"names a server):\n{why}"
+    )
+
+
+def ignored_proxy(environment: Mapping[str, str]) -> str:
+    """Return a sentence about a proxy for outgoing connections that the environment names; empty without one.
+
+    The hub checks the address of each connection to Service Bus, so that nobody can make it connect to itself
+    or to a metadata service. Through a proxy it would not know that address.
+    """
+    named = [name for name in _PROXY_VARIABLES if environment.get(name) or environment.get(name.lower())]
+    if not named:
+        return ""
+    return (
+        f"{', '.join(named)}: the hub uses no proxy for its connections to Service Bus and Microsoft Entra ID, as it "
+        "has to check the addresses that it connects to. Let it connect to them directly (docs/operations.md)."
     )

@@ -9,8 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -20,6 +18,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from exporters import startup
+from hub import probe
 
 _EXAMPLES = Path(settings.BASE_DIR) / "examples"
 _START_SECONDS = 60
@@ -180,15 +179,12 @@ def _manage(environment: Mapping[str, str], *command: str) -> None:
 
 
 def _wait_until_healthy(children: list[Child]) -> None:
-    url = f"http://127.0.0.1:{settings.HUB_PORT}/-/ready"
-    if settings.HUB_TLS_CERT_FILE:
-        return  # the certificate is for another name than 127.0.0.1
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and all(child.poll() is None for child in children):
         try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
+            probe.status("/-/ready")
+            return
+        except OSError:
             time.sleep(0.1)
     raise CommandError("The hub did not start; what went wrong stands above.")
 

@@ -1,0 +1,74 @@
+"""A proxy that the environment names is not used, and the hub says so."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.hubs import Hub
+from exporters.simulator import Simulator
+
+from .conftest import ROOT
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """Something that would notice a connection to the proxy."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        yield server
+
+
+def test_scrapes_and_the_probe_go_directly_and_the_log_says_it_once(
+    listener: socket.socket, tmp_path: Path
+) -> None:
+    proxy = f"http://user:pa55word@127.0.0.1:{listener.getsockname()[1]}"
+    simulator = Simulator(directory=tmp_path)
+    with simulator.running():
+        bus = simulator.add_namespace("orders")
+        bus.add_queue("work", active=3)
+        hub = Hub(
+            {
+                "HTTPS_PROXY": proxy,
+                "http_proxy": proxy,
+                "HUB_ALLOW_LOOPBACK": "1",
+                "HUB_CA_FILE": str(simulator.ca_file),
+            }
+        )
+        try:
+            hub.manage("prepare")
+            token = hub.manage(
+                module="bench.seed", text=json.dumps({"namespaces": {"orders": bus.connection_string}})
+            ).strip()
+            # This process asks the hub directly, whatever its own environment names.
+            hub.start()
+            assert "servicebus_up 1.0" in hub.get("/metrics/orders", token)[1]
+            hub.manage(module="hub.probe")
+            with pytest.raises(TimeoutError):
+                listener.accept()
+            log = hub.log.read_text()
+            assert log.count("HTTPS_PROXY, HTTP_PROXY: the hub uses no proxy") == 1
+            assert "pa55word" not in log
+        finally:
+            hub.close()
+
+
+def test_the_deployment_check_says_it(tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "manage.py", "check", "--deploy"],
+        cwd=ROOT,
+        env={**kept, "HUB_DATA_DIR": str(tmp_path), "https_proxy": "http://proxy.example:3128"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "hub.W013" in done.stderr
+    assert "HTTPS_PROXY: the hub uses no proxy" in done.stderr
