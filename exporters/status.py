@@ -50,9 +50,11 @@ ADVICE: dict[Reason, str] = {
     Reason.SERVER_ERROR: "Look at Azure's status page if it lasts.",
     Reason.MALFORMED: "Check the host, and proxies on the way.",
     Reason.TOO_LARGE: "Check the host, and proxies on the way.",
+    Reason.CHANGED: "Scrape again when the deployment or clean-up of entities is over.",
     Reason.CREDENTIAL: "Open the credential and test it.",
     Reason.BUDGET: "Raise the namespace's requests per second, or leave entities out.",
     Reason.OVERLOADED: "Raise HUB_MAX_SCRAPES or add a replica.",
+    Reason.INTERNAL: "Report the traceback in the hub's log: this is a fault of the hub.",
 }
 
 

@@ -266,7 +266,8 @@ ENTITIES_LIMIT = ScrapeMetric(
 ENTITIES_DROPPED = ScrapeMetric(
     "servicebus_entities_dropped",
     "Entities left out: by the include and exclude patterns (filtered), by a label rule (rule), because they came "
-    "twice or rules made one of their series equal to another (duplicate), or above max_entities (limit).",
+    "twice (but where pages overlap) or rules made one of their series equal to another (duplicate), or above "
+    "max_entities (limit).",
     NAMESPACE,
     ("reason",),
     "nothing was read whole",

@@ -5,8 +5,9 @@ requests      sends within a `budget`, which asks the namespace's `bucket`, with
 credentials   keys and signatures; those of Entra ID are in `entra`, which asks for tokens by `token_transport`
 atom          a page -> entities: by the `scanner`, which learns a page's `layout`, else by ElementTree; `shapes` says
               which elements of an entry are read, `values` how
-selection     which of the entities are taken
-turns         whose subscriptions come first where the budget doesn't allow all; `carryover` from an earlier read
+listing       which pages to request, and the proof that they miss no entity
+selection     which of the entities are shown
+turns         which topics' subscriptions come first if the budget doesn't allow all; `carryover` from an earlier read
 continuation  what is read on after the answer
 entities      what a read returns; `errors`: why it failed
 connection    connection strings, endpoints, and which of them are allowed

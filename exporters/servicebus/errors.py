@@ -17,9 +17,11 @@ class Reason(StrEnum):
     SERVER_ERROR = "server_error"
     MALFORMED = "malformed"
     TOO_LARGE = "too_large"
+    CHANGED = "changed"
     CREDENTIAL = "credential"
     BUDGET = "budget"
     OVERLOADED = "overloaded"
+    INTERNAL = "internal"
 
 
 class ServiceBusError(Exception):

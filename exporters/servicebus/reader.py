@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 from urllib.parse import quote
 
 from . import atom, clock
@@ -14,18 +13,18 @@ from .budget import Budget, unshared
 from .client import Client, ThrottledError
 from .connection import Endpoint
 from .credentials import Credential
-from .entities import Failure, NamespaceInfo, Snapshot, Subscription, Topic
+from .entities import Failure, NamespaceInfo, Queue, Snapshot, Subscription, Topic
 from .errors import Reason, ServiceBusError
+from .listing import PAGE_SIZE, STEP, Listing
 from .requests import Requests
 from .selection import Selection
 from .turns import LastRead, Turns
-from .work import Work
+from .work import Job, Work
 
 API_VERSION = "2021-05"
-PAGE_SIZE = 100  # the service sends no more, whatever is asked for
 
-# What a topic's listing ends with; a listing of queues or topics has a shorter name.
-_SUBSCRIPTIONS = "/subscriptions"
+# Twelve times the default of max_entities; a larger max_entities replaces it.
+MAX_ENTITIES_READ = 250_000
 _FREELY = Allowance(requests_per_second=10_000, burst=10_000)
 
 
@@ -74,13 +73,12 @@ class Read:
         self._selection = Selection(source.include, source.exclude, source.max_entities)
         self._turns = Turns(source.last_read, self._began_at - source.max_age_seconds)
         # Who may not see the SKU may still see the rest, which is under way anyway.
-        self._work = Work(optional="namespace", job_ended=self._job_ended)
+        self._work = Work(optional="namespace", ended=self._jobs_ended)
         self._failures = self._work.failures
-        # By collector: the last page that had entities, counted from 1.
-        self._pages: dict[str, int] = {}
-        # Pages that were asked for, by listing: a page that another announces is asked for once, whatever was known
-        # of the listing beforehand, and also where pages turn out to be shorter than usual.
-        self._asked: dict[str, set[int]] = {}
+        self._entities_read = 0
+        # Topics whose subscriptions were requested; the others wait until queues and topics are listed.
+        self._begun: set[str] = set()
+        self._some_wait = False
         # Until when a request for subscriptions may wait for the budget.
         self._subscriptions_until = deadline
 
@@ -91,12 +89,12 @@ class Read:
         self._subscriptions_until = now + (self._deadline - now) / 2
         if self._source.entity_path:
             # Nothing else: an entity's own key opens nothing else, not even the namespace's SKU.
-            self._work.add("entity", self._read_entity)
+            self._work.add("entity", [self._read_entity])
         else:
             await self._turns.begin(self._source.known_pages, self._budget, self._subscriptions_until)
-            self._work.add("namespace", self._read_info)
-            self._add_listing("queues", self._read_queues)
-            self._add_listing("topics", self._read_topics)
+            self._work.add("namespace", [self._read_info])
+            self._add_pages("queues", self._selection.queues, self._read_queues)
+            self._add_pages("topics", self._selection.topics, self._read_topics)
             self._failures["subscriptions"] = None
         await self._work.run(self._source.concurrency, self._deadline)
         await self._carry_over()
@@ -108,43 +106,43 @@ class Read:
         unlisted = self._failures.get("topics")
         if unlisted is not None:  # whose subscriptions there would be is not known
             self._work.fail("subscriptions", unlisted)
-        found = self._selection
+        unread = frozenset(self._unread_topics() - self._turns.read_at.keys())
+        self._fail_what_is_incomplete(unread)
+        taken = self._selection.taken()
         return Snapshot(
-            queues=tuple(found.queues.values()),
-            topics=tuple(found.topics.values()),
-            subscriptions=tuple(found.subscriptions.values()),
+            queues=taken.queues,
+            topics=taken.topics,
+            subscriptions=taken.subscriptions,
             info=self._info,
             collectors=self._failures,
-            dropped=found.dropped,
+            dropped=taken.dropped,
             requests=self._requests.sent,
             throttled_requests=self._requests.throttled,
             duration_seconds=time.perf_counter() - self._started,
             read_at=self._read_at,
             began_at=self._began_at,
             topics_read_at=self._turns.read_at,
-            topics_unread=self._turns.unread(found.topics),
+            topics_unread=unread,
             budget_requests_per_second=await self._budget.close(),
         )
 
     async def subscriptions_of(self, topics: Sequence[Topic]) -> dict[str, list[Subscription]]:
         """Read the subscriptions of these topics alone, in this order; return those that were read whole, by topic."""
-        found = self._selection
-        for topic in topics:
-            found.topics[topic.name] = topic
-            self._add_subscriptions(topic)
+        self._add_subscriptions(topics)
         await self._work.run(self._source.concurrency, self._deadline)
         await self._budget.close()
-        whole: dict[str, list[Subscription]] = {
-            name: [] for name in found.topics.keys() - self._turns.unread(found.topics)
+        return {
+            topic_name: list(listing.entities().values())
+            for topic_name, listing in self._selection.subscriptions.items()
+            if listing.is_complete
         }
-        for (topic_name, _), subscription in found.subscriptions.items():
-            if topic_name in whole:
-                whole[topic_name].append(subscription)
-        return whole
 
-    def _job_ended(self, collector: str) -> None:
-        if collector == "topics" and self._turns.is_holding and not self._work.is_open("topics"):
-            self._work.add("subscriptions", self._add_in_order)
+    def _jobs_ended(self, collector: str) -> None:
+        if not self._some_wait or collector not in {"queues", "topics"}:
+            return
+        if not self._work.is_open("queues") and not self._work.is_open("topics"):
+            self._some_wait = False
+            self._work.add("subscriptions", [self._add_waiting])
 
     # The collectors
 
@@ -155,74 +153,76 @@ class Read:
         if self._info.sku:
             await self._budget.learn_sku(self._info.sku)
 
-    def _add_listing(self, collector: str, read_page: Callable[[int], Awaitable[None]]) -> None:
-        for page in range(max(1, self._source.known_pages.get(collector, 1))):
-            self._add_page(collector, collector, page * PAGE_SIZE, read_page)
-
-    def _add_page(
-        self, collector: str, listing: str, skip: int, read_page: Callable[[int], Awaitable[None]]
-    ) -> bool:
-        """Ask for a page; tell whether it was not asked for already."""
-        asked = self._asked.setdefault(listing, set())
-        if skip in asked:
-            return False
-        asked.add(skip)
-        self._work.add(collector, partial(read_page, skip))
-        return True
-
-    def _go_on(
-        self, collector: str, skip: int, page: atom.Page[Any], read_page: Callable[[int], Awaitable[None]]
+    def _add_pages(
+        self,
+        collector: str,
+        listing: Listing[Queue] | Listing[Topic],
+        read_page: Callable[[int], Awaitable[None]],
     ) -> None:
-        """Note a page that has come, and add the one that it announces."""
-        if page.entities:
-            self._pages[collector] = max(self._pages.get(collector, 0), skip // PAGE_SIZE + 1)
-        if page.next_skip is not None:
-            self._add_page(collector, collector, _behind(skip, page.next_skip), read_page)
+        """Request the pages that the listing had the last time, side by side."""
+        number = self._source.known_pages.get(collector, 1)
+        self._work.add(collector, (partial(read_page, skip) for skip in listing.first_pages(number)))
+
+    async def _get(self, path: str, wait_until: float | None = None) -> bytes:
+        most = max(MAX_ENTITIES_READ, self._source.max_entities)
+        if self._entities_read > most:
+            raise ServiceBusError(
+                Reason.TOO_LARGE,
+                f"The namespace has more than {most} entities, which is as many as the hub reads.",
+            )
+        return await self._requests.get(path, wait_until)
 
     async def _read_queues(self, skip: int) -> None:
-        page = atom.parse_queues(await self._requests.get(_listing("/$Resources/queues", skip)))
-        self._go_on("queues", skip, page, self._read_queues)
-        for queue in page.entities:
-            self._selection.add_queue(queue)
+        page = atom.parse_queues(await self._get(_listing("/$Resources/queues", skip)))
+        self._entities_read += len(page.entities)
+        wanted = self._selection.wanted(page.entities)
+        following = self._selection.queues.add(skip, page.entities, wanted, page.next_skip)
+        if following is not None:
+            self._work.add_next("queues", partial(self._read_queues, following))
 
     async def _read_topics(self, skip: int) -> None:
-        page = atom.parse_topics(await self._requests.get(_listing("/$Resources/topics", skip)))
-        self._go_on("topics", skip, page, self._read_topics)
-        for topic in page.entities:
-            if self._selection.add_topic(topic) and not self._turns.hold(topic):
-                self._add_subscriptions(topic)
+        page = atom.parse_topics(await self._get(_listing("/$Resources/topics", skip)))
+        self._entities_read += len(page.entities)
+        wanted = self._selection.wanted(page.entities)
+        following = self._selection.topics.add(skip, page.entities, wanted, page.next_skip)
+        if following is not None:
+            self._work.add_next("topics", partial(self._read_topics, following))
+        if self._turns.is_short or not self._selection.is_early(skip + len(page.entities)):
+            self._some_wait = True
+        else:
+            self._add_subscriptions(wanted)
 
-    async def _add_in_order(self) -> None:
-        """Add the subscriptions of the topics that had to wait, the longest unread first."""
-        for topic in await self._turns.in_order():
-            self._add_subscriptions(topic)
+    async def _add_waiting(self) -> None:
+        """Request the subscriptions of the topics that had to wait."""
+        self._add_subscriptions(await self._turns.in_order(self._selection.shown_topics().values()))
 
-    def _add_subscriptions(self, topic: Topic) -> None:
-        # The topic says how many there are, so the pages need not wait for each other.
-        count = topic.subscription_count
-        pages = 1 if count is None else -(-count // PAGE_SIZE)
-        for page in range(pages):
-            self._add_subscriptions_page(topic.name, page * PAGE_SIZE)
+    def _add_subscriptions(self, topics: Iterable[Topic]) -> None:
+        """Request the subscriptions of topics unless that is done already."""
+        new = [topic for topic in topics if topic.name not in self._begun]
+        self._begun.update(topic.name for topic in new)
+        self._work.add("subscriptions", self._subscription_jobs(new))
 
-    def _add_subscriptions_page(self, topic_name: str, skip: int) -> None:
-        read_page = partial(self._read_subscriptions, topic_name)
-        if self._add_page("subscriptions", topic_name + _SUBSCRIPTIONS, skip, read_page):
-            self._turns.page_asked_for(topic_name)
+    def _subscription_jobs(self, topics: Iterable[Topic]) -> Iterator[Job]:
+        for topic in topics:
+            listing = self._selection.add_topic(topic.name)
+            # A topic's count only tells how many pages to request side by side; what there is, its listing tells. Also
+            # 0 is not believed: it can be older than the newest subscription.
+            for skip in listing.first_pages(-(-((topic.subscription_count or 1) - 1) // STEP)):
+                yield partial(self._read_subscriptions, topic.name, skip)
 
     async def _read_subscriptions(self, topic_name: str, skip: int) -> None:
         if self._turns.refusal is not None:
             self._turns.keep_back(topic_name, self._turns.refusal)
+            await asyncio.sleep(0)  # thousands can follow
             return
         path = _listing(f"/{quote(topic_name, safe='')}/subscriptions", skip)
         try:
-            page = atom.parse_subscriptions(
-                await self._requests.get(path, self._subscriptions_until), topic_name
-            )
+            page = atom.parse_subscriptions(await self._get(path, self._subscriptions_until), topic_name)
         except ServiceBusError as error:
             match error.reason:
                 case Reason.NOT_FOUND:
                     # Deleted since the listing: gone, and no failure.
-                    self._selection.topics.pop(topic_name, None)
+                    self._selection.remove_topic(topic_name)
                 case Reason.BUDGET | Reason.THROTTLED:
                     failure = Failure(error.reason, error.message)
                     self._turns.keep_back(topic_name, failure)
@@ -232,55 +232,67 @@ class Read:
                 case _:
                     raise
             return
-        for subscription in page.entities:
-            self._selection.add_subscription(subscription)
-        if page.next_skip is not None:
-            self._add_subscriptions_page(topic_name, _behind(skip, page.next_skip))
-        self._turns.page_read(topic_name)
+        self._entities_read += len(page.entities)
+        following = self._selection.add_subscriptions(topic_name, skip, page.entities, page.next_skip)
+        if following is not None:
+            self._work.add_next("subscriptions", partial(self._read_subscriptions, topic_name, following))
 
     async def _read_entity(self) -> None:
         """Read the one entity that the credential is for: a queue, or a topic with its subscriptions."""
         path = f"/{quote(self._source.entity_path, safe='')}?enrich=false&api-version={API_VERSION}"
         body = await self._requests.get(path)
         if atom.kind_of_entry(body) == "topic":
+            topics = atom.parse_topics(body).entities
             self._failures["topics"] = self._failures["subscriptions"] = None
-            for topic in atom.parse_topics(body).entities:
-                self._selection.topics[topic.name] = topic
-                self._add_subscriptions(topic)
+            self._selection.topics.add(0, topics, topics, None)
+            self._add_subscriptions(topics)
         else:
+            queues = atom.parse_queues(body).entities
             self._failures["queues"] = None
-            for queue in atom.parse_queues(body).entities:
-                self._selection.queues[queue.name] = queue
+            self._selection.queues.add(0, queues, queues, None)
         del self._failures["entity"]  # it has become one of the others
 
     # After all is read
 
     async def _carry_over(self) -> None:
         """Put what is known from earlier reads in the place of what was not read; what is too old is a failure."""
-        for failure, known in await self._turns.stand_ins(self._selection.topics):
+        for topic_name, failure, known in await self._turns.stand_ins(self._selection.shown_topics()):
             if known is None:
                 self._work.fail("subscriptions", failure)
-                continue
-            for subscription in known:
-                # Of a topic with several pages some may have been read.
-                if (subscription.topic_name, subscription.name) not in self._selection.subscriptions:
-                    self._selection.add_subscription(subscription)
+            else:
+                self._selection.stand_in(topic_name, known)
+
+    def _unread_topics(self) -> set[str]:
+        """Return the topics of whose subscriptions something is not known, for whatever reason."""
+        listings = self._selection.subscriptions
+        return {
+            name
+            for name in self._selection.shown_topics()
+            if name not in listings or not listings[name].is_complete
+        }
+
+    def _fail_what_is_incomplete(self, unread: frozenset[str]) -> None:
+        """Let no collector succeed that has not read everything."""
+        selection = self._selection
+        for collector, is_complete in (
+            ("queues", selection.queues.is_complete),
+            ("topics", selection.topics.is_complete),
+            ("subscriptions", not unread),
+        ):
+            if collector in self._failures and not is_complete:
+                self._work.fail(
+                    collector, Failure(Reason.TIMEOUT, "Not everything was read before the deadline.")
+                )
 
     def _remember_pages(self) -> None:
         """Note for the next read how many pages each listing has."""
-        for collector, pages in self._pages.items():
-            if self._failures.get(collector) is None:
-                self._source.known_pages[collector] = pages
-        asked = sum(len(pages) for listing, pages in self._asked.items() if listing.endswith(_SUBSCRIPTIONS))
-        if asked and self._failures.get("topics") is None:
-            self._source.known_pages["subscriptions"] = asked
+        selection, known = self._selection, self._source.known_pages
+        for collector, listing in (("queues", selection.queues), ("topics", selection.topics)):
+            if listing.is_complete:
+                known[collector] = listing.pages
+        if selection.topics.is_complete and selection.subscriptions:
+            known["subscriptions"] = sum(listing.requested for listing in selection.subscriptions.values())
 
 
 def _listing(path: str, skip: int) -> str:
     return f"{path}?$skip={skip}&$top={PAGE_SIZE}&api-version={API_VERSION}"
-
-
-def _behind(skip: int, following: int) -> int:
-    if following <= skip:  # it would be read for ever
-        raise ServiceBusError(Reason.MALFORMED, "A listing's next page does not lie behind this one.")
-    return following

@@ -1,67 +1,160 @@
-"""What a read takes of the entities that it is shown: those that are wanted, each once, up to a limit."""
+"""Which of the entities that a read is shown are wanted, and which of these fit within the limit.
 
-from collections.abc import Callable
-from typing import Any
+Above the limit the kinds share it fairly, and of each kind those stay that come first in its listing, so that every
+scrape shows the same ones.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
 import re2
 
 from .entities import Queue, Subscription, Topic
+from .listing import Listing, Tally
+
+E = TypeVar("E", Queue, Topic)
 
 
 class Selection:
-    """The entities taken so far, and how many were dropped, by reason (duplicate, filtered, limit)."""
+    """The listings of one read, and what is taken from them."""
 
     def __init__(self, include: str, exclude: str, max_entities: int) -> None:
         """`include` and `exclude`: RE2 that the whole name of a queue or topic must, or must not, match; empty: any."""
         self._wanted = _name_filter(include, exclude)
         self._max_entities = max_entities
-        self.queues: dict[str, Queue] = {}
-        self.topics: dict[str, Topic] = {}
-        self.subscriptions: dict[tuple[str, str], Subscription] = {}
-        self.dropped: dict[str, int] = {}
+        self.queues: Listing[Queue] = Listing(max_entities)
+        self.topics: Listing[Topic] = Listing(max_entities)
+        self.subscriptions: dict[str, Listing[Subscription]] = {}  # by topic
+        self._gone: set[str] = set()
+        self._shown_topics: dict[str, Topic] | None = None
+        self._stand_ins: dict[str, Sequence[Subscription]] = {}
+        self._held = 0  # subscriptions
+        self._most_held = 3 * max_entities
 
-    def add_queue(self, queue: Queue) -> None:
-        if self._takes(queue.name, queue.name in self.queues):
-            self.queues[queue.name] = queue
+    def wanted(self, page: list[E]) -> list[E]:
+        """Return those entities of a page that include and exclude let through; the page itself if it is all."""
+        if self._wanted is None:
+            return page
+        return [each for each in page if self._wanted(each.name)]
 
-    def add_topic(self, topic: Topic) -> bool:
-        """Tell whether the topic was taken."""
-        if not self._takes(topic.name, topic.name in self.topics):
-            return False
-        self.topics[topic.name] = topic
-        return True
+    def is_early(self, place: int) -> bool:
+        """Tell whether a topic before this place in its listing is shown, however many other entities there are."""
+        return place <= self._max_entities // 3
 
-    def add_subscription(self, subscription: Subscription) -> None:
-        key = (subscription.topic_name, subscription.name)
-        if key in self.subscriptions:
-            self._drop("duplicate")
-        elif self._has_room():
-            self.subscriptions[key] = subscription
+    def add_topic(self, topic_name: str) -> Listing[Subscription]:
+        """Return a new listing, of the topic's subscriptions."""
+        listing = self.subscriptions[topic_name] = Listing(self._max_entities)
+        return listing
 
-    def _takes(self, name: str, repeated: bool) -> bool:
-        if repeated:
-            self._drop("duplicate")
-            return False
-        if not self._wanted(name):
-            self._drop("filtered")
-            return False
-        return self._has_room()
+    def add_subscriptions(
+        self, topic_name: str, skip: int, page: list[Subscription], next_skip: int | None
+    ) -> int | None:
+        """Take a page, as Listing.add() does. Far above the limit let go of the last topics' subscriptions."""
+        listing = self.subscriptions[topic_name]
+        self._held -= listing.held
+        following = listing.add(skip, page, page, next_skip)
+        self._held += listing.held
+        if self._held > self._most_held:
+            for name in reversed(self.topics.entities()):
+                last = self.subscriptions.get(name)
+                if last is None:
+                    continue
+                # Twice as many as needed: subscriptions on two pages count twice here.
+                if self._held - last.held < 2 * self._max_entities:
+                    break
+                self._held -= last.held
+                last.forget()
+            self._most_held = self._held + self._max_entities
+        return following
 
-    def _has_room(self) -> bool:
-        if len(self.queues) + len(self.topics) + len(self.subscriptions) < self._max_entities:
-            return True
-        self._drop("limit")
-        return False
+    def remove_topic(self, topic_name: str) -> None:
+        """Take note that the topic was deleted after it was listed."""
+        self._gone.add(topic_name)
 
-    def _drop(self, reason: str) -> None:
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+    def stand_in(self, topic_name: str, known: Sequence[Subscription]) -> None:
+        """Add what is known of a topic's subscriptions for those that were not read."""
+        self._stand_ins[topic_name] = known
+
+    def shown_topics(self) -> dict[str, Topic]:
+        """Return the topics to show, by name. The first call decides; queues and topics are listed by then."""
+        if self._shown_topics is None:
+            topics = self.topics.entities()
+            expected = sum(_expected_subscriptions(topic) for topic in topics.values())
+            wishes = (self.queues.tally().wanted, self.topics.tally().wanted, expected)
+            self._shown_topics = dict(islice(topics.items(), _fair_shares(self._max_entities, wishes)[1]))
+        return {name: topic for name, topic in self._shown_topics.items() if name not in self._gone}
+
+    def taken(self) -> "Taken":
+        """Return what to show, within the limit."""
+        topics = self.shown_topics()
+        queues = list(self.queues.entities().values())
+        subscriptions: list[Subscription] = []
+        of_topics = Tally(0, 0, 0)
+        for name in topics:
+            found, tally = self._subscriptions_of_shown(name)
+            subscriptions += found
+            of_topics = Tally(*map(sum, zip(of_topics, tally, strict=True)))
+        of_queues, all_topics = self.queues.tally(), self.topics.tally()
+        most_queues, most_subscriptions = _fair_shares(
+            self._max_entities - len(topics), (of_queues.wanted, of_topics.wanted)
+        )
+        queues, subscriptions = queues[:most_queues], subscriptions[:most_subscriptions]
+        wanted = of_queues.wanted + all_topics.wanted - len(self._gone) + of_topics.wanted
+        dropped = {
+            "filtered": of_queues.listed - of_queues.wanted + all_topics.listed - all_topics.wanted,
+            "duplicate": of_queues.repeated + all_topics.repeated + of_topics.repeated,
+            "limit": wanted - len(queues) - len(topics) - len(subscriptions),
+        }
+        return Taken(
+            tuple(queues),
+            tuple(topics.values()),
+            tuple(subscriptions),
+            {reason: number for reason, number in dropped.items() if number},
+        )
+
+    def _subscriptions_of_shown(self, topic_name: str) -> tuple[list[Subscription], Tally]:
+        listing = self.subscriptions.get(topic_name)
+        found = {} if listing is None else listing.entities()
+        tally = Tally(0, 0, 0) if listing is None else listing.tally()
+        known = self._stand_ins.get(topic_name)
+        if known is not None:
+            # Of a topic with several pages some may have been read.
+            found = {each.name: each for each in known} | found
+            tally = Tally(len(found), len(found), tally.repeated)
+        return list(found.values()), tally
 
 
-def _name_filter(include: str, exclude: str) -> Callable[[str], bool]:
+class Taken(NamedTuple):
+    """What a read shows, and how many entities it leaves out, by reason (duplicate, filtered, limit)."""
+
+    queues: tuple[Queue, ...]
+    topics: tuple[Topic, ...]
+    subscriptions: tuple[Subscription, ...]
+    dropped: Mapping[str, int]
+
+
+def _expected_subscriptions(topic: Topic) -> int:
+    count = topic.subscription_count
+    return 1 if count is None or count < 0 else count
+
+
+def _fair_shares(room: int, wishes: Sequence[int]) -> list[int]:
+    """Divide the room by max-min fairness: nobody gets more than wished for, and what one leaves, the others share."""
+    shares = [0] * len(wishes)
+    left = max(room, 0)
+    by_size = sorted(range(len(wishes)), key=wishes.__getitem__)
+    for position, index in enumerate(by_size):
+        shares[index] = min(wishes[index], -(-left // (len(wishes) - position)))
+        left -= shares[index]
+    return shares
+
+
+def _name_filter(include: str, exclude: str) -> Callable[[str], bool] | None:
     includes: Any = re2.compile(include) if include else None
     excludes: Any = re2.compile(exclude) if exclude else None
     if includes is None and excludes is None:
-        return lambda name: True
+        return None
     return lambda name: (
         (includes is None or bool(includes.fullmatch(name)))
         and not (excludes is not None and excludes.fullmatch(name))

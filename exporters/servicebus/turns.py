@@ -4,7 +4,6 @@ Topics then wait until all of them are known, and the longest unread comes first
 for those whose turn did not come.
 """
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from .budget import Budget
@@ -16,16 +15,15 @@ LastRead = Callable[[], Awaitable[Snapshot | None]]
 
 
 class Turns:
-    """The topics of one read: those that wait, those whose pages are under way, and those that were kept back."""
+    """The order in which one read asks for topics' subscriptions, and the topics that it could not ask for."""
 
     def __init__(self, last_read: LastRead | None, oldest: float) -> None:
         """`oldest`: by the machine's clock; what was read before does not stand in for anything any more."""
         self._last_read = last_read
         self._oldest = oldest
         self._former: Former | None = None
-        # None: the budget will do, so that each topic is read as soon as it is known.
-        self._waiting: list[Topic] | None = None
-        self._pages_left: Counter[str] = Counter()  # by topic
+        # Whether the budget allows less than the last read took. Otherwise each topic is read as soon as it is known.
+        self.is_short = False
         self._kept_back: dict[str, Failure] = {}  # topic -> why it could not be read
         # The budget's no to one topic: it goes for all that follow.
         self.refusal: Failure | None = None
@@ -40,31 +38,14 @@ class Turns:
         if not known_pages.get("subscriptions"):
             return
         namespace_info = 1
-        if await budget.affordable(until) < namespace_info + sum(known_pages.values()):
-            self._waiting = []
+        self.is_short = await budget.affordable(until) < namespace_info + sum(known_pages.values())
 
-    def hold(self, topic: Topic) -> bool:
-        """Keep the topic for in_order() if it has to wait; tell whether it does."""
-        if self._waiting is None:
-            return False
-        self._waiting.append(topic)
-        return True
-
-    @property
-    def is_holding(self) -> bool:
-        return bool(self._waiting)
-
-    async def in_order(self) -> list[Topic]:
-        """End the wait: return the topics, the longest unread first."""
-        waiting, self._waiting = self._waiting or [], None
+    async def in_order(self, topics: Iterable[Topic]) -> list[Topic]:
+        """Return the topics in the order in which to read them: the longest unread first if the budget is short."""
+        if not self.is_short:
+            return list(topics)
         former = await self._load_former()
-        return sorted(waiting, key=former.read_at)
-
-    def page_asked_for(self, topic_name: str) -> None:
-        self._pages_left[topic_name] += 1
-
-    def page_read(self, topic_name: str) -> None:
-        self._pages_left[topic_name] -= 1
+        return sorted(topics, key=former.read_at)
 
     def keep_back(self, topic_name: str, failure: Failure) -> None:
         """Take note that the budget, or the service's throttling, did not allow to read all of a topic."""
@@ -72,8 +53,8 @@ class Turns:
 
     async def stand_ins(
         self, topics: Mapping[str, Topic]
-    ) -> list[tuple[Failure, Sequence[Subscription] | None]]:
-        """Return for each topic that was kept back why, and its subscriptions as far as an earlier read knows them.
+    ) -> list[tuple[str, Failure, Sequence[Subscription] | None]]:
+        """Return each topic that was kept back, why, and its subscriptions as far as an earlier read knows them.
 
         They are None where nothing is known that could still be true.
         """
@@ -86,14 +67,8 @@ class Turns:
             known = former.subscriptions(topic)
             if known is not None:
                 self.read_at[topic.name] = former.read_at(topic)
-            found.append((failure, known))
+            found.append((topic.name, failure, known))
         return found
-
-    def unread(self, topic_names: Iterable[str]) -> frozenset[str]:
-        """Return the topics of whose subscriptions something is not known, for whatever reason."""
-        waiting = {topic.name for topic in self._waiting or ()}
-        unread = {name for name in topic_names if self._pages_left[name] or name in waiting}
-        return frozenset(unread - self.read_at.keys())
 
     async def _load_former(self) -> Former:
         if self._former is None:

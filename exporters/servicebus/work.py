@@ -1,11 +1,15 @@
 """Jobs side by side, each for a part of a read, until all are done or the deadline has come."""
 
 import asyncio
+import logging
+import traceback
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from .entities import Failure
 from .errors import Reason, ServiceBusError
+
+logger = logging.getLogger(__name__)
 
 # After one of these no further request can do better.
 _HOPELESS = frozenset({Reason.UNAUTHORIZED, Reason.FORBIDDEN, Reason.CREDENTIAL, Reason.DNS, Reason.TLS})
@@ -16,23 +20,30 @@ Job = Callable[[], Awaitable[None]]
 class Work:
     """A job belongs to a collector (namespace, queues, ...) and may add further ones while it runs."""
 
-    def __init__(self, optional: str, job_ended: Callable[[str], None]) -> None:
+    def __init__(self, optional: str, ended: Callable[[str], None]) -> None:
         """`optional`: the collector whose failure says nothing of the others.
 
-        `job_ended` is called with its collector after each job.
+        `ended` is called with its collector after each job, and when jobs that were added together have all begun.
         """
         self._optional = optional
-        self._job_ended = job_ended
+        self._ended = ended
         # None: nothing has failed so far.
         self.failures: dict[str, Failure | None] = {}
-        self._jobs: deque[tuple[str, Job]] = deque()
+        # Each is made when a worker is free for it: the peer decides how many there are.
+        self._jobs: deque[tuple[str, Iterator[Job]]] = deque()
         self._running: dict[str, int] = {}
         self._arrived = asyncio.Event()
         self._hopeless: Failure | None = None
 
-    def add(self, collector: str, job: Job) -> None:
+    def add(self, collector: str, jobs: Iterable[Job]) -> None:
+        """Add jobs behind those that wait."""
         self.failures.setdefault(collector, None)
-        self._jobs.append((collector, job))
+        self._jobs.append((collector, iter(jobs)))
+        self._arrived.set()
+
+    def add_next(self, collector: str, job: Job) -> None:
+        """Add a job before those that wait."""
+        self._jobs.appendleft((collector, iter((job,))))
         self._arrived.set()
 
     def fail(self, collector: str, failure: Failure) -> None:
@@ -50,7 +61,8 @@ class Work:
                 for _ in range(concurrency):
                     workers.create_task(self._work())
         except TimeoutError:
-            for collector in {*self._running, *(collector for collector, _ in self._jobs)}:
+            waiting = [collector for collector, jobs in self._jobs if next(jobs, None) is not None]
+            for collector in {*self._running, *waiting}:
                 self.fail(collector, Failure(Reason.TIMEOUT, "Not everything was read before the deadline."))
 
     async def _work(self) -> None:
@@ -59,21 +71,36 @@ class Work:
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
-            collector, job = self._jobs.popleft()
-            if self._hopeless is not None:
-                self.fail(collector, self._hopeless)
-                continue
+            collector, jobs = self._jobs[0]
             self._running[collector] = self._running.get(collector, 0) + 1
             try:
-                await job()
+                await self._do_next(collector, jobs)
             except ServiceBusError as error:
                 failure = Failure(error.reason, error.message)
                 self.fail(collector, failure)
                 if error.reason in _HOPELESS and collector != self._optional:
                     self._hopeless = failure
+            except Exception as error:  # a bug: of one collector, not of the whole read
+                self.fail(
+                    collector, Failure(Reason.INTERNAL, f"The hub has a fault ({type(error).__name__}).")
+                )
+                # Without its message, which can hold a part of an answer.
+                where = "".join(traceback.format_tb(error.__traceback__))
+                logger.error("Reading %s failed with %s:\n%s", collector, type(error).__name__, where)
             self._running[collector] -= 1
             if not self._running[collector]:
                 del self._running[collector]
-            self._job_ended(collector)
+            self._ended(collector)
             if not self._running and not self._jobs:
                 self._arrived.set()  # wakes the idle workers, so that they end
+
+    async def _do_next(self, collector: str, jobs: Iterator[Job]) -> None:
+        if self._hopeless is not None:
+            self._jobs.popleft()
+            self.fail(collector, self._hopeless)
+            return
+        job = next(jobs, None)
+        if job is None:
+            self._jobs.popleft()
+        else:
+            await job()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
+from uuid import uuid4
 
 from . import render
 from .entities import Collection
@@ -115,6 +116,8 @@ def respond(namespace: SimulatedNamespace, route: Route, host: str, spoiled: dic
         with namespace.lock:
             return Answer(200, render.entry(scene, entity), ENTRY)
     if route.kind in _TITLES:
+        if route.kind == "queues" and "recreated" in spoiled:
+            _recreate_queues(namespace, int(spoiled["recreated"].options["number"]))
         listed: Collection[Any] = namespace.queues if route.kind == "queues" else namespace.topics
         answer = Answer(200, _page(namespace, listed, _TITLES[route.kind], route, host, spoiled), FEED)
         if route.kind == "topics" and "delete_topic" in spoiled:
@@ -123,6 +126,14 @@ def respond(namespace: SimulatedNamespace, route: Route, host: str, spoiled: dic
                 namespace.delete_topic(topic)
         return answer
     return _subscriptions(namespace, route, host, spoiled)
+
+
+def _recreate_queues(namespace: SimulatedNamespace, number: int) -> None:
+    with namespace.lock:
+        namespace.queues.clear()
+        generation = uuid4().hex
+        for each in range(number):
+            namespace.add_queue(f"{generation}-{each:04}")
 
 
 def failure(status: int, detail: str, host: str, route: Route) -> Answer:

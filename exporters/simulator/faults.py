@@ -41,6 +41,7 @@ AFTERWARDS: dict[str, dict[str, Any]] = {
     "shifted": {"by": 1},
     "next_link": {"host": "elsewhere.example"},
     "delete_topic": {"topic": None},
+    "recreated": {"number": 150},
 }
 KINDS = {**CONNECTION, **INSTEAD, **AFTERWARDS}
 
@@ -90,6 +91,7 @@ class Faults:
         truncated: a complete answer with XML that stops at `at`. trickle: `chunk` bytes every `interval` seconds.
         no_counts: without CountDetails. shifted: pages after the first start `by` entities too early (negative: too
         late). next_link: points to `host`. delete_topic: `topic` is deleted once the topics have been listed.
+        recreated: before each page of queues all queues are replaced by `number` others.
 
         Raises ValueError for an unknown kind or option.
         """

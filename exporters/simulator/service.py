@@ -13,7 +13,7 @@ from .log import Request, RequestLog
 from .misbehave import deliver, instead, to_response
 from .namespace import SimulatedNamespace
 
-_IN_CONTENT = frozenset({"no_counts", "shifted", "next_link", "delete_topic"})
+_IN_CONTENT = frozenset({"no_counts", "shifted", "next_link", "delete_topic", "recreated"})
 
 
 async def serve_namespace(namespace: SimulatedNamespace, request: web.BaseRequest) -> web.StreamResponse:

@@ -226,6 +226,15 @@ ROWS = (
         own_port=True,
     ),
     Row(
+        "recreated",
+        "all queues are deleted and created under other names between two pages of their listing, again and again",
+        "changed",
+        "Entities were added or deleted so fast that a listing could not be read whole",
+        "Scrape again when the deployment or clean-up is over. A few changes at a time do no harm.",
+        fault("recreated"),
+        shown="topics and subscriptions, and the queues that were read",
+    ),
+    Row(
         "no-token",
         "the token endpoint is down",
         "credential",

@@ -79,6 +79,8 @@ def test_every_fault_has_its_reason_in_time_and_hides_nothing_that_was_read(
         case "no-counts":
             assert found["entities"] == {"orders", "events", "news", "events/billing", "news/all"}
             assert "_active_messages{" not in body
+        case "recreated":
+            assert {"events", "news", "events/billing", "news/all"} < found["entities"]
         case "no-budget":
             assert found["entities"] <= {"orders", "news", "events"}
         case _:
@@ -146,7 +148,9 @@ def test_prometheus_gets_an_answer_in_time_for_every_fault(scene: Scene) -> None
 
 
 def test_every_reason_has_a_row() -> None:
-    assert {row.reason for row in (*ROWS, matrix.OVERLOADED)} - {""} == {str(reason) for reason in Reason}
+    # A bug of the hub's own has no fault from outside that makes it.
+    reasons = {str(reason) for reason in Reason} - {Reason.INTERNAL}
+    assert {row.reason for row in (*ROWS, matrix.OVERLOADED)} - {""} == reasons
 
 
 def test_the_documentation_holds_the_matrix() -> None:

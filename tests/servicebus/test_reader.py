@@ -53,16 +53,25 @@ async def test_all_subscriptions_of_a_topic_are_read_each_once(
     assert Counter(each.name for each in snapshot.subscriptions) == Counter(
         f"subscription-{each}" for each in range(number)
     )
-    pages = -(-number // 100)
+    pages = -(-(number - 1) // 99)  # they overlap by one
     assert snapshot.requests == 3 + pages  # namespace, queues, topics, and no page that is known to be empty
 
 
-async def test_a_topic_without_subscriptions_costs_no_request(
-    simulator: Simulator, read_bus: ReadBus
+@pytest.mark.parametrize("count", [-1, -(10**12), 0, 1, 30_000_000, 10**12])
+@pytest.mark.parametrize("number", [0, 2, 120])
+async def test_a_topic_that_tells_a_wrong_number_of_subscriptions_is_read_whole(
+    simulator: Simulator, read_bus: ReadBus, count: int, number: int
 ) -> None:
-    bus = simulator.add_namespace("bare")
-    bus.add_topic("nobody-listens")
-    assert (await read_bus(bus)).requests == 3
+    bus = simulator.add_namespace("wrong")
+    topic = bus.add_topic("events", subscription_count=count)
+    for each in range(number):
+        topic.add_subscription(f"subscription-{each:03}")
+    snapshot = await read_bus(bus)
+    assert reasons(snapshot) == set()
+    assert len(snapshot.subscriptions) == number
+    assert snapshot.dropped == {}
+    concurrency = 16
+    assert snapshot.requests <= 3 + 2 + 2 * concurrency
 
 
 async def test_a_deleted_queue_is_gone_with_the_next_read(bus: SimulatedNamespace, read_bus: ReadBus) -> None:
@@ -266,7 +275,7 @@ async def test_pages_that_are_known_from_the_last_read_are_asked_for_at_once(
         bus.add_queue(f"queue-{each:03}")
     known: dict[str, int] = {}
     await read_bus(bus, known_pages=known)
-    assert known == {"queues": 5}
+    assert known == {"queues": 5, "topics": 1}
     bus.requests.clear()
     assert len((await read_bus(bus, known_pages=known)).queues) == 450
     assert bus.requests.most_in_flight >= 5
@@ -285,4 +294,4 @@ async def test_a_listing_that_grew_or_shrank_since_the_last_read_is_still_read_w
     snapshot = await read_bus(bus, known_pages=known)
     assert len(snapshot.queues) == 250
     assert snapshot.dropped == {}
-    assert known == {"queues": 3}
+    assert known == {"queues": 3, "topics": 1}
