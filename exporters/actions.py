@@ -106,9 +106,9 @@ def _scrape(target: Target, seconds: float) -> Outcome:
     if not target.enabled:
         return Outcome(target.name, ok=False, problem="paused")
     result = scrape(target, seconds)
-    body, _ = exposition(target, result, "")
-    records.remember(target.name, result.snapshot, result.age_seconds, seconds, body)
-    return _outcome(target, result.snapshot)
+    answer = exposition(target, result, "")
+    records.remember(target.name, answer.result.snapshot, answer.result.age_seconds, seconds, answer.body)
+    return _outcome(target, answer.result.snapshot)
 
 
 def _try_out(target: Target, seconds: float) -> Outcome:

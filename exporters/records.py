@@ -16,7 +16,7 @@ from django.db import Error, connection, transaction
 from django.db.models import F, Window
 from django.db.models.functions import RowNumber
 
-from . import spare_uses, token_uses
+from . import internal_errors, spare_uses, token_uses
 from .models import Namespace, NamespaceStatus, Outcome, ScrapeRecord
 from .servicebus.entities import Snapshot
 
@@ -257,8 +257,8 @@ def remember(
                 series=count_series(exposition),
             )
         )
-    except Exception:
-        logger.exception("A scrape of %s can't be remembered", namespace)
+    except Exception as error:
+        internal_errors.report("records", error)
 
 
 def settle() -> None:

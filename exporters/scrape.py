@@ -1,4 +1,8 @@
-"""One scrape from request to result: admission, the read within its deadline, the hub's own figures."""
+"""One scrape from request to result: admission, the read within its deadline, the hub's own figures.
+
+scrape(), try_out() and exposition() are the boundary of a scrape: none of them raises, whatever an endpoint sends and
+whatever bug the hub has. A bug is a failure with reason `internal`.
+"""
 
 import logging
 import threading
@@ -8,9 +12,10 @@ from functools import partial
 
 from django.conf import settings
 
-from . import records, telemetry, upstream
+from . import internal_errors, records, telemetry, upstream
 from .catalog import Target
 from .label_rules import label_rules
+from .models import Outcome
 from .prometheus import text
 from .prometheus.collector import SnapshotCollector
 from .servicebus import clock
@@ -34,19 +39,46 @@ class Result:
     age_seconds: float = 0.0  # 0 unless the read was made for another scrape
 
 
+@dataclass(frozen=True, slots=True)
+class Exposition:
+    """A result as Prometheus gets it."""
+
+    body: bytes
+    content_type: str
+    result: Result  # a failure in place of the given one if that could not be rendered
+
+
+# The answer when rendering itself has a bug, so nothing here may depend on the renderer.
+_NOT_RENDERED = b"""# HELP servicebus_up 1 if everything was read, else 0.
+# TYPE servicebus_up gauge
+servicebus_up 0.0
+# HELP servicebus_scrape_error 1 for each reason why the scrape failed.
+# TYPE servicebus_scrape_error gauge
+servicebus_scrape_error{reason="internal"} 1.0
+"""
+_NOT_RENDERED_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
 def scrape(target: Target, seconds: float) -> Result:
     """Read a namespace within so many seconds. Never raises for what goes wrong on the way: the snapshot says it."""
     if not _slots.acquire(blocking=False):
         telemetry.SCRAPES.labels("refused").inc()
         return Result(_refused())
-    started = time.monotonic()
     try:
-        with telemetry.SCRAPES_IN_FLIGHT.track_inprogress():
-            answer = flights.answer(
-                target, seconds, partial(upstream.read, target), partial(upstream.read_on, target)
-            )
+        return _scrape(target, seconds)
+    except Exception as error:
+        telemetry.SCRAPES.labels(str(Outcome.FAILURE)).inc()
+        return Result(_internal_error("reading", error))
     finally:
         _slots.release()
+
+
+def _scrape(target: Target, seconds: float) -> Result:
+    started = time.monotonic()
+    with telemetry.SCRAPES_IN_FLIGHT.track_inprogress():
+        answer = flights.answer(
+            target, seconds, partial(upstream.read, target), partial(upstream.read_on, target)
+        )
     if answer.origin is not Origin.READ:
         telemetry.SCRAPES_SHARED.labels(answer.origin).inc()
     _record(target, answer.snapshot, time.monotonic() - started)
@@ -72,22 +104,36 @@ def try_out(target: Target, seconds: float) -> Result:
         return Result(_refused())
     try:
         return Result(upstream.read(replace(target, name=""), seconds))
+    except Exception as error:
+        return Result(_internal_error("reading", error))
     finally:
         _slots.release()
 
 
-def exposition(target: Target, result: Result, accept: str) -> tuple[bytes, str]:
-    """Return the answer's body and content type for a scrape, in the format that the Accept header asks for."""
-    collector = SnapshotCollector(
-        result.snapshot,
-        groups=target.groups,
-        age_seconds=result.age_seconds,
-        rules=label_rules(target, result.snapshot),
-        max_entities=target.limits.max_entities,
+def exposition(target: Target, result: Result, accept: str) -> Exposition:
+    """Return the answer to a scrape, in the format that the Accept header asks for."""
+    try:
+        collector = SnapshotCollector(
+            result.snapshot,
+            groups=target.groups,
+            age_seconds=result.age_seconds,
+            rules=label_rules(target, result.snapshot),
+            max_entities=target.limits.max_entities,
+        )
+        answer_format = text.negotiate(accept)
+        with _rendering:
+            body = text.render(collector.collect(), answer_format)
+        return Exposition(body, answer_format.content_type, result)
+    except Exception as error:
+        failed = Result(_internal_error("rendering", error))
+        return Exposition(_NOT_RENDERED, _NOT_RENDERED_TYPE, failed)
+
+
+def _internal_error(where: str, error: Exception) -> Snapshot:
+    internal_errors.report(where, error)
+    return upstream.failed(
+        Reason.INTERNAL, f"The hub has a bug ({type(error).__name__}); its log has the traceback."
     )
-    answer_format = text.negotiate(accept)
-    with _rendering:
-        return text.render(collector.collect(), answer_format), answer_format.content_type
 
 
 def _refused() -> Snapshot:
@@ -103,6 +149,8 @@ def _record(target: Target, snapshot: Snapshot, seconds: float) -> None:
     failures = [failure for failure in snapshot.collectors.values() if failure is not None]
     telemetry.SCRAPES.labels(str(records.outcome(snapshot))).inc()
     telemetry.SCRAPE_DURATION.observe(seconds)
+    if any(failure.reason is Reason.INTERNAL for failure in failures):
+        telemetry.INTERNAL_ERRORS.labels("reading").inc()  # the reader has logged the traceback
     reasons = ", ".join(sorted({str(failure.reason) for failure in failures}))
     before, _said[target.name] = _said.get(target.name, ""), reasons
     if reasons != before:

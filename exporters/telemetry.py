@@ -56,6 +56,12 @@ SHARED_STATE_ERRORS = Counter(
     ["store"],
     registry=REGISTRY,
 )
+INTERNAL_ERRORS = Counter(
+    "hub_internal_errors",
+    "Bugs of the hub that it caught, by where (reading, rendering, background, records, page); each is in the log.",
+    ["where"],
+    registry=REGISTRY,
+)
 SCRAPES_IN_FLIGHT = Gauge(
     "hub_scrapes_in_flight", "Scrapes under way.", multiprocess_mode="livesum", registry=REGISTRY
 )

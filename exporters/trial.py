@@ -107,12 +107,12 @@ def follow(target: Target, seconds: float | None = None) -> Iterator[Step | Tria
         yield Trial(tuple(steps))
         return
     result = scrape.try_out(target, allowed)
-    for step in after_the_read(result.snapshot, target, allowed, connection):
+    answer = scrape.exposition(target, result, "")
+    for step in after_the_read(answer.result.snapshot, target, allowed, connection):
         yield note(step)
-    body, _ = scrape.exposition(target, result, "")
-    lines = body.decode().splitlines()
+    lines = answer.body.decode().splitlines()
     shown, cut = "\n".join(lines[:_LINES]), len(lines) > _LINES
-    yield Trial(tuple(steps), shown, cut, count_series(body), result.snapshot)
+    yield Trial(tuple(steps), shown, cut, count_series(answer.body), answer.result.snapshot)
 
 
 def _said_of(endpoint: Endpoint, connection: ConnectionString | None) -> str:

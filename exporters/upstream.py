@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from . import spare_uses, telemetry
+from . import internal_errors, spare_uses, telemetry
 from .catalog import CredentialSpec, Target
 from .endpoints import endpoint_of, policy
 from .models import Credential
@@ -75,7 +75,10 @@ def read_on(
 ) -> None:
     """Go on aside, for so many seconds, with a read that the budget cut short; hand what it learnt to `keep`."""
     if target.credential is not None:
-        _io.begin(_read_on(target, target.credential, snapshot, seconds, keep))
+        _io.begin(
+            _read_on(target, target.credential, snapshot, seconds, keep),
+            on_error=partial(internal_errors.report, "background"),
+        )
 
 
 def failed(reason: Reason, message: str, duration_seconds: float = 0.0) -> Snapshot:

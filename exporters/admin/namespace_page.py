@@ -126,7 +126,8 @@ class NamespacePage(ScrapeConfigs):
         result = self._reading(request, namespace)
         body = b""
         if result is not None:
-            body, _ = scrape.exposition(target_of(namespace), result, "")
+            answer = scrape.exposition(target_of(namespace), result, "")
+            body, result = answer.body, answer.result
             if "raw" in request.GET:
                 return HttpResponse(
                     body, content_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"}

@@ -47,9 +47,15 @@ class IoLoop:
                     raise TimeoutError from None
                 meanwhile()
 
-    def begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run the coroutine aside; nobody waits for it."""
-        asyncio.run_coroutine_threadsafe(coroutine, self._running())
+    def begin(self, coroutine: Coroutine[Any, Any, None], on_error: Callable[[BaseException], None]) -> None:
+        """Run the coroutine aside. Nobody waits for it; `on_error` gets what it raises, on the loop."""
+
+        def ended(future: "concurrent.futures.Future[None]") -> None:
+            error = None if future.cancelled() else future.exception()
+            if error is not None:
+                on_error(error)
+
+        asyncio.run_coroutine_threadsafe(coroutine, self._running()).add_done_callback(ended)
 
     def is_running(self) -> bool:
         """Tell whether this process has started it."""

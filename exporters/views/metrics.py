@@ -91,9 +91,9 @@ def namespace(request: HttpRequest, name: str) -> HttpResponse:
     except BadTimeoutError as error:
         return _plain(str(error), 400)
     result = scrape(target, seconds)
-    body, content_type = exposition(target, result, request.headers.get("Accept", ""))
-    records.remember(target.name, result.snapshot, result.age_seconds, seconds, body)
-    return _answer(request, body, content_type)
+    answer = exposition(target, result, request.headers.get("Accept", ""))
+    records.remember(target.name, answer.result.snapshot, answer.result.age_seconds, seconds, answer.body)
+    return _answer(request, answer.body, answer.content_type)
 
 
 @require_safe

@@ -51,8 +51,8 @@ def test_the_exposition_is_what_prometheus_gets_with_label_rules_applied(
     tried = _try(namespace)
     assert 'domain="team",name="team/invoices"' in tried.exposition
     target = catalog.target(namespace)
-    body, _ = scrape.exposition(target, scrape.scrape(target, 9), "")
-    assert tried.series == records.count_series(body)
+    answer = scrape.exposition(target, scrape.scrape(target, 9), "")
+    assert tried.series == records.count_series(answer.body)
 
 
 def test_nothing_is_stored_and_nothing_is_remembered(team: Team, bus: SimulatedNamespace) -> None:

@@ -27,10 +27,10 @@ class Command(BaseCommand):
             known = ", ".join(Namespace.objects.values_list("name", flat=True)[:20]) or "none yet"
             raise CommandError(f"There is no namespace {name}. Known: {known}.")
         target = catalog.target(namespace)
-        result = scrape(target, timeout or target.limits.timeout_seconds)
-        body, _ = exposition(target, result, "")
-        self.stdout.write(body.decode(), ending="")
-        failures = {str(failure.message) for failure in result.snapshot.collectors.values() if failure}
+        answer = exposition(target, scrape(target, timeout or target.limits.timeout_seconds), "")
+        self.stdout.write(answer.body.decode(), ending="")
+        collectors = answer.result.snapshot.collectors
+        failures = {str(failure.message) for failure in collectors.values() if failure}
         if failures:
             self.stderr.write("\n".join(sorted(failures)))
             sys.exit(1)
