@@ -1,5 +1,7 @@
 """What doesn't work at this moment although scrapes are answered: said by readiness and on every page of the admin."""
 
+from collections.abc import Mapping
+
 from . import moments, sharing
 from .catalog import catalog
 
@@ -8,10 +10,11 @@ _OLD_SECONDS = 10.0
 
 
 def shared_state() -> str:
-    """Return `ok`, or what the loss of the shared state means. It is known from the last use, as nothing is asked."""
-    if lost := sharing.shared().degraded():
-        return f"not shared through {', '.join(lost)}: each process reads and budgets on its own"
-    return "ok"
+    """Return `ok`, or what the loss of the shared state means and why, as the last use or probe found it."""
+    lost = sharing.shared().degraded()
+    if not lost:
+        return "ok"
+    return f"not shared through {_reasons(lost)} {_consequence(lost)}"
 
 
 def sentences() -> list[str]:
@@ -24,8 +27,14 @@ def sentences() -> list[str]:
             "what is changed now has no effect on them until it can be read again."
         )
     if lost := sharing.shared().degraded():
-        found.append(
-            f"Scrapes share nothing through {', '.join(lost)} at this moment. They go on, but each process "
-            "reads and budgets on its own."
-        )
+        found.append(f"Scrapes share nothing through {_reasons(lost)} They go on. {_consequence(lost)}")
     return found
+
+
+def _reasons(lost: Mapping[str, str]) -> str:
+    return " ".join(f"{name}: {reason}" for name, reason in lost.items())
+
+
+def _consequence(lost: Mapping[str, str]) -> str:
+    alone = "process" if "files" in lost else "replica"
+    return f"Each {alone} reads and budgets on its own."

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..servicebus import clock
-from .store import MAX_SHARED_VALUE_BYTES, Change, Kept, Lease, StoreError, checked
+from .store import MAX_SHARED_VALUE_BYTES, Change, Kept, Lease, StoreError, checked, use_everything
 
 T = TypeVar("T")
 
@@ -114,6 +114,10 @@ class FileStore:
             for path in self._folder.iterdir():
                 if path.stat().st_mtime < time.time() - _OLD_SECONDS:
                     path.unlink(missing_ok=True)
+
+    def probe(self) -> None:
+        """See Store."""
+        use_everything(self, "probe", 1.0)
 
     def _read(self, key: str, length: int = -1) -> bytes | None:
         with _as_store_error():

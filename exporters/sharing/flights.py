@@ -153,7 +153,7 @@ class Flights:
             return kept.snapshot if kept is not None else None
 
         allowed = max(0.0, deadline - time.monotonic())
-        snapshot = read(allowed, former, leases.renewal(lease))
+        snapshot = read(allowed, former, lease.renew)
         stored = Stored(allowed, clock.now(), snapshot)
         if self._is_to_be_kept(target, key, stored):
             if is_cut_short(snapshot):

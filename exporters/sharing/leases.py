@@ -1,7 +1,5 @@
 """Who reads a namespace, over processes and replicas, and whether somebody waits for the result."""
 
-from collections.abc import Callable
-
 from . import shared
 from .store import Lease, StoreError
 
@@ -15,7 +13,7 @@ _ASKED_SECONDS = 60.0
 def take(key: str) -> Lease | None:
     """Return the lease; None while another process reads."""
     try:
-        return shared().do(lambda store: store.lease(key, _LEASE_SECONDS))
+        return shared().lease(key, _LEASE_SECONDS)
     except StoreError:
         return _NoLease()
 
@@ -25,18 +23,6 @@ def is_taken(key: str) -> bool:
         return shared().do(lambda store: store.is_leased(key))
     except StoreError:
         return False
-
-
-def renewal(lease: Lease) -> Callable[[], None]:
-    """Return what keeps the lease for another while, as far as a store works."""
-
-    def renew() -> None:
-        try:
-            lease.renew()
-        except StoreError:
-            return
-
-    return renew
 
 
 def ask_for_the_result(key: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ..servicebus import clock
-from .store import Change, Kept, Lease, checked
+from .store import Change, Kept, Lease, checked, use_everything
 
 T = TypeVar("T")
 
@@ -59,6 +59,10 @@ class MemoryStore:
     def forget(self, key: str) -> None:
         with self._lock:
             self._results.pop(key, None)
+
+    def probe(self) -> None:
+        """See Store."""
+        use_everything(self, "probe", 1.0)
 
     def _release(self, key: str) -> None:
         with self._lock:

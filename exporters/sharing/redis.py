@@ -1,19 +1,22 @@
 """The store of all replicas: Redis, through HUB_CACHE_URL."""
 
 import contextlib
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import redis
 
-from .store import Change, Kept, Lease, StoreError, checked
+from .store import Change, Kept, Lease, StoreError, checked, use_everything
 
 T = TypeVar("T")
 
 _PREFIX = "hub:"
 # For how long one command may take. A scrape that meets a hanging Redis loses this much once in a while.
 _TIMEOUT_SECONDS = 0.5
+# How long the keys of a probe live that it doesn't delete.
+_PROBE_SECONDS = 5.0
 # Releases a lease, or renews it, only while it is one's own.
 _RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 _RENEW = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
@@ -88,6 +91,11 @@ class RedisStore:
         with _as_store_error():
             self._client.delete(f"{_PREFIX}{key}:result")
 
+    def probe(self) -> None:
+        """Run every command that the methods above run, on connections that know where the name points to now."""
+        self._client.connection_pool.disconnect(inuse_connections=False)
+        use_everything(self, f"probe-{secrets.token_hex(8)}", _PROBE_SECONDS)
+
     @contextlib.contextmanager
     def _connection(self) -> Iterator[Any]:
         """Lend a connection on which a key can be watched."""
@@ -114,7 +122,7 @@ class _RedisLease:
             self._client.eval(_RENEW, 1, self._name, self._mark, _milliseconds(self._seconds))
 
     def release(self) -> None:
-        with contextlib.suppress(StoreError), _as_store_error():
+        with _as_store_error():
             self._client.eval(_RELEASE, 1, self._name, self._mark)
 
 
@@ -133,7 +141,32 @@ def _as_store_error() -> Iterator[None]:
     try:
         yield
     except redis.RedisError as error:
-        # Not its text, in which the address stands.
-        raise StoreError(type(error).__name__) from None
+        raise StoreError(_reason(error)) from None
     except OSError as error:
         raise StoreError(error.strerror or type(error).__name__) from None
+
+
+# The first that fits; some are kinds of ConnectionError.
+_REASONS: Sequence[tuple[type[redis.RedisError], str]] = (
+    (redis.ReadOnlyError, "It is read-only, as a replica is."),
+    (redis.exceptions.OutOfMemoryError, "It is out of memory."),
+    (redis.BusyLoadingError, "It is still loading its data."),
+    (redis.AuthenticationError, "It refuses the user or password of HUB_CACHE_URL."),
+    (redis.TimeoutError, f"It did not answer within {_TIMEOUT_SECONDS:g} s."),
+    (redis.ConnectionError, "It can't be reached."),
+)
+_COMMAND = re.compile(r"(?:the '|unknown command ['`]?)([A-Za-z|]{2,32})\b")
+_CODE = re.compile(r"[A-Z]{2,20}\b")
+
+
+def _reason(error: redis.RedisError) -> str:
+    """Return what is wrong, without Redis's own text: it can show the address, the user and the keys."""
+    for kind, reason in _REASONS:
+        if isinstance(error, kind):
+            return reason
+    if command := _COMMAND.search(str(error)):
+        return f"It doesn't allow the command {command[1].upper()} (docs/operations.md lists what the hub needs)."
+    if "executing the script can't run" in str(error):  # Redis 7.0 doesn't say which
+        return "It doesn't allow a command that EVAL runs: GET, DEL or PEXPIRE (docs/operations.md)."
+    code = _CODE.match(str(error))
+    return f"It answers {code[0]}." if code else f"It answers an error ({type(error).__name__})."

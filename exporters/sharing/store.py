@@ -1,14 +1,15 @@
 """Where scrapes keep what they share: small values, results, and leases on a read that is under way.
 
 Three stores do the same in different reach: Redis for replicas, files for the worker processes of one machine, memory
-for the threads of one process. `Layered` uses the first that works; a store that fails is left alone for a while, so
-that a broken one costs sharing and never a scrape.
+for the threads of one process. `Layered` uses the first that works. A store that fails is left alone until a probe of
+all that scrapes need succeeds, so that a broken one costs sharing and never a scrape.
 
 Each store has its own time, which all who use it have in common: Redis its server's, files and memory the machine's
 clock since its start. Ages are differences of a store's own times, so no machine's date plays a part in them.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,8 +20,10 @@ from .. import telemetry
 
 logger = logging.getLogger(__name__)
 
-# For how long a store that failed is not asked again. Short enough that sharing is back soon after an outage.
+# How long a store that failed is not asked again. Short enough that sharing is back soon after an outage.
 _REST_SECONDS = 3.0
+# How old the result of a probe may be for readiness.
+_PROBED_SECONDS = 10.0
 
 # A budget is 73 bytes long.
 MAX_SHARED_VALUE_BYTES = 4_096
@@ -42,7 +45,7 @@ class Lease(Protocol):
         ...
 
     def release(self) -> None:
-        """Give it up; never raises."""
+        """Give it up; raise StoreError when that can't be done."""
         ...
 
 
@@ -94,6 +97,10 @@ class Store(Protocol):
         """Drop the result that is kept."""
         ...
 
+    def probe(self) -> None:
+        """Use everything that scrapes need once; raise StoreError if any of it fails."""
+        ...
+
 
 def checked(value: bytes) -> bytes:
     """Return a small value; raise StoreError if it is too long to be one."""
@@ -102,52 +109,135 @@ def checked(value: bytes) -> bytes:
     return value
 
 
+def use_everything(store: Store, key: str, seconds: float) -> None:
+    """Run all methods of a store once, as its probe; what is left of the key is kept for so many seconds."""
+    store.update(key, lambda found, now: (b"probe", None), seconds)
+    lease = store.lease(key, seconds)
+    if lease is not None:  # another process probes at this moment
+        lease.renew()
+        lease.release()
+    store.is_leased(key)
+    store.put(key, Kept("probe", b"probe", 0.0), seconds)
+    store.stamp(key)
+    store.get(key)
+    store.forget(key)
+
+
 class Layered:
     """The first store that works."""
 
     def __init__(self, stores: Sequence[Store]) -> None:
-        self._stores = stores
-        self._rests_until = [0.0] * len(stores)
-        self._failing = [False] * len(stores)
-        self._lock = threading.Lock()
+        self._layers = [_Layer(store) for store in stores]
 
     @property
     def waits(self) -> bool:
-        return any(store.waits for store in self._stores)
+        return any(layer.store.waits for layer in self._layers)
 
-    def degraded(self) -> list[str]:
-        """Return the names of the stores that failed last."""
-        return [store.name for store, failing in zip(self._stores, self._failing, strict=True) if failing]
+    def degraded(self) -> dict[str, str]:
+        """Return the names of the stores that don't work, each with the reason."""
+        return {layer.store.name: layer.problem for layer in self._layers if layer.problem}
+
+    def probe(self) -> None:
+        """Find out which stores work now; a result of the last 10 s will do."""
+        for layer in self._layers:
+            layer.probe(_PROBED_SECONDS)
 
     def do(self, action: Callable[[Store], T]) -> T:
         """Return what the action makes of the first store that works; the last one's StoreError if there is none."""
+        return self._first(action)[0]
+
+    def lease(self, key: str, seconds: float) -> Lease | None:
+        """Return the lease of the first store that works, None when somebody else holds it; never raises later on.
+
+        A lease that can't be renewed or released shows that its store doesn't work.
+        """
+        lease, layer = self._first(lambda store: store.lease(key, seconds))
+        return None if lease is None else _WatchedLease(lease, layer)
+
+    def _first(self, action: Callable[[Store], T]) -> "tuple[T, _Layer]":
         problem: StoreError | None = None
-        for index, store in enumerate(self._stores):
-            if self._rests_until[index] > time.monotonic():
+        for layer in self._layers:
+            if not layer.works():
                 continue
             try:
-                result = action(store)
+                return action(layer.store), layer
             except StoreError as error:
                 problem = error
-                self._note_failure(index, error)
-                continue
-            if self._failing[index]:
-                self._note_success(index)
-            return result
+                layer.note_failure(error)
         raise problem or StoreError("No store works at this moment.")
 
-    def _note_failure(self, index: int, error: StoreError) -> None:
-        telemetry.SHARED_STATE_ERRORS.labels(self._stores[index].name).inc()
-        with self._lock:
-            first, self._failing[index] = not self._failing[index], True
-            self._rests_until[index] = time.monotonic() + _REST_SECONDS
-        if first:
-            logger.warning(
-                "Scrapes share nothing through %s for now, and go on: %s", self._stores[index].name, error
-            )
 
-    def _note_success(self, index: int) -> None:
+class _Layer:
+    """A store, and whether it works; safe to be used by many threads."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.problem = ""
+        self._works = False  # until a probe has succeeded
+        self._rests_until = -math.inf  # monotonic
+        self._probed_at = -math.inf  # monotonic
+        self._probing = threading.Lock()
+        self._lock = threading.Lock()
+
+    def works(self) -> bool:
+        """Tell whether the store may be used; probes one that was never used or has rested after a failure."""
+        if self._works:
+            return True
+        if self._rests_until > time.monotonic():
+            return False
+        # The first probe is waited for, as what is shared elsewhere meanwhile would be lost. After a failure one thread
+        # tries, and the others go on with the next store.
+        if not self._probing.acquire(blocking=not self.problem):
+            return False
+        try:
+            if not self._works and self._rests_until <= time.monotonic():
+                self._probe()
+            return self._works
+        finally:
+            self._probing.release()
+
+    def probe(self, seconds: float) -> None:
+        """Probe the store unless that was done within so many seconds."""
+        with self._probing:
+            if time.monotonic() - self._probed_at >= seconds:
+                self._probe()
+
+    def note_failure(self, error: StoreError) -> None:
+        telemetry.SHARED_STATE_ERRORS.labels(self.store.name).inc()
         with self._lock:
-            first, self._failing[index] = self._failing[index], False
+            first, self.problem = not self.problem, str(error)
+            self._works, self._rests_until = False, time.monotonic() + _REST_SECONDS
         if first:
-            logger.info("Scrapes share through %s again.", self._stores[index].name)
+            logger.warning("Scrapes share nothing through %s for now, and go on: %s", self.store.name, error)
+
+    def _probe(self) -> None:
+        try:
+            self.store.probe()
+        except StoreError as error:
+            self.note_failure(error)
+        else:
+            with self._lock:
+                again, self.problem, self._works = bool(self.problem), "", True
+            if again:
+                logger.info("Scrapes share through %s again.", self.store.name)
+        self._probed_at = time.monotonic()
+
+
+class _WatchedLease:
+    """A lease whose failures are those of its store. They cost at most a read that could have been shared."""
+
+    def __init__(self, lease: Lease, layer: _Layer) -> None:
+        self._lease = lease
+        self._layer = layer
+
+    def renew(self) -> None:
+        self._watched(self._lease.renew)
+
+    def release(self) -> None:
+        self._watched(self._lease.release)
+
+    def _watched(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except StoreError as error:
+            self._layer.note_failure(error)

@@ -1,7 +1,9 @@
 """`/-/healthy` and `/-/ready`, for load balancers and kubelets; open to anyone, so they name no object."""
 
+import math
 import threading
 import time
+from collections.abc import Callable
 
 from django.db import close_old_connections, connection
 from django.db.migrations.executor import MigrationExecutor
@@ -9,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from .. import degraded as degraded_state
+from .. import sharing
 from ..catalog import catalog
 from ..models import Credential
 from ..secrets import UndecryptableError
@@ -31,11 +34,16 @@ def healthy(request: HttpRequest) -> HttpResponse:
 @require_safe
 def ready(request: HttpRequest) -> HttpResponse:
     """Answer 200 when scrapes can be served, with each check and what is degraded; 503 when not."""
-    checks = {
-        "configuration": _configuration(),
-        **_database.checks(),
-        "shared_state": degraded_state.shared_state(),
-    }
+    # A file doesn't hang as a network does, and what a transaction has written is visible to it alone.
+    here = connection.vendor == "sqlite" or connection.in_atomic_block
+    if not here:
+        _database.begin()
+    _shared_state.begin()
+    configuration = _configuration()
+    database = _ask_database() if here else _database.checks() or _DATABASE_HANGS
+    _shared_state.checks()
+    # Of this moment: scrapes find out as well.
+    checks = {"configuration": configuration, **database, "shared_state": degraded_state.shared_state()}
     # Scrapes need the configuration alone: while the database is away they go on from the last one.
     servable = checks["configuration"] == "ok"
     degraded = [name for name, state in checks.items() if state != "ok"]
@@ -53,40 +61,42 @@ def _configuration() -> str:
     return "ok"
 
 
-class _Database:
-    """Checks the database aside from the request that asks, so that one that hangs holds up no probe."""
+class _Aside:
+    """Makes checks aside from the request that asks, so that a server that hangs holds up no probe."""
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Callable[[], dict[str, str]]) -> None:
+        self._ask = ask
         self._lock = threading.Lock()
         self._checker: threading.Thread | None = None
-        self._checked_at = 0.0
+        self._checked_at = -math.inf  # monotonic
         self._checks: dict[str, str] = {}
 
-    def checks(self) -> dict[str, str]:
-        if connection.vendor == "sqlite" or connection.in_atomic_block:
-            return _ask_database()
+    def begin(self) -> None:
+        """Begin to check, unless there is an answer that is fresh enough."""
         with self._lock:
-            if self._checks and time.monotonic() - self._checked_at < _KEPT_SECONDS:
-                return self._checks
+            if time.monotonic() - self._checked_at < _KEPT_SECONDS:
+                return
             if self._checker is None or not self._checker.is_alive():
-                self._checker = threading.Thread(target=self._check_aside, name="readiness", daemon=True)
+                self._checker = threading.Thread(target=self._check, name="readiness", daemon=True)
                 self._checker.start()
-            checker = self._checker
-        checker.join(_PATIENCE_SECONDS)
-        if checker.is_alive():
-            return {"database": "doesn't answer", "keys": "unknown: the database doesn't answer"}
+
+    def checks(self) -> dict[str, str] | None:
+        """Return the checks, None if they take too long."""
+        self.begin()
+        checker = self._checker
+        if checker is not None:
+            checker.join(_PATIENCE_SECONDS)
+            if checker.is_alive():
+                return None
         return self._checks
 
-    def _check_aside(self) -> None:
+    def _check(self) -> None:
         close_old_connections()
         try:
-            self._checks = _ask_database()
+            self._checks = self._ask()
             self._checked_at = time.monotonic()
         finally:
             connection.close()
-
-
-_database = _Database()
 
 
 def _ask_database() -> dict[str, str]:
@@ -114,3 +124,13 @@ def _keys() -> str:
     except Exception:
         return "unknown: the database doesn't answer"
     return "ok"
+
+
+def _probe_shared_state() -> dict[str, str]:
+    sharing.shared().probe()
+    return {}
+
+
+_database = _Aside(_ask_database)
+_DATABASE_HANGS = {"database": "doesn't answer", "keys": "unknown: the database doesn't answer"}
+_shared_state = _Aside(_probe_shared_state)

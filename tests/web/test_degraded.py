@@ -25,6 +25,7 @@ def test_a_lost_redis_is_told_on_admin_pages_and_by_readiness(
     monkeypatch.setattr(sharing, "shared", lambda: layered)
     for path in ("/admin/", "/admin/exporters/namespace/"):
         assert "share nothing through redis" in admin_client.get(path).content.decode()
+        assert "redis: connection refused" in admin_client.get(path).content.decode()
     answer = admin_client.get("/-/ready")
     assert answer.status_code == 200
     assert answer.json()["degraded"] == ["shared_state"]

@@ -1,0 +1,209 @@
+"""A real Redis that refuses some of what the hub needs: scrapes go on at once, and it is said what is wrong."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_client
+
+from bench.servers import Redis, wait_for
+from exporters.sharing import store as store_module
+from exporters.sharing.files import FileStore
+from exporters.sharing.redis import RedisStore
+from exporters.sharing.store import Layered, StoreError
+from tests.programs import require
+
+from .conftest import StartHub
+
+ROOT = Path(__file__).resolve().parents[2]
+# What a stingy administrator allows: it looks like enough, and EVAL is not in it.
+WITHOUT_EVAL = "~* &* +@read +@write +@transaction +@connection +time -@scripting"
+
+
+def documented() -> list[str]:
+    """Return the rules of the user that docs/operations.md has made for the hub."""
+    (line,) = re.findall(
+        r"^ACL SETUSER hub (.*)$", (ROOT / "docs/operations.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    return str(line).replace(">PASSWORD", "nopass").split()
+
+
+COMMANDS = [rule for rule in documented() if rule.startswith("+") and "@" not in rule]
+
+
+class Configured(Redis):
+    """A Redis with options of its own."""
+
+    options: Sequence[str] = ()
+
+    def command(self) -> Sequence[str]:
+        return [*super().command(), *self.options]
+
+
+@pytest.fixture(autouse=True)
+def _short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "_REST_SECONDS", 0.2)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Redis]:
+    require("redis-server")
+    with Redis() as server:
+        yield server
+
+
+def client_of(server: Redis) -> Any:
+    return redis_client.Redis(port=server.port, retry=None)
+
+
+def as_user(server: Redis, rules: str | Sequence[str], name: str = "hub") -> str:
+    """Make a user; return the URL under which it reaches the server."""
+    words = rules.split() if isinstance(rules, str) else rules
+    with client_of(server) as client:
+        client.execute_command("ACL", "SETUSER", name, "reset", "on", "nopass", *words)
+    return f"redis://{name}:x@127.0.0.1:{server.port}/0"
+
+
+def use(layered: Layered, key: str = "aa") -> float:
+    """Do what a scrape does; return how many seconds it took."""
+    started = time.monotonic()
+    lease = layered.lease(key, 3)
+    assert lease is not None
+    layered.do(lambda each: each.update(key, lambda found, now: (b"1", None), 60))
+    lease.renew()
+    lease.release()
+    return time.monotonic() - started
+
+
+def test_the_documented_user_is_allowed_everything_that_scrapes_need(server: Redis) -> None:
+    RedisStore(as_user(server, documented())).probe()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_without_any_command_that_is_documented_the_probe_names_it(server: Redis, command: str) -> None:
+    store = RedisStore(as_user(server, [*documented(), command.replace("+", "-")]))
+    with pytest.raises(StoreError, match=rf"doesn't allow .*\b{command[1:].upper()}\b"):
+        store.probe()
+
+
+def test_without_eval_scrapes_share_through_files_at_once(server: Redis, tmp_path: Path) -> None:
+    url = as_user(server, WITHOUT_EVAL)
+    layered = Layered([RedisStore(url), FileStore(tmp_path)])
+    assert [use(layered) < 0.5 for _ in range(5)] == [True] * 5
+    assert "the command EVAL" in layered.degraded()["redis"]
+    # Nobody waits for a lease that Redis would have kept.
+    assert not RedisStore(f"redis://127.0.0.1:{server.port}/0").is_leased("aa")
+
+
+def test_a_command_that_is_renamed_is_named(tmp_path: Path) -> None:
+    require("redis-server")
+    server = Configured()
+    server.options = ("--rename-command", "EVAL", "")
+    with server:
+        layered = Layered([RedisStore(server.url), FileStore(tmp_path)])
+        use(layered)
+        assert "the command EVAL" in layered.degraded()["redis"]
+
+
+def _take_eval(server: Redis) -> Callable[[], object]:
+    as_user(server, "~* &* +@all -eval", "default")
+    return lambda: as_user(server, "~* &* +@all", "default")
+
+
+def _become_a_replica(server: Redis) -> Callable[[], object]:
+    client_of(server).replicaof("127.0.0.1", 1)
+    return lambda: client_of(server).replicaof("NO", "ONE")
+
+
+def _fill_the_memory(server: Redis) -> Callable[[], object]:
+    client_of(server).config_set("maxmemory", 1)
+    return lambda: client_of(server).config_set("maxmemory", 0)
+
+
+def _want_a_password(server: Redis) -> Callable[[], object]:
+    client = client_of(server)
+    client.config_set("requirepass", "pa55word")
+    client.client_kill_filter(_type="normal", skipme=True)
+    return lambda: client.config_set("requirepass", "")
+
+
+def _hang(server: Redis) -> Callable[[], object]:
+    server.pause()
+    return server.resume
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (_take_eval, "the command EVAL"),
+        (_become_a_replica, "read-only"),
+        (_fill_the_memory, "out of memory"),
+        (_want_a_password, "refuses the user or password"),
+        (_hang, "did not answer within"),
+    ],
+)
+def test_what_redis_loses_later_is_said_and_comes_back_by_itself(
+    fault: Callable[[Redis], Callable[[], object]], reason: str, tmp_path: Path
+) -> None:
+    require("redis-server")
+    with Redis() as server:
+        layered = Layered([RedisStore(server.url), FileStore(tmp_path)])
+        use(layered)
+        assert layered.degraded() == {}
+        mend = fault(server)
+        try:
+            # Whatever fails first, the next ones go on without Redis.
+            assert [use(layered, key) < 2 for key in ("bb", "cc", "dd")] == [True] * 3
+            wait_for(lambda: use(layered, "ee") < 2 and bool(layered.degraded()), "it is noticed")
+            assert reason in layered.degraded()["redis"]
+            assert "pa55word" not in layered.degraded()["redis"]
+        finally:
+            mend()
+        wait_for(lambda: use(layered, "ff") < 2 and not layered.degraded(), "Redis is used again")
+
+
+def test_a_redis_that_still_loads_its_data_is_said_to_do_so(tmp_path: Path) -> None:
+    require("redis-server")
+    server = Configured()
+    with server:
+        client = client_of(server)
+        with client.pipeline() as pipe:
+            for number in range(3000):
+                pipe.set(f"key-{number}", "x" * 1000)
+            pipe.execute()
+        client.save()
+        server.stop()
+        server.options = (
+            *("--key-load-delay", "5000", "--loading-process-events-interval-bytes", "1024"),
+            *("--dbfilename", "dump.rdb"),
+        )
+        server.start()
+        layered = Layered([RedisStore(server.url), FileStore(tmp_path)])
+        use(layered)
+        assert "loading" in layered.degraded()["redis"]
+
+
+@pytest.mark.e2e
+def test_a_hub_whose_redis_refuses_eval_scrapes_at_once_and_readiness_says_it_before_any_scrape(
+    start_hub: StartHub, redis: Redis
+) -> None:
+    url = as_user(redis, WITHOUT_EVAL)
+    hub, token = start_hub(HUB_CACHE_URL=url)
+
+    def shared_state() -> str:
+        status, body = hub.get("/-/ready")
+        assert status == 200
+        said: str = json.loads(body)["checks"]["shared_state"]
+        return said
+
+    wait_for(lambda: "EVAL" in shared_state(), "readiness names the command", 10)
+    for _ in range(6):
+        started = time.monotonic()
+        assert "servicebus_up 1.0" in hub.get("/metrics/payments", token)[1]
+        assert time.monotonic() - started < 1.5
+    as_user(redis, "~* &* +@all")
+    wait_for(lambda: {shared_state() for _ in range(8)} == {"ok"}, "both workers use Redis again", 40)
