@@ -1,0 +1,50 @@
+"""`python -m tests.sharing.budget_reader`: one of several processes that read a namespace as fast as its budget allows.
+
+Its argument is JSON. Says "ready", reads for so many seconds after it was told to begin (a line of standard input), and
+prints when each of its requests was due, by the store's time, as JSON.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import django
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
+    django.setup()
+    from exporters.servicebus import clock
+    from exporters.servicebus.bucket import Allowance, take
+    from exporters.sharing.budgets import decode, encode
+    from exporters.sharing.files import FileStore
+    from exporters.sharing.redis import RedisStore
+    from exporters.sharing.store import Store
+
+    wanted = json.loads(sys.argv[1])
+    store: Store = RedisStore(wanted["redis"]) if "redis" in wanted else FileStore(Path(wanted["files"]))
+    allowance = Allowance(wanted["requests_per_second"], wanted["burst"])
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    until = clock.now() + wanted["seconds"]
+    due: list[float] = []
+    while (left := until - clock.now()) > 0:
+
+        def change(
+            found: bytes | None, now: float, left: float = left
+        ) -> tuple[bytes, tuple[int, float, float]]:
+            bucket, had, wait = take(decode(found), allowance, now, 1, left)
+            return encode(bucket), (had, wait, now)
+
+        had, wait, now = store.update("budget", change, 600)
+        if had:
+            due.append(now + wait)
+        time.sleep(min(wait, left))
+    sys.stdout.write(json.dumps(due))
+
+
+if __name__ == "__main__":
+    main()
