@@ -3,8 +3,8 @@
 reader        all of a namespace within a deadline: its jobs are done side by side by `work`
 requests      sends within a `budget`, which asks the namespace's `bucket`, with `credentials` and through the `client`
 credentials   keys and signatures; those of Entra ID are in `entra`, which asks for tokens by `token_transport`
-atom          a page -> entities: by the `scanner`, which learns a page's `layout`, else by ElementTree; `shapes` says
-              which elements of an entry are read, `values` how
+atom          a page -> entities: its texts are read by the `scanner`, which learns the `layout` of entries, or by
+              `tree`; `shapes` says which elements of an entry are read, `values` as what
 listing       which pages to request, and the proof that they miss no entity
 selection     which of the entities are shown
 turns         which topics' subscriptions come first if the budget doesn't allow all; `carryover` from an earlier read

@@ -1,9 +1,9 @@
-"""Which elements of a queue's, a topic's and a subscription's description are read, in the service's own terms."""
+"""Which elements of a queue's, a topic's and a subscription's description are read, and as what."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from .entities import Counts
+from . import values
 
 DESCRIPTION_NS = "http://schemas.microsoft.com/netservices/2010/10/servicebus/connect"
 COUNTS_NS = "http://schemas.microsoft.com/netservices/2011/06/servicebus"
@@ -18,75 +18,77 @@ COUNT_NAMES = (
 # What GET of an entity that does not exist answers, with status 200.
 NOT_FOUND_TITLE = "Publicly Listed Services"
 
-Fields = Mapping[str, str]
-# As it is read of a page: the entity's name, its fields as texts, its counts (None: unknown).
-Entry = tuple[str, Fields, Counts | None]
+# An entry as it is read of a page: its title, the texts of the shape's fields, those of its counts, in the order of
+# COUNT_NAMES. None: there is no such element.
+Texts = tuple[str | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A description's element, and those in it that are read, in the order in which the service writes them."""
+    """A description's element, and those in it that are read, in the order of the entity's own fields."""
 
     element: str
-    fields: tuple[str, ...]
+    fields: Mapping[str, Callable[[str | None], object]]
+    converters: tuple[Callable[[str | None], object], ...] = field(init=False)
+    # Where in an entry's texts are those that can hold any character: the title, and what users entered.
+    free: tuple[int, ...] = field(init=False)
 
-    @property
-    def tags(self) -> Iterator[tuple[str, str, int]]:
-        """Yield each field with its tag and the tag's length."""
-        return ((name, f"<{name}>", len(name) + 2) for name in self.fields)
+    def __post_init__(self) -> None:
+        converters = tuple(self.fields.values())
+        free = (0, *(place for place, convert in enumerate(converters, 1) if convert is values.text))
+        object.__setattr__(self, "converters", converters)
+        object.__setattr__(self, "free", free)
 
 
 QUEUE = Shape(
     "QueueDescription",
-    (
-        "LockDuration",
-        "MaxSizeInMegabytes",
-        "RequiresSession",
-        "DefaultMessageTimeToLive",
-        "MaxDeliveryCount",
-        "SizeInBytes",
-        "MessageCount",
-        "Status",
-        "ForwardTo",
-        "UserMetadata",
-        "CreatedAt",
-        "UpdatedAt",
-        "AccessedAt",
-        "EnablePartitioning",
-        "ForwardDeadLetteredMessagesTo",
-    ),
+    {
+        "Status": values.status,
+        "MessageCount": values.integer,
+        "SizeInBytes": values.integer,
+        "MaxSizeInMegabytes": values.megabytes,
+        "CreatedAt": values.timestamp,
+        "UpdatedAt": values.timestamp,
+        "AccessedAt": values.timestamp,
+        "MaxDeliveryCount": values.integer,
+        "LockDuration": values.duration,
+        "DefaultMessageTimeToLive": values.duration,
+        "RequiresSession": values.boolean,
+        "EnablePartitioning": values.boolean,
+        "ForwardTo": values.text,
+        "ForwardDeadLetteredMessagesTo": values.text,
+        "UserMetadata": values.text,
+    },
 )
 TOPIC = Shape(
     "TopicDescription",
-    (
-        "DefaultMessageTimeToLive",
-        "MaxSizeInMegabytes",
-        "SizeInBytes",
-        "Status",
-        "UserMetadata",
-        "CreatedAt",
-        "UpdatedAt",
-        "AccessedAt",
-        "SubscriptionCount",
-        "EnablePartitioning",
-    ),
+    {
+        "Status": values.status,
+        "SizeInBytes": values.integer,
+        "MaxSizeInMegabytes": values.megabytes,
+        "SubscriptionCount": values.subscription_count,
+        "CreatedAt": values.timestamp,
+        "UpdatedAt": values.timestamp,
+        "AccessedAt": values.timestamp,
+        "DefaultMessageTimeToLive": values.duration,
+        "EnablePartitioning": values.boolean,
+        "UserMetadata": values.text,
+    },
 )
 SUBSCRIPTION = Shape(
     "SubscriptionDescription",
-    (
-        "LockDuration",
-        "RequiresSession",
-        "DefaultMessageTimeToLive",
-        "MessageCount",
-        "MaxDeliveryCount",
-        "Status",
-        "ForwardTo",
-        "UserMetadata",
-        "CreatedAt",
-        "UpdatedAt",
-        "AccessedAt",
-        "ForwardDeadLetteredMessagesTo",
-    ),
+    {
+        "Status": values.status,
+        "MessageCount": values.integer,
+        "CreatedAt": values.timestamp,
+        "UpdatedAt": values.timestamp,
+        "AccessedAt": values.timestamp,
+        "MaxDeliveryCount": values.integer,
+        "LockDuration": values.duration,
+        "DefaultMessageTimeToLive": values.duration,
+        "RequiresSession": values.boolean,
+        "ForwardTo": values.text,
+        "ForwardDeadLetteredMessagesTo": values.text,
+        "UserMetadata": values.text,
+    },
 )
-# The only ones that can hold a character that XML escapes.
-TEXT_FIELDS = frozenset({"ForwardTo", "UserMetadata", "ForwardDeadLetteredMessagesTo"})

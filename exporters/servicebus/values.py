@@ -1,40 +1,79 @@
-"""The service's texts -> values: times, durations, statuses, sizes."""
+"""The service's texts -> values. Each function raises ValueError for a text that the service can't have written.
+
+Only what .NET's XML serializer writes is accepted, and not all that Python's own functions would: int() also takes
+`1_000`, `+7`, spaces and Arabic digits, and datetime.fromisoformat() week dates.
+"""
 
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
+# The service allows 260 characters in a name and 1,024 in UserMetadata. Addresses have the host's name in front.
+MAX_NAME_CHARACTERS = 512
+MAX_VALUE_CHARACTERS = 4096
+
+MAX_DIGITS = 19
+_LARGEST = 2**63 - 1  # .NET's long, which has so many digits
+
+_INTEGER = re.compile(f"[0-9]{{1,{MAX_DIGITS}}}")
+_NEGATIVE = re.compile(f"-[0-9]{{1,{MAX_DIGITS}}}")
 _DURATION = re.compile(
-    r"(-)?P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?\Z",
+    r"P(?!\Z)(?:([0-9]{1,8})D)?"
+    r"(?:T(?!\Z)(?:([0-9]{1,10})H)?(?:([0-9]{1,10})M)?(?:([0-9]{1,10}(?:\.[0-9]{1,9})?)S)?)?"
 )
 # .NET's TimeSpan.MaxValue is 10,675,199 days and some hours: the service's way to write "forever". Recorded with seven
 # and with three digits behind the point, so the days decide.
 _FOREVER_DAYS = 10_675_199
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_is_timestamp = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})?"
+).fullmatch
+_BOOLEANS = {"true": True, "false": False, "True": True, "False": False, "1": True, "0": False}
+_WORD = re.compile(r"[A-Za-z]{1,64}")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
+@lru_cache(maxsize=4096)
 def integer(text: str | None) -> int | None:
-    """Return the number, of any size; None when there is none. Raises ValueError for anything else."""
-    return int(text) if text else None
+    """Return the number, from 0 to 2^63 - 1; None when there is none."""
+    if not text:
+        return None
+    if not _INTEGER.fullmatch(text) or (number := int(text)) > _LARGEST:
+        raise ValueError("not a number in the service's range")
+    return number
+
+
+def subscription_count(text: str | None) -> int | None:
+    """Return the number; None when it is negative, which the service's own count of subscriptions can be."""
+    return None if text and _NEGATIVE.fullmatch(text) else integer(text)
 
 
 def boolean(text: str | None) -> bool | None:
     if not text:
         return None
-    lowered = text.strip().lower()
-    if lowered not in {"true", "false"}:
+    if text not in _BOOLEANS:
         raise ValueError("not a boolean")
-    return lowered == "true"
+    return _BOOLEANS[text]
 
 
+@lru_cache(maxsize=128)
 def megabytes(text: str | None) -> int | None:
     """Return MaxSizeInMegabytes in bytes."""
-    return int(text) * 1_048_576 if text else None
+    number = integer(text)
+    if number is None:
+        return None
+    if number > _LARGEST >> 20:
+        raise ValueError("not a size in the service's range")
+    return number << 20
 
 
 def timestamp(text: str | None) -> float | None:
     """Return Unix seconds; None for no text and for the year 0001, which means "never". A text without zone is UTC."""
-    if not text or text.startswith("0001-"):
+    if not text:
+        return None
+    if not _is_timestamp(text):
+        raise ValueError("not a time")
+    if text.startswith("0001-"):
         return None
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
@@ -42,20 +81,47 @@ def timestamp(text: str | None) -> float | None:
 
 @lru_cache(maxsize=1024)
 def duration(text: str | None) -> float | None:
-    """Return the seconds of an xsd:dayTimeDuration; None for no text and for "forever"."""
+    """Return the seconds of a positive xsd:dayTimeDuration; None for no text and for "forever"."""
     if not text:
         return None
-    found = _DURATION.match(text)
-    if found is None or text[-1] in "PT":
+    found = _DURATION.fullmatch(text)
+    if found is None:
         raise ValueError("not a duration")
-    sign, days, hours, minutes, seconds = found.groups()
-    if int(days or 0) >= _FOREVER_DAYS:
+    days, hours, minutes, seconds = found.groups(default="0")
+    if int(days) >= _FOREVER_DAYS:
         return None
-    total = int(days or 0) * 86_400 + int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds or 0)
-    return -total if sign else total
+    return int(days) * 86_400 + int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
 @lru_cache(maxsize=128)
 def status(text: str | None) -> str | None:
     """Return Active, SendDisabled, ... in Prometheus's spelling: active, send_disabled, ..."""
-    return _CAMEL.sub("_", text).lower() if text else None
+    word_ = word(text)
+    return _CAMEL.sub("_", word_).lower() if word_ else None
+
+
+def word(text: str | None) -> str | None:
+    """Return a name from one of the service's enumerations."""
+    if not text:
+        return None
+    if not _WORD.fullmatch(text):
+        raise ValueError("not a word")
+    return text
+
+
+def text(value: str | None) -> str | None:
+    """Return what a user entered, None when it is empty."""
+    if value and len(value) > MAX_VALUE_CHARACTERS:
+        raise ValueError("longer than the service allows")
+    return value or None
+
+
+def name(value: str | None) -> str:
+    """Return an entity's name, which is never empty."""
+    if (
+        not value
+        or len(value) > MAX_NAME_CHARACTERS
+        or not (value.isprintable() or not _CONTROL.search(value))
+    ):
+        raise ValueError("not a name")
+    return value

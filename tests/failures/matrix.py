@@ -195,6 +195,15 @@ ROWS = (
         _HOST,
         fault("endless"),
     ),
+    Row(
+        "odd-count",
+        "a count that is negative, or a value or an amount that Service Bus never sends (docs/limits.md)",
+        "malformed",
+        "has an entity with a value that can't be read",
+        _HOST,
+        lambda bus: bus.topics["news"].update(active=-5),
+        shown="everything but topics and subscriptions",
+    ),
     Row("bomb", "XML whose entities expand to gigabytes", "malformed", "", _HOST, fault("bomb")),
     Row(
         "gzip-bomb", "a compressed body that expands to gigabytes", "malformed", "", _HOST, fault("gzip_bomb")

@@ -76,6 +76,8 @@ def test_every_fault_has_its_reason_in_time_and_hides_nothing_that_was_read(
             assert found["entities"] == {"orders", "news", "news/all"}
         case "only-subscriptions" | "trickle":
             assert {"orders", "news", "events"} <= found["entities"]
+        case "odd-count":
+            assert found["entities"] == {"orders"}
         case "no-counts":
             assert found["entities"] == {"orders", "events", "news", "events/billing", "news/all"}
             assert "_active_messages{" not in body

@@ -14,6 +14,7 @@ from exporters.servicebus.connection import Endpoint
 from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.entities import Counts, NamespaceInfo
 from exporters.servicebus.errors import Reason, ServiceBusError
+from exporters.servicebus.shapes import QUEUE
 from exporters.simulator import Simulator
 from tests.programs import require_recordings
 
@@ -250,25 +251,22 @@ def test_entries_of_other_layouts_than_the_first_are_read_as_elementtree_does(fi
     ]
 
 
-def test_a_layout_is_learnt_of_what_the_service_sends_and_of_nothing_that_is_no_plain_one() -> None:
+def test_a_layout_is_learnt_from_entries_of_elements_and_values_alone() -> None:
     def learnt(inner: str) -> bool:
-        counts = ("ActiveMessageCount", "DeadLetterMessageCount")
-        return (
-            layout.learn(f"<Q>{inner}</Q>", 0, "</Q>", frozenset({"Status", "MessageCount"}), counts)
-            is not None
-        )
+        return layout.learn(ENTRY.format(name="a", inner=inner), QUEUE) is not None
 
-    both = (
-        "<p:ActiveMessageCount>1</p:ActiveMessageCount><p:DeadLetterMessageCount>2</p:DeadLetterMessageCount>"
-    )
-    details = f'<CountDetails xmlns:p="some">{both}</CountDetails>'
-    assert learnt("<Status>Active</Status><MessageCount>3</MessageCount>" + details)
-    assert not learnt(both)
-    assert not learnt("<Status>Active</Status><Status>Active</Status>")
-    assert not learnt("<p:ActiveMessageCount>1</p:ActiveMessageCount>")
-    assert not learnt(details.replace("1", "-1"))
+    assert learnt(_PLAIN + COUNTS.format(1))
+    assert learnt("\n  <Status>Active</Status>\n <x><y/></x>")
+    assert learnt("<Status>a</Status><Status>b</Status>")
+    assert not learnt("<!-- --><Status>Active</Status>")
+    assert not learnt("<Status><![CDATA[Active]]></Status>")
+    assert not learnt("<?skip ?><Status>Active</Status>")
+    assert not learnt("<Status a='1'>Active</Status>")
+    assert not learnt("<Status>Active<b/></Status>")
+    assert not learnt("<Status>\n<b/></Status>")
+    assert not learnt("<UserMetadata>a > b</UserMetadata>")
+    assert not learnt("<Status>Active</Statu>")
     assert not learnt("<a></a>" * 1000)
-    assert not learnt("<Status>Active</Status> <MessageCount>3</MessageCount>")
     assert not learnt("x" * 100_000)
 
 
