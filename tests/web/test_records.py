@@ -63,17 +63,6 @@ def test_a_failed_scrape_leaves_its_reason_and_its_message(
     assert status.message
 
 
-def test_a_scrape_is_answered_when_its_record_can_not_be_made(
-    stored: Namespace, scraper: Client, monkeypatch: Any, caplog: Any
-) -> None:
-    def full(record: Record) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(records.recorder, "add", full)
-    assert scraper.get("/metrics/payments").status_code == 200
-    assert "A scrape of payments can't be remembered" in caplog.text
-
-
 def test_the_newest_records_stay_and_failures_stay_longer(stored: Namespace) -> None:
     failures = [_record(seconds=number, outcome="failure") for number in range(60)]
     successes = [_record(seconds=100 + number) for number in range(records.KEPT + 30)]
