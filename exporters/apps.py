@@ -7,6 +7,8 @@ class ExportersConfig(AppConfig):
     verbose_name = "Service Bus"
 
     def ready(self) -> None:
+        from hub import read_only  # noqa: F401 - connects its receiver
+
         from . import (
             audit,  # noqa: F401 - connects its receiver
             checks,

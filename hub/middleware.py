@@ -17,6 +17,7 @@ from django.views.defaults import bad_request
 
 from .limits import MAX_IMPORT_BYTES, MAX_REQUEST_BYTES
 from .logs import request_id
+from .read_only import is_read_only
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ class MachineEndpoints:
 
 
 class DatabaseAway:
-    """Answers 503 with what to do where a page meets a database that is down or not migrated."""
+    """Answers 503 with what to do where a page meets a database that is down, read-only or not migrated."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -148,9 +149,12 @@ class DatabaseAway:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not isinstance(exception, InterfaceError | OperationalError | ProgrammingError):
+        away = isinstance(exception, InterfaceError | OperationalError | ProgrammingError)
+        if not away and not is_read_only(exception):
             return None
-        logger.error("%s: the database doesn't answer or is not migrated: %s", request.path, exception)
+        logger.error(
+            "%s: the database doesn't answer, is read-only or is not migrated: %s", request.path, exception
+        )
         # Without the request: who is signed in stands in the database.
         return HttpResponse(loader.render_to_string("503.html"), status=503, headers={"Retry-After": "5"})
 

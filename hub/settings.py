@@ -212,6 +212,9 @@ else:
     _database["CONN_HEALTH_CHECKS"] = True
     _database["OPTIONS"] = {
         "connect_timeout": 3,
+        # A former primary and a standby are no use: of several hosts the one that takes writes is used.
+        # hub/read_only.py replaces sessions that become read-only later.
+        "target_session_attrs": "read-write",
         # A server that vanished without a word (a failover) is noticed within about 10 s; the system's own
         # default is 2 hours.
         "keepalives_idle": 5,

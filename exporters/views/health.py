@@ -10,6 +10,8 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
+from hub.read_only import why_away
+
 from .. import degraded as degraded_state
 from .. import sharing
 from ..catalog import catalog
@@ -109,7 +111,7 @@ def _migrations() -> str:
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             return "not migrated; run `manage.py prepare`"
     except Exception:
-        return "doesn't answer"
+        return why_away(connection) if connection.vendor == "postgresql" else "doesn't answer"
     return "ok"
 
 

@@ -1,0 +1,55 @@
+"""Sessions of PostgreSQL that became read-only are replaced: the server is no primary any more, or refuses writes.
+
+New sessions are asked for with target_session_attrs=read-write (hub/settings.py), so that of several hosts the one that
+takes writes is used. What is here concerns sessions that the pool has kept from before.
+"""
+
+from typing import Any
+
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
+
+# PostgreSQL reports both to its clients without being asked, from version 14 on, which is Django's oldest.
+_REPORTED = ("in_hot_standby", "default_transaction_read_only")
+_READ_ONLY_TRANSACTION = "25006"  # an SQLSTATE
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Tell whether the database refused to write."""
+    return getattr(error.__cause__, "sqlstate", None) == _READ_ONLY_TRANSACTION
+
+
+def why_away(connection: Any) -> str:
+    """Return what is wrong with a database that gives no usable session, in words for /-/ready.
+
+    Asks the server again, without the wish for a session that may write.
+    """
+    try:
+        with connection.Database.connect(
+            **{**connection.get_connection_params(), "target_session_attrs": "any"}
+        ) as session:
+            if _refuses_writes(session):
+                return "read-only: it is no primary, or default_transaction_read_only is on"
+    except connection.Database.Error:
+        pass
+    return "doesn't answer"
+
+
+@receiver(connection_created, dispatch_uid="read_only_sessions")
+def _replace(connection: Any, **kwargs: Any) -> None:
+    """Replace a session from the pool that became read-only; raises OperationalError while there is no other."""
+    if connection.vendor != "postgresql":
+        return
+    wanted = connection.settings_dict["OPTIONS"].get("target_session_attrs")
+    if wanted not in ("read-write", "primary") or not _refuses_writes(connection.connection):
+        return
+    connection.connection.close()
+    pool = connection.pool
+    connection.close()
+    if pool:
+        pool.drain()
+    connection.connect()
+
+
+def _refuses_writes(session: Any) -> bool:
+    return any(session.info.parameter_status(name) == "on" for name in _REPORTED)
