@@ -16,7 +16,7 @@ from django.db import Error, connection, transaction
 from django.db.models import F, Window
 from django.db.models.functions import RowNumber
 
-from . import internal_errors, spare_uses, token_uses
+from . import dates, internal_errors, spare_uses, token_uses
 from .models import Namespace, NamespaceStatus, Outcome, ScrapeRecord
 from .servicebus.entities import Snapshot
 
@@ -170,12 +170,13 @@ def _update_statuses(records: list[Record], ids: dict[str, int]) -> None:
         .filter(namespace_id__in={ids[record.namespace] for record in records})
         .order_by("namespace_id")
     }
-    for record in sorted(records, key=lambda record: record.at):
+    latest_possible = dates.latest_possible()
+    for record in records:  # in the order in which this process has answered
         key = ids[record.namespace]
         status = stored.get(key)
         if status is None:
             status = stored[key] = NamespaceStatus(namespace_id=key, since=record.at, outcome=record.outcome)
-        elif status.at > record.at:
+        elif record.at < status.at <= latest_possible:
             continue  # another replica has written a newer one already
         if status.outcome != record.outcome:
             status.since = record.at
@@ -211,12 +212,12 @@ def _update_statuses(records: list[Record], ids: dict[str, int]) -> None:
 def prune() -> None:
     """Keep the newest records of each namespace, and its newest failures beside them."""
     numbered = ScrapeRecord.objects.annotate(
-        number=Window(RowNumber(), partition_by=F("namespace_id"), order_by=F("at").desc())
+        number=Window(RowNumber(), partition_by=F("namespace_id"), order_by=F("pk").desc())
     ).filter(number__gt=KEPT)
     surplus = set(numbered.values_list("pk", flat=True))
     failures = (
         ScrapeRecord.objects.exclude(outcome=Outcome.SUCCESS)
-        .annotate(number=Window(RowNumber(), partition_by=F("namespace_id"), order_by=F("at").desc()))
+        .annotate(number=Window(RowNumber(), partition_by=F("namespace_id"), order_by=F("pk").desc()))
         .filter(number__lte=KEPT_FAILURES)
     )
     surplus -= set(failures.values_list("pk", flat=True))

@@ -1,19 +1,19 @@
 """When a credential's spare secret was last needed: counted at once, written once a minute at most."""
 
 import threading
-import time
-from datetime import UTC, datetime
 
 from django.db.models import Q
 
-from . import telemetry
+from . import dates, telemetry
 from .models import Credential
+from .servicebus import clock
 
 _WRITTEN_EVERY_SECONDS = 60.0
 
 _lock = threading.Lock()
-_noted: dict[int, datetime] = {}
-_written: dict[int, float] = {}  # monotonic
+# By the machine's clock.
+_noted: dict[int, float] = {}
+_written: dict[int, float] = {}
 
 
 def note(credential_id: int, name: str, team: str) -> None:
@@ -22,8 +22,8 @@ def note(credential_id: int, name: str, team: str) -> None:
         return  # tried out before it was saved
     telemetry.SPARE_USED.labels(name, team).inc()
     with _lock:
-        if time.monotonic() - _written.get(credential_id, -_WRITTEN_EVERY_SECONDS) >= _WRITTEN_EVERY_SECONDS:
-            _noted[credential_id] = datetime.now(UTC)
+        if clock.now() - _written.get(credential_id, -_WRITTEN_EVERY_SECONDS) >= _WRITTEN_EVERY_SECONDS:
+            _noted[credential_id] = clock.now()
 
 
 def write() -> None:
@@ -32,11 +32,14 @@ def write() -> None:
         batch = dict(_noted)
     for credential_id, moment in batch.items():
         # update() changes no configuration: no process reads everything anew for it.
-        earlier = Q(spare_used_at=None) | Q(spare_used_at__lt=moment)
+        at = dates.seconds_ago(clock.now() - moment)
+        earlier = (
+            Q(spare_used_at=None) | Q(spare_used_at__lt=at) | Q(spare_used_at__gt=dates.latest_possible())
+        )
         Credential.objects.filter(earlier, pk=credential_id).exclude(spare_secret_fingerprint="").update(
-            spare_used_at=moment
+            spare_used_at=at
         )
         with _lock:
-            _written[credential_id] = time.monotonic()
+            _written[credential_id] = clock.now()
             if _noted.get(credential_id) == moment:
                 del _noted[credential_id]

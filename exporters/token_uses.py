@@ -6,26 +6,26 @@ each token at most once a minute, and a scrape itself only notes it in memory.
 
 import os
 import threading
-import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from django.db.models import Q
 
+from . import dates
 from .models import ScrapeToken
+from .servicebus import clock
 
 _WRITTEN_EVERY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    at: datetime
+    at: float  # by the machine's clock
     address: str | None
 
 
 _lock = threading.Lock()
 _noted: dict[int, Use] = {}
-_written: dict[int, float] = {}  # monotonic
+_written: dict[int, float] = {}  # by the machine's clock
 _pid = os.getpid()
 
 
@@ -37,9 +37,9 @@ def note(token_id: int, address: str | None) -> bool:
             _noted.clear()
             _written.clear()
             _pid = os.getpid()
-        if time.monotonic() - _written.get(token_id, -_WRITTEN_EVERY_SECONDS) < _WRITTEN_EVERY_SECONDS:
+        if clock.now() - _written.get(token_id, -_WRITTEN_EVERY_SECONDS) < _WRITTEN_EVERY_SECONDS:
             return False
-        _noted[token_id] = Use(datetime.now(UTC), address)
+        _noted[token_id] = Use(clock.now(), address)
         return True
 
 
@@ -50,12 +50,13 @@ def write() -> None:
     for token_id, use in batch.items():
         # update() changes no configuration: no other process reads everything anew for it. Another replica may
         # have written a later use.
-        earlier = Q(last_used_at=None) | Q(last_used_at__lt=use.at)
+        at = dates.seconds_ago(clock.now() - use.at)
+        earlier = Q(last_used_at=None) | Q(last_used_at__lt=at) | Q(last_used_at__gt=dates.latest_possible())
         ScrapeToken.objects.filter(earlier, pk=token_id).update(
-            last_used_at=use.at, last_used_address=use.address
+            last_used_at=at, last_used_address=use.address
         )
         with _lock:
-            _written[token_id] = time.monotonic()
+            _written[token_id] = clock.now()
             if _noted.get(token_id) is use:
                 del _noted[token_id]
 

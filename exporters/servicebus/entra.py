@@ -18,6 +18,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
+from . import clock
 from .connection import Endpoint, EndpointNotAllowedError
 from .credentials import RENEW_BEFORE_SECONDS
 from .errors import Reason, ServiceBusError
@@ -35,20 +36,25 @@ class EntraCredential:
     While the old token is good, a renewal that fails or is slow holds nobody up.
     """
 
-    def __init__(self, identity: Any, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, identity: Any, clock: Callable[[], float] = clock.now, date: Callable[[], float] = time.time
+    ) -> None:
+        """`date` is the clock that says when a token expires, in Unix seconds; read once a token, when it comes."""
         self._identity = identity
         self._clock = clock
+        self._date = date
         self._token: AccessToken | None = None
+        self._expires_at = 0.0  # by `clock`: a date may be set while a token is kept
         self._retry_at = 0.0
         self._renewal: asyncio.Task[AccessToken] | None = None
 
     async def authorization(self, endpoint: Endpoint) -> str:
         now = self._clock()
         token = self._token
-        if token is not None and token.expires_on - now > RENEW_BEFORE_SECONDS:
+        if token is not None and self._expires_at - now > RENEW_BEFORE_SECONDS:
             return f"Bearer {token.token}"
         # A token that lives shorter than the margin is renewed at half of its life instead.
-        usable = token is not None and token.expires_on - now > 1
+        usable = token is not None and self._expires_at - now > 1
         if usable and now < self._retry_at:
             return f"Bearer {token.token}"  # type: ignore[union-attr]
         renewal = self._renew()
@@ -69,7 +75,8 @@ class EntraCredential:
             token: AccessToken = await self._identity.get_token(SCOPE)
         except Exception as error:
             raise _token_error(error) from None
-        lifetime = token.expires_on - self._clock()
+        lifetime = token.expires_on - self._date()
+        self._expires_at = self._clock() + lifetime
         self._retry_at = self._clock() + max(1.0, min(_RETRY_SECONDS, lifetime / 2))
         self._token = token
         return token

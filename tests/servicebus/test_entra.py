@@ -168,7 +168,7 @@ class Issuer:
 
 async def test_a_token_is_renewed_before_it_expires_and_nobody_waits_for_it() -> None:
     issuer = Issuer()
-    credential = entra.EntraCredential(issuer, clock=lambda: issuer.now)
+    credential = entra.EntraCredential(issuer, clock=lambda: issuer.now, date=lambda: issuer.now)
     endpoint = Endpoint("a.servicebus.windows.net")
     assert await credential.authorization(endpoint) == "Bearer token-1"
     issuer.now += 3400  # 200 s before its end
@@ -185,7 +185,7 @@ async def test_a_token_is_renewed_before_it_expires_and_nobody_waits_for_it() ->
 
 async def test_a_renewal_that_fails_while_the_token_is_good_fails_no_scrape_and_is_tried_again() -> None:
     issuer = Issuer()
-    credential = entra.EntraCredential(issuer, clock=lambda: issuer.now)
+    credential = entra.EntraCredential(issuer, clock=lambda: issuer.now, date=lambda: issuer.now)
     endpoint = Endpoint("a.servicebus.windows.net")
     await credential.authorization(endpoint)
     issuer.now += 3400
@@ -241,3 +241,22 @@ def test_a_certificate_that_cannot_be_read_is_a_credential_failure() -> None:
     with pytest.raises(ServiceBusError) as raised:
         entra.client_certificate_credential("tenant", "client", b"-----BEGIN nonsense")
     assert raised.value.reason is Reason.CREDENTIAL
+
+
+async def test_a_date_that_is_set_while_a_token_is_kept_neither_ends_it_nor_lengthens_its_life() -> None:
+    issuer, clock = Issuer(), [0.0]
+    credential = entra.EntraCredential(issuer, clock=lambda: clock[0], date=lambda: issuer.now)
+    endpoint = Endpoint("a.servicebus.windows.net")
+    await credential.authorization(endpoint)
+    for step in (-3600, 7200):
+        issuer.now += step
+        clock[0] += 1000
+        assert await credential.authorization(endpoint) == "Bearer token-1"
+        await asyncio.sleep(0.01)
+    assert issuer.issued == 1
+    issuer.now -= 7200
+    clock[0] = 3500.0
+    await credential.authorization(endpoint)
+    await asyncio.sleep(0.01)
+    assert await credential.authorization(endpoint) == "Bearer token-2"
+    await credential.close()

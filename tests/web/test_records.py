@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, OperationalError
 from django.test import Client
+from django.utils import timezone
 
 from exporters import records
 from exporters.models import Namespace, NamespaceStatus, ScrapeRecord
@@ -87,6 +88,15 @@ def test_an_older_record_of_another_replica_does_not_turn_the_status_back(stored
     records.write([_record(seconds=10, outcome="failure")])
     records.write([_record(seconds=5)])
     assert NamespaceStatus.objects.get().outcome == "failure"
+
+
+def test_a_record_dated_before_the_clock_was_set_back_does_not_hold_newer_ones_up(stored: Namespace) -> None:
+    ahead = (timezone.now() - NOW).total_seconds() + 3600
+    records.write([_record(seconds=ahead + number, outcome="failure") for number in range(records.KEPT)])
+    records.write([_record(seconds=ahead - 3600)])
+    assert NamespaceStatus.objects.get().outcome == "success"
+    records.prune()
+    assert ScrapeRecord.objects.filter(outcome="success").count() == 1, "the newest, whatever its date"
 
 
 def test_a_namespace_that_was_deleted_meanwhile_is_left_out(stored: Namespace) -> None:
