@@ -326,6 +326,9 @@ AXES_COOLOFF_TIME = 0.25  # hours
 # A stranger who guesses from one address is slowed down there; the user can still sign in from elsewhere.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "exporters.guessing.sign_in_address"
+# Only what is counted is stored, in a bounded number of rows; a try during a lock-out doesn't prolong it.
+AXES_HANDLER = "exporters.sign_in_attempts.SignInAttempts"
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
