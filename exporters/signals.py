@@ -1,5 +1,8 @@
 """Tells the catalog that the configuration changed: this process at once, the others by the version row."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from django.db import transaction
@@ -24,7 +27,23 @@ def _token_namespaces_changed(**kwargs: Any) -> None:
     _changed()
 
 
+_one_change: ContextVar[bool] = ContextVar("one_change", default=False)
+
+
+@contextmanager
+def as_one_change() -> Iterator[None]:
+    """Count all changes within as one, at their end; use it in a transaction."""
+    token = _one_change.set(True)
+    try:
+        yield
+    finally:
+        _one_change.reset(token)
+    _changed()
+
+
 def _changed() -> None:
+    if _one_change.get():
+        return
     ConfigurationVersion.bump()
     transaction.on_commit(catalog.invalidate)
     catalog.invalidate()

@@ -1,13 +1,15 @@
-"""One run of a file against the database, within the caller's transaction."""
+"""One run of a file against what is stored: first in memory, then `write` makes the changes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
-from django.db.models import Model
+from django.db.models import ForeignKey, Model
 
-from ..models import Credential, LabelRule, Namespace, ScrapeToken, Source, Team
+from ..models import Credential, IdentityGrant, LabelRule, Namespace, ScrapeToken, Source, Team
 from ..secrets import SecretUnavailableError
+from ..signals import as_one_change
 from . import secret_values
 from .changes import Change, difference, name_of, snapshot
 from .document import Document, Problem, suggestion
@@ -15,16 +17,14 @@ from .grants import entry_grants, set_grants
 from .pruning import prune
 from .rules import match, positions
 from .schema import KIND_OF, KINDS, Entry, Kind
-
-# Two teams may each have one of the same name.
-_NAMED_IN_A_TEAM = (Credential, ScrapeToken)
+from .stored import NAMED_IN_A_TEAM, Stored, remember, write
 
 
 class Application:
     """Applies the file's objects kind by kind, so that what a later kind refers to is there.
 
-    Everything is saved first and checked afterwards: a credential and its namespace may change together, and
-    each alone would contradict the other's old state.
+    Everything is changed in memory first and checked afterwards: a credential and its namespace may change together,
+    and each alone would contradict the other's old state. Nothing is written meanwhile, so a look holds no lock.
     """
 
     def __init__(self, document: Document, sections: dict[str, list[Entry]], file_name: str) -> None:
@@ -32,6 +32,8 @@ class Application:
         # The histories keep 100 characters; the end of a long path says more than its beginning.
         self.file_name = file_name[-70:]
         self.sections = sections
+        self.stored = Stored()
+        self.writes: list[Callable[[], object]] = []
         self.changes: list[Change] = []
         self.warnings: list[Problem] = []
         self.kept: list[str] = []
@@ -50,6 +52,7 @@ class Application:
                 self._rules(entries)
             else:
                 self._named(kind, entries)
+        self.stored.note_users()
         for entry, item in self._applied:
             self._check(entry, item)
         if not self.document.problems:
@@ -61,7 +64,7 @@ class Application:
         seen: dict[tuple[str, str], Entry] = {}
         for entry in entries:
             name = entry.get("name") or ""
-            identity = (entry.get("team") or "" if kind.model in _NAMED_IN_A_TEAM else "", name)
+            identity = (entry.get("team") or "" if kind.model in NAMED_IN_A_TEAM else "", name)
             if not name and not entry.faulty:
                 entry.report("name", "Every " + kind.word + " needs a name.")
             if name and identity in seen:
@@ -91,21 +94,20 @@ class Application:
             after["grants"] = [{"team": team.name, "hosts": hosts} for team, hosts in granted]
         self._save(entry, item, before, after)
         if isinstance(item, Credential) and after["grants"] != before["grants"]:
-            set_grants(item, granted, self.reason)
+            grants = [IdentityGrant(credential=item, team=team, hosts=hosts) for team, hosts in granted]
+            remember(item, "grants", grants)
+            self.writes.append(partial(set_grants, item, granted, self.reason))
         if (
             isinstance(item, ScrapeToken)
             and namespaces is not None
             and after["namespaces"] != before["namespaces"]
         ):
-            item.namespaces.set(namespaces)
+            remember(item, "namespaces", namespaces)
+            self.writes.append(partial(_set_namespaces, item, namespaces))
 
     def _stored(self, kind: Kind, entry: Entry) -> Any:
-        found = kind.model._default_manager.filter(name=entry.get("name"))
-        if kind.model in _NAMED_IN_A_TEAM:
-            found = (
-                found.filter(team__name=entry.get("team")) if entry.get("team") else found.filter(team=None)
-            )
-        return found.first()
+        team = entry.get("team") or "" if kind.model in NAMED_IN_A_TEAM else ""
+        return self.stored.named(kind.model, entry.get("name") or "", team)
 
     def _fill(self, entry: Entry, item: Any) -> None:
         """Set every attribute from the file; what the file leaves out goes back to its default."""
@@ -146,18 +148,14 @@ class Application:
         if (kind.section, name) in self._faulty:
             entry.faulty = True
             return None
-        candidates: Any = kind.model._default_manager.filter(name=name)
-        if kind.model is Credential:
-            # The team's own; else the platform's.
-            theirs = candidates.filter(team__name=entry.get("team") or "")
-            candidates = theirs if theirs.exists() else candidates.filter(team=None)
-        found = candidates.first()
+        # Of credentials the team's own; else the platform's.
+        own = entry.get("team") or "" if kind.model is Credential else ""
+        found = self.stored.named(kind.model, name, own) or self.stored.named(kind.model, name)
         if found is None:
-            names = kind.model._default_manager.values_list("name", flat=True)
             entry.report(
                 key,
                 f"There is no {kind.word} “{name}”, neither in this file nor in the "
-                f"hub.{suggestion(name, names)}",
+                f"hub.{suggestion(name, self.stored.names(kind.model))}",
             )
         return found
 
@@ -190,7 +188,7 @@ class Application:
             if not entry.faulty:
                 scopes.setdefault((wanted.team, wanted.namespace), []).append((entry, wanted))
         for (team, namespace), pairs in scopes.items():
-            stored = list(LabelRule.objects.filter(team=team, namespace=namespace).order_by("position", "pk"))
+            stored = self.stored.rules(team, namespace)
             found = match(stored, [wanted for _, wanted in pairs])
             places = positions(found)
             for (entry, wanted), existing, position in zip(pairs, found, places, strict=True):
@@ -213,16 +211,21 @@ class Application:
         if item.pk is None or fields:
             action = "changed" if item.pk else "created"
             item._change_reason = self.reason
-            item.save()
+            if item.pk is None:
+                self.stored.add(item)
+            self.writes.append(partial(write, item))
             self.changes.append(Change(action, entry.kind.word, name_of(item), fields))
         self._applied.append((entry, item))
 
     def _fields_are_legal(self, entry: Entry, item: Any) -> bool:
         """Check each field alone, before the database sees it: it could refuse a text that is too long."""
-        return self._report(entry, item.clean_fields)
+        # What it refers to was found by name, and may have no row yet.
+        related = [field.name for field in item._meta.fields if isinstance(field, ForeignKey)]
+        return self._report(entry, lambda: item.clean_fields(exclude=related))
 
     def _check(self, entry: Entry, item: Model) -> None:
-        self._report(entry, item.full_clean)
+        # Names can't be taken by others: an object that has the file's name is the file's object.
+        self._report(entry, item.clean)
 
     def _report(self, entry: Entry, check: Any) -> bool:
         try:
@@ -234,5 +237,17 @@ class Application:
             return False
         return True
 
+    def write(self) -> None:
+        """Make the changes, in the file's order; within the caller's transaction."""
+        if not self.writes:
+            return
+        with as_one_change():
+            for change in self.writes:
+                change()
+
     def warn(self, entry: Entry, name: str, message: str) -> None:
         self.warnings.append(entry.nodes.get(name, entry.node).problem(message))
+
+
+def _set_namespaces(token: ScrapeToken, namespaces: list[Namespace]) -> None:
+    token.namespaces.set(namespaces)

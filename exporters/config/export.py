@@ -46,8 +46,9 @@ def _value(item: Any, attribute: str) -> Any:
                 {"stored": mark} if item.has_secret(attribute) else {}
             )
         case Credential(), "grants":
-            granted = item.grants.select_related("team").order_by("team__name") if item.pk else ()
-            return [{"team": grant.team.name, "hosts": grant.hosts} for grant in granted]
+            granted = item.grants.all() if item.pk else ()
+            told = [{"team": grant.team.name, "hosts": grant.hosts} for grant in granted]
+            return sorted(told, key=lambda grant: str(grant["team"]))
         case Credential(), "expires_at" | "spare_expires_at" if item.kind != Credential.Kind.CLIENT_SECRET:
             return None  # read off the secret itself
         case ScrapeToken(), "token":
@@ -83,7 +84,11 @@ def _items(model: type[Model]) -> Iterable[Model]:
     if model is Team:
         return Team.objects.order_by("name")
     if model is Credential:
-        return Credential.objects.select_related("team").order_by("team__name", "name")
+        return (
+            Credential.objects.select_related("team")
+            .prefetch_related("grants__team")
+            .order_by("team__name", "name")
+        )
     if model is Namespace:
         return Namespace.objects.select_related("team", "credential").order_by("name")
     if model is LabelRule:

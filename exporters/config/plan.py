@@ -1,8 +1,7 @@
 """hub.yaml -> database: what would change, and the change itself.
 
-A plan is made by applying the file within a transaction that is rolled back: objects can only be checked
-against each other once they stand in the database together, and a plan made by other code than the change
-could differ from it.
+A plan is made in memory: what is stored is read, changed as the file says, and checked. Applying it does the same and
+writes the changed objects, when nothing else changed the configuration since they were read.
 """
 
 from dataclasses import dataclass
@@ -46,11 +45,8 @@ class PlanOutdatedError(Exception):
 
 
 def plan(text: str, *, file_name: str = "hub.yaml", prune: bool = False) -> Plan:
-    """Return what applying this text would change, or everything that is wrong with it. Changes nothing."""
-    with transaction.atomic():
-        made = _run(text, file_name, prune)
-        transaction.set_rollback(True)
-    return made
+    """Return what applying this text would change, or everything that is wrong with it. Only reads."""
+    return _run(text, file_name, prune)[0]
 
 
 def apply(planned: Plan) -> Plan:
@@ -59,27 +55,30 @@ def apply(planned: Plan) -> Plan:
     Raises ConfigError for a plan with errors, and PlanOutdatedError when it would by now do something else
     than it says.
     """
+    made, application = _run(planned.text, planned.file_name, planned.prune)
     with transaction.atomic():
-        made = _run(planned.text, planned.file_name, planned.prune)
+        # Replicas that start together apply their file one after the other.
+        ConfigurationVersion.objects.get_or_create(pk=1)
+        version = ConfigurationVersion.objects.select_for_update().get(pk=1)
+        if version.number != application.stored.version:
+            made, application = _run(planned.text, planned.file_name, planned.prune)
         if made.errors:
             raise ConfigError(made)
         if made.changes != planned.changes:
             raise PlanOutdatedError(
                 "The configuration was changed in the meantime. Look at the difference again."
             )
+        application.write()
     return made
 
 
-def _run(text: str, file_name: str, prune: bool) -> Plan:
+def _run(text: str, file_name: str, prune: bool) -> tuple[Plan, Application]:
     document = Document()
     sections = read(document, text)
-    # Replicas that start together apply their file one after the other.
-    ConfigurationVersion.objects.get_or_create(pk=1)
-    ConfigurationVersion.objects.select_for_update().get(pk=1)
     application = Application(document, sections, file_name)
     document.within_bounds(lambda: application.run(prune))
     errors = tuple(sorted(document.problems, key=lambda problem: (problem.line, problem.column)))
-    return Plan(
+    made = Plan(
         text=text,
         file_name=file_name,
         prune=prune,
@@ -88,3 +87,4 @@ def _run(text: str, file_name: str, prune: bool) -> Plan:
         warnings=tuple(application.warnings),
         kept=tuple(application.kept),
     )
+    return made, application

@@ -1,14 +1,15 @@
 """What an earlier file brought and this one no longer names."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.db import router
-from django.db.models import Model, RestrictedError
-from django.db.models.deletion import Collector
+from django.db.models import Model
+from django.utils import timezone
 
-from ..models import Membership, Namespace, Source
+from ..models import Credential, Membership, Namespace, ScrapeToken, Team
 from .changes import Change, FieldChange, difference, name_of, snapshot
 from .schema import KIND_OF, KINDS, Kind
+from .stored import remember
 
 if TYPE_CHECKING:
     from .application import Application
@@ -19,46 +20,46 @@ def prune(application: "Application", named: set[tuple[type[Model], Any]], delet
     deleted.
     """
     for kind in reversed(KINDS):
-        for item in kind.model._default_manager.filter(source=Source.FILE).order_by("pk"):
+        users = application.stored.users()  # without those of the kinds before, which may be gone
+        for item in application.stored.from_file(kind.model):
             if (kind.model, item.pk) in named:
                 continue
             if delete:
-                _delete(application, kind, item)
+                _delete(application, kind, item, users.get((kind.model, item.pk), []))
             else:
                 application.kept.append(f"{kind.word} {name_of(item)}")
 
 
-def _delete(application: "Application", kind: Kind, item: Any) -> None:
-    collector = Collector(using=router.db_for_write(kind.model), origin=item)
-    try:
-        collector.collect([item])
-    except RestrictedError as error:
-        users = ", ".join(
-            sorted(f"{KIND_OF[type(user)].word} {name_of(user)}" for user in error.restricted_objects)
-        )
-        application.document.fail(
-            f"{kind.word.capitalize()} {name_of(item)} is gone from the file but still used by {users}."
-        )
+def _delete(application: "Application", kind: Kind, item: Any, users: list[Any]) -> None:
+    """Delete an object that the file no longer names; `users` are the objects that refer to it."""
+    tokens = [each for each in users if isinstance(each, ScrapeToken) and isinstance(item, Namespace)]
+    users = [each for each in users if each not in tokens]
+    if users:
+        names = ", ".join(sorted(f"{KIND_OF[type(each)].word} {name_of(each)}" for each in users))
+        what = f"{kind.word.capitalize()} {name_of(item)} is gone from the file"
+        if isinstance(item, Credential):
+            application.document.fail(f"{what} but still used by {names}.")
+        else:
+            application.document.fail(
+                f"{what}, but these were added in the admin and would be deleted with it: {names}. Move or delete "
+                "them there first."
+            )
         return
-    gone = [other for others in collector.data.values() for other in others if other != item]
-    made_by_hand = [other for other in gone if type(other) in KIND_OF]
-    if made_by_hand:
-        names = ", ".join(sorted(f"{KIND_OF[type(other)].word} {name_of(other)}" for other in made_by_hand))
-        application.document.fail(
-            f"{kind.word.capitalize()} {name_of(item)} is gone from the file, but these were added in the "
-            "admin and "
-            f"would be deleted with it: {names}. Move or delete them there first."
-        )
-        return
-    members = sum(isinstance(other, Membership) for other in gone)
+    members = Membership.objects.filter(team=item).count() if isinstance(item, Team) else 0
     fields = (FieldChange("members", str(members), "0"),) if members else ()
-    tokens = list(item.tokens.all()) if isinstance(item, Namespace) else []
-    before = [snapshot(token) for token in tokens]
     application.changes.append(Change("deleted", kind.word, name_of(item), fields))
-    item._change_reason = f"apply_config --prune {application.file_name}"
-    item.delete()
-    for token, old in zip(tokens, before, strict=True):
-        token.refresh_from_db()
+    application.stored.remove(item)
+    application.writes.append(partial(_remove, item, f"apply_config --prune {application.file_name}"))
+    for token in tokens:
+        old = snapshot(token)
+        remember(token, "namespaces", [each for each in token.namespaces.all() if each is not item])
+        if not token.namespaces.all() and token.revoked_at is None:
+            token.revoked_at = timezone.now()  # as models.tokens does
         application.changes.append(
             Change("changed", "token", name_of(token), difference(old, snapshot(token)))
         )
+
+
+def _remove(item: Any, reason: str) -> None:
+    item._change_reason = reason
+    item.delete()

@@ -60,7 +60,7 @@ def set_token(application: "Application", entry: Entry, item: ScrapeToken) -> No
         if value is not None:
             _check_token(application, entry, value)
             item.set_token(value)
-            other = ScrapeToken.objects.filter(token_hash=item.token_hash).exclude(pk=item.pk).first()
+            other = application.stored.token_with(item.token_hash, but=item)
             if other is not None:
                 owner = f"team “{other.team}”" if other.team else "all teams"
                 entry.report(

@@ -282,7 +282,7 @@ class Credential(models.Model):
 
     def _clean_users(self, facts: material.Facts) -> None:
         """Refuse what would break a namespace that uses this credential."""
-        for namespace in self.namespaces.select_related("team"):
+        for namespace in self.namespaces.all():  # of what hub.yaml wants, too
             if self.team_id is not None and namespace.team_id != self.team_id:
                 raise ValidationError(
                     {"team": f"Namespace “{namespace}” of team “{namespace.team}” uses this credential."}

@@ -144,7 +144,10 @@ class Namespace(models.Model):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        is_new = self._state.adding
         super().save(*args, **kwargs)
+        if is_new:
+            return
         for rule in self.label_rules.exclude(team=self.team_id):
             # One by one: its history in the new team begins with it.
             rule._change_reason = "went with its namespace"  # type: ignore[attr-defined]

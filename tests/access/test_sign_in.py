@@ -23,7 +23,9 @@ STRANGER, USER = "198.51.100.1", "198.51.100.2"
 
 @pytest.fixture(autouse=True)
 def user(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # many sign-ins, in little time
+    settings.PASSWORD_HASHERS = [
+        "django.contrib.auth.hashers.MD5PasswordHasher"
+    ]  # many sign-ins, in little time
     User.objects.create_superuser("root", password=PASSWORD)
 
 
