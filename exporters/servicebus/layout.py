@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
-from xml.sax.saxutils import unescape
 
 from . import tree
 from .errors import ServiceBusError
@@ -30,10 +29,18 @@ _ATTRIBUTE = re.compile(r'( ([\w:.-]++)=")[^<>"]*+"')
 # is longer isn't read here, so that a layout fails within a bounded time.
 _LENGTH = f"{{0,{MAX_VALUE_CHARACTERS}}}+"
 _VALUE = r"[^<>&\x00-\x08\x0b-\x1f]" + _LENGTH
+_FREE_VALUE = r"[^<>\x00-\x08\x0b-\x1f]" + _LENGTH
 _ATTRIBUTE_VALUE = r'[^<>&"\x00-\x1f]' + _LENGTH
-# What the serializer escapes. Looking for them takes time, so only where they were seen, or can be expected.
-_REFERENCES = {"&quot;": '"', "&apos;": "'", "&#xD;": "\r", "&#xA;": "\n"}  # beside &amp;, &lt; and &gt;
-_REFERENCE = "&(?:amp|lt|gt|quot|apos|#xD|#xA);"
+# What the serializer writes in a text that can hold any character. The ampersand is last, as it makes the others.
+_ESCAPED = {
+    "&lt;": "<",
+    "&gt;": ">",
+    "&quot;": '"',
+    "&apos;": "'",
+    "&#xD;": "\r",
+    "&#xA;": "\n",
+    "&amp;": "&",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,11 @@ class Layout:
         for place in self.free:
             text = texts[place]
             if text and "&" in text:
-                texts = (*texts[:place], unescape(text, _REFERENCES), *texts[place + 1 :])
+                if text.count("&") != sum(map(text.count, _ESCAPED)):
+                    return None
+                for escaped, character in _ESCAPED.items():
+                    text = text.replace(escaped, character)
+                texts = (*texts[:place], text, *texts[place + 1 :])
         return texts, found.end()
 
 
@@ -97,11 +108,11 @@ def learn(entry: str, shape: Shape) -> Layout | None:
         if place not in values:
             pattern.append(tag + re.escape(text))
         elif str(place) in free:
-            pattern.append(f"{tag}({_with_references(_VALUE, True)})")
+            pattern.append(f"{tag}({_FREE_VALUE})")
         elif place in wanted:
             pattern.append(f"{tag}({_VALUE})")
         else:
-            pattern.append(tag + _with_references(_VALUE, "&" in text))
+            pattern.append(tag + _like(text, _VALUE))
     picked = [-1 if marker is None else -2 if not marker else wanted.index(int(marker)) for marker in markers]
     return Layout(re.compile("".join(pattern)), itemgetter(*picked), shape.free)
 
@@ -111,10 +122,11 @@ def _pattern_of_attributes(attributes: str) -> str:
     return "".join(
         re.escape(found[0])
         if found[2] == "xmlns" or found[2].startswith("xmlns:")
-        else re.escape(found[1]) + _with_references(_ATTRIBUTE_VALUE, "&" in found[0]) + '"'
+        else re.escape(found[1]) + _like(found[0], _ATTRIBUTE_VALUE) + '"'
         for found in _ATTRIBUTE.finditer(attributes)
     )
 
 
-def _with_references(value: str, expected: bool) -> str:
-    return f"{value}(?:{_REFERENCE}{value}){_LENGTH}" if expected else value
+def _like(text: str, value: str) -> str:
+    """Return a pattern for any value; with ampersands, as addresses have them, if there is one in the text."""
+    return f"{value}(?:&amp;{value}){_LENGTH}" if "&" in text else value

@@ -54,20 +54,18 @@ def _scan_entries(page: str, position: int, end: int, shape: Shape) -> list[Text
                 break
         else:
             stop = page.find(_ENTRY_END, position) + len(_ENTRY_END)
-            if (
-                stop < position
-                or not page.startswith("<entry", position)
-                or len(found) >= tree.MAX_PAGE_ENTRIES
-            ):
+            if not page.startswith("<entry", position) or not page.startswith(("<entry", _FEED_END), stop):
                 return None
             entry = page[position:stop]
             read = tree.read_entry(entry, shape), stop
-            # One for each page: compiling costs as much as reading 30 entries with ElementTree.
+            # One for each page: compiling costs as much as reading 40 entries with ElementTree.
             layout = learn(entry, shape) if may_learn else None
             may_learn = False
         if layout is not None and (not layouts or layout is not layouts[0]):
             layouts = (layout, *(other for other in layouts if other is not layout))[:_MOST_LAYOUTS]
+            _layouts[shape.element] = layouts
         texts, position = read
         found.append(texts)
-    _layouts[shape.element] = layouts
-    return found if len(found) <= tree.MAX_PAGE_ENTRIES else None
+        if len(found) > tree.MAX_PAGE_ENTRIES:
+            return None
+    return found

@@ -58,6 +58,14 @@ def test_an_amount_below_the_bounds_is_read() -> None:
     assert atom.parse_queues((HEAD + inner + ENTRY + "</feed>").encode()).entities[0].name == "queue-0"
 
 
+def test_a_page_full_of_the_longest_metadata_is_read() -> None:
+    queues = pages.queues(100)
+    for queue in queues:
+        queue.update(user_metadata="=" * 1024)
+    body = pages.page(queues).replace(b"</feed>", b"\n</feed>")  # so that ElementTree reads it
+    assert {queue.user_metadata for queue in atom.parse_queues(body).entities} == {"=" * 1024}
+
+
 def _patterns() -> list[tuple[str, str]]:
     found = []
     for module in (atom, tree, scanner, layout, values):
