@@ -56,8 +56,9 @@ class Format:
         return f"{self.media_type}; version={self.version}; charset=utf-8{escaping}"
 
 
-# What Prometheus names in an Accept header. Without a name it means underscores.
-_ESCAPINGS = (openmetrics.UNDERSCORES, openmetrics.ALLOWUTF8, openmetrics.DOTS, openmetrics.VALUES)
+# What Prometheus asks for unless told otherwise; without a name it means underscores. Both leave the hub's names
+# as they are. The schemes dots and values rename them, and prometheus_client renders counters wrongly in the latter.
+_ESCAPINGS = (openmetrics.UNDERSCORES, openmetrics.ALLOWUTF8)
 # The first is for those who ask for nothing that the hub has.
 FORMATS = (
     Format("text/plain", "0.0.4", openmetrics.UNDERSCORES, generate_latest),
@@ -87,13 +88,11 @@ def render(families: Iterable[Metric], answer_format: Format) -> bytes:
     """Return the exposition of the families, in their order."""
     # Held until the end: label dicts are told apart by their address.
     held = list(families)
-    # These leave an ordinary name as it is; the others change even that.
-    plain = answer_format.escaping in {openmetrics.UNDERSCORES, openmetrics.ALLOWUTF8}
     labels: dict[int, str] = {}
     numbers: dict[float, str] = {}
     pieces: list[bytes] = []
     for family in held:
-        text = _fast(family, answer_format.openmetrics, labels, numbers) if plain else None
+        text = _fast(family, answer_format.openmetrics, labels, numbers)
         pieces.append(_stock(family, answer_format) if text is None else text.encode())
     if answer_format.openmetrics:
         pieces.append(_EOF)

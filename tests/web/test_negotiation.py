@@ -44,7 +44,7 @@ def test_both_endpoints_answer_in_a_format_that_can_be_read(
     assert answer.status_code == 200
     assert answer["Vary"] == "Accept, Accept-Encoding"
     in_openmetrics = answer["Content-Type"].startswith("application/openmetrics-text; version=1.0.0;")
-    assert in_openmetrics == (accept.startswith("application/openmetrics") and "1.0.0" in accept)
+    assert in_openmetrics == (accept == 'application/openmetrics-text; version="1.0.0"')
     assert list((parse_openmetrics if in_openmetrics else parse_text)(answer.content.decode()))
 
 
