@@ -85,7 +85,10 @@ class RedisStore:
             (stamp, body, seconds), left = pipe.execute()
         if stamp is None or body is None or seconds is None:
             return None
-        return Kept(str(stamp, "ascii"), body, float(seconds) - left / 1000)
+        try:
+            return Kept(str(stamp, "ascii"), body, float(seconds) - left / 1000)
+        except ValueError:  # not what `put` has written
+            return None
 
     def forget(self, key: str) -> None:
         with _as_store_error():

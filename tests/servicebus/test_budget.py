@@ -1,8 +1,10 @@
 """The budget: how fast a namespace is asked, and how it is slowed down."""
 
 import asyncio
+import random
+from bisect import bisect_left
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
@@ -80,6 +82,49 @@ def test_never_more_is_asked_in_any_stretch_of_time_than_the_budget_says(
     for begin, _ in taken:
         # 1e-4: times near 1e9 are this coarse.
         assert sum(had for at, had in taken if begin <= at < begin + window - 1e-4) <= burst
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_never_more_is_asked_where_many_readers_want_all_that_there_is(seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(30):
+        rate, burst = chance.choice([0.5, 3, 10, 30, 200, 1000]), chance.choice([1, 2, 3, 10, 30, 100, 1000])
+        allowance, bucket, now, window = Allowance(rate, burst), Bucket(), 1000.0, burst / rate
+        sent: list[tuple[float, int]] = []
+        for _ in range(300):
+            pause = chance.choice([0, 0, 0.02 * window, 0.2 * window, 1 / rate])
+            now += chance.random() * (pause if chance.random() < 0.95 else 5 * window)
+            patience = chance.choice([0, 0, chance.random() * window, 5 * chance.random() / rate])
+            bucket, had, wait = take(bucket, allowance, now, chance.choice([1, 1, 1, 2, 4, 10, 50]), patience)
+            sent.append((now + wait, had))
+        sent.sort()
+        times = [at for at, _ in sent]
+        until = [0, *accumulate(had for _, had in sent)]
+        for first, begin in enumerate(times):
+            behind = bisect_left(times, begin + window - 1e-6)
+            assert until[behind] - until[first] <= burst, (rate, burst)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0, 3), st.integers(1, 50), st.floats(0, 2), st.sampled_from([0, 0, 0, -3600.0, -0.5])
+        ),
+        max_size=60,
+    ),
+    st.floats(0.5, 500),
+    st.integers(1, 5000),
+)
+def test_a_clock_that_is_set_back_counts_as_one_that_stood_still(
+    steps: list[tuple[float, int, float, float]], rate: float, burst: int
+) -> None:
+    allowance, stepped, even = Allowance(rate, burst), Bucket(), Bucket()
+    now = elapsed = 100_000.0
+    for pause, wanted, patience, step in steps:
+        now, elapsed = now + pause + step, elapsed + max(0.0, pause + step)
+        stepped, had, wait = take(stepped, allowance, now, wanted, patience)
+        even, had_then, wait_then = take(even, allowance, elapsed, wanted, patience)
+        assert (had, wait) == (had_then, pytest.approx(wait_then, abs=1e-6))
 
 
 @pytest.mark.parametrize("burst", [1, 2, 10, 30, 400, 4000, 5000])

@@ -97,6 +97,8 @@ def test_redis_whose_date_is_set_back_locks_nobody_out_and_serves_nothing_for_fr
     hubs = [start_hub(cache_seconds=2, HUB_CACHE_URL=redis_with_clock.url) for _ in range(2)]
     assert value(scrape(*hubs[0]), "servicebus_up") == 1
     redis_with_clock.clock.set_ahead(-LONG)
+    assert value(scrape(*hubs[1]), "servicebus_scrape_age_seconds") == 0, "nobody knows how old the other is"
+    assert reads(bus) == 2
     for _ in range(3):
         for hub in hubs:
             body = scrape(*hub)
