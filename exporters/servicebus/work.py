@@ -32,19 +32,20 @@ class Work:
         # Each is made when a worker is free for it: the peer decides how many there are.
         self._jobs: deque[tuple[str, Iterator[Job]]] = deque()
         self._running: dict[str, int] = {}
-        self._arrived = asyncio.Event()
+        self._workers: asyncio.TaskGroup | None = None
+        self._free = 0  # so many workers more may begin
         self._hopeless: Failure | None = None
 
     def add(self, collector: str, jobs: Iterable[Job]) -> None:
         """Add jobs behind those that wait."""
         self.failures.setdefault(collector, None)
         self._jobs.append((collector, iter(jobs)))
-        self._arrived.set()
+        self._begin_worker()
 
     def add_next(self, collector: str, job: Job) -> None:
         """Add a job before those that wait."""
         self._jobs.appendleft((collector, iter((job,))))
-        self._arrived.set()
+        self._begin_worker()
 
     def fail(self, collector: str, failure: Failure) -> None:
         if self.failures.get(collector) is None:  # the first cause is the one to look at
@@ -56,21 +57,22 @@ class Work:
 
     async def run(self, concurrency: int, deadline: float) -> None:
         """Do all jobs, so many at a time; what is left at `deadline` (the loop's time) has failed with a timeout."""
+        self._free = concurrency
         try:
-            async with asyncio.timeout_at(deadline), asyncio.TaskGroup() as workers:
-                for _ in range(concurrency):
-                    workers.create_task(self._work())
+            async with asyncio.timeout_at(deadline), asyncio.TaskGroup() as self._workers:
+                self._begin_worker()
         except TimeoutError:
             waiting = [collector for collector, jobs in self._jobs if next(jobs, None) is not None]
             for collector in {*self._running, *waiting}:
                 self.fail(collector, Failure(Reason.TIMEOUT, "Not everything was read before the deadline."))
 
+    def _begin_worker(self) -> None:
+        if self._workers is not None and self._jobs and self._free:
+            self._free -= 1
+            self._workers.create_task(self._work())
+
     async def _work(self) -> None:
-        while self._jobs or self._running:
-            if not self._jobs:
-                self._arrived.clear()
-                await self._arrived.wait()
-                continue
+        while self._jobs:
             collector, jobs = self._jobs[0]
             self._running[collector] = self._running.get(collector, 0) + 1
             try:
@@ -91,8 +93,7 @@ class Work:
             if not self._running[collector]:
                 del self._running[collector]
             self._ended(collector)
-            if not self._running and not self._jobs:
-                self._arrived.set()  # wakes the idle workers, so that they end
+        self._free += 1
 
     async def _do_next(self, collector: str, jobs: Iterator[Job]) -> None:
         if self._hopeless is not None:
@@ -103,4 +104,5 @@ class Work:
         if job is None:
             self._jobs.popleft()
         else:
+            self._begin_worker()  # for the next one
             await job()
