@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -30,6 +30,10 @@ class Stranger:
     declaration: bool = True  # of XML, with a byte order mark before it
     counts: bool = True
     namespace_info: str = "404"  # or "nothing here", or "401"
+    # $skip of a page and of the right next one -> of the one that the page announces
+    announced: Callable[[int, int | None], int | None] | None = None
+    subscription_count: int | None = None  # in the place of every topic's right one
+    before_page: Callable[[], None] | None = None  # called before each page of a listing is made
     port: int = 0
     connections: int = 0
     asked: list[str] = field(default_factory=list)
@@ -96,6 +100,8 @@ class Stranger:
         return 200, _NOTHING_HERE
 
     def _feed(self, path: str, kind: str, names: Sequence[str], skip: int, top: int) -> str:
+        if self.before_page is not None:
+            self.before_page()
         a, s, c = ("a:", "s:", "c:") if self.prefixed else ("", "", "d:")
         entries = []
         for index, name in list(enumerate(names))[skip : skip + top]:
@@ -109,17 +115,19 @@ class Stranger:
                 declared = "" if self.prefixed else f' xmlns:d="{_COUNTS}"'
                 values += f"<{{s}}CountDetails{declared}>{numbers}</{{s}}CountDetails>"
             if kind == "Topic":
-                values += f"<{{s}}SubscriptionCount>{len(self.topics[name])}</{{s}}SubscriptionCount>"
+                count = len(self.topics[name]) if self.subscription_count is None else self.subscription_count
+                values += f"<{{s}}SubscriptionCount>{count}</{{s}}SubscriptionCount>"
             own = "" if self.prefixed else f' xmlns="{_CONNECT}"'
             entries.append(
                 f'<{a}entry><{a}title type="text">{escape(name)}</{a}title><{a}content type="application/xml">'
                 f"<{s}{kind}Description{own}>{values.format(s=s)}</{s}{kind}Description></{a}content></{a}entry>"
             )
         link = ""
-        if self.next_link and skip + top < len(names):
-            link = (
-                f'<{a}link href="{self.next_link.format(path=path, skip=skip + top, top=top)}" rel="next"/>'
-            )
+        following = skip + top if skip + top < len(names) else None
+        if self.announced is not None:
+            following = self.announced(skip, following)
+        if self.next_link and following is not None:
+            link = f'<{a}link href="{self.next_link.format(path=path, skip=following, top=top)}" rel="next"/>'
         own = (
             f'xmlns:a="http://www.w3.org/2005/Atom" xmlns:s="{_CONNECT}" xmlns:c="{_COUNTS}"'
             if self.prefixed
