@@ -114,6 +114,7 @@ class NamespacePage(ScrapeConfigs):
             **choice,
             **_read(result),
             "table": table,
+            "above_limit": result.snapshot.dropped.get("limit", 0) if result else 0,
             "sorts": _SORTS,
             "before": table.page - 1 if table else None,
             "after": table.page + 1 if table else None,

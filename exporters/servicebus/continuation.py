@@ -28,10 +28,10 @@ async def read_on(
     left = sorted(_left(snapshot), key=lambda topic: snapshot.topics_read_at.get(topic.name, -math.inf))
     now = clock.now()
     found = await Read(source, client, until, budget).subscriptions_of(left)
-    return _with(snapshot, {name: (now, of_topic) for name, of_topic in found.items()})
+    return _with(snapshot, {name: (now, of_topic) for name, of_topic in found.items()}, source.max_entities)
 
 
-def with_fresher(snapshot: Snapshot, other: Snapshot) -> Snapshot:
+def with_fresher(snapshot: Snapshot, other: Snapshot, max_entities: int) -> Snapshot:
     """Return the snapshot with what another one, which was read side by side, knows better."""
     known = Former(other, oldest=-math.inf)
     better = {}
@@ -39,7 +39,7 @@ def with_fresher(snapshot: Snapshot, other: Snapshot) -> Snapshot:
         read_at, of_topic = known.read_at(topic), known.subscriptions(topic)
         if of_topic is not None and read_at > snapshot.topics_read_at.get(topic.name, -math.inf):
             better[topic.name] = (read_at, of_topic)
-    return _with(snapshot, better)
+    return _with(snapshot, better, max_entities)
 
 
 def _left(snapshot: Snapshot) -> list[Topic]:
@@ -48,13 +48,22 @@ def _left(snapshot: Snapshot) -> list[Topic]:
     return [topic for topic in snapshot.topics if topic.name in names]
 
 
-def _with(snapshot: Snapshot, found: Mapping[str, tuple[float, Sequence[Subscription]]]) -> Snapshot:
+def _with(
+    snapshot: Snapshot, found: Mapping[str, tuple[float, Sequence[Subscription]]], max_entities: int
+) -> Snapshot:
     subscriptions = [each for each in snapshot.subscriptions if each.topic_name not in found]
     for _, of_topic in found.values():
         subscriptions += of_topic
+    # In the order of a read, so that the limit leaves out the same ones.
+    places = {topic.name: place for place, topic in enumerate(snapshot.topics)}
+    subscriptions.sort(key=lambda each: places.get(each.topic_name, 0))
+    room = max(0, max_entities - len(snapshot.queues) - len(snapshot.topics))
+    above = max(0, len(subscriptions) - room)
+    dropped = {**snapshot.dropped, "limit": snapshot.dropped.get("limit", 0) + above}
     return replace(
         snapshot,
-        subscriptions=tuple(subscriptions),
+        subscriptions=tuple(subscriptions[:room]),
+        dropped=dropped if above else snapshot.dropped,
         topics_read_at={**snapshot.topics_read_at, **{name: at for name, (at, _) in found.items()}},
         topics_unread=snapshot.topics_unread - found.keys(),
     )

@@ -160,12 +160,16 @@ class Flights:
                 # A read that went on aside, after the last scrape, may have ended meanwhile.
                 beside = former()
                 if beside is not None:
-                    stored = replace(stored, snapshot=with_fresher(snapshot, beside))
+                    stored = replace(
+                        stored, snapshot=with_fresher(snapshot, beside, target.limits.max_entities)
+                    )
             self._kept.put(key, stored)
             left = deadline - time.monotonic()
             if is_cut_short(snapshot) and left > 0 and key not in self._going_on:
                 self._going_on.add(key)
-                read_on(stored.snapshot, left, partial(self._keep_more, key, allowed))
+                read_on(
+                    stored.snapshot, left, partial(self._keep_more, key, allowed, target.limits.max_entities)
+                )
         return Answer(snapshot, Origin.READ)
 
     def _is_to_be_kept(self, target: Target, key: str, stored: Stored) -> bool:
@@ -174,14 +178,14 @@ class Flights:
         anything = any(failure is None for failure in stored.snapshot.collectors.values())
         return anything and self._kept.is_due(key)
 
-    def _keep_more(self, key: str, allowed: float, snapshot: Snapshot | None) -> None:
+    def _keep_more(self, key: str, allowed: float, max_entities: int, snapshot: Snapshot | None) -> None:
         """Put what was read on in the place of the read that it goes on from, or into a newer one."""
         self._going_on.discard(key)
         if snapshot is None:
             return
         newest = self._kept.get(key)
         if newest is not None and newest.snapshot.began_at > snapshot.began_at:
-            newest = replace(newest, snapshot=with_fresher(newest.snapshot, snapshot))
+            newest = replace(newest, snapshot=with_fresher(newest.snapshot, snapshot, max_entities))
         else:
             newest = Stored(allowed, clock.now(), snapshot)
         self._kept.put(key, newest)

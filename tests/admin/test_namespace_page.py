@@ -121,6 +121,14 @@ def test_a_reading_without_entities_says_why_there_are_none(
     assert "There are no queues or topics" in left_out
 
 
+def test_entities_above_the_limit_are_mentioned(browser: Client, namespace: Namespace) -> None:
+    assert "not shown" not in browser.post(_path(namespace, "entities"), follow=True).content.decode()
+    namespace.max_entities = 4
+    namespace.save()
+    page = browser.post(_path(namespace, "entities"), follow=True).content.decode()
+    assert "1 entity is not shown: the namespace has more than its limit of 4." in page
+
+
 def test_the_exposition_is_prometheuss_and_can_be_had_whole(
     browser: Client, namespace: Namespace, team: Team
 ) -> None:

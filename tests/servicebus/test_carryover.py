@@ -180,8 +180,20 @@ async def test_what_two_reads_side_by_side_have_learnt_comes_together(hub: Hub) 
     hub.last = None
     third = await hub.read(LISTINGS + 4)
     assert (len(first.subscriptions), len(second.subscriptions), len(third.subscriptions)) == (8, 16, 8)
-    both = with_fresher(third, second)
+    both = with_fresher(third, second, 1_000)
     assert both.topics_unread == third.topics_unread & second.topics_unread
     assert len(both.subscriptions) == 2 * (12 - len(both.topics_unread))
-    assert with_fresher(both, second) == both
+    assert with_fresher(both, second, 1_000) == both
     assert both.oldest_began_at <= second.began_at
+
+
+async def test_what_comes_together_keeps_to_the_limit(hub: Hub) -> None:
+    first = await hub.read(LISTINGS + 4)
+    second = await hub.read(LISTINGS + 4)
+    limit = len(first.queues) + len(first.topics) + 5
+    both = with_fresher(first, second, limit)
+    assert len(both.subscriptions) == 5
+    assert [each.topic_name for each in both.subscriptions] == sorted(
+        each.topic_name for each in both.subscriptions
+    )
+    assert both.dropped == {"limit": len(second.subscriptions) - 5}
