@@ -5,6 +5,7 @@ What is stored is checked with `manage.py check --database default`.
 """
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,6 +22,9 @@ from .encryption import unreadable
 from .prometheus.relabel import is_label_name
 from .secrets import key_ring
 
+# Two labels of a host name or more.
+_SUFFIX = re.compile(r"\.?[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+", re.IGNORECASE | re.ASCII)
+
 
 def register() -> None:
     checks.register(check_settings)
@@ -31,6 +35,12 @@ def register() -> None:
 def check_settings(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
     """Find settings that can't work, or that don't work together."""
     return [*_keys(), *_ca_file(), *_names(), *_capacity()]
+
+
+def errors() -> list[str]:
+    """Return a line for each setting that can't work, for whoever starts the hub."""
+    found = [each for each in check_settings() if each.is_serious(checks.ERROR)]
+    return [f"{each.msg} {each.hint or ''}".rstrip() for each in found]
 
 
 def check_production(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -138,14 +148,14 @@ def _names() -> Iterator[checks.CheckMessage]:
     label = settings.HUB_NAMESPACE_LABEL
     if not is_label_name(label) or label.startswith("__") or label in {"job", "instance", "team"}:
         yield checks.Error(
-            f"HUB_NAMESPACE_LABEL ({label}) can't be the label of the namespace.",
+            "HUB_NAMESPACE_LABEL can't be the label of the namespace.",
             hint="Use letters, digits and _, and none of job, instance and team.",
             id="hub.E003",
         )
     for suffix in settings.HUB_ENDPOINT_SUFFIXES:
-        if "." not in suffix.strip("."):
+        if not _SUFFIX.fullmatch(suffix):
             yield checks.Error(
-                f"HUB_ENDPOINT_SUFFIXES holds “{suffix}”, which would allow a whole top-level domain.",
+                "HUB_ENDPOINT_SUFFIXES holds a suffix that is no host name, or that allows a whole top-level domain.",
                 hint="Give the suffix of your Service Bus endpoints, for example servicebus.example.net.",
                 id="hub.E004",
             )

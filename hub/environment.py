@@ -6,6 +6,7 @@ way of Docker and Kubernetes secrets).
 """
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar, overload
@@ -15,6 +16,14 @@ from django.core.exceptions import ImproperlyConfigured
 from . import addresses
 
 T = TypeVar("T")
+
+# More than any key ring or list of hosts needs.
+MAX_SETTING_CHARACTERS = 65_536
+_LONGEST_PATH = 3_000  # Linux takes 4,095 bytes, and file names are added to it
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_SEPARATOR = re.compile(r"[\t\r\n]")
+_INTEGER = re.compile(r"[0-9]{1,18}")
+_DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,9})?")
 
 
 def read(name: str) -> str | None:
@@ -28,12 +37,65 @@ def read(name: str) -> str | None:
         raise ImproperlyConfigured(f"Both {name} and {name}_FILE are set; remove one of them.")
     if file_name:
         try:
-            value = Path(file_name).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
+            with open(file_name, encoding="utf-8") as file:
+                value = file.read(MAX_SETTING_CHARACTERS + 2).rstrip("\r\n")
+        except OSError as error:
             raise ImproperlyConfigured(
-                f"{name}_FILE names {file_name}, which can't be read: {error}"
+                f"{name}_FILE names {shown(file_name)}, which can't be read: {error.strerror}."
             ) from None
-    return value or None
+        except UnicodeDecodeError:
+            raise ImproperlyConfigured(f"{name}_FILE names {shown(file_name)}, which is not UTF-8.") from None
+    if not value:
+        return None
+    if problem := _problem(value):
+        raise ImproperlyConfigured(f"{name} {problem}.")
+    return value
+
+
+def _problem(value: str) -> str:
+    """Return why no setting can have this value; empty if one can."""
+    if len(value) > MAX_SETTING_CHARACTERS:
+        return f"is longer than {MAX_SETTING_CHARACTERS} characters"
+    if not value.strip():
+        return "holds white space only; give a value, or leave it empty"
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        return "is not UTF-8"
+    if _CONTROL.search(value):
+        return "holds a control character"
+    return ""
+
+
+def shown(path: str) -> str:
+    """Return a path as it can be part of one line of an error."""
+    printable = "".join(character if character.isprintable() else "?" for character in path)
+    return printable if len(printable) <= 100 else printable[:100] + "..."
+
+
+def file(name: str) -> str | None:
+    """A path of a file that exists."""
+    value = text(name)
+    if value is not None and not _is(os.path.isfile, value):
+        raise ImproperlyConfigured(f"{name} names {shown(value)}, which is not a file.")
+    return value
+
+
+def folder(name: str, default: Path, *, is_there: bool) -> Path:
+    """An absolute path of a folder; `is_there`: one that is set has to exist."""
+    value = text(name)
+    if value is None:
+        return default.absolute()
+    if not _is(os.path.isdir, value) and (
+        is_there or _is(os.path.lexists, value) or len(value) > _LONGEST_PATH
+    ):
+        raise ImproperlyConfigured(f"{name} names {shown(value)}, which is not a folder.")
+    return Path(value).absolute()
+
+
+def _is(kind: Callable[[str], bool], path: str) -> bool:
+    try:
+        return kind(path)
+    except (OSError, ValueError):
+        return False
 
 
 @overload
@@ -42,6 +104,8 @@ def text(name: str, default: str) -> str: ...
 def text(name: str, default: None = None) -> str | None: ...
 def text(name: str, default: str | None = None) -> str | None:
     value = read(name)
+    if value is not None and _SEPARATOR.search(value):
+        raise ImproperlyConfigured(f"{name} has more than one line, or a tab.")
     return default if value is None else value
 
 
@@ -59,6 +123,8 @@ def boolean(name: str, default: bool) -> bool:
 
 def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
     def convert(value: str) -> int:
+        if not _INTEGER.fullmatch(value.strip()):
+            raise ValueError
         number = int(value)
         if not minimum <= number <= maximum:
             raise ValueError
@@ -69,6 +135,8 @@ def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
 
 def seconds(name: str, default: float, *, minimum: float, maximum: float) -> float:
     def convert(value: str) -> float:
+        if not _DECIMAL.fullmatch(value.strip()):
+            raise ValueError
         number = float(value)
         if not minimum <= number <= maximum:
             raise ValueError

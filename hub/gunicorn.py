@@ -105,9 +105,11 @@ def ssl_context(config: Any, default_factory: Callable[[], ssl.SSLContext]) -> s
 
 
 def on_starting(server: Any) -> None:
-    """Clear away what former runs shared, while no worker uses it; tell what of the environment is not used."""
-    from exporters import sharing
+    """Refuse settings that can't work; clear away what former runs shared, while no worker uses it."""
+    from exporters import checks, sharing
 
+    if errors := checks.errors():
+        raise SystemExit("\n".join(errors))
     if _unused := ignored_proxy(os.environ):
         logging.getLogger("hub").warning(_unused)
     sharing.sweep()

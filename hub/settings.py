@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
-from redis.connection import parse_url as parse_redis_url
 
-from . import addresses, environment, limits
+from . import addresses, environment, limits, server_urls
 from .logs import logging_config
 from .version import VERSION
 
@@ -22,7 +20,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DEBUG = environment.boolean("HUB_DEBUG", False)
 
 # --- Files of the hub itself -----------------------------------------------------------------------------------------
-HUB_DATA_DIR = Path(environment.text("HUB_DATA_DIR", str(BASE_DIR / "var"))).absolute()
+HUB_DATA_DIR = environment.folder("HUB_DATA_DIR", BASE_DIR / "var", is_there=False)
 
 
 def _kept_key(file_name: str, make: Any) -> str:
@@ -33,8 +31,10 @@ def _kept_key(file_name: str, make: Any) -> str:
     path = HUB_DATA_DIR / file_name
     try:
         return path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImproperlyConfigured(f"HUB_DATA_DIR holds {file_name}, which can't be read: {error}") from None
     key: str = make()
     try:
         HUB_DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -67,13 +67,10 @@ HUB_ENCRYPTION_KEYS_FILE = os.environ.get("HUB_ENCRYPTION_KEYS_FILE", "")
 # --- Who may ask ------------------------------------------------------------------------------------------------------
 HUB_PORT = environment.integer("HUB_PORT", 9580, minimum=1, maximum=65535)
 # TLS by the hub itself, where nothing in front does it. Both files are read anew when they change.
-HUB_TLS_CERT_FILE = environment.text("HUB_TLS_CERT_FILE")
-HUB_TLS_KEY_FILE = environment.text("HUB_TLS_KEY_FILE")
+HUB_TLS_CERT_FILE = environment.file("HUB_TLS_CERT_FILE")
+HUB_TLS_KEY_FILE = environment.file("HUB_TLS_KEY_FILE")
 if bool(HUB_TLS_CERT_FILE) != bool(HUB_TLS_KEY_FILE):
     raise ImproperlyConfigured("HUB_TLS_CERT_FILE and HUB_TLS_KEY_FILE are set together or not at all.")
-for _name, _file in (("HUB_TLS_CERT_FILE", HUB_TLS_CERT_FILE), ("HUB_TLS_KEY_FILE", HUB_TLS_KEY_FILE)):
-    if _file and not Path(_file).is_file():
-        raise ImproperlyConfigured(f"{_name} names {_file}, which is not a file.")
 HUB_EXTERNAL_URL = environment.external_url(
     "HUB_EXTERNAL_URL", f"{'https' if HUB_TLS_CERT_FILE else 'http'}://localhost:{HUB_PORT}"
 )
@@ -107,9 +104,7 @@ HUB_NAMESPACE_LABEL = environment.text("HUB_NAMESPACE_LABEL", "servicebus_namesp
 # --- Where the hub may connect ----------------------------------------------------------------------------------------
 HUB_ENDPOINT_SUFFIXES = environment.words("HUB_ENDPOINT_SUFFIXES")
 HUB_ALLOW_LOOPBACK = environment.boolean("HUB_ALLOW_LOOPBACK", False)
-HUB_CA_FILE = environment.text("HUB_CA_FILE")
-if HUB_CA_FILE and not Path(HUB_CA_FILE).is_file():
-    raise ImproperlyConfigured(f"HUB_CA_FILE names {HUB_CA_FILE}, which is not a file.")
+HUB_CA_FILE = environment.file("HUB_CA_FILE")
 
 # --- Scrapes ----------------------------------------------------------------------------------------------------------
 HUB_WORKERS = environment.integer("HUB_WORKERS", 2, minimum=1, maximum=64)
@@ -186,13 +181,8 @@ TEMPLATES = [
 
 _database_url = environment.text("HUB_DATABASE_URL", f"sqlite:///{HUB_DATA_DIR / 'hub.sqlite3'}")
 try:
-    DATABASES: dict[str, Any] = {"default": environ.Env.db_url_config(_database_url)}
-    if DATABASES["default"].get("ENGINE") not in {
-        "django.db.backends.postgresql",
-        "django.db.backends.sqlite3",
-    }:
-        raise ValueError
-except Exception:  # whatever the parser makes of it, the URL holds a password and must not be repeated
+    DATABASES: dict[str, Any] = {"default": server_urls.database(_database_url)}
+except ValueError:
     raise ImproperlyConfigured(
         "HUB_DATABASE_URL is not understood; it takes postgres://user:password@host:5432/name or sqlite:////path."
     ) from None
@@ -238,8 +228,8 @@ else:
 HUB_CACHE_URL = environment.text("HUB_CACHE_URL")
 if HUB_CACHE_URL:
     try:
-        parse_redis_url(HUB_CACHE_URL)  # type: ignore[no-untyped-call]
-    except ValueError:  # like the database's, it holds a password
+        server_urls.check_cache(HUB_CACHE_URL)
+    except ValueError:
         raise ImproperlyConfigured(
             "HUB_CACHE_URL is not understood; it takes redis://:password@host:6379/0, or rediss:// with TLS."
         ) from None
@@ -255,7 +245,7 @@ USE_TZ = True
 
 STATIC_URL = f"{_external.path}/static/"
 # Collected when the image is built. In a checkout there is no such folder, and the apps' own files are served.
-_static_root = Path(environment.text("HUB_STATIC_ROOT", str(BASE_DIR / "staticfiles")))
+_static_root = environment.folder("HUB_STATIC_ROOT", BASE_DIR / "staticfiles", is_there=True)
 STATIC_ROOT = str(_static_root) if _static_root.is_dir() else None
 WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 _static_storage = (

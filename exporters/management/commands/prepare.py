@@ -1,5 +1,6 @@
 """Makes the database ready for the hub; deployments run it before gunicorn."""
 
+import os
 from typing import Any
 
 from django.conf import settings
@@ -7,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from exporters import startup
 from exporters.encryption import unreadable
+from hub.environment import shown
 from hub.production import refusal
 
 
@@ -21,6 +23,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if why := refusal(settings):
             raise CommandError(why)
+        if settings.HUB_CONFIG and not os.path.isfile(settings.HUB_CONFIG):
+            raise CommandError(f"HUB_CONFIG names {shown(settings.HUB_CONFIG)}, which is not a file.")
         with startup.alone():
             self._prepare()
 

@@ -1,0 +1,52 @@
+"""HUB_DATABASE_URL and HUB_CACHE_URL: what a driver would stumble over later is refused here.
+
+Both hold passwords. Nothing of them is in an error's text.
+"""
+
+import re
+from typing import Any
+
+import environ
+from redis import ConnectionPool
+
+_PORTS = re.compile(r"(?:[0-9]{1,5}(?:,[0-9]{1,5})*)?")
+_KNOWN = {"ENGINE", "HOST", "NAME", "OPTIONS", "PASSWORD", "PORT", "USER"}
+
+
+def database(url: str) -> dict[str, Any]:
+    """Return the URL as Django's settings of a database; raise ValueError."""
+    try:
+        found: dict[str, Any] = environ.Env.db_url_config(url)
+    except Exception:  # whatever the parser stumbles over
+        raise ValueError from None
+    if set(found) - _KNOWN:  # options of Django, which the hub sets itself
+        raise ValueError
+    if found.get("ENGINE") == "django.db.backends.sqlite3":
+        if found["NAME"] in ("", ":memory:"):  # each connection would have a database of its own
+            raise ValueError
+    elif found.get("ENGINE") == "django.db.backends.postgresql":
+        _check_postgresql(found)
+    else:
+        raise ValueError
+    return found
+
+
+def check_cache(url: str) -> None:
+    """Raise ValueError unless redis-py can make a connection of this URL."""
+    try:
+        ConnectionPool.from_url(url).make_connection()
+    except Exception:  # options that it doesn't know are a TypeError
+        raise ValueError from None
+
+
+def _check_postgresql(found: dict[str, Any]) -> None:
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import make_conninfo
+
+    options = found.get("OPTIONS", {})
+    if not (found["NAME"] or options.get("service")) or not _PORTS.fullmatch(str(found["PORT"])):
+        raise ValueError
+    try:
+        make_conninfo(**options)
+    except ProgrammingError:
+        raise ValueError from None
