@@ -25,7 +25,7 @@ def main() -> None:
             fields = {"cache_seconds": wanted.get("cache_seconds", 0), **wanted.get("fields", {})}
             Namespace.objects.create(name=name, team=team, credential=credential, **fields)
         secret = ScrapeToken.generate()
-        token = ScrapeToken(name="prometheus")
+        token = ScrapeToken(name="prometheus", scope=ScrapeToken.Scope.ALL_TEAMS)
         token.set_token(secret)
         token.save()
     print(secret)

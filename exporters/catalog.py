@@ -73,19 +73,29 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a scrape token opens."""
+    """What a scrape token opens: `scope` says what counts, the team and the list; neither stands for "all"."""
 
     token_id: int
     name: str
     token_hash: str
-    team: str | None  # None: all teams
-    namespaces: frozenset[str]  # empty: all of the team
+    scope: str
+    team: str | None  # None: a token of the platform
+    namespaces: frozenset[str]  # for the scope `listed` alone
     expires_at: datetime | None
 
     def opens(self, target: Target) -> bool:
-        if self.team is not None and self.team != target.team:
-            return False
-        return not self.namespaces or target.name in self.namespaces
+        match self.scope:
+            case ScrapeToken.Scope.ALL_TEAMS:
+                return True
+            case ScrapeToken.Scope.TEAM:
+                return self.team == target.team
+            case ScrapeToken.Scope.LISTED:
+                return target.name in self.namespaces and self.team in (None, target.team)
+        return False
+
+    def sees_team(self, team: str) -> bool:
+        """Tell whether it is a token of this team or for all teams, which may learn what the team has."""
+        return self.scope == ScrapeToken.Scope.ALL_TEAMS or self.team == team
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +145,7 @@ def load() -> Configuration:
             token_id=token.pk,
             name=token.name,
             token_hash=token.token_hash,
+            scope=str(token.scope),
             team=token.team.name if token.team else None,
             namespaces=frozenset(namespace.name for namespace in token.namespaces.all()),
             expires_at=token.expires_at,

@@ -28,13 +28,12 @@ def groups(configuration: Configuration, grant: Grant, team: str | None) -> list
 
     Raises UnknownTeamError: an empty list would make a slip of the pen look like a team without namespaces.
     """
-    if team is not None and (team not in configuration.teams or grant.team not in (None, team)):
-        raise UnknownTeamError(team)
-    return [
-        _group(target)
-        for target in configuration.targets.values()
-        if target.enabled and grant.opens(target) and team in (None, target.team)
-    ]
+    opened = [target for target in configuration.targets.values() if grant.opens(target)]
+    if team is not None:
+        opened = [target for target in opened if target.team == team]
+        if team not in configuration.teams or not (opened or grant.sees_team(team)):
+            raise UnknownTeamError(team)
+    return [_group(target) for target in opened if target.enabled]
 
 
 def address() -> tuple[str, str]:

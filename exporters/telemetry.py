@@ -167,7 +167,7 @@ class _Visible(Collector):
             yield family
 
     def _shows(self, labels: Mapping[str, str]) -> bool:
-        if self._grant is None or self._grant.team not in (None, labels["team"]):
+        if self._grant is None or not self._grant.sees_team(labels["team"]):
             return False
         return "token" not in labels or (labels["token"], labels["team"]) in self._tokens
 

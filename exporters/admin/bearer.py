@@ -1,6 +1,6 @@
 """What the hub makes and shows once: the screens of scrape tokens and of wall links."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -10,12 +10,30 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from .. import access
-from ..models.bearer import BearerSecret
+from ..models.bearer import BearerSecret, Scope
 from ..moments import time_tag
 from .base import HubAdmin
+from .keeping import KeepsHidden
 
 
-class BearerForm(forms.ModelForm):  # type: ignore[type-arg]
+class BearerForm(KeepsHidden):
+    request: HttpRequest  # set by the admin
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        scope: Any = self.fields.get("scope")
+        if scope is None:
+            return
+        if not self.instance.pk:
+            self.initial.setdefault("scope", Scope.TEAM)
+        # What the team, which doesn't change, or the user's role rules out.
+        impossible = set()
+        if self.instance.pk:
+            impossible.add(Scope.TEAM if self.instance.team_id is None else Scope.ALL_TEAMS)
+        if not access.is_platform_administrator(self.request.user):
+            impossible.add(Scope.ALL_TEAMS)
+        scope.choices = [(value, label) for value, label in scope.choices if value not in impossible]
+
     def clean_expires_at(self) -> Any:
         expires_at = self.cleaned_data["expires_at"]
         if "expires_at" in self.changed_data and expires_at is not None and expires_at <= timezone.now():
@@ -27,6 +45,7 @@ class BearerAdmin(HubAdmin):
     """Adding one makes its secret and answers with it; afterwards it can be looked at, and revoked."""
 
     actions = ("revoke",)
+    radio_fields: ClassVar[dict[str, int]] = {"scope": admin.VERTICAL}
     created_template: str
     revoked_means: str  # what whoever shows it gets from then on
 
@@ -66,9 +85,9 @@ class BearerAdmin(HubAdmin):
         names = ", ".join(each.name for each in chosen) or "none was usable"
         self.message_user(request, f"Revoked: {names}. {self.revoked_means}")
 
-    @admin.display(description="team", ordering="team")
-    def opened(self, obj: BearerSecret) -> str:
-        return str(getattr(obj, "team", None) or "all teams")
+    @admin.display(description="opens", ordering="team")
+    def opened(self, obj: Any) -> str:
+        return str(obj.opens)
 
     @admin.display(description="expires", ordering="expires_at")
     def expires(self, obj: BearerSecret) -> str:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django import forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
@@ -11,8 +10,9 @@ from django.utils.html import format_html
 from .. import access, moments, pasted, references
 from ..models import Credential
 from ..secrets import SecretUnavailableError
-from .fields import SecretField
+from .fields import LinesField, SecretField
 from .held import HeldSecrets
+from .keeping import KeepsHidden
 
 
 def describe_secret(credential: Credential, slot: str = "") -> str:
@@ -39,7 +39,7 @@ def describe_secret(credential: Credential, slot: str = "") -> str:
     return ", ".join(part for part in parts if part)
 
 
-class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
+class CredentialForm(KeepsHidden):
     secret = SecretField(
         rows=6,
         help_text="The connection string, the client secret, or the certificate with its private key as PEM.",

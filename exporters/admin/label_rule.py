@@ -13,9 +13,10 @@ from .. import access
 from ..models import LabelRule
 from .base import HubAdmin, SourceFilter
 from .fields import LabelNamesField
+from .keeping import KeepsHidden
 
 
-class LabelRuleForm(forms.ModelForm):  # type: ignore[type-arg]
+class LabelRuleForm(KeepsHidden):
     request: HttpRequest  # set by the admin
 
     source_labels = LabelNamesField(
@@ -27,7 +28,7 @@ class LabelRuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = LabelRule
-        fields = "__all__"  # noqa: DJ007 - the fieldsets name them
+        fields = "__all__"
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data

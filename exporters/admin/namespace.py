@@ -16,6 +16,7 @@ from ..validators import METRIC_GROUPS
 from .base import SourceFilter
 from .fields import LabelsField
 from .hub_yaml import HubYaml
+from .keeping import KeepsHidden
 from .namespace_actions import NamespaceActions
 from .namespace_new import NamespaceNew
 from .namespace_page import NamespacePage
@@ -35,7 +36,7 @@ _GROUPS = {
 _READ_ONLY = {"metric_groups": "groups_shown", "labels": "labels_shown"}
 
 
-class NamespaceForm(forms.ModelForm):  # type: ignore[type-arg]
+class NamespaceForm(KeepsHidden):
     labels = LabelsField(
         required=False,
         help_text="Target labels for service discovery, one name=value a line, for example environment=prod.",

@@ -48,8 +48,12 @@ class ScrapeConfigs(HubAdmin):
 def _tokens(request: HttpRequest, team: Team, namespace: Namespace | None) -> "QuerySet[ScrapeToken]":
     """Return the usable tokens that open the object and that the user may see."""
     # A platform's token is in nobody's team: only who may see those gets them.
-    found = access.visible(request.user, ScrapeToken.objects.filter(Q(team=team) | Q(team=None)))
-    found = found.filter(revoked_at=None)
-    if namespace is not None:
-        found = found.filter(Q(namespaces=None) | Q(namespaces=namespace))
+    found = access.visible(request.user, ScrapeToken.objects.filter(revoked_at=None))
+    listed = Q(namespaces__team=team) if namespace is None else Q(namespaces=namespace)
+    opening = (
+        Q(scope=ScrapeToken.Scope.ALL_TEAMS)
+        | Q(scope=ScrapeToken.Scope.TEAM, team=team)
+        | Q(Q(team=team) | Q(team=None), listed, scope=ScrapeToken.Scope.LISTED)
+    )
+    found = found.filter(opening).select_related("team").prefetch_related("namespaces")
     return found.distinct().order_by("team__name", "name")

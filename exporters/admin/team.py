@@ -6,12 +6,13 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.contrib.auth import get_user_model
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 
 from .. import access
 from ..models import Membership, Team
 from .base import HubAdmin, SourceFilter, TeamInline
+from .keeping import KeepsHidden
 from .scrape_configs import ScrapeConfigs
 
 
@@ -37,6 +38,16 @@ class UserNameField(forms.ModelChoiceField):  # type: ignore[type-arg]
         return super().prepare_value(value)
 
 
+class MembershipForm(KeepsHidden):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        user = self.fields.get("user")
+        if isinstance(user, UserNameField) and self.instance.pk:
+            # A user who was deactivated can't be added, but stays a member.
+            users = get_user_model()._default_manager
+            user.queryset = users.filter(Q(is_active=True) | Q(pk=self.instance.user_id))
+
+
 class ChoosesUser:
     """A screen or table of memberships: platform administrators look users up, owners of teams name them."""
 
@@ -48,6 +59,7 @@ class ChoosesUser:
 
 class MembersInline(ChoosesUser, TeamInline):
     model = Membership
+    form = MembershipForm
     autocomplete_fields = ("user",)
     extra = 0
 
@@ -83,6 +95,7 @@ class TeamAdmin(ScrapeConfigs):
 
 @admin.register(Membership)
 class MembershipAdmin(ChoosesUser, HubAdmin):
+    form = MembershipForm
     list_display = ("user", "team", "role")
     list_select_related = ("user", "team")
     list_filter = ("role", ("team", admin.RelatedOnlyFieldListFilter))

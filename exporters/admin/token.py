@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from .. import access
 from ..models import Namespace, ScrapeToken
+from ..models.bearer import Scope
 from ..moments import time_tag
 from ..snippets import TOKEN_FILE, snippets
 from .base import SourceFilter
@@ -20,17 +21,25 @@ from .bearer import BearerAdmin, BearerForm
 class TokenForm(BearerForm):
     class Meta:
         model = ScrapeToken
-        fields = ("name", "team", "namespaces", "expires_at")
+        fields = ("name", "team", "scope", "namespaces", "expires_at")
 
     def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        chosen = list(self.cleaned_data.get("namespaces") or ())
+        cleaned = super().clean()
         team = cleaned.get("team", self.instance.team if self.instance.team_id else None)
+        kept = set(self.instance.namespaces.all()) if self.instance.pk else set()
         strange = [
-            each for each in cleaned.get("namespaces") or () if team is not None and each.team_id != team.pk
+            each for each in chosen if team is not None and each.team_id != team.pk and each not in kept
         ]
         if strange:
             names = ", ".join(f"“{namespace}”" for namespace in strange)
             self.add_error("namespaces", f"Not of team “{team}”: {names}.")
+        elif "scope" in cleaned and cleaned["scope"] != Scope.LISTED:
+            if chosen:
+                self.add_error(
+                    "namespaces", f"Empty this list, or choose “{Scope.LISTED.label}” to open these alone."
+                )
+            cleaned["namespaces"] = []
         return cleaned
 
 
@@ -74,7 +83,7 @@ class TokenAdmin(BearerAdmin):
         (
             None,
             {
-                "fields": ("name", "team", "namespaces", "expires_at"),
+                "fields": ("name", "team", "scope", "namespaces", "expires_at"),
                 "description": "The hub makes the token and shows it once.",
             },
         ),
@@ -87,7 +96,7 @@ class TokenAdmin(BearerAdmin):
         # Read-only, Django's own would name a namespace that went to another team.
         namespaces = "namespaces" if self.has_change_permission(request, obj) else "limited_to"
         return (
-            (None, {"fields": ("name", "team", namespaces, "expires_at")}),
+            (None, {"fields": ("name", "team", "scope", namespaces, "expires_at")}),
             ("Token", {"fields": shown, "description": "Only a hash of it is stored."}),
         )
 
@@ -96,6 +105,10 @@ class TokenAdmin(BearerAdmin):
             return ()
         # A token that opens another team's namespaces is another token.
         return ("team", "limited_to", "prefix", "state", "created", "last_used", "last_used_address")
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[ScrapeToken]":
+        found: QuerySet[ScrapeToken] = super().get_queryset(request)
+        return found.prefetch_related("namespaces")
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         if access.is_platform_administrator(request.user):
@@ -111,16 +124,24 @@ class TokenAdmin(BearerAdmin):
             "snippet": snippets(obj.team.name if obj.team else "all", [])[0],
             "is_popup": IS_POPUP_VAR in request.POST,
             "address": settings.HUB_EXTERNAL_URL,
-            "example": obj.namespaces.first()
-            or (obj.team.namespaces if obj.team else Namespace.objects).first(),
+            "example": _opened(obj).first(),
         }
 
     @admin.display(description="namespaces")
     def limited_to(self, token: ScrapeToken) -> str:
-        found = token.namespaces.all()
-        own = found if token.team_id is None else found.filter(team=token.team_id)
-        return ", ".join(str(each) for each in own) or "-"
+        if token.scope != Scope.LISTED:
+            return "-"
+        return ", ".join(str(each) for each in token.listed()) or "none: it opens nothing"
 
     @admin.display(description="last used", ordering="last_used_at")
     def last_used(self, token: ScrapeToken) -> str:
         return time_tag(token.last_used_at)
+
+
+def _opened(token: ScrapeToken) -> "QuerySet[Namespace]":
+    match token.scope:
+        case Scope.ALL_TEAMS:
+            return Namespace.objects.all()
+        case Scope.TEAM:
+            return Namespace.objects.filter(team=token.team_id)
+    return Namespace.objects.filter(pk__in=[each.pk for each in token.listed()])

@@ -8,28 +8,14 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-from .. import access
 from ..models import WallLink
 from .bearer import BearerAdmin, BearerForm
 
 
 class WallLinkForm(BearerForm):
-    request: HttpRequest  # set by the admin
-
     class Meta:
         model = WallLink
-        fields = ("name", "team", "expires_at")
-
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if (
-            "team" in self.fields
-            and not self.errors.get("team")
-            and cleaned.get("team") is None
-            and not access.is_platform_administrator(self.request.user)
-        ):
-            self.add_error("team", "Choose a team. Only a platform administrator makes links for all teams.")
-        return cleaned
+        fields = ("name", "team", "scope", "expires_at")
 
 
 @admin.register(WallLink)
@@ -46,7 +32,7 @@ class WallLinkAdmin(BearerAdmin):
         (
             None,
             {
-                "fields": ("name", "team", "expires_at"),
+                "fields": ("name", "team", "scope", "expires_at"),
                 "description": "A page for a screen on the wall: names and states of the targets, no signing in. The "
                 "hub makes its address and shows it once; who knows the address sees the page.",
             },
@@ -55,12 +41,12 @@ class WallLinkAdmin(BearerAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         # A link that shows another team's targets is another link.
-        return () if obj is None else ("team", "state", "created")
+        return () if obj is None else ("team", "scope", "state", "created")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return super().get_fieldsets(request, obj)
-        return ((None, {"fields": ("name", "team", "expires_at", "state", "created")}),)
+        return ((None, {"fields": ("name", "team", "scope", "expires_at", "state", "created")}),)
 
     def created_context(self, request: HttpRequest, obj: WallLink, secret: str) -> dict[str, Any]:
         path = reverse("wall", args=[secret])

@@ -123,6 +123,8 @@ class Application:
                     secret_values.set_token(self, entry, item)
                 case "revoked":
                     secret_values.set_revoked(self, entry, item)
+                case "scope":
+                    item.scope = self._scope(entry, item)
                 case "namespaces" | "grants":
                     pass  # set once the object has a row
                 case "source":
@@ -158,6 +160,23 @@ class Application:
                 f"hub.{suggestion(name, self.stored.names(kind.model))}",
             )
         return found
+
+    def _scope(self, entry: Entry, item: ScrapeToken) -> str:
+        """Return what the file says that a token opens; what is left out opens nothing, so it is a mistake."""
+        item.scope = entry.get("scope") or ""
+        if item.scope not in ScrapeToken.Scope.values:
+            entry.report(
+                "scope",
+                "Say what the token opens: `scope: team` (all namespaces of its team), `scope: all_teams` (those "
+                "of all teams), or `scope: listed` (those under `namespaces`).",
+            )
+        elif entry.get("namespaces") and item.scope != ScrapeToken.Scope.LISTED:
+            entry.report(
+                "namespaces", "Leave this out, or write `scope: listed` to open these namespaces alone."
+            )
+        elif not entry.faulty:
+            self._report(entry, item.clean_scope)
+        return item.scope
 
     def _token_namespaces(self, entry: Entry, item: ScrapeToken) -> list[Namespace]:
         found = [

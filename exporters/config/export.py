@@ -56,7 +56,8 @@ def _value(item: Any, attribute: str) -> Any:
         case ScrapeToken(), "revoked":
             return item.revoked_at is not None
         case ScrapeToken(), "namespaces":
-            return sorted(namespace.name for namespace in item.namespaces.all()) if item.pk else []
+            # One that moved to another team stays on the list without effect; a file could not name it.
+            return sorted(namespace.name for namespace in item.listed()) if item.pk else []
         case LabelRule() | Credential() | Namespace() | ScrapeToken(), "team" | "namespace" | "credential":
             # A new object has no team yet, and asking for it would raise.
             related = getattr(item, attribute) if getattr(item, f"{attribute}_id") else None

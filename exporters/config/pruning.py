@@ -4,7 +4,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Model
-from django.utils import timezone
 
 from ..models import Credential, Membership, Namespace, ScrapeToken, Team
 from .changes import Change, FieldChange, difference, name_of, snapshot
@@ -53,11 +52,9 @@ def _delete(application: "Application", kind: Kind, item: Any, users: list[Any])
     for token in tokens:
         old = snapshot(token)
         remember(token, "namespaces", [each for each in token.namespaces.all() if each is not item])
-        if not token.namespaces.all() and token.revoked_at is None:
-            token.revoked_at = timezone.now()  # as models.tokens does
-        application.changes.append(
-            Change("changed", "token", name_of(token), difference(old, snapshot(token)))
-        )
+        lost = difference(old, snapshot(token))
+        if lost:  # none where the namespace is another team's by now
+            application.changes.append(Change("changed", "token", name_of(token), lost))
 
 
 def _remove(item: Any, reason: str) -> None:

@@ -192,6 +192,7 @@ KINDS = (
         ScrapeToken,
         (
             *_same("name team", text),
+            Key("scope", "scope", text),
             Key("namespaces", "namespaces", texts),
             Key("token", "token", secret),
             Key("expires_at", "expires_at", moment),

@@ -116,6 +116,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(blank=True, editable=False, verbose_name='made')),
                 ('name', models.CharField(help_text='Lower-case letters, digits and hyphens. For whom it is, for example prometheus-eu.', max_length=63, validators=[django.core.validators.RegexValidator('^[a-z0-9]([a-z0-9-]*[a-z0-9])?\\Z', 'Use lower-case letters, digits and hyphens, beginning and ending with a letter or digit.')])),
                 ('prefix', models.CharField(blank=True, editable=False, max_length=12, verbose_name='begins with')),
+                ('scope', models.CharField(choices=[('all_teams', 'All namespaces of all teams'), ('team', 'All namespaces of the team'), ('listed', 'Only the namespaces listed')], max_length=9, verbose_name='opens')),
                 ('token_reference', models.JSONField(blank=True, default=dict, editable=False)),
                 ('source', models.CharField(choices=[('admin', 'the admin'), ('file', 'hub.yaml')], default='admin', editable=False, max_length=8)),
                 ('history_id', models.AutoField(primary_key=True, serialize=False)),
@@ -123,7 +124,7 @@ class Migration(migrations.Migration):
                 ('history_change_reason', models.CharField(max_length=100, null=True)),
                 ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
                 ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('team', models.ForeignKey(blank=True, db_constraint=False, help_text='Whose namespaces it opens. Empty: those of all teams.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='exporters.team')),
+                ('team', models.ForeignKey(blank=True, db_constraint=False, help_text='Whose namespaces it opens. Empty: a token of the platform, for the namespaces of several teams.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='exporters.team')),
             ],
             options={
                 'verbose_name': 'historical scrape token',
@@ -212,12 +213,13 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='made')),
                 ('name', models.CharField(help_text='Lower-case letters, digits and hyphens. For whom it is, for example prometheus-eu.', max_length=63, validators=[django.core.validators.RegexValidator('^[a-z0-9]([a-z0-9-]*[a-z0-9])?\\Z', 'Use lower-case letters, digits and hyphens, beginning and ending with a letter or digit.')])),
                 ('prefix', models.CharField(blank=True, editable=False, max_length=12, verbose_name='begins with')),
+                ('scope', models.CharField(choices=[('all_teams', 'All namespaces of all teams'), ('team', 'All namespaces of the team'), ('listed', 'Only the namespaces listed')], max_length=9, verbose_name='opens')),
                 ('token_reference', models.JSONField(blank=True, default=dict, editable=False)),
                 ('last_used_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='last used')),
                 ('last_used_address', models.GenericIPAddressField(blank=True, editable=False, null=True)),
                 ('source', models.CharField(choices=[('admin', 'the admin'), ('file', 'hub.yaml')], default='admin', editable=False, max_length=8)),
-                ('namespaces', models.ManyToManyField(blank=True, help_text='None chosen: all namespaces of the team.', related_name='tokens', to='exporters.namespace')),
-                ('team', models.ForeignKey(blank=True, help_text='Whose namespaces it opens. Empty: those of all teams.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='tokens', to='exporters.team')),
+                ('namespaces', models.ManyToManyField(blank=True, help_text='Used with “Only the namespaces listed”. While the list is empty, such a token opens nothing.', related_name='tokens', to='exporters.namespace')),
+                ('team', models.ForeignKey(blank=True, help_text='Whose namespaces it opens. Empty: a token of the platform, for the namespaces of several teams.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='tokens', to='exporters.team')),
             ],
             options={
                 'ordering': ['team__name', 'name'],
@@ -295,13 +297,14 @@ class Migration(migrations.Migration):
                 ('revoked_at', models.DateTimeField(blank=True, null=True, verbose_name='revoked')),
                 ('created_at', models.DateTimeField(blank=True, editable=False, verbose_name='made')),
                 ('name', models.CharField(help_text='Lower-case letters, digits and hyphens. Where the screen hangs, for example office-2nd-floor.', max_length=63, validators=[django.core.validators.RegexValidator('^[a-z0-9]([a-z0-9-]*[a-z0-9])?\\Z', 'Use lower-case letters, digits and hyphens, beginning and ending with a letter or digit.')])),
+                ('scope', models.CharField(choices=[('all_teams', 'All namespaces of all teams'), ('team', 'All namespaces of the team')], max_length=9, verbose_name='shows')),
                 ('expires_at', models.DateTimeField(default=exporters.models.wall.in_a_year, help_text='The address answers 404 from then on.', verbose_name='expires')),
                 ('history_id', models.AutoField(primary_key=True, serialize=False)),
                 ('history_date', models.DateTimeField(db_index=True)),
                 ('history_change_reason', models.CharField(max_length=100, null=True)),
                 ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
                 ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('team', models.ForeignKey(blank=True, db_constraint=False, help_text='Whose targets it shows. Empty: those of all teams.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='exporters.team')),
+                ('team', models.ForeignKey(blank=True, db_constraint=False, help_text='Whose targets it shows. Empty: a link for all teams.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='exporters.team')),
             ],
             options={
                 'verbose_name': 'historical wall link',
@@ -483,8 +486,9 @@ class Migration(migrations.Migration):
                 ('revoked_at', models.DateTimeField(blank=True, null=True, verbose_name='revoked')),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='made')),
                 ('name', models.CharField(help_text='Lower-case letters, digits and hyphens. Where the screen hangs, for example office-2nd-floor.', max_length=63, validators=[django.core.validators.RegexValidator('^[a-z0-9]([a-z0-9-]*[a-z0-9])?\\Z', 'Use lower-case letters, digits and hyphens, beginning and ending with a letter or digit.')])),
+                ('scope', models.CharField(choices=[('all_teams', 'All namespaces of all teams'), ('team', 'All namespaces of the team')], max_length=9, verbose_name='shows')),
                 ('expires_at', models.DateTimeField(default=exporters.models.wall.in_a_year, help_text='The address answers 404 from then on.', verbose_name='expires')),
-                ('team', models.ForeignKey(blank=True, help_text='Whose targets it shows. Empty: those of all teams.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='wall_links', to='exporters.team')),
+                ('team', models.ForeignKey(blank=True, help_text='Whose targets it shows. Empty: a link for all teams.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='wall_links', to='exporters.team')),
             ],
             options={
                 'ordering': ['name'],
@@ -534,5 +538,13 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='credential',
             constraint=models.UniqueConstraint(condition=models.Q(('team', None)), fields=('name',), name='one_platform_credential_of_a_name', violation_error_message='The platform has a credential of this name already.'),
+        ),
+        migrations.AddConstraint(
+            model_name='scrapetoken',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('scope', 'all_teams'), ('team', None)), models.Q(('scope', 'team'), ('team__isnull', False)), ('scope', 'listed'), _connector='OR'), name='scrapetoken_opens_what_its_scope_says'),
+        ),
+        migrations.AddConstraint(
+            model_name='walllink',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('scope', 'all_teams'), ('team', None)), models.Q(('scope', 'team'), ('team__isnull', False)), ('scope', 'listed'), _connector='OR'), name='walllink_opens_what_its_scope_says'),
         ),
     ]

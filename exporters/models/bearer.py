@@ -5,8 +5,17 @@ import secrets as random_secrets
 from datetime import datetime
 from typing import ClassVar
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
+
+
+class Scope(models.TextChoices):
+    """What a secret opens. It is a value of its own, so that nothing which goes missing can widen it."""
+
+    ALL_TEAMS = "all_teams", "All namespaces of all teams"
+    TEAM = "team", "All namespaces of the team"
+    LISTED = "listed", "Only the namespaces listed"
 
 
 class BearerSecret(models.Model):
@@ -21,9 +30,30 @@ class BearerSecret(models.Model):
     # Editable, though in no form: else the history would not show its change.
     revoked_at = models.DateTimeField("revoked", null=True, blank=True)
     created_at = models.DateTimeField("made", auto_now_add=True)
+    # No default: what opens something says what. An unknown value opens nothing.
+    scope = models.CharField("opens", max_length=9, choices=Scope)
+    team_id: int | None  # of the field `team` that each kind has
 
     class Meta:
         abstract = True
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(scope=Scope.ALL_TEAMS, team=None)
+                | models.Q(scope=Scope.TEAM, team__isnull=False)
+                | models.Q(scope=Scope.LISTED),
+                name="%(class)s_opens_what_its_scope_says",
+            )
+        ]
+
+    def clean_scope(self) -> None:
+        """Raise ValidationError, keyed by field, where the scope and the team contradict each other."""
+        if self.scope == Scope.ALL_TEAMS and self.team_id is not None:
+            raise ValidationError({"scope": "Leave the team empty to open the namespaces of all teams."})
+        if self.scope == Scope.TEAM and self.team_id is None:
+            raise ValidationError({"team": "Choose the team whose namespaces this opens."})
+
+    def clean(self) -> None:
+        self.clean_scope()
 
     @classmethod
     def generate(cls) -> str:

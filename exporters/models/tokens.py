@@ -1,14 +1,10 @@
 """Scrape tokens: what Prometheus shows."""
 
-from typing import Any
-
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models.signals import pre_delete
-from django.dispatch import receiver
 
 from ..validators import slug_validator
-from .bearer import BearerSecret
+from .bearer import BearerSecret, Scope
 from .changes import kept_history
 from .namespaces import Namespace
 from .source import source_field
@@ -18,6 +14,7 @@ from .teams import Team
 class ScrapeToken(BearerSecret):
     """What Prometheus shows to scrape a team's namespaces."""
 
+    Scope = Scope
     PREFIX = "sbh_"
 
     name = models.CharField(
@@ -25,17 +22,20 @@ class ScrapeToken(BearerSecret):
         validators=[slug_validator],
         help_text="Lower-case letters, digits and hyphens. For whom it is, for example prometheus-eu.",
     )
-    # Empty: a token of the platform, for the namespaces of all teams.
+    # Empty: a token of the platform. What it opens is what the scope says, never what is empty here.
     team = models.ForeignKey(
         Team,
         on_delete=models.CASCADE,
         null=True,
         blank=True,
         related_name="tokens",
-        help_text="Whose namespaces it opens. Empty: those of all teams.",
+        help_text="Whose namespaces it opens. Empty: a token of the platform, for the namespaces of several teams.",
     )
     namespaces = models.ManyToManyField(
-        Namespace, blank=True, related_name="tokens", help_text="None chosen: all namespaces of the team."
+        Namespace,
+        blank=True,
+        related_name="tokens",
+        help_text="Used with “Only the namespaces listed”. While the list is empty, such a token opens nothing.",
     )
     prefix = models.CharField("begins with", max_length=12, blank=True, editable=False)
     token_reference = models.JSONField(default=dict, blank=True, editable=False)
@@ -47,9 +47,10 @@ class ScrapeToken(BearerSecret):
         excluded_fields=["token_hash", "last_used_at", "last_used_address"], m2m_fields=["namespaces"]
     )
 
-    class Meta:
+    class Meta(BearerSecret.Meta):
         ordering = ["team__name", "name"]
         constraints = [
+            *BearerSecret.Meta.constraints,
             models.UniqueConstraint(
                 fields=["team", "name"],
                 name="one_token_of_a_name_in_a_team",
@@ -73,24 +74,29 @@ class ScrapeToken(BearerSecret):
         self.prefix = token[:visible] if len(token) >= 24 else ""
 
     def clean(self) -> None:
+        super().clean()
         # The constraints say it too, but not in a form that shows the team and can't change it.
         others = ScrapeToken.objects.filter(team=self.team_id, name=self.name).exclude(pk=self.pk)
         if self.pk and others.exists():
             raise ValidationError({"name": "There is a token of this name already."})
-        moves = ScrapeToken.objects.filter(pk=self.pk).exclude(team=self.team_id).exists()
-        if moves and self.team_id is not None:
-            strange = self.namespaces.exclude(team_id=self.team_id).first()
-            if strange is not None:
-                raise ValidationError(
-                    {"team": f"The token is limited to namespace “{strange}”, which belongs to another team."}
-                )
 
+    def listed(self) -> list[Namespace]:
+        """Return the namespaces that the list opens: those of the token's team, if it has one.
 
-@receiver(pre_delete, sender=Namespace, dispatch_uid="revoke_tokens_of_a_namespace")
-def _revoke_tokens_of(sender: type[Namespace], instance: Namespace, **kwargs: Any) -> None:
-    """Revoke the tokens that opened this namespace alone: limited to nothing, they would open all of the
-    team.
-    """
-    for token in instance.tokens.all():
-        if not token.namespaces.exclude(pk=instance.pk).exists():
-            token.revoke(f"its only namespace, {instance.name}, was deleted")
+        A namespace that moved to another team stays on the list without effect.
+        """
+        return [each for each in self.namespaces.all() if self.team_id in (None, each.team_id)]
+
+    @property
+    def opens(self) -> str:
+        """What it opens, as people read it."""
+        match self.scope:
+            case Scope.ALL_TEAMS:
+                return "all namespaces of all teams"
+            case Scope.TEAM:
+                return f"all namespaces of team {self.team}"
+        count = len(self.listed())
+        if count == 0:
+            return "no namespaces"
+        names = "1 namespace" if count == 1 else f"{count} namespaces"
+        return f"{names} of team {self.team}" if self.team_id else names

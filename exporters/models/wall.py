@@ -6,8 +6,9 @@ from django.db import models
 from django.utils import timezone
 
 from ..validators import slug_validator
-from .bearer import BearerSecret
+from .bearer import BearerSecret, Scope
 from .changes import kept_history
+from .namespaces import Namespace
 from .teams import Team
 
 _DAYS = 365
@@ -20,6 +21,7 @@ def in_a_year() -> datetime:
 class WallLink(BearerSecret):
     """A secret address that shows the state of a team's targets and nothing else."""
 
+    Scope = Scope
     PREFIX = "sbw_"
 
     name = models.CharField(
@@ -33,7 +35,12 @@ class WallLink(BearerSecret):
         null=True,
         blank=True,
         related_name="wall_links",
-        help_text="Whose targets it shows. Empty: those of all teams.",
+        help_text="Whose targets it shows. Empty: a link for all teams.",
+    )
+    scope = models.CharField(
+        "shows",
+        max_length=9,
+        choices=[(each.value, each.label) for each in Scope if each is not Scope.LISTED],
     )
     expires_at = models.DateTimeField(
         "expires", default=in_a_year, help_text="The address answers 404 from then on."
@@ -41,7 +48,7 @@ class WallLink(BearerSecret):
 
     history = kept_history(excluded_fields=["token_hash"])
 
-    class Meta:
+    class Meta(BearerSecret.Meta):
         ordering = ["name"]
 
     def __str__(self) -> str:
@@ -52,3 +59,15 @@ class WallLink(BearerSecret):
         """Return the link that a token opens now; None for an unknown, revoked or expired one."""
         link = cls.objects.filter(token_hash=cls.hash(token)).select_related("team").first()
         return link if link is not None and link.is_usable() else None
+
+    @property
+    def opens(self) -> str:
+        """What it shows, as people read it."""
+        return "all teams" if self.scope == Scope.ALL_TEAMS else f"team {self.team}"
+
+    def targets(self) -> models.QuerySet[Namespace]:
+        """Return the namespaces that the page shows."""
+        if self.scope == Scope.ALL_TEAMS:
+            return Namespace.objects.all()
+        # Without a team nothing matches: the column can't be empty.
+        return Namespace.objects.filter(team=self.team_id)

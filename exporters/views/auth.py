@@ -13,7 +13,15 @@ from ..guessing import client_address, guessing, network
 from ..models import ScrapeToken
 
 # With HUB_SCRAPE_AUTH=none everybody is treated as a token of the platform.
-EVERYBODY = Grant(token_id=0, name="", token_hash="", team=None, namespaces=frozenset(), expires_at=None)
+EVERYBODY = Grant(
+    token_id=0,
+    name="",
+    token_hash="",
+    scope=str(ScrapeToken.Scope.ALL_TEAMS),
+    team=None,
+    namespaces=frozenset(),
+    expires_at=None,
+)
 
 
 def presented_token(request: HttpRequest, *, bare: bool = False) -> str | None:

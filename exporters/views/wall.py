@@ -6,7 +6,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from .. import targets
-from ..models import Namespace, WallLink
+from ..models import WallLink
 
 # What can be read from a few metres away fits about as many; the worst come first.
 _TILES = 60
@@ -18,10 +18,7 @@ def wall(request: HttpRequest, token: str) -> HttpResponse:
     link = WallLink.opened_by(token)
     if link is None:
         raise Http404
-    namespaces = Namespace.objects.all()
-    if link.team is not None:
-        namespaces = namespaces.filter(team=link.team)
-    board = targets.board(namespaces, timezone.now(), page_size=_TILES)
+    board = targets.board(link.targets(), timezone.now(), page_size=_TILES)
     context = {"board": board, "title": link.team.name if link.team else "All teams", "now": timezone.now()}
     response = render(request, "wall.html", context)
     # The address is a secret: it goes into no cache, no index and no other site's log.

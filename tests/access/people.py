@@ -50,7 +50,7 @@ def _team(name: str, prefix: str, number: int) -> dict[str, Any]:
     )
     rule = LabelRule.objects.create(pk=number + 3, team=team, target_label="x", replacement="y")
     for key, word in ((4, "shown"), (5, "revoked")):
-        link = WallLink(pk=number + key, name=word, team=team)
+        link = WallLink(pk=number + key, name=word, team=team, scope="team")
         link.set_token(f"wall-{name}-{word}")
         link.revoked_at = timezone.now() if word == "revoked" else None
         link.save()
@@ -82,6 +82,7 @@ def make() -> dict[str, Any]:
     for name in TOKENS:
         team = {"other-token": orders["team"], "platform-token": None}.get(name, payments["team"])
         token = ScrapeToken(name=name, team_id=team, pk=7300 + TOKENS.index(name))
+        token.scope = ScrapeToken.Scope.TEAM if team else ScrapeToken.Scope.ALL_TEAMS
         token.set_token(f"secret-of-{name}")
         token.expires_at = now - timedelta(days=1) if name == "expired-token" else None
         token.revoked_at = now if name == "revoked-token" else None

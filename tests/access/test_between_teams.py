@@ -21,6 +21,7 @@ def objects(db: None) -> dict[str, Any]:
 def moved(objects: dict[str, Any]) -> Namespace:
     """A namespace of payments that went to orders and has another name there; a token of payments still names it."""
     namespace = Namespace.objects.get(pk=objects["namespace"])
+    ScrapeToken.objects.filter(pk=objects["token"]).update(scope="listed")
     ScrapeToken.objects.get(pk=objects["token"]).namespaces.add(namespace)
     namespace.team_id, namespace.name = objects["other_team"], "renamed-there"
     namespace.save()
@@ -66,10 +67,10 @@ def test_a_token_of_the_former_team_can_be_given_other_namespaces(
     objects: dict[str, Any], moved: Namespace
 ) -> None:
     own = Namespace.objects.create(name="own", team_id=objects["team"], host="own.servicebus.windows.net")
-    form = {"name": "token", "namespaces": [str(own.pk)]}
+    form = {"name": "token", "scope": "listed", "namespaces": [str(own.pk)]}
     answer = people.client("editor").post(f"{ADMIN}/scrapetoken/{objects['token']}/change/", form)
     assert answer.status_code == 302
-    assert list(ScrapeToken.objects.get(pk=objects["token"]).namespaces.all()) == [own]
+    assert ScrapeToken.objects.get(pk=objects["token"]).listed() == [own]
 
 
 def test_a_rule_goes_with_its_namespace_and_its_history_begins_with_that(objects: dict[str, Any]) -> None:

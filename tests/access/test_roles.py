@@ -54,8 +54,9 @@ def test_the_only_team_that_a_form_offers_is_chosen_beforehand(objects: dict[str
 def test_only_who_may_leave_the_team_empty_is_told_what_that_means(objects: dict[str, Any]) -> None:
     for model in ("scrapetoken", "walllink"):
         address = f"/admin/exporters/{model}/add/"
-        assert "those of all teams" not in people.client("owner").get(address).content.decode()
-        assert "those of all teams" in people.client("admin").get(address).content.decode()
+        for telling in ("Empty: a ", "All namespaces of all teams"):
+            assert telling not in people.client("owner").get(address).content.decode()
+            assert telling in people.client("admin").get(address).content.decode()
 
 
 def test_a_form_offers_no_credential_of_a_team_where_one_only_looks(in_both: Client) -> None:

@@ -56,7 +56,7 @@ def rule(team: Any) -> LabelRule:
 
 @pytest.fixture
 def token(team: Any) -> ScrapeToken:
-    stored = ScrapeToken(name="prometheus", team=team)
+    stored = ScrapeToken(name="prometheus", team=team, scope="team")
     stored.set_token(ScrapeToken.generate())
     stored.save()
     return stored
@@ -74,7 +74,7 @@ def objects(
 ) -> dict[str, Any]:
     """One of each kind, by the name of its model."""
     membership = Membership.objects.create(user=administrator, team=team)
-    link = WallLink(name="office", team=team)
+    link = WallLink(name="office", team=team, scope="team")
     link.set_token(WallLink.generate())
     link.save()
     return {

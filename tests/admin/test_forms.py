@@ -183,7 +183,7 @@ class TestTokens:
     def test_the_token_is_shown_once_and_only_its_hash_is_kept(
         self, browser: Client, namespace: Namespace
     ) -> None:
-        fields = {"name": "eu", "team": namespace.team_id, "namespaces": [namespace.pk]}
+        fields = {"name": "eu", "team": namespace.team_id, "scope": "listed", "namespaces": [namespace.pk]}
         response = browser.post(self.ADD, fields)
         stored = ScrapeToken.objects.get()
         secret = response.context["token"]
@@ -200,21 +200,22 @@ class TestTokens:
         assert secret not in repr(dict(browser.session)) + repr(browser.cookies)
 
     def test_a_name_is_taken_once_in_a_team(self, browser: Client, token: ScrapeToken) -> None:
-        found = errors(browser.post(self.ADD, {"name": token.name, "team": token.team_id}))
+        found = errors(browser.post(self.ADD, {"name": token.name, "team": token.team_id, "scope": "team"}))
         assert found == {"__all__": ["The team has a token of this name already."]}
 
     def test_nor_can_it_be_renamed_to_one_that_is_taken(self, browser: Client, token: ScrapeToken) -> None:
-        other = ScrapeToken(name="other", team=token.team)
+        other = ScrapeToken(name="other", team=token.team, scope="team")
         other.set_token(ScrapeToken.generate())
         other.save()
-        response = browser.post(f"{self.ADD[:-4]}{other.pk}/change/", {"name": token.name, "namespaces": []})
+        fields = {"name": token.name, "scope": "team", "namespaces": []}
+        response = browser.post(f"{self.ADD[:-4]}{other.pk}/change/", fields)
         assert errors(response) == {"name": ["There is a token of this name already."]}
 
     @pytest.mark.django_db(transaction=True)
     def test_a_name_that_is_taken_while_it_is_saved_is_said_in_the_form(
         self, browser: Client, token: ScrapeToken
     ) -> None:
-        taken = ScrapeToken(name="eu", team=token.team)
+        taken = ScrapeToken(name="eu", team=token.team, scope="team")
         taken.set_token(ScrapeToken.generate())
 
         def take() -> None:
@@ -231,7 +232,7 @@ class TestTokens:
             take()  # it has one writer at a time, from the look to the save: nobody comes in between
         else:
             pre_save.connect(somebody_else, sender=ScrapeToken)
-        found = errors(browser.post(self.ADD, {"name": "eu", "team": token.team_id}))
+        found = errors(browser.post(self.ADD, {"name": "eu", "team": token.team_id, "scope": "team"}))
         assert found == {"__all__": ["The team has a token of this name already."]}
 
     @pytest.mark.parametrize("path", [ADD, ADD[:-4]], ids=["in a form", "chosen in the list"])
@@ -246,7 +247,7 @@ class TestTokens:
 
     def test_another_teams_namespace_is_refused(self, browser: Client, namespace: Namespace) -> None:
         other = Team.objects.create(name="orders")
-        fields = {"name": "eu", "team": other.pk, "namespaces": [namespace.pk]}
+        fields = {"name": "eu", "team": other.pk, "scope": "listed", "namespaces": [namespace.pk]}
         assert errors(browser.post(self.ADD, fields)) == {
             "namespaces": ["Not of team “orders”: “payments-prod”."]
         }
@@ -264,16 +265,6 @@ class TestTokens:
         assert "Revoked: prometheus." in response.content.decode()
         token.refresh_from_db()
         assert not token.is_usable()
-
-    def test_a_token_does_not_open_the_whole_team_when_its_only_namespace_goes(
-        self, browser: Client, token: ScrapeToken, namespace: Namespace
-    ) -> None:
-        token.namespaces.add(namespace)
-        browser.post(f"/admin/exporters/namespace/{namespace.pk}/delete/", {"post": "yes"})
-        token.refresh_from_db()
-        assert not token.is_usable()
-        reason = ScrapeToken.history.first().history_change_reason
-        assert reason == "its only namespace, payments-prod, was deleted"
 
 
 class TestUsers:

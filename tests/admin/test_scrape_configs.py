@@ -77,7 +77,7 @@ def test_the_static_way_gives_the_target_that_discovery_gives(
     namespace.scrape_interval_seconds = 90
     namespace.save()
     secret = ScrapeToken.generate()
-    stored = ScrapeToken(name="for-discovery", team=team)
+    stored = ScrapeToken(name="for-discovery", team=team, scope="team")
     stored.set_token(secret)
     stored.save()
     (group,) = Client().get("/sd", headers={"Authorization": f"Bearer {secret}"}).json()
@@ -136,6 +136,8 @@ def test_tokens_that_do_not_open_the_namespace_are_not_offered(
     browser: Client, namespace: Namespace, team: Team, token: ScrapeToken
 ) -> None:
     other = Namespace.objects.create(name="other", team=team, host="o.servicebus.windows.net")
+    token.scope = ScrapeToken.Scope.LISTED
+    token.save()
     token.namespaces.add(other)
     assert "No usable token opens this" in card(page(browser, namespace))
     assert "/scrapetoken/" in card(page(browser, other))
@@ -146,7 +148,7 @@ def test_tokens_that_do_not_open_the_namespace_are_not_offered(
 def test_a_viewer_sees_the_teams_tokens_and_not_the_platforms(
     namespace: Namespace, team: Team, token: ScrapeToken, django_user_model: Any
 ) -> None:
-    platform = ScrapeToken(name="of-the-platform")
+    platform = ScrapeToken(name="of-the-platform", scope="all_teams")
     platform.set_token(ScrapeToken.generate())
     platform.save()
     viewer = django_user_model.objects.create_user("vera", password="pass-pass-pass", is_staff=True)

@@ -41,12 +41,14 @@ def _wrong_password(page: BrowserPage) -> None:
 
 def _make_token(page: BrowserPage) -> None:
     page.fill("#id_name", f"prometheus-{next(_numbers)}")
+    page.check("input[name=scope][value=all_teams]")
     page.click("input[name=_save]")
     page.wait_for_selector("#new-token")
 
 
 def _make_wall_link(page: BrowserPage) -> None:
     page.fill("#id_name", f"screen-{next(_numbers)}")
+    page.check("input[name=scope][value=all_teams]")
     page.click("input[name=_save]")
     page.wait_for_selector("#new-address")
 

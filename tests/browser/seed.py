@@ -105,13 +105,13 @@ def _objects(strings: dict[str, str]) -> dict[str, Any]:
     )
     ids["label_rule"] = rule.pk
     wall = "sbw_for-the-browser-tests-000000000000000000000"
-    link = WallLink(name="office", team=None)
+    link = WallLink(name="office", scope="all_teams")
     link.set_token(wall)
     link.save()
     ids["wall_link"] = link.pk
     ids["wall"] = wall
     secret = "sbh_for-the-browser-tests-000000000000000000000"
-    token = ScrapeToken(name="prometheus", team=teams["payments"])
+    token = ScrapeToken(name="prometheus", team=teams["payments"], scope="team")
     token.set_token(secret)
     token.save()
     ids["scrape_token"] = token.pk

@@ -109,9 +109,11 @@ label_rules:
 tokens:
   - name: prometheus
     team: payments
+    scope: listed
     namespaces: [payments-prod]
     token: {env: PAYMENTS_SCRAPE_TOKEN}
   - name: platform
+    scope: all_teams
     token: {file: TOKEN_FILE}
     expires_at: 2030-01-01T12:00:00Z
 """

@@ -60,14 +60,14 @@ def test_prune_says_how_many_members_a_team_loses(django_user_model: Any, team: 
     ]
 
 
-def test_a_token_whose_only_namespace_is_pruned_is_revoked_and_said_to_be(namespace: Namespace) -> None:
+def test_what_a_token_loses_with_a_pruned_namespace_is_said(namespace: Namespace) -> None:
     Namespace.objects.update(source="file")
-    token = ScrapeToken(name="prometheus", team=namespace.team)
+    token = ScrapeToken(name="prometheus", team=namespace.team, scope="listed")
     token.set_token(ScrapeToken.generate())
     token.save()
     token.namespaces.add(namespace)
     plan = apply("", prune=True)
     assert [str(change) for change in plan.changes] == [
         "- namespace payments-prod",
-        "~ token payments/prometheus\n    namespaces: [payments-prod] -> []\n    revoked: false -> true",
+        "~ token payments/prometheus\n    namespaces: [payments-prod] -> []",
     ]

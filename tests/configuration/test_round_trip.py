@@ -27,6 +27,7 @@ NAME = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
 WORDS = st.sampled_from(["", "no", "1.10", "~", "null", "2026-01-01", "a|b", "# x", "{a: b}", " x ", "\x85"])
 SOURCE = st.sampled_from(["admin", "file"])
 SECONDS = st.floats(1, 300, allow_nan=False)
+HOST = "payments-prod.servicebus.windows.net"
 LABEL = st.from_regex(r"[a-z]_[a-z_]{0,5}", fullmatch=True)
 
 
@@ -89,7 +90,7 @@ def configurations(draw: st.DrawFn) -> None:
                     name=name,
                     team=team,
                     credential=credential,
-                    host="payments-prod.servicebus.windows.net",
+                    host=HOST,
                     enabled=draw(st.booleans()),
                     labels=draw(st.dictionaries(LABEL, TEXT | WORDS, max_size=3)),
                     include=draw(st.sampled_from(["", "orders.*", r"a\.b|\d+", "no"])),
@@ -117,10 +118,13 @@ def configurations(draw: st.DrawFn) -> None:
             )
         )
     for name in draw(st.lists(NAME, max_size=3, unique=True)):
-        token = ScrapeToken(name=name, team=draw(st.none() | st.sampled_from(teams)), source=draw(SOURCE))
+        team = draw(st.none() | st.sampled_from(teams))
+        scope = draw(st.sampled_from(["listed", "team" if team else "all_teams"]))
+        token = ScrapeToken(name=name, team=team, scope=scope, source=draw(SOURCE))
         token.set_token(ScrapeToken.generate())
         save(token)
-        token.namespaces.set([each for each in namespaces if token.team in (None, each.team)])
+        if scope == "listed":
+            token.namespaces.set(draw(st.permutations(namespaces))[: draw(st.integers(0, 2))])
         if draw(st.booleans()):
             token.revoke("lost")
 

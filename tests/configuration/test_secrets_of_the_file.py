@@ -92,7 +92,7 @@ def test_a_secret_written_into_the_file_is_refused_and_not_repeated() -> None:
 
 
 def test_one_token_for_two_teams_is_refused(whole: str) -> None:
-    text = whole + "  - {name: again, team: payments, token: {env: PAYMENTS_SCRAPE_TOKEN}}\n"
+    text = whole + "  - {name: again, team: payments, scope: team, token: {env: PAYMENTS_SCRAPE_TOKEN}}\n"
     (message,) = errors(text)
     assert "The same token is in use as “prometheus” of team “payments”." in message
 

@@ -26,7 +26,8 @@ def main() -> None:
     secrets = {}
     for name, team in wanted.get("tokens", {}).items():
         secrets[name] = ScrapeToken.generate()
-        token = ScrapeToken(name=name, team=Team.objects.get(name=team) if team else None)
+        token = ScrapeToken(name=name, scope="team" if team else "all_teams")
+        token.team = Team.objects.get(name=team) if team else None
         token.set_token(secrets[name])
         token.save()
     json.dump(secrets, sys.stdout)

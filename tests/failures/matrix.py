@@ -322,7 +322,7 @@ def build(simulator: Simulator, rows: tuple[Row, ...] = ROWS) -> tuple[dict[str,
             {"name": row.name, "team": "load", "credential": row.name, **host, **_limits(row)}
         )
         row.prepare(bus)
-    config["tokens"].append({"name": "prometheus", "token": {"env": "MATRIX_TOKEN"}})
+    config["tokens"].append({"name": "prometheus", "scope": "all_teams", "token": {"env": "MATRIX_TOKEN"}})
     return config, variables
 
 

@@ -42,10 +42,10 @@ def main() -> None:
     # As after a key that was taken away too early: the ciphertext of another row does not decrypt either.
     sealed = Credential.objects.filter(pk=objects["credential"]).values_list("secret", flat=True).get()
     Credential.objects.filter(name="undecryptable").update(secret=sealed)
-    token = ScrapeToken(name="planted", team=payments)
+    token = ScrapeToken(name="planted", team=payments, scope="team")
     token.set_token(asked["token"])
     token.save()
-    link = WallLink(name="planted", team=payments)
+    link = WallLink(name="planted", team=payments, scope="team")
     link.set_token(asked["wall"])
     link.save()
     sessions = {}

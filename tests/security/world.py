@@ -92,7 +92,7 @@ class World:
     hub: Hub  # logs text, shares through Redis
     other: Hub  # logs JSON, shares through files
     planted: dict[str, str]
-    credentials: dict[str, dict[str, str]]
+    credentials: dict[str, dict[str, Any]]
     objects: dict[str, Any] = field(default_factory=dict)
     sessions: dict[str, str] = field(default_factory=dict)
 
@@ -178,7 +178,7 @@ def build(stack: ExitStack, certificates: Path, directory: Path) -> World:
 
 def _credentials(
     simulator: Simulator, planted: dict[str, str]
-) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     def bus(name: str) -> Any:
         made = simulator.add_namespace(name)
         made.add_queue("orders", active=3)
@@ -192,13 +192,13 @@ def _credentials(
     signed = bus("leak-signature")
     signature = signed.shared_access_signature()
     planted["signature"] = signature.partition("sig=")[2].partition("&")[0]
-    entra: dict[str, dict[str, str]] = {}
+    entra: dict[str, dict[str, Any]] = {}
     password = planted["certificate-password"]
     for kind in ("client_secret", "client_certificate", "refused_secret"):
         target = bus(f"leak-{kind.replace('_', '-')}")
         application: Application = simulator.identity.add_application()
         target.grant(application)
-        fields = {
+        fields: dict[str, Any] = {
             "kind": "client_secret",
             "tenant_id": simulator.identity.tenant,
             "client_id": application.client_id,

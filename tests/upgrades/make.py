@@ -26,7 +26,7 @@ credential = Credential.objects.create(name="orders", team=team, secret={STORED_
 namespace = Namespace.objects.create(name="orders-prod", team=team, credential=credential)
 namespace.cache_seconds = 5
 namespace.save()
-token = ScrapeToken(name="shop-prometheus", team=team)
+token = ScrapeToken(name="shop-prometheus", team=team, scope=ScrapeToken.Scope.LISTED)
 token.set_token("sbh_" + "s" * 43)
 token.save()
 token.namespaces.add(namespace)

@@ -52,7 +52,7 @@ def add_target(team: Team) -> AddTarget:
 @pytest.fixture
 def token(team: Team) -> str:
     secret = ScrapeToken.generate()
-    stored = ScrapeToken(name="prometheus", team=team)
+    stored = ScrapeToken(name="prometheus", team=team, scope="team")
     stored.set_token(secret)
     stored.save()
     return secret

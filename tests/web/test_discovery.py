@@ -19,6 +19,7 @@ AddTarget = Callable[..., Namespace]
 
 def token_of(team: Team | None, name: str = "of-the-platform", **fields: Any) -> Client:
     secret = ScrapeToken.generate()
+    fields = {"scope": "team" if team else "all_teams"} | fields
     stored = ScrapeToken(name=name, team=team, **fields)
     stored.set_token(secret)
     stored.save()
@@ -150,7 +151,7 @@ def test_another_team_can_not_be_told_from_one_that_does_not_exist(two_teams: Te
 
 
 def test_a_token_for_some_namespaces_lists_those(two_teams: Team, scraper: Client) -> None:
-    limited = token_of(two_teams, "limited")
+    limited = token_of(two_teams, "limited", scope="listed")
     ScrapeToken.objects.get(name="limited").namespaces.add(Namespace.objects.get(name="theirs"))
     Namespace.objects.create(name="third", team=two_teams)
     assert set(listed(limited)) == {"theirs"}

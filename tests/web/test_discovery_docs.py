@@ -29,7 +29,7 @@ def test_every_label_of_discovery_is_documented(namespace: object, team: object)
     namespace.scrape_interval_seconds = 60  # type: ignore[attr-defined]
     namespace.save()  # type: ignore[attr-defined]
     secret = ScrapeToken.generate()
-    token = ScrapeToken(name="prometheus", team=team)  # type: ignore[misc]
+    token = ScrapeToken(name="prometheus", team=team, scope="team")  # type: ignore[misc]
     token.set_token(secret)
     token.save()
     (group,) = Client().get("/sd", headers={"Authorization": f"Bearer {secret}"}).json()

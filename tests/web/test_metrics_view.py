@@ -119,6 +119,7 @@ def test_a_token_can_be_limited_to_namespaces(
     bus: SimulatedNamespace, add_target: AddTarget, token: str, scraper: Client
 ) -> None:
     add_target(bus, name="one")
+    ScrapeToken.objects.update(scope="listed")
     ScrapeToken.objects.get().namespaces.add(add_target(bus, name="two"))
     assert scraper.get("/metrics/one").status_code == 404
     assert scraper.get("/metrics/two").status_code == 200

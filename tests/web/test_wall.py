@@ -31,7 +31,8 @@ def targets(db: None) -> None:
 
 def _link(team: str | None = None, **fields: Any) -> str:
     token = WallLink.generate()
-    link = WallLink(name="office", team=Team.objects.get(name=team) if team else None, **fields)
+    link = WallLink(name="office", scope="team" if team else "all_teams", **fields)
+    link.team = Team.objects.get(name=team) if team else None
     link.set_token(token)
     link.save()
     return f"/wall/{token}"
@@ -87,7 +88,7 @@ def test_the_address_is_shown_once_and_only_its_hash_is_kept(
     client: Client, targets: None, django_user_model: Any
 ) -> None:
     client.force_login(django_user_model.objects.create_superuser("root", "", "pass-pass-pass"))
-    values = {"name": "office", "team": "", "expires_at_0": "2090-01-01", "expires_at_1": "12:00"}
+    values = {"name": "office", "scope": "all_teams", "expires_at_0": "2090-01-01", "expires_at_1": "12:00"}
     answer = client.post("/admin/exporters/walllink/add/", values)
     token = answer.context["path"].rpartition("/")[2]
     assert "no-store" in answer["Cache-Control"]
@@ -101,21 +102,18 @@ def test_a_link_is_not_made_for_a_time_that_is_over(
     client: Client, targets: None, django_user_model: Any
 ) -> None:
     client.force_login(django_user_model.objects.create_superuser("root", "", "pass-pass-pass"))
-    values = {"name": "office", "team": "", "expires_at_0": "2020-01-01", "expires_at_1": "12:00"}
+    values = {"name": "office", "scope": "all_teams", "expires_at_0": "2020-01-01", "expires_at_1": "12:00"}
     html = client.post("/admin/exporters/walllink/add/", values).content.decode()
     assert "This time is over." in html
 
 
-def test_an_editor_makes_links_for_the_own_team_alone(targets: None, django_user_model: Any) -> None:
-    from django.test import RequestFactory
-
-    from exporters.admin.wall_link import WallLinkForm
-
+def test_an_editor_makes_links_for_the_own_team_alone(
+    client: Client, targets: None, django_user_model: Any
+) -> None:
     user = django_user_model.objects.create_user("editor", password="pass-pass-pass", is_staff=True)
     Membership.objects.create(user=user, team=Team.objects.get(name="payments"), role="editor")
-    request = RequestFactory().get("/")
-    request.user = user
-    form = type("Form", (WallLinkForm,), {"request": request})(
-        {"name": "office", "team": "", "expires_at": "2090-01-01 12:00"}
-    )
-    assert form.errors["team"] == ["Choose a team. Only a platform administrator makes links for all teams."]
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    values = {"name": "office", "scope": "all_teams", "expires_at_0": "2090-01-01", "expires_at_1": "12:00"}
+    answer = client.post("/admin/exporters/walllink/add/", values)
+    assert set(answer.context["adminform"].form.errors) == {"team", "scope"}
+    assert not WallLink.objects.exists()
