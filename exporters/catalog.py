@@ -182,7 +182,7 @@ def target(namespace: Namespace, rules: RulesByScope | None = None) -> Target:
         problem = f"Namespace {namespace.name} has no credential; choose one in the admin."
     else:
         try:
-            problem = _grant_problem(namespace, namespace.credential)
+            problem = _credential_problem(namespace)
             spec = None if problem else credential_spec(namespace.credential)
         except SecretUnavailableError as error:
             problem = str(error)
@@ -217,19 +217,12 @@ def target(namespace: Namespace, rules: RulesByScope | None = None) -> Target:
     )
 
 
-def _grant_problem(namespace: Namespace, credential: Credential) -> str:
-    """Say why a namespace may not use its credential: a grant can end after the namespace was saved."""
-    if credential.team_id is not None:
-        if credential.team_id == namespace.team_id:
-            return ""
-        return f"Credential {credential.name} belongs to another team than namespace {namespace.name}."
+def _credential_problem(namespace: Namespace) -> str:
+    """Say why a namespace may not use its credential: what allowed it can end after the namespace was saved."""
     try:
-        host = namespace.endpoint().host_port
+        return namespace.credential_problem()
     except ValidationError as error:
         return " ".join(error.messages)
-    if credential.is_usable_by(namespace.team_id, host):
-        return ""
-    return f"Credential {credential.name} is the platform's and not granted to team {namespace.team.name} for {host}."
 
 
 def credential_spec(credential: Credential, slot: str = "") -> CredentialSpec:

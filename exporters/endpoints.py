@@ -1,5 +1,6 @@
 """The platform's policy about endpoints, applied to what people enter."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from django.conf import settings
@@ -15,7 +16,7 @@ from .servicebus.connection import (
     parse_host,
 )
 
-__all__ = ["AUTHORITIES", "check_endpoint", "check_host", "endpoint_of", "policy"]
+__all__ = ["AUTHORITIES", "check_endpoint", "check_host", "check_hosts", "endpoint_of", "policy"]
 
 
 def policy() -> EndpointPolicy:
@@ -42,6 +43,11 @@ def check_host(value: str) -> Endpoint:
         raise ValidationError(str(error)) from None
     check_endpoint(endpoint)
     return endpoint
+
+
+def check_hosts(values: Iterable[object]) -> list[str]:
+    """Return hosts in the form in which they are stored and compared; raise ValidationError for one that is none."""
+    return sorted({check_host(str(value)).host_port for value in values})
 
 
 def endpoint_of(host: str, connection: ConnectionString | None) -> Endpoint:

@@ -90,6 +90,14 @@ class CredentialAdmin(SpareSlot):
                 "description": "For every kind but the connection string.",
             },
         ),
+        (
+            "Hosts",
+            {
+                "fields": ("hosts",),
+                "description": "The credential is sent to these hosts and no others. When an owner gives it to a "
+                "namespace, the namespace's host is added; an editor can't add one.",
+            },
+        ),
     )
 
     @method_decorator(sensitive_post_parameters(*Credential.SECRET_FIELDS))
@@ -148,6 +156,10 @@ class CredentialAdmin(SpareSlot):
         answer: HttpResponse = super().change_view(request, object_id, form_url, context)
         return answer
 
+    @admin.display(description="hosts")
+    def hosts_shown(self, credential: Credential) -> str:
+        return ", ".join(credential.hosts) or "none"
+
     @admin.display(description="secret")
     def secret_state(self, credential: Credential) -> str:
         return describe_secret(credential)
@@ -174,5 +186,5 @@ class CredentialAdmin(SpareSlot):
 
 
 def _without_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
-    shown = {"secret": "secret_state", "spare_secret": "spare_state"}
+    shown = {"secret": "secret_state", "spare_secret": "spare_state", "hosts": "hosts_shown"}
     return tuple(shown.get(name, name) for name in names if not name.endswith("certificate_password"))

@@ -55,6 +55,8 @@ class CredentialForm(KeepsHidden):
         rows=1, help_text="Only for a certificate whose key is encrypted."
     )
 
+    hosts = LinesField(required=False, help_text=Credential._meta.get_field("hosts").help_text)
+
     request: HttpRequest  # set by the admin
 
     class Meta:
@@ -73,6 +75,7 @@ class CredentialForm(KeepsHidden):
             "client_id",
             "authority",
             "token_file",
+            "hosts",
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -13,6 +13,7 @@ from ..models import Namespace
 from ..models.namespaces import default_metric_groups
 from ..secrets import SecretUnavailableError
 from ..validators import METRIC_GROUPS
+from . import owned_hosts
 from .base import SourceFilter
 from .fields import LabelsField
 from .hub_yaml import HubYaml
@@ -49,9 +50,19 @@ class NamespaceForm(KeepsHidden):
         help_text="Beside the message counts and sizes, which are always there.",
     )
 
+    request: HttpRequest  # set by the admin
+    allowed_host = ""  # what an owner's choice allows the credential, once it is saved
+
     class Meta:
         model = Namespace
-        fields = "__all__"  # noqa: DJ007 - the fieldsets name them
+        fields = "__all__"
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if {"host", "credential"} & set(self.changed_data):
+            credential, host = cleaned.get("credential"), cleaned.get("host", "")
+            self.allowed_host = owned_hosts.allow(self.request.user, credential, host)
+        return cleaned
 
 
 @admin.register(Namespace)
@@ -97,6 +108,11 @@ class NamespaceAdmin(NamespaceActions, NamespaceRules, NamespaceNew, NamespacePa
             },
         ),
     )
+
+    def save_model(self, request: HttpRequest, obj: Namespace, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if form.allowed_host and obj.credential is not None:
+            obj.credential.allow_host(form.allowed_host)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)

@@ -17,7 +17,7 @@ from .. import access, pasted, trial
 from ..catalog import target as target_of
 from ..models import Credential, Namespace, Team
 from ..numbers import whole_number
-from . import trials
+from . import owned_hosts, trials
 from .base import HubAdmin
 from .fields import SecretField
 from .held import HeldSecrets
@@ -73,6 +73,7 @@ class NewNamespaceForm(forms.Form):
         super().__init__(data)
         self.request = request
         self.namespace: Namespace | None = None  # unsaved, once the form is valid
+        self._allowed_host = ""  # what an owner's choice allows the credential, once it is saved
         self.reused: Credential | None = None  # the team's own that holds the pasted string already
         secret: Any = self.fields["connection_string"]
         team: Any = self.fields["team"]
@@ -129,6 +130,7 @@ class NewNamespaceForm(forms.Form):
 
     def _build(self, cleaned: dict[str, Any], team: Team, credential: Credential) -> None:
         namespace = Namespace(name=cleaned["name"], team=team, host=cleaned["host"], credential=credential)
+        self._allowed_host = owned_hosts.allow(self.request.user, credential, cleaned["host"])
         # A credential that is not saved yet is no value for the field's own check.
         skipped: set[str] = {"credential"} if credential.pk is None else set()
         try:
@@ -167,6 +169,8 @@ class NewNamespaceForm(forms.Form):
                     credential.save()
                     self.namespace.credential = credential
                 self.namespace.save()
+                if credential is not None and self._allowed_host:
+                    credential.allow_host(self._allowed_host)
         except IntegrityError:
             self.add_error("name", "Somebody took this name at the same moment. Choose another one.")
             return None

@@ -79,6 +79,11 @@ def _test(request: HttpRequest, credential: Credential, slot: str) -> None:
         )
     spec = catalog.credential_spec(credential, slot)
     for namespace in tried:
+        # The one to try replaces a secret that can't be had, but goes nowhere that the credential may not go.
+        problem = namespace.credential_problem()
+        if problem:
+            messages.error(request, f"The {name} was not tried on {namespace}: {problem}")
+            continue
         target = replace(catalog.target(namespace), credential=spec, spare=None)
         result = trial.run(target)
         if result.ok:

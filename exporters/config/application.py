@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db.models import ForeignKey, Model
 
+from ..endpoints import check_hosts
 from ..models import Credential, IdentityGrant, LabelRule, Namespace, ScrapeToken, Source, Team
 from ..secrets import SecretUnavailableError
 from ..signals import as_one_change
@@ -125,6 +126,8 @@ class Application:
                     secret_values.set_revoked(self, entry, item)
                 case "scope":
                     item.scope = self._scope(entry, item)
+                case "hosts":
+                    item.hosts = self._hosts(entry)
                 case "namespaces" | "grants":
                     pass  # set once the object has a row
                 case "source":
@@ -160,6 +163,13 @@ class Application:
                 f"hub.{suggestion(name, self.stored.names(kind.model))}",
             )
         return found
+
+    def _hosts(self, entry: Entry) -> list[str]:
+        try:
+            return check_hosts(entry.get("hosts") or [])
+        except ValidationError as error:
+            entry.report("hosts", " ".join(error.messages))
+            return []
 
     def _scope(self, entry: Entry, item: ScrapeToken) -> str:
         """Return what the file says that a token opens; what is left out opens nothing, so it is a mistake."""

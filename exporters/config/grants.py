@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from django.core.exceptions import ValidationError
 
-from ..endpoints import check_host
+from ..endpoints import check_hosts
 from ..models import Credential, IdentityGrant, Team
 from .schema import Entry
 
@@ -24,7 +24,7 @@ def entry_grants(application: "Application", entry: Entry) -> Granted:
         if any(other == team for other, _ in granted):
             entry.report("grants", f"Team “{team}” stands here twice; put its hosts together.")
         try:
-            hosts = sorted({check_host(host).host_port for host in grant["hosts"]})
+            hosts = check_hosts(grant["hosts"])
         except ValidationError as error:
             entry.report("grants", " ".join(error.messages))
             continue

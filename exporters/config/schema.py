@@ -147,6 +147,7 @@ KINDS = (
             *_same("secret certificate_password spare_secret spare_certificate_password", secret),
             *_same("tenant_id client_id authority token_file", text),
             *_same("expires_at spare_expires_at", moment),
+            Key("hosts", "hosts", texts),
             Key("grants", "grants", grants),
             _SOURCE,
         ),

@@ -4,11 +4,11 @@ import uuid
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 
 from .. import material, references
-from ..endpoints import endpoint_of
+from ..endpoints import check_hosts, endpoint_of
 from ..secrets import EncryptedField, SecretUnavailableError, describe, fingerprint, reveal
 from ..servicebus.connection import ConnectionString
 from ..validators import (
@@ -101,6 +101,12 @@ class Credential(models.Model):
         blank=True,
         validators=[validate_absolute_path],
         help_text="Workload identity: path of the federated token. Empty: AZURE_FEDERATED_TOKEN_FILE.",
+    )
+    hosts = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Of a team's own credential: where it may be sent, one host a line, for example "
+        "payments-prod.servicebus.windows.net. A connection string may always go to the host that it names.",
     )
     source = source_field()
     created_at = models.DateTimeField(auto_now_add=True)
@@ -222,13 +228,22 @@ class Credential(models.Model):
         setattr(self, other, first)
 
     def is_usable_by(self, team_id: int | None, host_port: str) -> bool:
-        """Tell whether a team's namespace at this endpoint may use it: its own, or one granted for this very host."""
+        """Tell whether a team's namespace may send it to this host: an owner allowed it, or the platform granted it."""
         if self.team_id is not None:
-            return self.team_id == team_id
+            return self.team_id == team_id and host_port in self.hosts
         if self.pk is None:
             return False
         # Over all of them, so that prefetched ones cost no query.
         return any(grant.team_id == team_id and host_port in grant.hosts for grant in self.grants.all())
+
+    def allow_host(self, host_port: str) -> None:
+        """Add a host to the stored ones of a team's credential; call it for an owner of the team alone."""
+        with transaction.atomic():
+            stored = Credential.objects.select_for_update().get(pk=self.pk)
+            if host_port not in stored.hosts:
+                stored.hosts = sorted({*stored.hosts, host_port})
+                stored._change_reason = "a namespace was given it"  # type: ignore[attr-defined]
+                stored.save(update_fields=["hosts"])
 
     def clean(self) -> None:
         if self.kind not in self.Kind.values:
@@ -239,6 +254,12 @@ class Credential(models.Model):
             errors["team"] = (
                 "This identity is the hub's own. Leave the team empty, and grant it to teams for hosts."
             )
+        if self.hosts and self.team_id is None:
+            errors["hosts"] = "Leave this empty without a team: a grant names its own hosts."
+        try:
+            self.hosts = check_hosts(self.hosts or [])
+        except ValidationError as error:
+            errors["hosts"] = " ".join(error.messages)
         facts = spare = material.Facts()
         if not errors:
             try:
@@ -288,12 +309,19 @@ class Credential(models.Model):
                     {"team": f"Namespace “{namespace}” of team “{namespace.team}” uses this credential."}
                 )
             try:
-                endpoint_of(namespace.host, facts.connection)
+                endpoint = endpoint_of(namespace.host, facts.connection)
             except ValidationError as error:
                 field = "secret" if facts.connection else "kind"
                 raise ValidationError(
                     {field: f"Namespace “{namespace}” uses this credential. {' '.join(error.messages)}"}
                 ) from None
+            own = facts.connection is not None and endpoint == facts.connection.endpoint
+            if self.team_id is not None and not own and endpoint.host_port not in self.hosts:
+                raise ValidationError(
+                    {
+                        "hosts": f"Namespace “{namespace}” uses this credential for {endpoint}. Add that host here."
+                    }
+                )
 
 
 def _whole(connection: ConnectionString) -> str:

@@ -3,7 +3,7 @@
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from ..endpoints import check_host
+from ..endpoints import check_hosts
 from .changes import kept_history
 from .credentials import Credential
 from .teams import Team
@@ -43,7 +43,7 @@ class IdentityGrant(models.Model):
                 {"hosts": "Name one host or more: the team uses the identity for these alone."}
             )
         try:
-            self.hosts = sorted({check_host(str(host)).host_port for host in self.hosts})
+            self.hosts = check_hosts(self.hosts)
         except ValidationError as error:
             raise ValidationError({"hosts": error}) from None
         if self.credential_id and self.credential.team_id is not None:

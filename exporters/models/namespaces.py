@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from ..endpoints import endpoint_of
 from ..secrets import SecretUnavailableError
-from ..servicebus.connection import Endpoint
+from ..servicebus.connection import Endpoint, parse_host
 from ..validators import (
     slug_validator,
     validate_host,
@@ -162,8 +162,48 @@ class Namespace(models.Model):
         Raises ValidationError, keyed by field, when there is neither or when they contradict each other, and
         SecretUnavailableError when the connection string can't be had.
         """
-        connection = self.credential.facts().connection if self.credential else None
+        connection = None
+        if self.credential and self.credential.kind == Credential.Kind.CONNECTION_STRING:
+            connection = self.credential.facts().connection
         return endpoint_of(self.host, connection)
+
+    def credential_problem(self) -> str:
+        """Say why the credential must not be sent where this namespace is; empty when it may.
+
+        Raises what endpoint() does.
+        """
+        credential = self.credential
+        if credential is None:
+            return ""
+        if credential.team_id not in (None, self.team_id):
+            return f"Credential {credential.name} belongs to another team than namespace {self.name}."
+        if credential.team_id is not None and self._is_the_strings_own():
+            return ""
+        host = self.endpoint().host_port
+        if credential.is_usable_by(self.team_id, host):
+            return ""
+        if credential.team_id is None:
+            return (
+                f"Credential {credential.name} is the platform's and not granted to team {self.team.name} for {host}. "
+                "A platform administrator can grant it."
+            )
+        return (
+            f"Credential {credential.name} may not be sent to {host}. Ask an owner of team {self.team.name} to add "
+            f"{host} to the credential's hosts, or to save this namespace."
+        )
+
+    def _is_the_strings_own(self) -> bool:
+        """Tell whether the endpoint is the connection string's, where the read finds another name out anyway."""
+        if self.credential is None or self.credential.kind != Credential.Kind.CONNECTION_STRING:
+            return False
+        # Without a port the host says nothing that the string doesn't, and the secret need not be decrypted.
+        try:
+            if not self.host or parse_host(self.host).port is None:
+                return True
+        except ValueError:
+            return False  # endpoint() says what is wrong with it
+        connection = self.credential.facts().connection
+        return connection is not None and self.endpoint() == connection.endpoint
 
     def clean(self) -> None:
         errors: dict[str, str] = {}
@@ -172,24 +212,19 @@ class Namespace(models.Model):
             errors["scrape_timeout_seconds"] = (
                 f"Prometheus accepts no timeout above the interval, which is {interval:g} s."
             )
-        # A form without a team has its error already.
-        if self.credential and self.credential.team_id not in (None, self.team_id) and self.team_id:
-            errors["credential"] = "This credential belongs to another team."
-        else:
-            errors |= self._endpoint_errors() or self._grant_errors()
+        errors |= self._credential_errors()
         if errors:
             raise ValidationError(errors)
 
-    def _grant_errors(self) -> dict[str, str]:
-        if not self.team_id or self.credential is None or self._host_is_illegal():
-            return {}
-        host = self.endpoint().host_port
-        if self.credential.is_usable_by(self.team_id, host):
-            return {}
-        return {
-            "credential": f"“{self.credential}” is the platform's and not granted to this team for {host}. A platform "
-            "administrator can grant it."
-        }
+    def _credential_errors(self) -> dict[str, str]:
+        # A form without a team has its error already.
+        if self.team_id and self.credential and self.credential.team_id not in (None, self.team_id):
+            return {"credential": "This credential belongs to another team."}
+        errors = self._endpoint_errors()
+        if errors or not self.team_id or self._host_is_illegal():
+            return errors
+        problem = self.credential_problem()
+        return {"credential": problem} if problem else {}
 
     def _endpoint_errors(self) -> dict[str, str]:
         try:

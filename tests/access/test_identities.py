@@ -73,7 +73,7 @@ def test_an_identity_is_seen_and_chosen_where_it_is_granted(
 )
 def test_it_is_for_the_granted_host_alone(objects: dict[str, Any], granted: IdentityGrant, host: str) -> None:
     _namespace(objects).full_clean()
-    with pytest.raises(ValidationError, match="not granted to this team"):
+    with pytest.raises(ValidationError, match="not granted to team payments-team"):
         _namespace(objects, host).full_clean()
     # However it came into the database, it is not used.
     assert catalog.target(_namespace(objects)).credential is not None

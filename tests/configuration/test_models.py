@@ -176,6 +176,8 @@ class TestNamespaces:
         self, namespace: Namespace, host: str, endpoint: str
     ) -> None:
         namespace.host = host
+        assert namespace.credential is not None
+        namespace.credential.hosts = ["payments-prod.servicebus.windows.net:8443"]
         assert problems(namespace) == {}
         assert str(namespace.endpoint()) == endpoint
 

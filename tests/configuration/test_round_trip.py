@@ -72,13 +72,12 @@ def configurations(draw: st.DrawFn) -> None:
         for index, (kind, fields) in enumerate(kinds.items())
     ]
     for credential in credentials:
-        if credential.team is None:
+        if credential.team is not None:
+            credential.hosts = draw(st.sampled_from([[HOST], ["a.servicebus.windows.net", HOST]]))
+            save(credential)
+        else:
             for team in teams:
-                save(
-                    IdentityGrant(
-                        credential=credential, team=team, hosts=["payments-prod.servicebus.windows.net"]
-                    )
-                )
+                save(IdentityGrant(credential=credential, team=team, hosts=[HOST]))
     namespaces = []
     for name in draw(st.lists(NAME, max_size=3, unique=True)):
         team = draw(st.sampled_from(teams))

@@ -314,6 +314,7 @@ def build(simulator: Simulator, rows: tuple[Row, ...] = ROWS) -> tuple[dict[str,
                 "tenant_id": simulator.identity.tenant,
                 "client_id": application.client_id,
                 "authority": simulator.identity.authority.removeprefix("https://"),
+                "hosts": [bus.host],
             }
         variables[f"MATRIX_{number}"] = secret
         host = {"host": bus.host} if row.entra else {}  # else the connection string's own

@@ -204,6 +204,7 @@ def _credentials(
             "client_id": application.client_id,
             "authority": simulator.identity.authority.removeprefix("https://"),
             "host": target.host,
+            "hosts": [target.host],
         }
         if kind == "client_certificate":
             pem = _locked(application.add_certificate(), password)
