@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models.signals import pre_delete
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from exporters import catalog, config, discovery
 from exporters.catalog import Grant
@@ -262,3 +264,60 @@ def test_discovery_tells_a_limited_token_of_no_other_team(objects: dict[str, Any
     for team in ("orders-team", "no-such-team"):
         with pytest.raises(discovery.UnknownTeamError):
             discovery.groups(configuration, grant, team)
+
+
+def _edit(objects: dict[str, Any], who: str, token: ScrapeToken) -> None:
+    """Save a token's form as the browser sends it back, with another expiry."""
+    address = f"{ADMIN}/scrapetoken/{token.pk}/change/"
+    page = people.client(who).get(address)
+    if page.status_code != 200:
+        return
+    form = page.context["adminform"].form
+    offered = form.fields["namespaces"].queryset.values_list("pk", flat=True)
+    shown = [each.pk for each in form.initial["namespaces"] if each.pk in offered]
+    sent = {"name": token.name, "scope": token.scope, "namespaces": shown}
+    sent |= {"expires_at_0": "2090-01-01", "expires_at_1": "12:00"}
+    assert people.client(who).post(address, sent).status_code == 302
+
+
+STEPS = ["delete", "delete in bulk", "move", "move back", "delete the team", "edit", "edit as admin", "apply"]
+
+
+@settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+@given(st.data())
+@pytest.mark.django_db
+def test_whatever_happens_a_limited_token_opens_what_it_was_given_at_most(data: st.DataObject) -> None:
+    with transaction.atomic():
+        objects = _make()
+        given = {"for-two": {"n1", "n2"}, "for-two-of-the-platform": {"n1", "n2"}, "for-none": set()}
+        for step in data.draw(st.lists(st.sampled_from(STEPS), min_size=1, max_size=5)):
+            names = data.draw(st.lists(st.sampled_from(["n1", "n2", "n3", "payments-bus"]), max_size=3))
+            found = Namespace.objects.filter(name__in=names)
+            match step:
+                case "delete":
+                    for each in found:
+                        each.delete()
+                case "delete in bulk":
+                    found.delete()
+                case "move" | "move back":
+                    team = Team.objects.filter(pk=objects["other_team" if step == "move" else "team"]).first()
+                    for each in found if team else ():
+                        each.team = team
+                        each.save()
+                case "delete the team":
+                    Team.objects.filter(pk=objects["team"]).delete()
+                case "edit" | "edit as admin":
+                    for token in ScrapeToken.objects.filter(name__in=given):
+                        _edit(objects, "editor" if step == "edit" else "admin", token)
+                case "apply":
+                    plan = config.plan(config.export())
+                    assert (plan.messages(), plan.changes) == ([], ())
+            for name, names_opened in opened().items():
+                if name in given:
+                    assert names_opened <= given[name], (step, name)
+        transaction.set_rollback(True)
