@@ -19,8 +19,9 @@ from .errors import ServiceBusError
 from .shapes import Shape, Texts
 from .values import MAX_VALUE_CHARACTERS
 
-# More than an entry with six authorization rules has. Compiling more would cost more than it saves.
-_MOST_CHARACTERS = 6000
+# Of an entry and of its expression: what one with six authorization rules has. Compiling more would take longer than
+# 6 ms, and `re` keeps 512 expressions of up to 40 kB.
+_MOST_CHARACTERS = 8000
 
 # All repetitions are possessive: the engine never goes back, so matching takes time in proportion to the text.
 _PIECE = re.compile(r'(</?+[\w:.-]++)((?: [\w:.-]++="[^<>"]*+")*+)( ?+/?+>)([^<>]*+)')
@@ -69,34 +70,15 @@ class Layout:
 
 
 def learn(entry: str, shape: Shape) -> Layout | None:
-    """Return the layout of an entry that ElementTree can read; None when it is no plain one."""
-    if len(entry) > _MOST_CHARACTERS:
+    """Return the layout of an entry that ElementTree can read; None when it holds more than elements and values."""
+    pieces = _pieces(entry) if len(entry) <= _MOST_CHARACTERS else None
+    if pieces is None:
         return None
-    tags: list[str] = []
-    patterns: list[str] = []  # of the tags
-    texts: list[str] = []  # behind each tag
-    values: set[int] = set()  # which of the texts are values
-    position = 0
-    while position < len(entry):
-        piece = _PIECE.match(entry, position)
-        if piece is None:
-            return None
-        name, attributes, close, text = piece.groups()
-        position = piece.end()
-        tags.append(name + attributes + close)
-        patterns.append(re.escape(name) + _pattern_of_attributes(attributes) + re.escape(close))
-        is_start = not name.startswith("</") and not close.endswith("/>")
-        if is_start and entry.startswith("</", position):
-            values.add(len(texts))
-        elif text.strip():
-            return None
-        texts.append(text)
-    marked = "".join(
-        tag + (str(place) if place in values else text)
-        for place, (tag, text) in enumerate(zip(tags, texts, strict=True))
-    )
+    marked = [
+        piece.tag + (str(place) if piece.is_value else piece.text) for place, piece in enumerate(pieces)
+    ]
     try:
-        markers = tree.read_entry(marked, shape)
+        markers = tree.read_entry("".join(marked), shape)
     except ServiceBusError:
         return None
     if any(marker and not marker.isdecimal() for marker in markers):
@@ -104,17 +86,47 @@ def learn(entry: str, shape: Shape) -> Layout | None:
     free = {markers[place] for place in shape.free}
     wanted = sorted({int(marker) for marker in markers if marker})
     pattern = []
-    for place, (tag, text) in enumerate(zip(patterns, texts, strict=True)):
-        if place not in values:
-            pattern.append(tag + re.escape(text))
-        elif str(place) in free:
-            pattern.append(f"{tag}({_FREE_VALUE})")
+    for place, piece in enumerate(pieces):
+        pattern.append(piece.tag_pattern)
+        if not piece.is_value:
+            pattern.append(re.escape(piece.text))
         elif place in wanted:
-            pattern.append(f"{tag}({_VALUE})")
+            pattern.append(f"({_FREE_VALUE if str(place) in free else _VALUE})")
         else:
-            pattern.append(tag + _like(text, _VALUE))
+            pattern.append(_like(piece.text, _VALUE))
+    expression = "".join(pattern)
+    if len(expression) > _MOST_CHARACTERS:
+        return None
     picked = [-1 if marker is None else -2 if not marker else wanted.index(int(marker)) for marker in markers]
-    return Layout(re.compile("".join(pattern)), itemgetter(*picked), shape.free)
+    return Layout(re.compile(expression), itemgetter(*picked), shape.free)
+
+
+@dataclass(slots=True)
+class _Piece:
+    """A tag and the text behind it."""
+
+    tag: str
+    tag_pattern: str
+    text: str
+    is_value: bool  # the text is all that its element holds
+
+
+def _pieces(entry: str) -> list[_Piece] | None:
+    found = []
+    position = 0
+    while position < len(entry):
+        piece = _PIECE.match(entry, position)
+        if piece is None:
+            return None
+        name, attributes, close, text = piece.groups()
+        position = piece.end()
+        is_start = not name.startswith("</") and not close.endswith("/>")
+        is_value = is_start and entry.startswith("</", position)
+        if not is_value and text.strip():
+            return None
+        pattern = re.escape(name) + _pattern_of_attributes(attributes) + re.escape(close)
+        found.append(_Piece(name + attributes + close, pattern, text, is_value))
+    return found
 
 
 def _pattern_of_attributes(attributes: str) -> str:

@@ -267,6 +267,7 @@ def test_a_layout_is_learnt_from_entries_of_elements_and_values_alone() -> None:
     assert not learnt("<UserMetadata>a > b</UserMetadata>")
     assert not learnt("<Status>Active</Statu>")
     assert not learnt("<a></a>" * 1000)
+    assert not learnt("<a>&amp;</a>" * 300)
     assert not learnt("x" * 100_000)
 
 
