@@ -14,6 +14,7 @@ from simple_history.models import DeletedObject
 from simple_history.template_utils import HistoricalRecordContextHelper
 
 from . import access, words
+from .internal_errors import guarded
 from .models import IdentityGrant, LabelRule, Membership, Team
 
 PER_PAGE = 25
@@ -153,7 +154,10 @@ def _changes(user: access.User | AnonymousUser, rows: Iterable[tuple[Any, str, i
         for record in _history(_KINDS[kind]).filter(history_id__in=numbers):
             records[kind, record.history_id] = record
     return [
-        _change(user, _KINDS[kind], records[kind, number])
+        guarded(
+            lambda kind=kind, number=number: _change(user, _KINDS[kind], records[kind, number]),  # type: ignore[misc]
+            lambda kind=kind, number=number: _unreadable(_KINDS[kind], records[kind, number]),  # type: ignore[misc]
+        )
         for _, kind, number in rows
         if (kind, number) in records
     ]
@@ -170,6 +174,19 @@ def _change(user: access.User | AnonymousUser, model: type[Model], record: Any) 
         url=_history_url(model, record.id),
         reason=record.history_change_reason or "",
         fields=_differences(user, model, record) if record.history_type == "~" else [],
+    )
+
+
+def _unreadable(model: type[Model], record: Any) -> Change:
+    return Change(
+        when=record.history_date,
+        who=record.history_username,
+        address=record.history_address,
+        action="changed",
+        kind=str(model._meta.verbose_name),
+        name=f"number {record.id}",
+        url="",
+        reason="What was changed can't be shown; the hub's log has the traceback.",
     )
 
 

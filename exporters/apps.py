@@ -12,6 +12,7 @@ class ExportersConfig(AppConfig):
         from . import (
             audit,  # noqa: F401 - connects its receiver
             checks,
+            internal_errors,  # noqa: F401 - connects its receiver
             signals,  # noqa: F401 - connects the receivers
         )
 

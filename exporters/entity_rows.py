@@ -29,7 +29,10 @@ class Row:
     @property
     def share(self) -> float:
         """How full it is, from 0 to 1."""
-        return min(1.0, (self.size_bytes or 0) / self.max_size_bytes) if self.max_size_bytes else 0.0
+        size, most = self.size_bytes or 0, self.max_size_bytes or 0
+        if most <= 0:
+            return 0.0
+        return 1.0 if size >= most else size / most
 
     @property
     def unusual_status(self) -> str:
@@ -87,30 +90,30 @@ def _badness(row: Row) -> tuple[float, ...]:
 
 
 def _known(value: float | None) -> float:
-    return -1.0 if value is None else float(value)
+    return -1.0 if value is None else value
 
 
 def _rows(snapshot: Snapshot) -> list[Row]:
-    return [
-        *(_row("queue", queue, "", queue.size_bytes, queue.max_size_bytes) for queue in snapshot.queues),
-        *(_row("topic", topic, "", topic.size_bytes, topic.max_size_bytes) for topic in snapshot.topics),
-        *(_row("subscription", each, each.topic_name, None, None) for each in snapshot.subscriptions),
+    entities: list[tuple[str, Queue | Topic | Subscription]] = [
+        *(("queue", each) for each in snapshot.queues),
+        *(("topic", each) for each in snapshot.topics),
+        *(("subscription", each) for each in snapshot.subscriptions),
     ]
+    return [_row(kind, entity) for kind, entity in entities]
 
 
-def _row(
-    kind: str, entity: Queue | Topic | Subscription, topic: str, size: int | None, most: int | None
-) -> Row:
+def _row(kind: str, entity: Queue | Topic | Subscription) -> Row:
     counts = entity.counts
+    sized = None if isinstance(entity, Subscription) else entity
     return Row(
         kind=kind,
         name=entity.name,
-        topic=topic,
+        topic=entity.topic_name if isinstance(entity, Subscription) else "",
         status=entity.status,
         active=counts.active if counts else None,
         dead_letter=counts.dead_letter if counts else None,
         scheduled=counts.scheduled if counts else None,
-        size_bytes=size,
-        max_size_bytes=most,
+        size_bytes=sized.size_bytes if sized else None,
+        max_size_bytes=sized.max_size_bytes if sized else None,
         accessed=entity.accessed,
     )

@@ -1,9 +1,18 @@
 """Bugs of the hub itself: each is logged with its traceback and counted, wherever it is caught."""
 
 import logging
+import sys
 import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.core.signals import got_request_exception
+from django.db import Error
+from django.dispatch import receiver
 
 from . import telemetry
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -17,3 +26,25 @@ def report(where: str, error: BaseException) -> None:
     telemetry.INTERNAL_ERRORS.labels(where).inc()
     frames = "".join(traceback.format_tb(error.__traceback__))
     logger.error("Internal error (%s): %s\n%s", where, type(error).__qualname__, frames)
+
+
+def guarded(work: Callable[[], T], otherwise: Callable[[], T]) -> T:
+    """Return what `work` makes for a page; report what it raises and return `otherwise()` instead.
+
+    One odd value must not take the rest of its page away. What the database raises goes on: then there is no page.
+    """
+    try:
+        return work()
+    except Error:
+        raise
+    except Exception as error:
+        report("page", error)
+        return otherwise()
+
+
+@receiver(got_request_exception, dispatch_uid="internal_error_of_a_page")
+def _report_page(**kwargs: Any) -> None:
+    """Report what a whole page ends with; whoever asked gets status 500 and the number of the request."""
+    error = sys.exc_info()[1]
+    if error is not None:
+        report("page", error)

@@ -114,4 +114,6 @@ def summary(namespace: Namespace, now: datetime) -> Summary:
         return Summary(state, None, message, ADVICE[Reason.THROTTLED])
     if not status.reason:
         return Summary(state, status.since, "", "")
-    return Summary(state, status.since, status.message, ADVICE.get(Reason(status.reason), ""))
+    # A later version of the hub may have written a reason that this one doesn't know.
+    advice = {str(reason): text for reason, text in ADVICE.items()}.get(status.reason, "")
+    return Summary(state, status.since, status.message, advice)

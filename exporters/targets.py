@@ -10,10 +10,14 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from . import status
+from .internal_errors import guarded
 from .models import Namespace, NamespaceStatus
 from .status import State, Summary
 
 PAGE_SIZE = 100
+
+UNREADABLE = "What is stored of its last scrape can't be shown."
+REPORT_IT = "Report the traceback in the hub's log: this is a fault of the hub."
 
 # What a state is told from; the rest of a row is read for the shown page alone.
 _FOR_THE_STATE = (
@@ -77,7 +81,7 @@ def board(
             Q(name__icontains=search) | Q(team__name__icontains=search) | Q(host__icontains=search)
         )
     states = [
-        (status.state_of(namespace, now), namespace.name, namespace.pk)
+        (state_of(namespace, now), namespace.name, namespace.pk)
         for namespace in namespaces.select_related("status").only(*_FOR_THE_STATE).order_by()
     ]
     counts = Counter(each for each, _, _ in states)
@@ -90,7 +94,7 @@ def board(
     keys = [key for _, _, key in chosen[(page - 1) * page_size : page * page_size]]
     read = namespaces.model._default_manager.select_related("status", "team").in_bulk(keys)
     return Board(
-        rows=[_row(read[key], now) for key in keys if key in read],  # one may have been deleted meanwhile
+        rows=[row(read[key], now) for key in keys if key in read],  # one may have been deleted meanwhile
         counts={each: counts[each] for each in State if counts[each]},
         found=len(chosen),
         page=page,
@@ -98,5 +102,14 @@ def board(
     )
 
 
-def _row(namespace: Namespace, now: datetime) -> Row:
-    return Row(namespace, getattr(namespace, "status", None), status.summary(namespace, now))
+def state_of(namespace: Namespace, now: datetime) -> State:
+    """Return the namespace's state, failing for what can't be understood."""
+    return guarded(lambda: status.state_of(namespace, now), lambda: State.FAILING)
+
+
+def row(namespace: Namespace, now: datetime) -> Row:
+    """Return the namespace as it is shown, whatever is stored of its last scrape."""
+    return guarded(
+        lambda: Row(namespace, getattr(namespace, "status", None), status.summary(namespace, now)),
+        lambda: Row(namespace, None, Summary(State.FAILING, None, UNREADABLE, REPORT_IT)),
+    )

@@ -49,6 +49,17 @@ class RequestIdFilter(logging.Filter):
         return True
 
 
+class WithoutTraceback(logging.Filter):
+    """Leaves the text of an exception out of Django's line about a page: it can hold what somebody entered.
+
+    exporters.internal_errors logs the frames.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = record.exc_text = None
+        return True
+
+
 class TextFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.123Z INFO exporters.scrape message key=value other="two words"`."""
 
@@ -96,7 +107,10 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"hub": {"()": formatter}},
-        "filters": {"request_id": {"()": "hub.logs.RequestIdFilter"}},
+        "filters": {
+            "request_id": {"()": "hub.logs.RequestIdFilter"},
+            "without_traceback": {"()": "hub.logs.WithoutTraceback"},
+        },
         "handlers": {
             "stderr": {"class": "logging.StreamHandler", "formatter": "hub", "filters": ["request_id"]}
         },
@@ -121,6 +135,7 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
                 "level": "INFO" if level == "debug" else level.upper(),
                 "propagate": True,
             },
+            "django.request": {"filters": ["without_traceback"]},
             "django.server": {"handlers": [], "propagate": True},
         },
     }

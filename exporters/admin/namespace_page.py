@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from hub.limits import MAX_SEARCH_CHARACTERS
 
-from .. import access, actions, entity_rows, readings, scrape, status, trial
+from .. import access, actions, entity_rows, readings, scrape, targets, trial
 from ..catalog import target as target_of
 from ..models import Namespace, Outcome
 from ..numbers import whole_number
@@ -85,10 +85,11 @@ class NamespacePage(ScrapeConfigs):
                 return HttpResponseRedirect(request.path)
         records = list(namespace.records.order_by("-at")[:KEPT])
         failures = namespace.records.exclude(outcome=Outcome.SUCCESS).order_by("-at")[:_FAILURES]
+        row = targets.row(namespace, timezone.now())
         context = {
             **self._context(request, namespace, "status"),
-            "summary": status.summary(namespace, timezone.now()),
-            "status": getattr(namespace, "status", None),
+            "summary": row.summary,
+            "status": row.status,
             "records": records,
             "failures": failures,
             "endpoint": self._endpoint(namespace),
@@ -200,7 +201,7 @@ class NamespacePage(ScrapeConfigs):
             "original": namespace,
             "namespace": namespace,
             "tab": tab,
-            "state": status.state_of(namespace, timezone.now()),
+            "state": targets.state_of(namespace, timezone.now()),
             "may_change": may_change,
             "may_switch": may_change and not comes_from_file(namespace),
         }

@@ -1,8 +1,9 @@
 """{% load hub %}: moments, amounts, state chips, the navigation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 from django import template
 from django.conf import settings
@@ -12,11 +13,25 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from .. import degraded, entity_rows, moments, pictures, words
+from ..internal_errors import guarded
 from ..models import NamespaceStatus, ScrapeRecord
 from ..status import State
 from ..targets import Row
 
 register = template.Library()
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _shown(function: F) -> F:
+    """Register a filter that shows ? for a value which it can't show, and reports that."""
+
+    @wraps(function)
+    def show(*args: Any, **kwargs: Any) -> Any:
+        return guarded(lambda: function(*args, **kwargs), lambda: "?")
+
+    register.filter(function.__name__, show)
+    return function
+
 
 # The order of the navigation: what is used daily comes first. A screen that is not named here follows in its own order.
 _ORDER = (
@@ -40,57 +55,57 @@ def degraded_sentences() -> list[str]:
     return degraded.sentences()
 
 
-@register.filter
+@_shown
 def ago(moment: datetime | None, missing: str = "never") -> SafeString:
     # What a template finds nothing for is an empty string here.
     return moments.time_tag(moment or None, missing=missing)
 
 
-@register.filter
+@_shown
 def lasting(moment: datetime) -> SafeString:
     """For how long it has been so since then."""
     return moments.lasting_tag(moment)
 
 
-@register.filter
+@_shown
 def seconds(value: float | None) -> str:
     return moments.seconds_text(value)
 
 
-@register.filter
+@_shown
 def thousands(value: float | None) -> SafeString:
     return moments.thousands(value)
 
 
-@register.filter
+@_shown
 def chip(state: State) -> SafeString:
     return format_html('<span class="chip {}">{}</span>', state.css_class, state)
 
 
-@register.filter
+@_shown
 def sparkline(status: NamespaceStatus | None) -> SafeString | str:
     return pictures.sparkline(status.recent, status.allowed_seconds) if status is not None else ""
 
 
-@register.filter
+@_shown
 def duration_bar(row: Row) -> SafeString:
     """The last scrape's duration against what it was allowed."""
     return pictures.share_bar(row.share, f"{row.share:.0%} of the time allowed")
 
 
-@register.filter
+@_shown
 def what_next(opts: "Options[Any]") -> str:
     """What to do where there is none of this model yet."""
     return words.EMPTY.get(str(opts.model_name), "")
 
 
-@register.filter
+@_shown
 def what_stops(opts: "Options[Any]") -> str:
     """What stops when one of this model is deleted."""
     return words.STOPS.get(str(opts.model_name), "")
 
 
-@register.filter
+@_shown
 def article(noun: str) -> str:
     """a namespace, an entity, a user"""
     return f"{'an' if noun[:1] in 'aeio' else 'a'} {noun}"
@@ -117,13 +132,13 @@ def _place(model: dict[str, Any]) -> int:
     return _ORDER.index(name) if name in _ORDER else len(_ORDER)
 
 
-@register.filter
+@_shown
 def of_unix(seconds: float | None) -> datetime | None:
     """Return the moment of Unix seconds, for what Service Bus says of an entity."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-@register.filter
+@_shown
 def size_bar(row: entity_rows.Row) -> SafeString | str:
     """An entity's size against its maximum."""
     if not row.max_size_bytes or row.size_bytes is None:
@@ -131,19 +146,19 @@ def size_bar(row: entity_rows.Row) -> SafeString | str:
     return pictures.share_bar(row.share, f"{row.share:.0%} full")
 
 
-@register.filter
+@_shown
 def most_allowed(records: Sequence[ScrapeRecord]) -> float:
     """What the bars of `durations` are measured against, in seconds."""
     return max((record.allowed_seconds for record in records), default=0.0)
 
 
-@register.filter
+@_shown
 def most_series(records: Sequence[ScrapeRecord]) -> int:
     """What the bars of `series_history` are measured against."""
     return max((record.series for record in records), default=0)
 
 
-@register.filter
+@_shown
 def durations(records: Sequence[ScrapeRecord]) -> SafeString:
     """How long the scrapes took, newest first in `records`."""
     most = most_allowed(records)
@@ -162,7 +177,7 @@ def durations(records: Sequence[ScrapeRecord]) -> SafeString:
     )
 
 
-@register.filter
+@_shown
 def series_history(records: Sequence[ScrapeRecord]) -> SafeString:
     """How many series the scrapes had, newest first in `records`."""
     most = most_series(records)
