@@ -279,7 +279,7 @@ def _hub(stack: ExitStack, folder: Path, simulator: dict[str, Any]) -> Hub:
                 "limits": {**limits, "cache_seconds": 60},
             },
         ],
-        "tokens": [{"name": "bench", "team": "bench", "token": {"env": "BENCH_TOKEN"}}],
+        "tokens": [{"name": "bench", "team": "bench", "scope": "team", "token": {"env": "BENCH_TOKEN"}}],
     }
     (folder / "hub.yaml").write_text(yaml.safe_dump(config))
     variables = {

@@ -170,14 +170,19 @@ class Tour:
         inline = (
             f"credentials: [{{name: a, team: payments-team, kind: connection_string, secret: '{right}'}}]"
         )
-        for text in ("credentials: [{", "tokens: [{name: a, token: {env: NOT_SET}}]", inline):
+        for text in (
+            "credentials: [{",
+            "tokens: [{name: a, scope: all_teams, token: {env: NOT_SET}}]",
+            inline,
+        ):
             self.ask(admin, "POST", "/admin/exporters/namespace/import/", {"do": ["plan"], "text": [text]})
 
     def commands(self, hub: Hub) -> None:
         inline = self.world.directory / "inline.yaml"
         inline.write_text(
             "teams: [{name: a}]\ncredentials: [{name: a, team: a, kind: connection_string, "
-            f"secret: '{self.connection_string()}'}}]\ntokens: [{{name: t, token: {self.typed['typed-secret']}}}]\n"
+            f"secret: '{self.connection_string()}'}}]\n"
+            f"tokens: [{{name: t, scope: all_teams, token: {self.typed['typed-secret']}}}]\n"
         )
         config = str(self.world.directory / "hub.yaml")
         commands = [

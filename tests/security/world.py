@@ -141,7 +141,7 @@ def build(stack: ExitStack, certificates: Path, directory: Path) -> World:
         "namespaces": [
             {"name": f"by-{kind}", "team": "files", "credential": f"by-{kind}"} for kind in ("env", "file")
         ],
-        "tokens": [{"name": "by-env", "token": {"env": "PLANTED_TOKEN"}}],
+        "tokens": [{"name": "by-env", "scope": "all_teams", "token": {"env": "PLANTED_TOKEN"}}],
     }
     (directory / "hub.yaml").write_text(yaml.safe_dump(config))
     variables = {

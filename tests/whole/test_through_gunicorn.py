@@ -90,7 +90,14 @@ def hub(buses: dict[str, SimulatedNamespace], tmp_path_factory: pytest.TempPathF
             }
             for name in NAMES
         ],
-        "tokens": [{"name": "prometheus", "team": "payments", "token": {"env": "PAYMENTS_SCRAPE_TOKEN"}}],
+        "tokens": [
+            {
+                "name": "prometheus",
+                "team": "payments",
+                "scope": "team",
+                "token": {"env": "PAYMENTS_SCRAPE_TOKEN"},
+            }
+        ],
     }
     (folder / "hub.yaml").write_text(yaml.safe_dump(config))
     variables = {
