@@ -6,8 +6,6 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -16,6 +14,7 @@ from yarl import URL
 
 from .connection import Endpoint, EndpointNotAllowedError, EndpointPolicy, is_localhost
 from .errors import Reason, ServiceBusError
+from .retry_after import retry_after_seconds
 
 # The largest page seen is 300 kB (100 queues); 1,024 characters of UserMetadata and twelve AuthorizationRules for each
 # would make it 1.5 MB. An endpoint that sends more costs 4 MiB for each of its requests under way.
@@ -228,19 +227,6 @@ def _status_error(response: aiohttp.ClientResponse) -> ServiceBusError:
     return ServiceBusError(
         Reason.MALFORMED, f"The endpoint answers with status {status}, which Service Bus does not send here."
     )
-
-
-def retry_after_seconds(text: str | None) -> float | None:
-    """Return Retry-After in seconds, None when it is missing or can't be read (RFC 9110, section 10.2.3)."""
-    if not text:
-        return None
-    if text.strip().isdecimal():
-        return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 def _connection_error(error: Exception, endpoint: Endpoint) -> ServiceBusError:
