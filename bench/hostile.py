@@ -135,6 +135,7 @@ def again_and_again(head: bytes, piece: bytes) -> Attack:
         for _ in range(_MOST_BYTES // len(piece)):
             writer.write(piece)
             await writer.drain()
+            await asyncio.sleep(0)  # drain() alone may not let the loop notice that the reader has hung up
 
     return attack
 
@@ -144,6 +145,12 @@ def once(answer: bytes) -> Attack:
         writer.write(answer)
 
     return attack
+
+
+async def _too_short(asked: str, skip: int, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n<feed")
+    await writer.drain()
+    writer.close()
 
 
 async def _silence(asked: str, skip: int, writer: asyncio.StreamWriter) -> None:
@@ -180,6 +187,9 @@ HTTP: dict[str, Attack] = {
     "trailers without end": again_and_again(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-Trailer: value\r\n" * 100
     ),
+    "chunk extensions without end": again_and_again(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a=", b"x" * 8000
+    ),
     "second answer without end": again_and_again(answered(feed()), answered(feed()) * 20),
     "random bytes without end": again_and_again(b"", os.urandom(8000)),
     "header byte by byte": _drip,
@@ -190,6 +200,10 @@ HTTP: dict[str, Attack] = {
     ),
     "Retry-After of 5,000 digits": once(answered(b"", "503 Busy", f"Retry-After: {'9' * 5000}\r\n")),
     "redirect to itself": once(answered(b"", "302 Found", "Location: /$Resources/queues\r\n")),
+    "Content-Length below zero": once(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n<feed"),
+    "two Content-Lengths": once(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n<feed"),
+    "body shorter than its Content-Length": _too_short,
+    "101 Switching Protocols": once(b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\n\r\n" + b"x" * 100_000),
     "Content-Length of 10^18": once(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000000000\r\n\r\n<feed"),
 }
 

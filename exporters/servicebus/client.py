@@ -1,19 +1,19 @@
 """HTTPS to management endpoints: one session and one SSLContext for each process, bounded answers, errors by cause."""
 
 import asyncio
-import contextlib
 import socket
 import ssl
-import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from .connection import Endpoint, EndpointNotAllowedError, EndpointPolicy, is_localhost
+from .answers import BoundedAnswers
+from .connection import Endpoint, EndpointNotAllowedError, EndpointPolicy
 from .errors import Reason, ServiceBusError
+from .names import DNS_SECONDS, Names
 from .retry_after import retry_after_seconds
 
 # The largest page seen is 300 kB (100 queues); 1,024 characters of UserMetadata and twelve AuthorizationRules for each
@@ -21,8 +21,6 @@ from .retry_after import retry_after_seconds
 MAX_BODY_BYTES = 4 * 1024 * 1024
 # Longer than a common scrape interval, so that a namespace's connections are there for its next scrape.
 _KEEP_ALIVE_SECONDS = 75
-# Looked up again after this long, so that a private endpoint that moves is found.
-_DNS_CACHE_SECONDS = 30
 
 
 class ThrottledError(ServiceBusError):
@@ -31,68 +29,6 @@ class ThrottledError(ServiceBusError):
     def __init__(self, status: int, retry_after: float | None) -> None:
         super().__init__(Reason.THROTTLED, f"Service Bus asks to slow down (status {status}).")
         self.retry_after = retry_after
-
-
-class PolicyResolver(AbstractResolver):
-    """Resolves names and refuses addresses that the policy refuses, right before the connection is made.
-
-    With a thread for each look-up (0.1 ms, and a namespace needs one every 30 s): a name whose servers are silent holds
-    its thread for up to half a minute, so that a pool of any size could be full of such names. aiohttp asks for a host
-    once at a time, which bounds the threads by the number of hosts.
-    """
-
-    def __init__(self, policy: EndpointPolicy, look_up: Any = socket.getaddrinfo) -> None:
-        self._policy = policy
-        self._look_up = look_up
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        if is_localhost(host.lower()):
-            # RFC 6761, section 6.3: such a name is this machine, and DNS is not asked.
-            found = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
-        else:
-            answers = await _in_a_thread(
-                lambda: self._look_up(host, port, type=socket.SOCK_STREAM, family=family)
-            )
-            found = [(answer[0], str(answer[4][0])) for answer in answers]
-        for _, address in found:
-            self._policy.check_address(address)
-        return [
-            ResolveResult(
-                hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST
-            )
-            for kind, address in found
-        ]
-
-    async def close(self) -> None:
-        """Leave the look-ups under way alone: nobody waits for them."""
-
-
-async def _in_a_thread(work: Callable[[], Any]) -> Any:
-    """Return what the work returns, done in a daemon thread, which the end of the process doesn't wait for."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def tell(result: Any, error: Exception | None) -> None:
-        if future.done():  # cancelled by a deadline
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except Exception as failure:
-            error = failure
-        with contextlib.suppress(RuntimeError):  # the loop is closed by now
-            loop.call_soon_threadsafe(tell, result, error)
-
-    threading.Thread(target=run, name="dns", daemon=True).start()
-    return await future
 
 
 class Client:
@@ -104,10 +40,14 @@ class Client:
         ca_file: str | None = None,
         *,
         look_up: Any = socket.getaddrinfo,
+        dns_seconds: float = DNS_SECONDS,
         max_body_bytes: int = MAX_BODY_BYTES,
         on_answer: Callable[[int], None] = lambda status: None,
     ) -> None:
-        """`on_answer` is told the status of each request's answer; 0 when none came."""
+        """`on_answer` is told the status of each request's answer; 0 when none came.
+
+        `dns_seconds`: after how long a name is looked up again.
+        """
         self._policy = policy
         self._max_body_bytes = max_body_bytes
         self._on_answer = on_answer
@@ -117,13 +57,17 @@ class Client:
         if ca_file:
             context.load_verify_locations(cafile=ca_file)
         self.ssl_context = context
-        self.resolver = PolicyResolver(policy, look_up)
+        self.resolver = Names(policy, look_up, dns_seconds)
         connector = aiohttp.TCPConnector(
             ssl=context,
             resolver=self.resolver,
-            ttl_dns_cache=_DNS_CACHE_SECONDS,
+            use_dns_cache=False,  # the resolver has its own
             limit=0,  # the reader limits how many requests of a namespace are under way
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
+        )
+        # aiohttp has no public way to bound what it reads of an answer. The tests notice if this one goes.
+        connector._factory = partial(  # type: ignore[assignment]
+            BoundedAnswers, loop=asyncio.get_running_loop(), leads_to=self.resolver.leads_to
         )
         self.session = aiohttp.ClientSession(
             connector=connector,
@@ -154,6 +98,7 @@ class Client:
         url = URL(endpoint.base_url + path, encoded=True)
         status = 0
         try:
+            await self.resolver.follow(endpoint.host)
             async with self.session.get(
                 url, headers={"Authorization": authorization}, allow_redirects=False
             ) as response:

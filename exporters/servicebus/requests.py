@@ -8,6 +8,8 @@ from .errors import Reason, ServiceBusError
 
 # A request that is throttled is repeated, as far as the slowed-down budget allows, before its part of the read fails.
 _ATTEMPTS = 3
+# Bodies of one read together. 20,000 queues with twelve AuthorizationRules each have 300 MB.
+MAX_READ_BYTES = 536_870_912
 
 
 class Requests:
@@ -24,6 +26,7 @@ class Requests:
         self._deadline = deadline
         self.sent = 0
         self.throttled = 0
+        self._received = 0
 
     async def get(self, path: str, wait_until: float | None = None) -> bytes:
         """Return the answer's body; `path` is quoted already. Raises ServiceBusError by cause.
@@ -37,7 +40,7 @@ class Requests:
             await self._budget.acquire(self._deadline if wait_until is None else wait_until)
             self.sent += 1
             try:
-                return await self._client.get(self._endpoint, path, authorization)
+                body = await self._client.get(self._endpoint, path, authorization)
             except ThrottledError as error:
                 self.throttled += 1
                 await self._budget.throttled(error.retry_after)
@@ -52,3 +55,11 @@ class Requests:
                 if other is None:
                     raise
                 authorization, refused = other, True
+            else:
+                self._received += len(body)
+                if self._received > MAX_READ_BYTES:
+                    raise ServiceBusError(
+                        Reason.TOO_LARGE,
+                        f"The namespace sends more than {MAX_READ_BYTES} bytes for one read.",
+                    )
+                return body

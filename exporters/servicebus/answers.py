@@ -1,0 +1,110 @@
+"""Bounds of an HTTP answer on its way in, where aiohttp has none, and connections that must not be used again."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp.client_proto import ResponseHandler
+
+from .errors import Reason, ServiceBusError
+
+# Status line and headers, those of interim answers included. Service Bus sends less than 1 kB.
+MAX_HEAD_BYTES = 65_536
+# Interim answers (1xx) before the answer. Service Bus sends none.
+MAX_INTERIM_ANSWERS = 8
+# An answer with everything that HTTP puts around its body, such as sizes and extensions of chunks, and trailers.
+MAX_ANSWER_BYTES = 5_242_880
+
+# After these, and after 5xx, a connection is not used again: where the name leads, or what stands behind its address,
+# may have changed.
+_REFUSALS = frozenset({401, 403, 404, 410, 421})
+# Parsed at a time until the head is complete, so that one piece of data can't hold thousands of interim answers.
+_PIECE = 4_096
+
+
+class BoundedAnswers(ResponseHandler):
+    """A connection of aiohttp that ends when its peer sends more than an answer may have.
+
+    aiohttp itself puts interim answers into a queue without an end, and counts no bytes.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, leads_to: Callable[[str, str], bool]) -> None:
+        """`leads_to` tells whether a host name has an address."""
+        super().__init__(loop)
+        self._leads_to = leads_to
+        self._in_head = True
+        self._received = 0
+        self._interim = 0
+
+    def set_response_params(self, **options: Any) -> None:
+        """Begin with the answer to a new request."""
+        self._in_head = True
+        self._received = self._interim = 0
+        super().set_response_params(**options)
+
+    def is_connected(self) -> bool:
+        """Tell whether the connection can be used: not after its host's name has moved to another address."""
+        if not super().is_connected():
+            return False
+        transport = self.transport
+        assert transport is not None  # noqa: S101 - it is connected
+        tls, peer = transport.get_extra_info("ssl_object"), transport.get_extra_info("peername")
+        if tls is None or not peer or not tls.server_hostname:
+            return True
+        return self._leads_to(tls.server_hostname, peer[0])
+
+    def close(self) -> None:
+        """End the connection at once.
+
+        Closing TLS in good order reads on until the peer says goodbye, and keeps what it sends meanwhile.
+        """
+        self.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if not data:  # aiohttp resumes its parser
+            super().data_received(data)
+            return
+        self._received += len(data)
+        if self._received > MAX_ANSWER_BYTES:
+            self._refuse(
+                f"An answer has more than {MAX_ANSWER_BYTES} bytes, which no answer of Service Bus has."
+            )
+            return
+        start = 0
+        while self._in_head and start < len(data):
+            super().data_received(data[start : start + _PIECE])
+            start += _PIECE
+            if self._exception is not None or self.transport is None:
+                return
+            if self._in_head and self._received - len(data) + start > MAX_HEAD_BYTES:
+                self._refuse(f"The headers of an answer have more than {MAX_HEAD_BYTES} bytes.")
+                return
+        if start < len(data):
+            super().data_received(data[start:] if start else data)
+
+    def feed_data(self, data: Any, size: int = 0) -> None:
+        """Take a message from the parser: interim ones are counted, and never kept."""
+        message, _ = data
+        if self._in_head and 100 <= message.code < 200 and message.code != 101:
+            self._interim += 1
+            if self._interim > MAX_INTERIM_ANSWERS:
+                self._refuse(f"More than {MAX_INTERIM_ANSWERS} interim answers (status {message.code}) came.")
+            return
+        if not self._in_head:  # a second answer to one request
+            self.force_close()
+            return
+        self._in_head = False
+        if message.code in _REFUSALS or message.code >= 500:
+            self.force_close()
+        super().feed_data(data, size)
+
+    def _refuse(self, message: str) -> None:
+        if self._exception is None:
+            error = ServiceBusError(Reason.TOO_LARGE, message)
+            payload = self._payload
+            self.set_exception(error)
+            if payload is not None and not payload.is_eof():
+                payload.set_exception(error)
+        transport = self.transport
+        if transport is not None:
+            transport.abort()
