@@ -154,6 +154,7 @@ MIDDLEWARE = [
     "hub.middleware.DatabaseAway",
     "hub.middleware.ImpossibleNumbers",
     "hub.middleware.NoNul",
+    "hub.costly_pages.CostlyPages",
 ]
 
 AUTHENTICATION_BACKENDS = [

@@ -39,6 +39,10 @@
       const answer = await fetch(form.action, {
         method: "POST", body: data, headers: { "X-Preview": "1" }, signal: asked.signal, redirect: "error",
       });
+      if (answer.status === 429 && current === asked) {  // the hub still works on earlier previews
+        timer = setTimeout(show, 2000);
+        return;
+      }
       if (!answer.ok) { throw new Error(answer.statusText); }
       preview.innerHTML = await answer.text();
       mark();

@@ -1,0 +1,104 @@
+"""Pages that cost much: so many at a time for one user or one address, and so many for all.
+
+A worker process keeps 24 threads for what is no scrape. Without a bound one user's previews, exports and tests could
+take all of them, and the time of its one interpreter.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.loader import render_to_string
+
+# In one worker process at a time.
+MAX_COSTLY_PAGES = 8
+MAX_COSTLY_PAGES_OF_A_USER = 3
+MAX_SIGN_INS = 8
+MAX_SIGN_INS_OF_AN_ADDRESS = 4
+
+_RETRY_SECONDS = "2"
+# What is looked at by GET and costs much; every POST of the admin counts besides.
+_COSTLY = {
+    "admin:exporters_namespace_entities",
+    "admin:exporters_namespace_exposition",
+    "admin:exporters_namespace_rules",
+    "admin:exporters_import",
+    "admin:changes",
+}
+_SIGN_IN = "admin:login"
+
+
+class Places:
+    """Places that requests take while they are answered; safe for many threads."""
+
+    def __init__(self, of_one: int, of_all: int) -> None:
+        self._of_one = of_one
+        self._of_all = of_all
+        self._taken: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, who: str) -> int:
+        """Take a place and return 0; else return the status to answer with: 429 (it is theirs) or 503 (of all)."""
+        with self._lock:
+            if self._taken[who] >= self._of_one:
+                return 429
+            if self._taken.total() >= self._of_all:
+                return 503
+            self._taken[who] += 1
+            return 0
+
+    def give(self, who: str) -> None:
+        """Give a place back."""
+        with self._lock:
+            self._taken[who] -= 1
+            if self._taken[who] <= 0:
+                del self._taken[who]
+
+
+pages = Places(MAX_COSTLY_PAGES_OF_A_USER, MAX_COSTLY_PAGES)
+sign_ins = Places(MAX_SIGN_INS_OF_AN_ADDRESS, MAX_SIGN_INS)
+
+
+class CostlyPages:
+    """Middleware that answers 429 or 503 where there is no place; stands after the one that knows the user."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        streams = False
+        try:
+            response = self.get_response(request)
+            streams = response.streaming and hasattr(request, "give_place")
+            if streams:
+                response._resource_closers.append(request.give_place)  # type: ignore[attr-defined]
+        finally:
+            if not streams and hasattr(request, "give_place"):
+                request.give_place()
+        return response
+
+    def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
+        places, who = _needed(request)
+        if places is None:
+            return None
+        status = places.take(who)
+        if status:
+            page = render_to_string("busy.html", {"own": status == 429})
+            return HttpResponse(page, status=status, headers={"Retry-After": _RETRY_SECONDS})
+        request.give_place = lambda: places.give(who)  # type: ignore[attr-defined]
+        return None
+
+
+def _needed(request: HttpRequest) -> tuple[Places | None, str]:
+    """Return the places that this page needs one of, and whose it would be."""
+    name = request.resolver_match.view_name if request.resolver_match else ""
+    if name == _SIGN_IN and request.method == "POST":
+        from exporters.guessing import client_address, network
+
+        return sign_ins, network(client_address(request))
+    is_costly = name in _COSTLY or (name.startswith("admin:") and request.method == "POST")
+    if is_costly and request.user.is_authenticated:
+        return pages, str(request.user.pk)
+    return None, ""
