@@ -19,6 +19,8 @@ from .errors import Reason, ServiceBusError
 # A signature or a token is renewed this long before it expires: more than any scrape takes, and time to go on trying.
 RENEW_BEFORE_SECONDS = 300
 _SIGNATURE_SECONDS = 3600
+# Endpoints that one key is used for; it has one unless a host is changed.
+_KEPT_SIGNATURES = 64
 
 
 class Credential(Protocol):
@@ -26,6 +28,10 @@ class Credential(Protocol):
 
     async def authorization(self, endpoint: Endpoint) -> str:
         """Return the header's value. Raises ServiceBusError (credential, ...) without any secret in its message."""
+        ...
+
+    async def after_refusal(self, endpoint: Endpoint, refused: str) -> str | None:
+        """Return what to show after a 401 in place of the value that was refused, None when there is nothing else."""
         ...
 
     async def close(self) -> None: ...
@@ -50,8 +56,13 @@ class SharedKeyCredential:
             expires_at = now + _SIGNATURE_SECONDS
             resource = f"{endpoint.base_url}/{quote(self._entity_path)}"
             header = sign(resource, self._key_name, self._key, int(expires_at))
+            if len(self._signed) >= _KEPT_SIGNATURES:
+                self._signed.clear()
             self._signed[endpoint] = (header, expires_at)
         return header
+
+    async def after_refusal(self, endpoint: Endpoint, refused: str) -> None:
+        """Return None: a new signature of the same key says the same."""
 
     async def close(self) -> None:
         self._signed.clear()
@@ -80,6 +91,9 @@ class SharedAccessSignatureCredential:
                 f"The SharedAccessSignature expired at {_utc(self.expires_at)}; enter a new one in the credential.",
             )
         return self._token
+
+    async def after_refusal(self, endpoint: Endpoint, refused: str) -> None:
+        """Return None: there is no other signature."""
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -123,9 +137,16 @@ class CredentialPair:
         return await self._show_spare(endpoint)
 
     async def after_refusal(self, endpoint: Endpoint, refused: str) -> str | None:
-        """Return what to show after a 401, None when there is nothing else."""
+        """Return what to show after a 401: a new token of the refused one, the other one's, or None."""
         try:
-            if refused == await self._spare.authorization(endpoint):
+            spare_was_refused = refused == await self._spare.authorization(endpoint)
+        except ServiceBusError:
+            return await self._active.after_refusal(endpoint, refused)
+        renewed = await (self._spare if spare_was_refused else self._active).after_refusal(endpoint, refused)
+        if renewed is not None:
+            return renewed
+        try:
+            if spare_was_refused:
                 self._spare_until = -1.0
                 other = await self._active.authorization(endpoint)
             else:

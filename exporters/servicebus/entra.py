@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 SCOPE = "https://servicebus.azure.net/.default"
 # From the beginning of a renewal until the next one, while the token that there is may still be used.
 _RETRY_SECONDS = 15
+# A token that Service Bus refuses is replaced if it is at least this old; a newer one would be refused too.
+_REPLACED_AFTER_SECONDS = 300.0
 
 
 class EntraCredential:
@@ -37,10 +39,18 @@ class EntraCredential:
     """
 
     def __init__(
-        self, identity: Any, clock: Callable[[], float] = clock.now, date: Callable[[], float] = time.time
+        self,
+        make_identity: Callable[[], Any],
+        clock: Callable[[], float] = clock.now,
+        date: Callable[[], float] = time.time,
     ) -> None:
-        """`date` is the clock that says when a token expires, in Unix seconds; read once a token, when it comes."""
-        self._identity = identity
+        """`make_identity` returns a credential of azure-identity, each time with an empty cache of tokens.
+
+        `date` is the clock that says when a token expires, in Unix seconds; read once a token, when it comes.
+        """
+        self._make_identity = make_identity
+        self._identity = make_identity()
+        self._token_at = 0.0  # when the token came, or was last to be replaced
         self._clock = clock
         self._date = date
         self._token: AccessToken | None = None
@@ -63,6 +73,25 @@ class EntraCredential:
         # Shielded: the scrape that asked first may give up, the others still wait for the same answer.
         return f"Bearer {(await asyncio.shield(renewal)).token}"
 
+    async def after_refusal(self, endpoint: Endpoint, refused: str) -> str | None:
+        """Return a newer token than the refused one; None when that one is new itself or no other can be had.
+
+        A token can be refused before it expires: it was revoked, or the clock was set.
+        """
+        if self._token is not None and refused != f"Bearer {self._token.token}":
+            return f"Bearer {self._token.token}"  # another request has had it replaced
+        if self._renewal is None or self._renewal.done():
+            if self._token is None or self._clock() - self._token_at < _REPLACED_AFTER_SECONDS:
+                return None
+            self._token_at = self._clock()
+            # Its cache would return the same token. Its transport is the next one's too, so it isn't closed.
+            self._identity = self._make_identity()
+        try:
+            header = f"Bearer {(await asyncio.shield(self._renew())).token}"
+        except ServiceBusError:
+            return None
+        return None if header == refused else header
+
     def _renew(self) -> "asyncio.Task[AccessToken]":
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.get_running_loop().create_task(self._fetch())
@@ -78,7 +107,7 @@ class EntraCredential:
         lifetime = token.expires_on - self._date()
         self._expires_at = self._clock() + lifetime
         self._retry_at = self._clock() + max(1.0, min(_RETRY_SECONDS, lifetime / 2))
-        self._token = token
+        self._token, self._token_at = token, self._clock()
         return token
 
     async def close(self) -> None:
@@ -125,7 +154,7 @@ def client_secret_credential(
     from azure.identity.aio import ClientSecretCredential
 
     return EntraCredential(
-        ClientSecretCredential(tenant_id, client_id, secret, **_options(authority, transport))
+        lambda: ClientSecretCredential(tenant_id, client_id, secret, **_options(authority, transport))
     )
 
 
@@ -141,25 +170,26 @@ def client_certificate_credential(
     from azure.identity.aio import CertificateCredential
 
     try:
-        identity = CertificateCredential(
-            tenant_id,
-            client_id,
-            certificate_data=pem,
-            password=password or None,
-            **_options(authority, transport),
+        return EntraCredential(
+            lambda: CertificateCredential(
+                tenant_id,
+                client_id,
+                certificate_data=pem,
+                password=password or None,
+                **_options(authority, transport),
+            )
         )
     except ValueError:
         raise ServiceBusError(
             Reason.CREDENTIAL, "The certificate or its private key can't be read; both are needed, as PEM."
         ) from None
-    return EntraCredential(identity)
 
 
 def managed_identity_credential(client_id: str = "", *, transport: Any = None) -> EntraCredential:
     from azure.identity.aio import ManagedIdentityCredential
 
     options = {"transport": transport} if transport is not None else {}
-    return EntraCredential(ManagedIdentityCredential(client_id=client_id or None, **options))
+    return EntraCredential(lambda: ManagedIdentityCredential(client_id=client_id or None, **options))
 
 
 def workload_identity_credential(
@@ -173,11 +203,13 @@ def workload_identity_credential(
     from azure.identity.aio import WorkloadIdentityCredential
 
     try:
-        identity = WorkloadIdentityCredential(
-            tenant_id=tenant_id or None,
-            client_id=client_id or None,
-            token_file_path=token_file or None,
-            **_options(authority, transport),
+        return EntraCredential(
+            lambda: WorkloadIdentityCredential(
+                tenant_id=tenant_id or None,
+                client_id=client_id or None,
+                token_file_path=token_file or None,
+                **_options(authority, transport),
+            )
         )
     except ValueError:
         raise ServiceBusError(
@@ -185,7 +217,6 @@ def workload_identity_credential(
             "Workload identity needs a tenant, a client and a token file: in the credential, or in AZURE_TENANT_ID, "
             "AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE of the hub.",
         ) from None
-    return EntraCredential(identity)
 
 
 def _options(authority: str, transport: Any) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from .budget import Budget
 from .client import Client, ThrottledError
 from .connection import Endpoint
-from .credentials import Credential, CredentialPair
+from .credentials import Credential
 from .errors import Reason, ServiceBusError
 
 # A request that is throttled is repeated, as far as the slowed-down budget allows, before its part of the read fails.
 _ATTEMPTS = 3
+# A refused token is renewed once; then the spare one has its turn.
+_REFUSALS = 2
 # Bodies of one read together. 20,000 queues with twelve AuthorizationRules each have 300 MB.
 MAX_READ_BYTES = 536_870_912
 
@@ -31,11 +33,11 @@ class Requests:
     async def get(self, path: str, wait_until: float | None = None) -> bytes:
         """Return the answer's body; `path` is quoted already. Raises ServiceBusError by cause.
 
-        `wait_until`: until when the budget may be waited for, the deadline when left out. What a credential with a
-        spare one is refused is asked once more with the other.
+        `wait_until`: until when the budget may be waited for, the deadline when left out. A request that is refused
+        (401) is repeated as far as the credential has something else to show: a new token, a spare secret.
         """
         authorization = await self._credential.authorization(self._endpoint)
-        attempts, refused = _ATTEMPTS, False
+        attempts, refusals = _ATTEMPTS, 0
         while True:
             await self._budget.acquire(self._deadline if wait_until is None else wait_until)
             self.sent += 1
@@ -48,13 +50,12 @@ class Requests:
                 if not attempts:
                     raise
             except ServiceBusError as error:
-                pair = self._credential
-                if refused or error.reason is not Reason.UNAUTHORIZED or not isinstance(pair, CredentialPair):
+                if error.reason is not Reason.UNAUTHORIZED or refusals == _REFUSALS:
                     raise
-                other = await pair.after_refusal(self._endpoint, authorization)
+                other = await self._credential.after_refusal(self._endpoint, authorization)
                 if other is None:
                     raise
-                authorization, refused = other, True
+                authorization, refusals = other, refusals + 1
             else:
                 self._received += len(body)
                 if self._received > MAX_READ_BYTES:

@@ -14,10 +14,12 @@ from azure.core.exceptions import ClientAuthenticationError
 from exporters.servicebus import entra
 from exporters.servicebus.client import Client
 from exporters.servicebus.connection import Endpoint
-from exporters.servicebus.credentials import Credential
+from exporters.servicebus.credentials import Credential, CredentialPair, SharedKeyCredential
+from exporters.servicebus.entra import EntraCredential
 from exporters.servicebus.errors import Reason, ServiceBusError
 from exporters.simulator import SimulatedNamespace, Simulator
 from exporters.simulator.identity import Application
+from exporters.simulator.tokens import SigningKey
 
 from .conftest import ReadBus, reasons
 
@@ -168,7 +170,7 @@ class Issuer:
 
 async def test_a_token_is_renewed_before_it_expires_and_nobody_waits_for_it() -> None:
     issuer = Issuer()
-    credential = entra.EntraCredential(issuer, clock=lambda: issuer.now, date=lambda: issuer.now)
+    credential = entra.EntraCredential(lambda: issuer, clock=lambda: issuer.now, date=lambda: issuer.now)
     endpoint = Endpoint("a.servicebus.windows.net")
     assert await credential.authorization(endpoint) == "Bearer token-1"
     issuer.now += 3400  # 200 s before its end
@@ -185,7 +187,7 @@ async def test_a_token_is_renewed_before_it_expires_and_nobody_waits_for_it() ->
 
 async def test_a_renewal_that_fails_while_the_token_is_good_fails_no_scrape_and_is_tried_again() -> None:
     issuer = Issuer()
-    credential = entra.EntraCredential(issuer, clock=lambda: issuer.now, date=lambda: issuer.now)
+    credential = entra.EntraCredential(lambda: issuer, clock=lambda: issuer.now, date=lambda: issuer.now)
     endpoint = Endpoint("a.servicebus.windows.net")
     await credential.authorization(endpoint)
     issuer.now += 3400
@@ -245,7 +247,7 @@ def test_a_certificate_that_cannot_be_read_is_a_credential_failure() -> None:
 
 async def test_a_date_that_is_set_while_a_token_is_kept_neither_ends_it_nor_lengthens_its_life() -> None:
     issuer, clock = Issuer(), [0.0]
-    credential = entra.EntraCredential(issuer, clock=lambda: clock[0], date=lambda: issuer.now)
+    credential = entra.EntraCredential(lambda: issuer, clock=lambda: clock[0], date=lambda: issuer.now)
     endpoint = Endpoint("a.servicebus.windows.net")
     await credential.authorization(endpoint)
     for step in (-3600, 7200):
@@ -260,3 +262,63 @@ async def test_a_date_that_is_set_while_a_token_is_kept_neither_ends_it_nor_leng
     await asyncio.sleep(0.01)
     assert await credential.authorization(endpoint) == "Bearer token-2"
     await credential.close()
+
+
+def revoke_all_tokens(simulator: Simulator) -> None:
+    simulator.identity.key = SigningKey()
+    simulator.identity._known.clear()
+
+
+async def test_a_token_that_is_refused_is_replaced_once_however_many_reads_it_is_refused_to(
+    by_secret: EntraCredential, simulator: Simulator, bus: SimulatedNamespace, read_bus: ReadBus
+) -> None:
+    assert not reasons(await read_bus(bus, credential=by_secret))
+    by_secret._token_at -= 301
+    revoke_all_tokens(simulator)
+    simulator.identity.latency = 0.1
+    snapshots = await asyncio.gather(*(read_bus(bus, credential=by_secret) for _ in range(10)))
+    assert not set().union(*map(reasons, snapshots))
+    assert simulator.identity.tokens_issued == 2
+
+
+async def test_a_new_token_that_is_refused_is_not_replaced_again_and_again(
+    by_secret: EntraCredential, simulator: Simulator, read_bus: ReadBus
+) -> None:
+    other = simulator.add_namespace("other")  # where the principal has no role
+    for _ in range(3):
+        assert reasons(await read_bus(other, credential=by_secret)) == {Reason.UNAUTHORIZED}
+    assert simulator.identity.tokens_issued == 1
+    by_secret._token_at -= 301
+    for _ in range(3):
+        assert reasons(await read_bus(other, credential=by_secret)) == {Reason.UNAUTHORIZED}
+    assert simulator.identity.tokens_issued == 2
+
+
+async def test_a_refused_token_that_can_not_be_replaced_is_unauthorized(
+    by_secret: EntraCredential, simulator: Simulator, bus: SimulatedNamespace, read_bus: ReadBus
+) -> None:
+    assert not reasons(await read_bus(bus, credential=by_secret))
+    by_secret._token_at -= 301
+    revoke_all_tokens(simulator)
+    simulator.identity.faults.set("disconnect")
+    assert reasons(await read_bus(bus, credential=by_secret, seconds=30)) == {Reason.UNAUTHORIZED}
+
+
+async def test_a_refused_token_of_a_pair_is_replaced_before_the_spare_one_is_shown(
+    by_secret: EntraCredential,
+    sign_in: SignIn,
+    simulator: Simulator,
+    bus: SimulatedNamespace,
+    read_bus: ReadBus,
+) -> None:
+    spare_uses: list[None] = []
+    spare = SharedKeyCredential(bus.key_name, bus.key)
+    pair = CredentialPair(by_secret, spare, lambda: spare_uses.append(None))
+    assert not reasons(await read_bus(bus, credential=pair))
+    by_secret._token_at -= 301
+    revoke_all_tokens(simulator)
+    assert not reasons(await read_bus(bus, credential=pair))
+    assert spare_uses == []
+    revoke_all_tokens(simulator)  # the token is new: another one would not help
+    assert not reasons(await read_bus(bus, credential=pair))
+    assert spare_uses
