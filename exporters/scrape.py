@@ -140,9 +140,10 @@ def _refused() -> Snapshot:
     return upstream.failed(Reason.OVERLOADED, "The hub runs as many scrapes as HUB_MAX_SCRAPES allows.")
 
 
-# What was said last of each namespace: a line for each scrape would bury the change. By process, so that a hub with two
-# workers says it twice at most.
+# Why each failing namespace failed last, as the log has it: a line for each scrape would bury the change. It is kept by
+# process, so a hub with two workers says it twice at most.
 _said: dict[str, str] = {}
+_saying = threading.Lock()
 
 
 def _record(target: Target, snapshot: Snapshot, seconds: float) -> None:
@@ -152,7 +153,12 @@ def _record(target: Target, snapshot: Snapshot, seconds: float) -> None:
     if any(failure.reason is Reason.INTERNAL for failure in failures):
         telemetry.INTERNAL_ERRORS.labels("reading").inc()  # the reader has logged the traceback
     reasons = ", ".join(sorted({str(failure.reason) for failure in failures}))
-    before, _said[target.name] = _said.get(target.name, ""), reasons
+    with _saying:
+        before = _said.pop(target.name, "")
+        if reasons:
+            _said[target.name] = reasons
+            if len(_said) > upstream.MAX_KEPT_NAMESPACES:
+                del _said[next(iter(_said))]  # the one that failed longest ago; it may be deleted
     if reasons != before:
         if failures:
             messages = "; ".join(sorted({f"{failure.reason}: {failure.message}" for failure in failures}))

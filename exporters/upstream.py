@@ -36,6 +36,8 @@ from .sharing.budgets import budget_for
 _GRACE_SECONDS = 0.3
 # More than a hub has credentials; each holds a signature or a token and little else.
 _KEPT_CREDENTIALS = 4096
+# Namespaces of which something is kept between reads, the latest read ones. A hub is made for half as many.
+MAX_KEPT_NAMESPACES = 20_000
 
 T = TypeVar("T")
 
@@ -44,7 +46,7 @@ logger = logging.getLogger(__name__)
 _io = IoLoop()
 _client: Client | None = None
 # Touched on the I/O loop alone.
-_known_pages: dict[str, dict[str, int]] = {}
+_known_pages: "OrderedDict[str, dict[str, int]]" = OrderedDict()
 _pairs: dict[tuple[CredentialSpec, CredentialSpec], credentials.CredentialPair] = {}
 _live: "OrderedDict[CredentialSpec, credentials.Credential]" = OrderedDict()
 
@@ -156,11 +158,20 @@ def _source(
         concurrency=target.limits.concurrency,
         max_entities=target.limits.max_entities,
         # A trial has no name: what it learns is nobody's.
-        known_pages=_known_pages.setdefault(target.name, {}) if target.name else {},
+        known_pages=_pages_of(target.name) if target.name else {},
         # Aside, as it may ask a network and takes some milliseconds for a large namespace.
         last_read=partial(asyncio.to_thread, last_read) if last_read is not None else None,
         max_age_seconds=target.limits.max_age_seconds,
     )
+
+
+def _pages_of(name: str) -> dict[str, int]:
+    """Return what is known of a namespace's pages. What is known of deleted namespaces is forgotten in time."""
+    known = _known_pages.setdefault(name, {})
+    _known_pages.move_to_end(name)
+    if len(_known_pages) > MAX_KEPT_NAMESPACES:
+        _known_pages.popitem(last=False)
+    return known
 
 
 async def _read_on(

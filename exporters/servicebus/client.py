@@ -13,7 +13,7 @@ from yarl import URL
 from .answers import BoundedAnswers
 from .connection import Endpoint, EndpointNotAllowedError, EndpointPolicy
 from .errors import Reason, ServiceBusError
-from .names import DNS_SECONDS, Names
+from .names import DNS_SECONDS, MAX_KEPT_NAMES, Names
 from .retry_after import retry_after_seconds
 
 # The largest page seen is 300 kB (100 queues); 1,024 characters of UserMetadata and twelve AuthorizationRules for each
@@ -87,6 +87,8 @@ class Client:
             self._policy.check_host(endpoint)
         except EndpointNotAllowedError as error:
             raise ServiceBusError(Reason.CONNECTION, f"The hub does not connect there. {error}") from None
+        if len(self._allowed) >= MAX_KEPT_NAMES:
+            self._allowed.clear()
         self._allowed.add(endpoint)
 
     async def get(self, endpoint: Endpoint, path: str, authorization: str) -> bytes:

@@ -1,0 +1,33 @@
+"""What a process keeps of namespaces is bounded, also when they are deleted."""
+
+import pytest
+
+from exporters import scrape, upstream
+from exporters.catalog import target
+from exporters.models import Namespace, Team
+from exporters.servicebus.errors import Reason
+
+
+@pytest.fixture(autouse=True)
+def _three_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "MAX_KEPT_NAMESPACES", 3)
+    monkeypatch.setattr(upstream, "_known_pages", type(upstream._known_pages)())
+    monkeypatch.setattr(scrape, "_said", {})
+
+
+def test_numbers_of_pages_are_kept_of_the_namespaces_that_were_read_last() -> None:
+    for number in (1, 2, 3, 1, 4):
+        upstream._pages_of(f"namespace-{number}")["queues"] = number
+    assert upstream._known_pages == {f"namespace-{number}": {"queues": number} for number in (3, 1, 4)}
+
+
+def test_last_failures_are_kept_of_the_namespaces_that_failed_last(
+    db: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed = upstream.failed(Reason.DNS, "The name does not resolve.")
+    for number in range(5):
+        scrape._record(target(Namespace(name=f"namespace-{number}", team=Team(name="payments"))), failed, 0.1)
+    assert list(scrape._said) == ["namespace-2", "namespace-3", "namespace-4"]
+    caplog.clear()
+    scrape._record(target(Namespace(name="namespace-4", team=Team(name="payments"))), failed, 0.1)
+    assert "namespace-4 fail" not in caplog.text
