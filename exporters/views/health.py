@@ -41,9 +41,10 @@ def ready(request: HttpRequest) -> HttpResponse:
     if not here:
         _database.begin()
     _shared_state.begin()
+    until = time.monotonic() + _PATIENCE_SECONDS
     configuration = _configuration()
-    database = _ask_database() if here else _database.checks() or _DATABASE_HANGS
-    _shared_state.checks()
+    database = _ask_database() if here else _database.checks(until) or _DATABASE_HANGS
+    _shared_state.checks(until)
     # Of this moment: scrapes find out as well.
     checks = {"configuration": configuration, **database, "shared_state": degraded_state.shared_state()}
     # Scrapes need the configuration alone: while the database is away they go on from the last one.
@@ -82,13 +83,15 @@ class _Aside:
                 self._checker = threading.Thread(target=self._check, name="readiness", daemon=True)
                 self._checker.start()
 
-    def checks(self) -> dict[str, str] | None:
-        """Return the checks, None if they take too long."""
-        self.begin()
+    def checks(self, until: float) -> dict[str, str] | None:
+        """Return the checks that were begun, None if they are not finished at that (monotonic) time.
+
+        What failed before goes on to be said until then: it tells more than that there is no answer yet.
+        """
         checker = self._checker
         if checker is not None:
-            checker.join(_PATIENCE_SECONDS)
-            if checker.is_alive():
+            checker.join(max(0.0, until - time.monotonic()))
+            if checker.is_alive() and all(state == "ok" for state in self._checks.values()):
                 return None
         return self._checks
 

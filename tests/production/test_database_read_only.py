@@ -93,6 +93,7 @@ def test_a_database_that_refuses_writes_is_said_and_costs_no_scrape() -> None:
         assert [deployment.sign_in() for _ in range(3)] == [503] * 3
         assert deployment.scrapes()
         wait_for(lambda: deployment.database() == READ_ONLY, "readiness says it", 15)
+        assert {deployment.database() for _ in range(8)} == {READ_ONLY}
         assert deployment.scrapes()
         assert deployment.hub.get("/sd", deployment.token)[0] == 503
         set_read_only(server, "off")
