@@ -86,6 +86,8 @@ MALFORMED = [
     (' type="application/xml"', ' type="<"'),
     (' type="application/xml"', " type=xml"),
     (' type="application/xml"', ' type="\1"'),
+    ("$skip=0&amp;", "$skip=0&bogus;"),
+    ("$skip=0&amp;", "$skip=0&"),
     (' type="application/xml"', ' type="&bogus;"'),
     (' type="application/xml"', ' type="a"b="c"'),
     (' type="application/xml"', ' b:type="a"'),
