@@ -18,6 +18,11 @@ class SessionStore(db.SessionStore):
             self._session_key = None
         return found
 
+    def create(self) -> None:
+        """Begin a session, and forget those that have expired: nothing else does."""
+        self.clear_expired()
+        super().create()
+
     def create_model_instance(self, data: Any) -> Any:
         instance = super().create_model_instance(data)
         instance.session_key = _stored(instance.session_key)

@@ -22,6 +22,8 @@ T = TypeVar("T")
 # More mistakes than anybody reads at once; each of them costs a line on a page.
 MAX_YAML_MISTAKES = 200
 _SHOWN = 100  # characters of a key in a message
+_COMPARED = 1000  # names that a misspelt one is compared with
+_LISTED = 30  # names that a message lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +253,11 @@ class Node:
 def suggestion(name: str, keys: Collection[str]) -> str:
     if not keys:
         return ""
+    if len(keys) > _COMPARED:
+        return ""  # it would take seconds for a file with many mistakes
     close = difflib.get_close_matches(name, keys, n=1)
     if close:
         return f" Did you mean “{close[0]}”?"
+    if len(keys) > _LISTED:
+        return ""
     return " Known here: " + ", ".join(sorted(keys)) + "."

@@ -1,19 +1,23 @@
 """Sessions: the database alone must not be enough to go on with one."""
 
+from datetime import timedelta
+
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.test import Client
+from django.utils import timezone
 
 pytestmark = pytest.mark.django_db
+PASSWORD = "a long enough password"
 
 
 @pytest.fixture
 def browser() -> Client:
-    User.objects.create_superuser("root", password="a long enough password")
+    User.objects.create_superuser("root", password=PASSWORD)
     browser = Client()
-    answer = browser.post("/admin/login/", {"username": "root", "password": "a long enough password"})
+    answer = browser.post("/admin/login/", {"username": "root", "password": PASSWORD})
     assert answer.status_code == 302
     return browser
 
@@ -26,6 +30,16 @@ def test_the_key_of_a_session_is_in_the_cookie_alone(browser: Client) -> None:
     thief = Client()
     thief.cookies[settings.SESSION_COOKIE_NAME] = stored.session_key
     assert thief.get("/admin/").status_code == 302
+
+
+def test_a_sign_in_forgets_the_sessions_that_have_expired(browser: Client) -> None:
+    for number, expires in enumerate((timedelta(days=-1), timedelta(hours=1))):
+        Session.objects.create(
+            session_key=f"session {number}", session_data="", expire_date=timezone.now() + expires
+        )
+    assert Client().post("/admin/login/", {"username": "root", "password": PASSWORD}).status_code == 302
+    assert not Session.objects.filter(session_key="session 0").exists()
+    assert Session.objects.count() == 3
 
 
 def test_signing_out_ends_the_session(browser: Client) -> None:
@@ -41,7 +55,7 @@ def test_a_session_changes_and_a_changed_password_keeps_it_under_another_key(bro
     new = "an even longer password"
     answer = browser.post(
         "/admin/password_change/",
-        {"old_password": "a long enough password", "new_password1": new, "new_password2": new},
+        {"old_password": PASSWORD, "new_password1": new, "new_password2": new},
     )
     assert answer.status_code == 302
     assert browser.cookies[settings.SESSION_COOKIE_NAME].value != former

@@ -152,6 +152,32 @@ def _failed(client: Client, method: str, address: str, form: dict[str, Any] | No
     )
 
 
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("/admin/exporters/namespace/%C2%B2/status/", 404),
+        ("/admin/exporters/namespace/?id__range=1", 400),
+        ("/admin/exporters/scrapetoken/add/?expires_at=x", 200),
+        ("/admin/exporters/namespace/?name__regex=(", 400),
+        ("/admin/exporters/namespace/?name__regex=" + ".*" * 100 + "!", 400),
+        ("/admin/?q=%00", 400),
+        ("/admin/exporters/namespace/?created_at__year=0", 400),
+        ("/admin/exporters/namespace/?o=" + "1." * 2000, 400),
+        ("/admin/exporters/namespace/?q=" + "a+" * 1000, 200),
+        (
+            "/admin/autocomplete/?app_label=exporters&model_name=namespace&field_name=team&term="
+            + "a+" * 1000,
+            400,
+        ),
+    ],
+)
+def test_what_is_odd_is_not_found_refused_or_ignored(
+    objects: dict[str, Any], address: str, status: int
+) -> None:
+    who = "editor" if "/add/" in address else "viewer"
+    assert _client(who).get(address).status_code == status
+
+
 @pytest.mark.parametrize("who", ["anonymous", "viewer", "admin"])
 def test_an_odd_identifier_in_any_address_is_no_fault_of_the_hub(objects: dict[str, Any], who: str) -> None:
     client = _client(who)
