@@ -69,7 +69,7 @@ class Read:
         self._info: NamespaceInfo | None = None
         self._requests = Requests(client, source.endpoint, source.credential, budget, deadline)
         # Not the loop's clock: uvloop's counts in milliseconds.
-        self._started, self._read_at, self._began_at = time.perf_counter(), time.time(), clock.now()
+        self._read_at, self._began_at = time.time(), clock.now()
         self._selection = Selection(source.include, source.exclude, source.max_entities)
         self._turns = Turns(source.last_read, self._began_at - source.max_age_seconds)
         # Who may not see the SKU may still see the rest, which is under way anyway.
@@ -118,7 +118,7 @@ class Read:
             dropped=taken.dropped,
             requests=self._requests.sent,
             throttled_requests=self._requests.throttled,
-            duration_seconds=time.perf_counter() - self._started,
+            duration_seconds=clock.now() - self._began_at,
             read_at=self._read_at,
             began_at=self._began_at,
             topics_read_at=self._turns.read_at,

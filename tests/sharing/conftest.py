@@ -19,7 +19,9 @@ def start_hub(simulator: Simulator, bus: SimulatedNamespace) -> Iterator[StartHu
     """Start a hub of two worker processes with the namespace `payments`; returns it and a token."""
     with ExitStack() as stack:
 
-        def start(*, cache_seconds: float = 0, **variables: str) -> tuple[Hub, str]:
+        def start(
+            *, cache_seconds: float = 0, fields: dict[str, float] | None = None, **variables: str
+        ) -> tuple[Hub, str]:
             hub = Hub(
                 {
                     "HUB_ALLOW_LOOPBACK": "1",
@@ -31,7 +33,11 @@ def start_hub(simulator: Simulator, bus: SimulatedNamespace) -> Iterator[StartHu
             )
             stack.callback(hub.close)
             hub.manage("prepare")
-            wanted = {"namespaces": {bus.name: bus.connection_string}, "cache_seconds": cache_seconds}
+            wanted = {
+                "namespaces": {bus.name: bus.connection_string},
+                "cache_seconds": cache_seconds,
+                "fields": fields or {},
+            }
             token = hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
             hub.start()
             return hub, token

@@ -91,6 +91,21 @@ def test_a_read_is_served_for_cache_seconds_whatever_the_hubs_date_is_set_to(
 
 
 @pytest.mark.e2e
+def test_a_budget_that_is_used_up_is_there_again_whatever_the_hubs_date_is_set_to(
+    start_hub: StartHub, bus: SimulatedNamespace, new_clock: NewClock
+) -> None:
+    date = new_clock()
+    hub = start_hub(fields={"requests_per_second": 3, "burst": 6}, **date.variables)
+    began = time.monotonic()
+    for step in (0, -LONG, LONG):
+        date.set_ahead(step)
+        for _ in range(2):
+            assert value(scrape(*hub), "servicebus_up") == 1
+    # All but the burst, and what may be caught up, went out evenly.
+    assert time.monotonic() - began >= (len(bus.requests) - 7) / 3
+
+
+@pytest.mark.e2e
 def test_redis_whose_date_is_set_back_locks_nobody_out_and_serves_nothing_for_fresh(
     start_hub: StartHub, bus: SimulatedNamespace, redis_with_clock: RedisWithClock
 ) -> None:
