@@ -118,6 +118,31 @@ async def test_entities_that_repeat_between_pages_are_shown_once_and_counted(
     assert snapshot.dropped == {"duplicate": 3}
 
 
+@pytest.mark.parametrize("by", [-40, -3, -1, 1, 40])
+async def test_pages_that_begin_elsewhere_than_requested_hide_nothing(
+    simulator: Simulator, read_bus: ReadBus, by: int
+) -> None:
+    bus = simulator.add_namespace("shifting")
+    for each in range(450):
+        bus.add_queue(f"queue-{each:03}")
+    bus.faults.set("shifted", by=by)
+    snapshot = await read_bus(bus, known_pages={"queues": 5})
+    assert reasons(snapshot) == set()
+    assert [queue.name for queue in snapshot.queues] == [f"queue-{each:03}" for each in range(450)]
+
+
+async def test_queues_that_are_recreated_all_the_time_fail_and_hide_no_topic(
+    bus: SimulatedNamespace, read_bus: ReadBus
+) -> None:
+    bus.faults.set("recreated")
+    snapshot = await read_bus(bus)
+    assert reasons(snapshot) == {Reason.CHANGED}
+    assert snapshot.collectors["queues"]
+    assert len(snapshot.subscriptions) == 2
+    bus.faults.clear()
+    assert reasons(await read_bus(bus)) == set()
+
+
 async def test_what_is_above_max_entities_is_left_out_and_counted(
     simulator: Simulator, read_bus: ReadBus
 ) -> None:

@@ -40,6 +40,20 @@ def test_the_next_link_leads_to_the_rest(namespace: SimulatedNamespace) -> None:
     assert last.next_link is None
 
 
+@pytest.mark.parametrize(
+    ("skip", "top"), [(0, 100), (99, 100), (1, 7), (149, 100), (150, 100), (10**9, 1), (3, 999)]
+)
+def test_a_page_begins_and_ends_wherever_it_is_asked_to(
+    namespace: SimulatedNamespace, skip: int, top: int
+) -> None:
+    for number in range(150):
+        namespace.add_queue(f"queue-{number:03}")
+    page = get(namespace, f"/$Resources/queues?api-version=2021-05&$skip={skip}&$top={top}")
+    end = skip + min(top, 100)
+    assert page.titles == [f"queue-{number:03}" for number in range(150)][skip:end]
+    assert (page.next_link is not None) == (end < 150)
+
+
 @pytest.mark.parametrize("path", ["/$Resources/queues", "/$Resources/Queues", "/%24Resources/queues"])
 def test_clients_may_spell_the_listing_of_queues_in_their_own_way(
     namespace: SimulatedNamespace, path: str

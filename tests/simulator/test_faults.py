@@ -247,6 +247,15 @@ def test_entities_that_repeat_or_are_skipped_between_pages(namespace: SimulatedN
     assert titles[98:102] == ["queue-098", "queue-099", "queue-102", "queue-103"]
 
 
+def test_queues_that_are_recreated_between_pages(namespace: SimulatedNamespace) -> None:
+    namespace.faults.set("recreated", number=120)
+    first, second = get(namespace, LISTING).titles, get(namespace, LISTING).titles
+    assert (len(first), len(second)) == (100, 100)
+    assert set(first).isdisjoint(second)
+    namespace.faults.clear()
+    assert get(namespace, LISTING).titles == second
+
+
 def test_a_next_link_to_another_host(namespace: SimulatedNamespace) -> None:
     namespace.faults.set("next_link", host="evil.example")
     link = get(namespace, LISTING).next_link
