@@ -2,6 +2,8 @@
 
 reader        all of a namespace within a deadline: its jobs are done side by side by `work`
 requests      sends within a `budget`, which asks the namespace's `bucket`, with `credentials` and through the `client`
+client        one request at a time: `answers` bounds what comes in, `names` looks host names up, `retry_after` reads
+              the header of that name
 credentials   keys and signatures; those of Entra ID are in `entra`, which asks for tokens by `token_transport`
 atom          a page -> entities: its texts are read by the `scanner`, which learns the `layout` of entries, or by
               `tree`; `shapes` says which elements of an entry are read, `values` as what
