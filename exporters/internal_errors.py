@@ -1,9 +1,9 @@
 """Bugs of the hub itself: each is logged with its traceback and counted, wherever it is caught."""
 
+import contextlib
 import logging
 import sys
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from django.core.signals import got_request_exception
@@ -11,6 +11,7 @@ from django.db import Error
 from django.dispatch import receiver
 
 from . import telemetry
+from .servicebus.faults import frames
 
 T = TypeVar("T")
 
@@ -23,9 +24,23 @@ def report(where: str, error: BaseException) -> None:
     `where` is one of a few fixed words, a label of `hub_internal_errors_total`. The log gets the exception's type and
     its frames. Its text stays out: it can hold a part of an answer or a secret.
     """
-    telemetry.INTERNAL_ERRORS.labels(where).inc()
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("Internal error (%s): %s\n%s", where, type(error).__qualname__, frames)
+    count(where)
+    logger.error("Internal error (%s): %s", where, frames(error))
+
+
+def count(where: str) -> None:
+    """Count a bug that is logged already. Never raises: the bug can be that nothing can be counted."""
+    with contextlib.suppress(Exception):
+        telemetry.INTERNAL_ERRORS.labels(where).inc()
+
+
+@contextlib.contextmanager
+def aside(where: str) -> Iterator[None]:
+    """Report what the block raises, and go on: it keeps records or counts, and no answer may depend on it."""
+    try:
+        yield
+    except Exception as error:
+        report(where, error)
 
 
 def guarded(work: Callable[[], T], otherwise: Callable[[], T]) -> T:

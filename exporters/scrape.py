@@ -62,12 +62,14 @@ _NOT_RENDERED_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 def scrape(target: Target, seconds: float) -> Result:
     """Read a namespace within so many seconds. Never raises for what goes wrong on the way: the snapshot says it."""
     if not _slots.acquire(blocking=False):
-        telemetry.SCRAPES.labels("refused").inc()
+        with internal_errors.aside("records"):
+            telemetry.SCRAPES.labels("refused").inc()
         return Result(_refused())
     try:
         return _scrape(target, seconds)
     except Exception as error:
-        telemetry.SCRAPES.labels(str(Outcome.FAILURE)).inc()
+        with internal_errors.aside("records"):
+            telemetry.SCRAPES.labels(str(Outcome.FAILURE)).inc()
         return Result(_internal_error("reading", error))
     finally:
         _slots.release()
@@ -75,13 +77,21 @@ def scrape(target: Target, seconds: float) -> Result:
 
 def _scrape(target: Target, seconds: float) -> Result:
     started = time.monotonic()
-    with telemetry.SCRAPES_IN_FLIGHT.track_inprogress():
+    with internal_errors.aside("records"):
+        telemetry.SCRAPES_IN_FLIGHT.inc()
+    try:
         answer = flights.answer(
             target, seconds, partial(upstream.read, target), partial(upstream.read_on, target)
         )
-    if answer.origin is not Origin.READ:
-        telemetry.SCRAPES_SHARED.labels(answer.origin).inc()
-    _record(target, answer.snapshot, time.monotonic() - started)
+    finally:
+        with internal_errors.aside("records"):
+            telemetry.SCRAPES_IN_FLIGHT.dec()
+    if answer.origin is Origin.READ:
+        _count_bugs(answer.snapshot)
+    with internal_errors.aside("records"):
+        if answer.origin is not Origin.READ:
+            telemetry.SCRAPES_SHARED.labels(answer.origin).inc()
+        _record(target, answer.snapshot, time.monotonic() - started)
     return Result(answer.snapshot, answer.age_seconds)
 
 
@@ -103,7 +113,9 @@ def try_out(target: Target, seconds: float) -> Result:
     if not _slots.acquire(blocking=False):
         return Result(_refused())
     try:
-        return Result(upstream.read(replace(target, name=""), seconds))
+        snapshot = upstream.read(replace(target, name=""), seconds)
+        _count_bugs(snapshot)
+        return Result(snapshot)
     except Exception as error:
         return Result(_internal_error("reading", error))
     finally:
@@ -129,6 +141,13 @@ def exposition(target: Target, result: Result, accept: str) -> Exposition:
         return Exposition(_NOT_RENDERED, _NOT_RENDERED_TYPE, failed)
 
 
+def _count_bugs(snapshot: Snapshot) -> None:
+    """Count the collectors that a bug has stopped. The reader has logged their tracebacks."""
+    for failure in snapshot.collectors.values():
+        if failure is not None and failure.reason is Reason.INTERNAL:
+            internal_errors.count("reading")
+
+
 def _internal_error(where: str, error: Exception) -> Snapshot:
     internal_errors.report(where, error)
     return upstream.failed(
@@ -150,8 +169,6 @@ def _record(target: Target, snapshot: Snapshot, seconds: float) -> None:
     failures = [failure for failure in snapshot.collectors.values() if failure is not None]
     telemetry.SCRAPES.labels(str(records.outcome(snapshot))).inc()
     telemetry.SCRAPE_DURATION.observe(seconds)
-    if any(failure.reason is Reason.INTERNAL for failure in failures):
-        telemetry.INTERNAL_ERRORS.labels("reading").inc()  # the reader has logged the traceback
     reasons = ", ".join(sorted({str(failure.reason) for failure in failures}))
     with _saying:
         before = _said.pop(target.name, "")

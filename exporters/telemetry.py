@@ -62,6 +62,11 @@ INTERNAL_ERRORS = Counter(
     ["where"],
     registry=REGISTRY,
 )
+# From 0 on, so that Prometheus sees the first one of each as an increase.
+for _where in ("reading", "rendering", "background", "records", "page"):
+    INTERNAL_ERRORS.labels(_where)
+for _outcome in ("success", "partial", "failure", "refused"):
+    SCRAPES.labels(_outcome)
 SCRAPES_IN_FLIGHT = Gauge(
     "hub_scrapes_in_flight", "Scrapes under way.", multiprocess_mode="livesum", registry=REGISTRY
 )

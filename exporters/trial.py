@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 from django.utils import timezone
 
-from . import moments, scrape, upstream
+from . import internal_errors, moments, scrape, upstream
 from .catalog import Target
 from .records import count_series
 from .servicebus.connection import ConnectionString, Endpoint
-from .servicebus.entities import Snapshot
-from .servicebus.errors import ServiceBusError
+from .servicebus.entities import Failure, Snapshot
+from .servicebus.errors import Reason, ServiceBusError
 from .servicebus.reachability import Handshake
 from .trial_fixes import fix
 from .trial_steps import (
@@ -99,9 +99,10 @@ def follow(target: Target, seconds: float | None = None) -> Iterator[Step | Tria
         yield note(Step(NAME, State.GOOD, _listed(found), time.monotonic() - began))
         began = time.monotonic()
         yield note(_tls(upstream.handshake(endpoint, found, _STEP_SECONDS), began))
-    except ServiceBusError as error:
-        mend = fix(error.reason, target.credential, connection)
-        yield note(Step(STEPS[len(steps)], State.BAD, error.message, time.monotonic() - began, mend))
+    except Exception as error:
+        failure = _failure(error)
+        mend = fix(failure.reason, target.credential, connection)
+        yield note(Step(STEPS[len(steps)], State.BAD, failure.message, time.monotonic() - began, mend))
         for name in STEPS[len(steps) :]:
             yield note(Step(name, State.SKIPPED, "not tried"))
         yield Trial(tuple(steps))
@@ -113,6 +114,13 @@ def follow(target: Target, seconds: float | None = None) -> Iterator[Step | Tria
     lines = answer.body.decode().splitlines()
     shown, cut = "\n".join(lines[:_LINES]), len(lines) > _LINES
     yield Trial(tuple(steps), shown, cut, count_series(answer.body), answer.result.snapshot)
+
+
+def _failure(error: Exception) -> Failure:
+    if isinstance(error, ServiceBusError):
+        return Failure(error.reason, error.message)
+    internal_errors.report("reading", error)
+    return Failure(Reason.INTERNAL, f"The hub has a bug ({type(error).__name__}); its log has the traceback.")
 
 
 def _said_of(endpoint: Endpoint, connection: ConnectionString | None) -> str:

@@ -205,8 +205,13 @@ def _connection(spec: CredentialSpec) -> ConnectionString | None:
 def _the_client() -> Client:
     global _client
     if _client is None or _client.session.closed:
-        _client = Client(policy(), settings.HUB_CA_FILE, on_answer=telemetry.upstream_answered)
+        _client = Client(policy(), settings.HUB_CA_FILE, on_answer=_count_answer)
     return _client
+
+
+def _count_answer(status: int) -> None:
+    with internal_errors.aside("records"):
+        telemetry.upstream_answered(status)
 
 
 def _with_spare(

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import logging
 import os
 import threading
 import time
@@ -9,6 +10,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import uvloop
+
+from . import faults
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -57,6 +62,17 @@ class IoLoop:
 
         asyncio.run_coroutine_threadsafe(coroutine, self._running()).add_done_callback(ended)
 
+    @staticmethod
+    def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what asyncio itself would log with the exception's text, which can hold a part of an answer."""
+        error = context.get("exception")
+        if isinstance(error, OSError):  # ssl.SSLError too: the peer's doing
+            logger.debug("The I/O loop: %s", type(error).__name__)
+        elif error is not None:
+            logger.error("A task or callback of the I/O loop failed: %s", faults.frames(error))
+        else:
+            logger.warning("The I/O loop: %s", context.get("message"))
+
     def is_running(self) -> bool:
         """Tell whether this process has started it."""
         return self._loop is not None and self._pid == os.getpid()
@@ -83,9 +99,10 @@ class IoLoop:
                 self._loop = loop
             return self._loop
 
-    @staticmethod
-    def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    @classmethod
+    def _serve(cls, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
+        loop.set_exception_handler(cls._unhandled)
         try:
             loop.run_forever()
         finally:

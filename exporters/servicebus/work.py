@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 
+from . import faults
 from .entities import Failure
 from .errors import Reason, ServiceBusError
 
@@ -86,9 +86,7 @@ class Work:
                 self.fail(
                     collector, Failure(Reason.INTERNAL, f"The hub has a fault ({type(error).__name__}).")
                 )
-                # Without its message, which can hold a part of an answer.
-                where = "".join(traceback.format_tb(error.__traceback__))
-                logger.error("Reading %s failed with %s:\n%s", collector, type(error).__name__, where)
+                logger.error("Reading %s failed: %s", collector, faults.frames(error))
             self._running[collector] -= 1
             if not self._running[collector]:
                 del self._running[collector]

@@ -7,7 +7,7 @@ import math
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from .. import records, telemetry, token_uses
+from .. import internal_errors, records, telemetry, token_uses
 from ..catalog import Configuration, Grant
 from ..guessing import client_address, guessing, network
 from ..models import ScrapeToken
@@ -45,9 +45,10 @@ def grant_for(request: HttpRequest, configuration: Configuration, *, bare: bool 
     address = client_address(request) if token else ""
     grant = _look_up(address, token, configuration) if token else None
     if grant is not None:
-        if token_uses.note(grant.token_id, address or None):
-            records.recorder.start()
-        telemetry.TOKEN_LAST_USED.labels(grant.name, grant.team or "").set_to_current_time()
+        with internal_errors.aside("records"):
+            if token_uses.note(grant.token_id, address or None):
+                records.recorder.start()
+            telemetry.TOKEN_LAST_USED.labels(grant.name, grant.team or "").set_to_current_time()
     return EVERYBODY if settings.HUB_SCRAPE_AUTH == "none" else grant
 
 

@@ -7,7 +7,7 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from .. import records, telemetry
+from .. import internal_errors, records, telemetry
 from ..catalog import Configuration, catalog
 from ..prometheus.negotiation import accepts_gzip
 from ..prometheus.text import compress, negotiate
@@ -62,9 +62,10 @@ def _configuration() -> Configuration | HttpResponse:
 
 def _answer(request: HttpRequest, body: bytes, content_type: str) -> HttpResponse:
     headers = {"Vary": "Accept, Accept-Encoding", "Cache-Control": "no-store"}
-    if accepts_gzip(request.headers.get("Accept-Encoding", "")):
-        body = compress(body)
-        headers["Content-Encoding"] = "gzip"
+    with internal_errors.aside("rendering"):
+        if accepts_gzip(request.headers.get("Accept-Encoding", "")):
+            body = compress(body)
+            headers["Content-Encoding"] = "gzip"
     headers["Content-Length"] = str(len(body))  # gunicorn would send it in chunks
     return HttpResponse(body, content_type=content_type, headers=headers)
 

@@ -1,5 +1,8 @@
 """Whatever bug a scrape meets, it fails its namespace alone, and the bug is logged, counted and shown."""
 
+import asyncio
+import gc
+import gzip
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -7,14 +10,20 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
+from bench.servers import wait_for
 from exporters import actions, records, scrape, telemetry, trial, upstream
 from exporters.catalog import target as target_of
 from exporters.models import Namespace, NamespaceStatus, ScrapeRecord
 from exporters.prometheus.collector import SnapshotCollector
-from exporters.servicebus import atom
+from exporters.servicebus import atom, faults
+from exporters.servicebus.errors import Reason
+from exporters.servicebus.loop import IoLoop
 from exporters.simulator import SimulatedNamespace
+from exporters.views import auth, metrics
 
 AddTarget = Callable[..., Namespace]
 SECRET = "SharedAccessKey of a body"
@@ -28,7 +37,6 @@ READING = [
     (upstream, "read_namespace"),
     (atom, "parse_queues"),
     (atom, "parse_namespace_info"),
-    (telemetry.SCRAPE_DURATION, "observe"),
 ]
 RENDERING = [
     (scrape, "label_rules"),
@@ -135,3 +143,131 @@ def test_a_record_that_can_not_be_made_fails_no_scrape(
     assert b"\nservicebus_up 1.0\n" in response.content
     assert _count("records") == before + 1
     assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        (MetricWrapperBase, "labels"),
+        (Counter, "inc"),
+        (Gauge, "inc"),
+        (Gauge, "dec"),
+        (Gauge, "set_to_current_time"),
+        (Histogram, "observe"),
+        (auth.token_uses, "note"),
+        (metrics, "compress"),
+        (metrics, "accepts_gzip"),
+    ],
+    ids=_name,
+)
+def test_what_keeps_count_or_compresses_fails_no_scrape(
+    stage: tuple[Any, str],
+    breaks: Callable[[tuple[Any, str]], None],
+    bus: SimulatedNamespace,
+    add_target: AddTarget,
+    scraper: Client,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    add_target(bus)
+    breaks(stage)
+    response = scraper.get("/metrics/payments", headers={"Accept-Encoding": "gzip"})
+    assert response.status_code == 200
+    body = response.content
+    if response.headers.get("Content-Encoding") == "gzip":
+        body = gzip.decompress(body)
+    assert b"\nservicebus_up 1.0\n" in body
+    assert "ZeroDivisionError" in caplog.text
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "stage", [(upstream, "endpoint"), (upstream, "look_up"), (upstream, "shake_hands")], ids=_name
+)
+def test_a_bug_before_the_read_is_a_step_of_the_connection_test(
+    stage: tuple[Any, str],
+    breaks: Callable[[tuple[Any, str]], None],
+    bus: SimulatedNamespace,
+    add_target: AddTarget,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    namespace = add_target(bus)
+    before = _count("reading")
+    breaks(stage)
+    tried = trial.run(target_of(namespace))
+    assert "its log has the traceback" in tried.problem
+    assert _count("reading") == before + 1
+    assert SECRET not in caplog.text + tried.problem
+
+
+def test_a_collector_that_a_bug_stops_is_counted_in_a_connection_test_too(
+    breaks: Callable[[tuple[Any, str]], None], bus: SimulatedNamespace, add_target: AddTarget
+) -> None:
+    namespace = add_target(bus)
+    before = _count("reading")
+    breaks((atom, "parse_topics"))
+    assert not trial.run(target_of(namespace)).ok
+    assert _count("reading") > before
+
+
+def test_a_bug_of_a_read_in_the_background_is_logged_and_counted(
+    breaks: Callable[[tuple[Any, str]], None],
+    bus: SimulatedNamespace,
+    add_target: AddTarget,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    target = target_of(add_target(bus))
+    before = _count("background")
+    breaks((upstream, "budget_for"))
+    kept: list[Any] = []
+    upstream.read_on(target, upstream.failed(Reason.TIMEOUT, ""), 5, kept.append)
+    wait_for(lambda: _count("background") == before + 1, "the bug is counted")
+    assert kept == [None]
+    assert "ZeroDivisionError" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_what_no_task_of_the_io_loop_waits_for_is_logged_without_its_text(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loop = IoLoop()
+
+    async def forgotten() -> None:
+        async def bug() -> None:
+            raise ZeroDivisionError(SECRET)
+
+        task = asyncio.create_task(bug())
+        await asyncio.wait([task])
+
+    loop.run(forgotten(), timeout=10)
+    gc.collect()
+    wait_for(lambda: "ZeroDivisionError" in caplog.text, "the loop logs it")
+    loop.stop()
+    assert "in bug" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_frames_show_causes_and_members_of_groups_and_no_text() -> None:
+    def first() -> None:
+        raise KeyError(SECRET)
+
+    def second() -> None:
+        try:
+            first()
+        except KeyError as error:
+            raise ValueError(SECRET) from error
+
+    try:
+        try:
+            second()
+        except ValueError as error:
+            raise ExceptionGroup(SECRET, [error]) from None
+    except ExceptionGroup as group:
+        shown = faults.frames(group)
+    for each in ("ExceptionGroup", "ValueError", "KeyError", "in first", "in second"):
+        assert each in shown
+    assert SECRET not in shown
+
+
+def test_every_place_is_counted_from_0_on_so_that_the_first_bug_is_an_increase() -> None:
+    for where in ("reading", "rendering", "background", "records", "page"):
+        assert telemetry.REGISTRY.get_sample_value("hub_internal_errors_total", {"where": where}) is not None
