@@ -167,3 +167,81 @@ print(json.dumps([getattr(s, name) for name in names]))
         "/monitoring/hub",
         "/monitoring/hub",
     ]
+
+
+# Signs in with a wrong password as a browser does; prints the statuses of the page and of the form.
+_SIGN_IN = """
+import re, sys, django
+django.setup()
+from django.test import Client
+host, origin, proto = sys.argv[1:]
+client = Client(enforce_csrf_checks=True, headers={"host": host, "x-forwarded-proto": proto})
+page = client.get("/admin/login/")
+found = re.search(r'csrfmiddlewaretoken" value="([^"]+)"', page.content.decode())
+form = {"username": "nobody", "password": "wrong", "csrfmiddlewaretoken": found[1] if found else ""}
+print(page.status_code, client.post("/admin/login/", form, headers={"origin": origin}).status_code)
+"""
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a process with a migrated database."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
+    variables = {
+        **kept,
+        "DJANGO_SETTINGS_MODULE": "hub.settings",
+        "HUB_DATA_DIR": str(tmp_path_factory.mktemp("data")),
+        "HUB_SECRET_KEY": "a-key-of-this-test",
+        "HUB_ENCRYPTION_KEYS": "A" * 43 + "=",
+    }
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "-v", "0"], env=variables, check=True, timeout=300
+    )
+    return variables
+
+
+@pytest.mark.parametrize(
+    ("external", "host", "origin", "proto"),
+    [
+        # A proxy that hands on its own address of the hub, as nginx does without proxy_set_header Host.
+        ("http://hub.example.com", "127.0.0.1:9580", "http://hub.example.com", "http"),
+        ("http://hub.example.com:8080", "localhost:9580", "http://hub.example.com:8080", "http"),
+        ("https://hub.example.com", "127.0.0.1:9580", "https://hub.example.com", "https"),
+        # One that doesn't say that it ends TLS.
+        ("https://hub.example.com", "hub.example.com", "https://hub.example.com", ""),
+        ("https://LocalHost", "localhost", "https://localhost", "https"),
+        ("https://hub.example.com:443", "hub.example.com", "https://hub.example.com", "https"),
+        ("http://[FD00::5]:9580", "[fd00::5]:9580", "http://[fd00::5]:9580", "http"),
+        (
+            "https://bücher.example",
+            "xn--bcher-kva.example",
+            "https://xn--bcher-kva.example",
+            "https",
+        ),
+        ("http://hub.example.com/monitoring/hub", "127.0.0.1:9580", "http://hub.example.com", "http"),
+    ],
+)
+def test_people_can_sign_in_under_each_form_of_an_address(
+    migrated: dict[str, str], external: str, host: str, origin: str, proto: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _SIGN_IN, host, origin, proto],
+        env={**migrated, "HUB_EXTERNAL_URL": external},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.strip() == "200 200", done.stderr[-2000:]
+
+
+def test_a_form_from_another_origin_is_refused(migrated: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _SIGN_IN, "hub.example.com", "https://evil.example", "https"],
+        env={**migrated, "HUB_EXTERNAL_URL": "https://hub.example.com"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.strip() == "200 403"
