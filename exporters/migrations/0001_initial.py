@@ -305,7 +305,7 @@ class Migration(migrations.Migration):
                 ('history_change_reason', models.CharField(max_length=100, null=True)),
                 ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
                 ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('team', models.ForeignKey(blank=True, db_constraint=False, help_text='Whose targets it shows. Empty: a link for all teams.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='exporters.team')),
+                ('team', models.ForeignKey(blank=True, db_constraint=False, help_text='Whose targets it shows. Empty: a link of the platform, for several teams.', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='exporters.team')),
             ],
             options={
                 'verbose_name': 'historical wall link',
@@ -490,7 +490,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(help_text='Lower-case letters, digits and hyphens. Where the screen hangs, for example office-2nd-floor.', max_length=63, validators=[django.core.validators.RegexValidator('^[a-z0-9]([a-z0-9-]*[a-z0-9])?\\Z', 'Use lower-case letters, digits and hyphens, beginning and ending with a letter or digit.')])),
                 ('scope', models.CharField(choices=[('all_teams', 'All namespaces of all teams'), ('team', 'All namespaces of the team')], max_length=9, verbose_name='shows')),
                 ('expires_at', models.DateTimeField(default=exporters.models.wall.in_a_year, help_text='The address answers 404 from then on.', verbose_name='expires')),
-                ('team', models.ForeignKey(blank=True, help_text='Whose targets it shows. Empty: a link for all teams.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='wall_links', to='exporters.team')),
+                ('team', models.ForeignKey(blank=True, help_text='Whose targets it shows. Empty: a link of the platform, for several teams.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='wall_links', to='exporters.team')),
             ],
             options={
                 'ordering': ['name'],

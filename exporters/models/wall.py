@@ -35,7 +35,7 @@ class WallLink(BearerSecret):
         null=True,
         blank=True,
         related_name="wall_links",
-        help_text="Whose targets it shows. Empty: a link for all teams.",
+        help_text="Whose targets it shows. Empty: a link of the platform, for several teams.",
     )
     scope = models.CharField(
         "shows",

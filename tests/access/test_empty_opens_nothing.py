@@ -1,5 +1,6 @@
 """Wherever access is granted, an empty, missing or unknown value grants the least."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_network
@@ -245,3 +246,26 @@ def test_only_an_expiry_that_is_left_empty_by_its_maker_never_ends(objects: dict
 
 def test_hosts_are_stored_in_the_form_in_which_they_are_compared() -> None:
     assert endpoints.check_hosts([f"sb://{HOST.upper()}./", HOST]) == [HOST]
+
+
+def test_no_field_tells_that_empty_means_all() -> None:
+    """Help texts say what an empty field means: a filter of what is read may mean all, a grant of access may not."""
+    means_all = re.compile(r"(?:Empty|None chosen|Without)[^.]*\ball\b", re.IGNORECASE)
+    found = {
+        f"{model.__name__}.{field.name}"
+        for model in access.RULES
+        for field in model._meta.get_fields()
+        if means_all.search(str(getattr(field, "help_text", "")))
+    }
+    assert found == {"Namespace.include"}
+
+
+def test_where_a_team_may_be_missing_something_else_says_what_is_opened() -> None:
+    found = {
+        model.__name__
+        for model in access.RULES
+        for field in model._meta.get_fields()
+        if isinstance(field, models.ForeignKey) and field.related_model is Team and field.null
+    }
+    # A credential needs a grant, a token and a link have a scope, and a label rule opens nothing.
+    assert found == {"Credential", "ScrapeToken", "WallLink", "LabelRule"}
