@@ -165,11 +165,15 @@ def _together(series: Sequence[Series]) -> tuple[list[float], int]:
     return [seconds for took, _ in results for seconds in took], sum(failed for _, failed in results)
 
 
+def reasons_of(exposition: bytes) -> set[str]:
+    """Return the reasons for which a scrape, or parts of it, failed."""
+    return {reason.decode() for reason in _REASON.findall(exposition)}
+
+
 def _outcome(exposition: bytes) -> str:
     if not exposition:
         return "no exposition"
-    reasons = sorted({reason.decode() for reason in _REASON.findall(exposition)})
-    return "+".join(reasons) or ("up" if is_up(exposition) else "down")
+    return "+".join(sorted(reasons_of(exposition))) or ("up" if is_up(exposition) else "down")
 
 
 def _options() -> argparse.Namespace:
