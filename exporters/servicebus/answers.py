@@ -35,6 +35,7 @@ class BoundedAnswers(ResponseHandler):
         self._in_head = True
         self._received = 0
         self._interim = 0
+        self._place: tuple[str, str] | None = None  # host name and address of the peer; no name without TLS
 
     def set_response_params(self, **options: Any) -> None:
         """Begin with the answer to a new request."""
@@ -48,10 +49,11 @@ class BoundedAnswers(ResponseHandler):
             return False
         transport = self.transport
         assert transport is not None  # noqa: S101 - it is connected
-        tls, peer = transport.get_extra_info("ssl_object"), transport.get_extra_info("peername")
-        if tls is None or not peer or not tls.server_hostname:
-            return True
-        return self._leads_to(tls.server_hostname, peer[0])
+        if self._place is None:
+            tls, peer = transport.get_extra_info("ssl_object"), transport.get_extra_info("peername")
+            self._place = (tls.server_hostname or "", peer[0]) if tls and peer else ("", "")
+        host, address = self._place
+        return not host or self._leads_to(host, address)
 
     def close(self) -> None:
         """End the connection at once.
@@ -69,6 +71,11 @@ class BoundedAnswers(ResponseHandler):
             self._refuse(
                 f"An answer has more than {MAX_ANSWER_BYTES} bytes, which no answer of Service Bus has."
             )
+            return
+        if data.startswith(
+            b"HTTP/1.1 200"
+        ):  # the usual one begins, and whatever comes behind it is no interim answer
+            super().data_received(data)
             return
         start = 0
         while self._in_head and start < len(data):

@@ -100,7 +100,8 @@ class Client:
         url = URL(endpoint.base_url + path, encoded=True)
         status = 0
         try:
-            await self.resolver.follow(endpoint.host)
+            if self.resolver.is_due(endpoint.host):
+                await self.resolver.follow(endpoint.host)
             async with self.session.get(
                 url, headers={"Authorization": authorization}, allow_redirects=False
             ) as response:

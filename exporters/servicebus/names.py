@@ -69,14 +69,20 @@ class Names(AbstractResolver):
             if family in {socket.AF_UNSPEC, kind}
         ]
 
+    def is_due(self, host: str) -> bool:
+        """Tell whether follow() has something to do for this name."""
+        name = self._names.get(host)
+        if name is None:
+            return False
+        age = asyncio.get_running_loop().time() - name.began_at
+        return age >= self._seconds or age < _PATIENCE_SECONDS
+
     async def follow(self, host: str) -> None:
         """Look a name up again if that is due, before a kept connection is used. Never raises for a failed look-up.
 
         A slow name server delays nothing for longer than a moment, once in DNS_SECONDS.
         """
-        name = self._names.get(host)
-        if name is None:
-            return
+        name = self._names[host]
         age = asyncio.get_running_loop().time() - name.began_at
         if age >= self._seconds:
             await asyncio.wait({self._renewal(host, name)}, timeout=_PATIENCE_SECONDS)
