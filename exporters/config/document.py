@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 # More mistakes than anybody reads at once; each of them costs a line on a page.
 MAX_YAML_MISTAKES = 200
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SHOWN = 100  # characters of a key in a message
 _COMPARED = 1000  # names that a misspelt one is compared with
 _LISTED = 30  # names that a message lists
@@ -154,7 +156,7 @@ class Node:
             raise BadValueError(self, f"A mapping (key: value) is needed here, not {self._what()}.")
         found: dict[str, Node] = {}
         for key, node in self._pairs(self._node):
-            name = str(key.value)
+            name = Node(self.document, key, self.path)._storable(str(key.value))
             shown = name[:_SHOWN]
             value = Node(self.document, node, f"{self.path}.{shown}" if self.path else shown)
             at_key = Node(self.document, key, value.path)
@@ -213,9 +215,14 @@ class Node:
         if not isinstance(self._node, yaml.ScalarNode) or self.is_null:
             raise BadValueError(self, f"Text is needed here, not {self._what()}.")
         value = str(self._node.value)
-        if "\0" in value:
+        return self._storable(value)
+
+    def _storable(self, text: str) -> str:
+        if "\0" in text:
             raise BadValueError(self, "Text can't hold a NUL character.")
-        return value
+        if _SURROGATE.search(text):  # "\ud800" makes one
+            raise BadValueError(self, "Text can't hold half a character (U+D800 to U+DFFF).")
+        return text
 
     def boolean(self) -> bool:
         value = self._scalar()
