@@ -9,13 +9,15 @@ from .prometheus.catalogue import EntityMetric
 from .prometheus.collector import EntityFamilies
 from .prometheus.labelling import LabelRules, Labels
 from .prometheus.relabel import DECIDING, Rule
-from .prometheus.relabel_actions import Program, program
+from .prometheus.relabel_actions import Program, Work, present, process, program
+from .prometheus.relabel_outcomes import LabelLimitError
 from .prometheus.rule_plan import NAME, plan
 from .servicebus.entities import Snapshot
 
 # Shown of each list; what is counted is counted over everything.
 MOST_ENTITIES = 200
 MOST_EXAMPLES = 20
+MOST_NAMES = 3  # of those that one metric gets
 
 Identity = tuple[str, frozenset[tuple[str, str]]]
 
@@ -29,6 +31,7 @@ class Effect:
     matched: int = 0  # entities that it had something to say about
     changed: int = 0  # entities of which it set or removed a label
     dropped: int = 0
+    limited: int = 0  # of those: because it made a label that is above a limit
     overwritten: dict[str, int] = field(default_factory=dict)  # an entity's own label -> entities
 
     @property
@@ -97,7 +100,8 @@ def preview(
     only_changed: bool = False,
 ) -> Preview:
     """Return what the tried rules, of these names, would do to a reading, and what would change against the stored."""
-    rules = program(tried.rules, True)
+    # One by one, to see what each of them does.
+    rules = [program((rule,), True) for rule in tried.rules]
     made = Preview(list(map(Effect, names, tried.rules)), [])
     wanted = search.strip().lower()
     for kind, entities in _kinds(snapshot):
@@ -113,7 +117,6 @@ def preview(
             if len(made.entities) < MOST_ENTITIES:
                 made.entities.append(entity)
     _count_series(made, snapshot, groups | {catalogue.MESSAGES}, stored, tried)
-    made.metrics = list(_metrics(groups | {catalogue.MESSAGES}, tried))
     return made
 
 
@@ -130,7 +133,7 @@ def _representative(kind: str, rules: LabelRules) -> EntityMetric:
     left = (
         metric
         for metric in metrics
-        if not plan(rules.rules, metric.name, metric.extra_label_names, names).dropped
+        if not plan(rules.rules, metric.name, metric.extra_label_names, names).is_dropped
     )
     return next(left, metrics[0])
 
@@ -140,17 +143,22 @@ def _follow(
     metric: EntityMetric,
     entity: Any,
     rules: LabelRules,
-    compiled: Program,
+    compiled: Sequence[Program],
     effects: Sequence[Effect],
 ) -> Entity:
     offered = labelling.offered(kind, entity, rules)
     own = labelling.shown(offered)
-    work = compiled.begin({**offered, NAME: metric.name})
+    work = program(rules.rules, True).begin(present({**offered, NAME: metric.name}))
     changes: list[Change] = []
-    for step, effect in zip(compiled.steps, effects, strict=True):
-        effect.matched += step.matches(work)
-        before = None if step.rule.action in DECIDING else dict(work)
-        if not step.apply([work]):
+    for one, effect in zip(compiled, effects, strict=True):
+        effect.matched += _matches(one, work)
+        before = None if effect.rule.action in DECIDING else dict(work)
+        try:
+            kept = one.process(work)
+        except LabelLimitError:
+            kept = False
+            effect.limited += 1
+        if not kept:
             effect.dropped += 1
             return Entity(kind, own, None, changes, effect.name)
         if before is None or work == before:
@@ -163,6 +171,13 @@ def _follow(
                 if label in own:
                     effect.overwritten[label] = effect.overwritten.get(label, 0) + 1
     return Entity(kind, own, labelling.shown(work), changes)
+
+
+def _matches(one: Program, work: Work) -> bool:
+    try:
+        return one.steps[0].matches(work)
+    except Exception:  # `process` reports it
+        return False
 
 
 def _fits(entity: Entity, wanted: str) -> bool:
@@ -179,6 +194,7 @@ def _count_series(
     now, after = EntityFamilies(snapshot, groups, stored), EntityFamilies(snapshot, groups, tried)
     made.duplicates = after.dropped["duplicate"]
     made.collisions = [text(*identity) for identity in after.collisions(MOST_EXAMPLES)]
+    made.metrics = list(_metrics(after))
     series_now, series_after = _identities(now), _identities(after)
     made.series_now, made.series_after = len(series_now), len(series_after)
     if stored != tried:
@@ -206,10 +222,9 @@ def _moved(snapshot: Snapshot, stored: LabelRules, tried: LabelRules) -> Iterato
     found = 0
     for kind, entities in _kinds(snapshot):
         metric = _representative(kind, tried)
-        was, is_now = program(stored.rules, True), program(tried.rules, True)
         for entity in entities:
             offered = {**labelling.offered(kind, entity, tried), NAME: metric.name}
-            old, new = was.process(offered), is_now.process(offered)
+            old, new = _after(stored, offered), _after(tried, offered)
             if old is None or new is None or old == new:
                 continue
             before, after = text(metric.name, labelling.shown(old)), text(metric.name, labelling.shown(new))
@@ -220,14 +235,20 @@ def _moved(snapshot: Snapshot, stored: LabelRules, tried: LabelRules) -> Iterato
                     return
 
 
-def _metrics(groups: frozenset[str], rules: LabelRules) -> Iterator[str]:
-    for metric in catalogue.ENTITY_METRICS:
-        if metric.group in groups:
-            of = plan(rules.rules, metric.name, metric.extra_label_names, rules.label_names(metric.kind))
-            if of.dropped:
-                yield f"{metric.name} is dropped"
-            elif of.name != metric.name and of.name:
-                yield f"{metric.name} becomes {of.name}"
+def _after(rules: LabelRules, offered: Labels) -> Labels | None:
+    try:
+        return process(offered, rules.rules, legacy_names=True)
+    except LabelLimitError:
+        return None
+
+
+def _metrics(families: EntityFamilies) -> Iterator[str]:
+    for name, names in families.names.items():
+        if not names:
+            yield f"{name} is dropped"
+        elif names != {name}:
+            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            yield f"{name} becomes {', '.join(sorted(names)[:MOST_NAMES])}{more}"
 
 
 def text(name: str, labels: Mapping[str, str] | frozenset[tuple[str, str]]) -> str:

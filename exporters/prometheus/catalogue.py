@@ -24,7 +24,7 @@ QUEUE = "queue"
 TOPIC = "topic"
 SUBSCRIPTION = "subscription"
 
-_ENTITY_LABELS = {QUEUE: ("name",), TOPIC: ("name",), SUBSCRIPTION: ("name", "topic_name")}
+ENTITY_LABELS = {QUEUE: ("name",), TOPIC: ("name",), SUBSCRIPTION: ("name", "topic_name")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class EntityMetric:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return (*_ENTITY_LABELS[self.kind], *self.extra_label_names)
+        return (*ENTITY_LABELS[self.kind], *self.extra_label_names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,8 +266,8 @@ ENTITIES_LIMIT = ScrapeMetric(
 ENTITIES_DROPPED = ScrapeMetric(
     "servicebus_entities_dropped",
     "Entities left out: by the include and exclude patterns (filtered), by a label rule (rule), because they came "
-    "twice (but where pages overlap) or rules made one of their series equal to another (duplicate), or above "
-    "max_entities (limit).",
+    "twice (but where pages overlap) or rules made one of their series equal to another (duplicate), above "
+    "max_entities (limit), or because rules made labels above the limits (label_limit).",
     NAMESPACE,
     ("reason",),
     "nothing was read whole",
@@ -287,6 +287,12 @@ SCRAPE_METRICS: tuple[ScrapeMetric, ...] = (
     ENTITIES,
     ENTITIES_LIMIT,
     ENTITIES_DROPPED,
+)
+
+# The names of all labels that metrics of a namespace have; a target label of such a name would hide theirs.
+METRIC_LABELS = frozenset(
+    [label for metric in ENTITY_METRICS for label in metric.labels]
+    + [label for metric in SCRAPE_METRICS for label in metric.labels]
 )
 
 

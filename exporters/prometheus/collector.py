@@ -12,11 +12,13 @@ from prometheus_client.samples import Sample
 from ..servicebus.entities import Snapshot
 from . import catalogue
 from .catalogue import DEFAULT_GROUPS, EntityMetric, ScrapeMetric
-from .labelling import Labeller, LabelRules, Labels, Series
-from .relabel import is_metric_name
+from .labelling import DROPPED, LIMITED, Allowance, Labeller, LabelRules, Labels
+from .relabel import Rule
+from .relabel_outcomes import LabelLimitError
 from .rule_plan import Plan
 
-_DROP_REASONS = ("filtered", "rule", "duplicate", "limit")
+_DROP_REASONS = ("filtered", "rule", "duplicate", "limit", "label_limit")
+Identity = frozenset[tuple[str, str]]
 
 # Stands for a part that was not asked for.
 _FAILED = object()
@@ -49,12 +51,9 @@ class SnapshotCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         entities = EntityFamilies(self._snapshot, self._groups, self._rules)
-        own = list(self._scrape())
+        yield from self._scrape()
         if catalogue.NAMESPACE in self._groups:
-            own += self._namespace(entities)
-        for family in own:
-            entities.join(family)
-            yield family
+            yield from self._namespace(entities)
         yield from entities.families()
 
     def _scrape(self) -> Iterator[Metric]:
@@ -115,73 +114,53 @@ class EntityFamilies:
 
     def __init__(self, snapshot: Snapshot, groups: Collection[str], rules: LabelRules) -> None:
         self.dropped: Counter[str] = Counter()
+        # By metric, where a rule looks at its series: the names that these have now.
+        self.names: dict[str, set[str]] = {}
         self._families: dict[str, Metric] = {}
         # By family, where series could be equal: what is in it already.
-        self._taken: dict[str, set[frozenset[tuple[str, str]]]] = {}
+        self._taken: dict[str, set[Identity]] = {}
+        self._lost: dict[tuple[str, Identity], None] = {}  # in their order, each once
         self._shown: dict[str, int] = {}
-        self._lost: dict[tuple[str, frozenset[tuple[str, str]]], None] = {}  # in their order, each once
         entities: dict[str, Sequence[Any]] = {
             catalogue.QUEUE: snapshot.queues,
             catalogue.TOPIC: snapshot.topics,
             catalogue.SUBSCRIPTION: snapshot.subscriptions,
         }
-        labellers = {kind: Labeller(kind, of_kind, rules) for kind, of_kind in entities.items()}
-        planned = [
-            (metric, labellers[metric.kind].plan(metric))
-            for metric in catalogue.ENTITY_METRICS
-            if metric.group in groups
-        ]
-        names = Counter(_name(metric, plan) for metric, plan in planned)
-        # A rule that names series one by one can give any of them any name.
-        anywhere = any(plan.renames for _, plan in planned)
-        for kind, labeller in labellers.items():
-            self._fill(labeller, [pair for pair in planned if pair[0].kind == kind], names, anywhere)
+        allowance = Allowance()
+        kinds = [_Kind(kind, of_kind, rules, groups, allowance) for kind, of_kind in entities.items()]
+        # A series whose labels the rules decide can have any name, and so equal one of any metric.
+        can_collide = any(kind.can_collide for kind in kinds)
+        for kind in kinds:
+            for metric, plan in kind.plans:
+                if plan.is_dropped:
+                    kind.without.update(range(len(kind.entities)))
+                    self.names[metric.name] = set()
+                elif can_collide:
+                    self._add_carefully(kind, metric, plan)
+                else:
+                    self._add(kind, metric)
+            self._count(kind)
 
     def shown(self, kind: str) -> int:
         """Return how many entities of a kind have all the series that the rules leave to them."""
         return self._shown[kind]
 
-    def collisions(self, at_most: int) -> list[tuple[str, frozenset[tuple[str, str]]]]:
+    def collisions(self, at_most: int) -> list[tuple[str, Identity]]:
         """Return the first series that there would be more than once, as name and labels."""
         return list(islice(self._lost, at_most))
 
-    def join(self, family: Metric) -> None:
-        """Add to a family of the scrape what rules have given its name; there is one family of a name."""
-        renamed = self._families.pop(family.name, None)
-        if renamed is not None:
-            taken = {frozenset(sample.labels.items()) for sample in family.samples}
-            family.samples += [
-                sample for sample in renamed.samples if frozenset(sample.labels.items()) not in taken
-            ]
-
     def families(self) -> Iterator[Metric]:
-        """Yield what `join` has left."""
+        """Yield the families that have series."""
         for family in self._families.values():
             if family.samples:
                 yield family
 
-    def _fill(
-        self,
-        labeller: Labeller,
-        planned: Sequence[tuple[EntityMetric, Plan]],
-        names: Mapping[str, int],
-        anywhere: bool,
-    ) -> None:
-        duplicates: set[int] = set()
-        # By the labels' address, as most metrics share them.
-        kept: dict[int, Sequence[Labels | None]] = {}
-        for metric, plan in planned:
-            series = labeller.label(metric, plan)
-            kept[id(series.labels)] = series.labels
-            name = _name(metric, plan)
-            if anywhere or series.can_collide or names[name] > 1:
-                self._add_carefully(metric, name, labeller.entities, series, duplicates)
-            else:
-                self._add(metric, name, labeller.entities, series)
-        left = [any(labels is not None for labels in each) for each in zip(*kept.values(), strict=True)]
-        self.dropped["rule"] += left.count(False)
-        self.dropped["duplicate"] += len(duplicates)
-        self._shown[labeller.kind] = left.count(True) - len(duplicates)
+    def _count(self, kind: "_Kind") -> None:
+        without = kind.without - kind.with_series - kind.duplicates - kind.limited
+        self.dropped["rule"] += len(without)
+        self.dropped["duplicate"] += len(kind.duplicates)
+        self.dropped["label_limit"] += len(kind.limited)
+        self._shown[kind.name] = len(kind.entities) - len(without | kind.duplicates | kind.limited)
 
     def _family(self, name: str, metric: EntityMetric) -> Metric:
         family = self._families.get(name)
@@ -189,64 +168,108 @@ class EntityFamilies:
             family = self._families[name] = GaugeMetricFamily(name, metric.help)
         return family
 
-    def _add(self, metric: EntityMetric, name: str, entities: Sequence[Any], series: Series) -> None:
-        read, extra, labelled = metric.read, metric.extra_labels, series.labels
+    def _add(self, kind: "_Kind", metric: EntityMetric) -> None:
+        """Add a metric's series, of which no two are equal."""
+        name, read, extra = metric.name, metric.read, metric.extra_labels
         append = self._family(name, metric).samples.append
         if extra is not None:
-            for labels, entity in zip(labelled, entities, strict=True):
+            for labels, entity in zip(kind.labels, kind.entities, strict=True):
                 more = extra(entity)
                 if labels is not None and more is not None:
-                    # Rules that saw the extra labels have had their say about them.
-                    all_labels = {**labels, **more} if series.names is None else labels
-                    append(_make(Sample, (name, all_labels, read(entity), None, None, None)))
+                    append(_make(Sample, (name, {**labels, **more}, read(entity), None, None, None)))
         elif metric.of_counts:
-            for labels, entity in zip(labelled, entities, strict=True):
+            for labels, entity in zip(kind.labels, kind.entities, strict=True):
                 counts = entity.counts
                 if labels is not None and counts is not None:
                     append(_make(Sample, (name, labels, read(counts), None, None, None)))
         else:
-            for labels, entity in zip(labelled, entities, strict=True):
+            for labels, entity in zip(kind.labels, kind.entities, strict=True):
                 value = read(entity)
                 if labels is not None and value is not None:
                     append(_make(Sample, (name, labels, value, None, None, None)))
 
-    def _add_carefully(
-        self,
-        metric: EntityMetric,
-        name: str,
-        entities: Sequence[Any],
-        series: Series,
-        duplicates: set[int],
-    ) -> None:
-        """Add series of which some may be equal to others."""
-        for index, (labels, entity) in enumerate(zip(series.labels, entities, strict=True)):
-            if labels is None:
-                continue
-            if metric.extra_labels is not None:
-                more = metric.extra_labels(entity)
-                if more is None:
-                    continue
-                if series.names is None:
-                    labels = {**labels, **more}
+    def _add_carefully(self, kind: "_Kind", metric: EntityMetric, plan: Plan) -> None:
+        """Add a metric's series, of which some may be equal to others."""
+        name = metric.name
+        for index, entity in enumerate(kind.entities):
             source = entity.counts if metric.of_counts else entity
             value = None if source is None else metric.read(source)
-            if value is None:
+            extra = {} if metric.extra_labels is None else metric.extra_labels(entity)
+            if value is None or extra is None:
                 continue
-            its_name = name if series.names is None else series.names[index]
-            taken = self._taken.setdefault(its_name, set())
-            identity = frozenset(item for item in labels.items() if item[1])
+            if plan.for_each_series:
+                names = self.names.setdefault(metric.name, set())
+                try:
+                    series = kind.labeller.by_series(metric, index, extra)
+                except LabelLimitError:
+                    kind.limited.add(index)
+                    continue
+                if series is None:
+                    kind.without.add(index)
+                    continue
+                name, labels = series
+                kind.with_series.add(index)
+                names.add(name)
+            else:
+                of_entity = kind.labels[index]
+                if of_entity is None:
+                    continue
+                labels = {**of_entity, **extra} if extra else of_entity
+            taken = self._taken.setdefault(name, set())
+            identity = frozenset([item for item in labels.items() if item[1]])
             if identity in taken:
-                duplicates.add(index)
-                self._lost[its_name, identity] = None
+                kind.duplicates.add(index)
+                self._lost[name, identity] = None
                 continue
             taken.add(identity)
-            sample = _make(Sample, (its_name, labels, value, None, None, None))
-            self._family(its_name, metric).samples.append(sample)
+            self._family(name, metric).samples.append(_make(Sample, (name, labels, value, None, None, None)))
 
 
-def _name(metric: EntityMetric, plan: Plan) -> str:
-    """Return the metric's name; one that Prometheus would not read is not taken from a rule."""
-    return plan.name if is_metric_name(plan.name) else metric.name
+class _Kind:
+    """The entities of one kind, with their labels and what has become of each of them, by their place."""
+
+    def __init__(
+        self,
+        name: str,
+        entities: Sequence[Any],
+        rules: LabelRules,
+        groups: Collection[str],
+        allowance: Allowance,
+    ) -> None:
+        self.name = name
+        self.entities = entities
+        self.labeller = Labeller(name, entities, rules, allowance)
+        self.plans = [
+            (metric, self.labeller.plan(metric))
+            for metric in catalogue.ENTITY_METRICS
+            if metric.kind == name and metric.group in groups
+        ]
+        self.without: set[int] = set()  # rules dropped a series
+        self.with_series: set[int] = set()
+        self.duplicates: set[int] = set()
+        self.limited: set[int] = set()
+        self.labels: list[Labels | None] = []
+        self.can_collide = any(plan.for_each_series for _, plan in self.plans)
+        by_entity = [plan for _, plan in self.plans if not (plan.for_each_series or plan.is_dropped)]
+        if by_entity:
+            self._label(by_entity[0].rules, len(by_entity))
+
+    def _label(self, rules: tuple[Rule, ...], metrics: int) -> None:
+        """Label the entities for those metrics whose series all have the same labels: the rules are the same too."""
+        made = self.labeller.by_entity(rules, metrics)
+        self.limited.update([index for index, labels in enumerate(made) if labels is LIMITED])
+        self.without.update([index for index, labels in enumerate(made) if labels is DROPPED])
+        self.with_series.update(range(len(made)))
+        if self.limited or self.without:
+            self.with_series -= self.limited | self.without
+            self.labels = [labels if index in self.with_series else None for index, labels in enumerate(made)]
+        else:
+            self.labels = list(made)
+        # Entities that still differ in the labels that tell them apart have no series in common.
+        left = [labels for labels in self.labels if labels is not None]
+        own = [[labels.get(name) for labels in left] for name in catalogue.ENTITY_LABELS[self.name]]
+        told_apart = set(own[0]) if len(own) == 1 else set(zip(*own, strict=True))
+        self.can_collide |= len(told_apart) < len(left)
 
 
 def _value(metric: ScrapeMetric, value: float) -> Metric:

@@ -1,7 +1,7 @@
 """What Go's regexp and strings packages do to text, and so Prometheus does: not quite what Python does."""
 
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 
 # A group by number, or text that stands as it is.
@@ -62,35 +62,7 @@ def _is_word(character: str) -> bool:
 def _number(name: str) -> int | None:
     if not (name.isascii() and name.isdigit()) or (name[0] == "0" and len(name) > 1):
         return None
-    return int(name)
-
-
-def expander(pieces: Sequence[Piece], group_count: int) -> Callable[[bytes, Sequence[tuple[int, int]]], str]:
-    """Return a function from the text that matched and its groups' spans (in bytes) to the expansion."""
-    known = [piece for piece in pieces if isinstance(piece, str) or piece <= group_count]
-    if not known:
-        return lambda text, spans: ""
-    if len(known) == 1 and isinstance(known[0], int):
-        only = known[0]
-
-        def one(text: bytes, spans: Sequence[tuple[int, int]]) -> str:
-            start, end = spans[only]
-            return text[start:end].decode(errors="replace") if start >= 0 else ""
-
-        return one
-
-    def several(text: bytes, spans: Sequence[tuple[int, int]]) -> str:
-        parts = []
-        for piece in known:
-            if isinstance(piece, str):
-                parts.append(piece)
-            else:
-                start, end = spans[piece]
-                if start >= 0:
-                    parts.append(text[start:end].decode(errors="replace"))
-        return "".join(parts)
-
-    return several
+    return int(name) if len(name) < 9 else None  # Go takes more digits for a name
 
 
 def to_lower(text: str) -> str:

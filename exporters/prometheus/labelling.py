@@ -1,18 +1,30 @@
 """Label rules applied to what was read: which labels the series of each entity have."""
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import catalogue
 from .catalogue import EntityMetric
-from .relabel import DECIDING, Rule, is_label_name, is_metric_name
-from .relabel_actions import present, program
-from .rule_plan import NAME, Plan, labels_read, plan, writes
+from .relabel import (
+    MAX_LABEL_VALUE_CHARACTERS,
+    MAX_LABELS_PER_SERIES,
+    Rule,
+    is_label_name,
+    is_metric_name,
+)
+from .relabel_actions import Program, Work, present, program
+from .relabel_outcomes import LabelLimitError
+from .rule_plan import NAME, Plan, labels_read, plan
+
+# What rules may cost one scrape: seconds of CPU, and characters of labels in the exposition.
+MAX_RULE_SECONDS = 5
+MAX_RULE_CHARACTERS = 100_000_000
 
 Labels = dict[str, str]
 PREFIX = "__meta_servicebus_"
@@ -27,17 +39,10 @@ _META: dict[str, dict[str, Callable[[Any], Any]]] = {
         name: attrgetter(name) for name in ("status", "forward_to", "user_metadata", "requires_session")
     },
 }
-_OWN = {
-    catalogue.QUEUE: ("name",),
-    catalogue.TOPIC: ("name",),
-    catalogue.SUBSCRIPTION: ("name", "topic_name"),
-}
+# Names that no rule can give to a metric: these are about the scrape.
+_OWN_METRICS = frozenset(metric.name for metric in catalogue.SCRAPE_METRICS)
 # Entities whose labels a process keeps from scrape to scrape, as entities hardly change: about 0.6 kB each.
 _KEPT_ENTITIES = 100_000
-_NEW: Any = object()
-
-Key = tuple[Any, ...]
-Kept = dict[tuple[Any, ...], Labels | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class LabelRules:
     rules: tuple[Rule, ...] = ()
     meta: tuple[tuple[str, str], ...] = ()  # namespace, host, team, sku, label_<name>, each with its value
 
-    def constants(self, kind: str) -> dict[str, str]:
+    def constants(self, kind: str) -> Labels:
         """Return the labels that all entities of a kind offer to the rules."""
         return {
             PREFIX + "kind": kind,
@@ -56,12 +61,16 @@ class LabelRules:
 
     def label_names(self, kind: str) -> tuple[str, ...]:
         """Return the names of all labels that the rules can see of an entity."""
-        return (*_OWN[kind], *(PREFIX + name for name in _META[kind]), *self.constants(kind))
+        return (
+            *catalogue.ENTITY_LABELS[kind],
+            *(PREFIX + name for name in _META[kind]),
+            *self.constants(kind),
+        )
 
 
 def offered(kind: str, entity: Any, rules: LabelRules) -> Labels:
     """Return all labels that an entity offers to the rules."""
-    own = {name: getattr(entity, name) for name in _OWN[kind]}
+    own = {name: getattr(entity, name) for name in catalogue.ENTITY_LABELS[kind]}
     return {
         **own,
         **{PREFIX + name: said(read(entity)) for name, read in _META[kind].items()},
@@ -86,155 +95,177 @@ def _shown_of(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if not name.startswith("__") and is_label_name(name))
 
 
-@dataclass(slots=True)
-class Series:
-    """The labels of a metric's series, for one entity after the other; None where the rules dropped it."""
+# What stands for the labels of an entity that has none: the rules drop it, or it is above a limit.
+DROPPED: Labels = {}
+LIMITED: Labels = {}
 
-    labels: Sequence[Labels | None]
-    names: Sequence[str] | None = None  # the metric's name for each of them; None: the plan's
-    can_collide: bool = False  # two of them may have the same labels
+
+class Allowance:
+    """What the rules may still cost this scrape."""
+
+    def __init__(self) -> None:
+        self._characters = MAX_RULE_CHARACTERS
+        self._until = time.thread_time() + MAX_RULE_SECONDS
+        self._asked = 0
+        self._has_time = True
+
+    def has_time(self) -> bool:
+        self._asked += 1
+        if not self._asked % 64:  # the clock is a system call
+            self._has_time = time.thread_time() < self._until
+        return self._has_time
+
+    def takes(self, characters: int) -> bool:
+        """Count characters that are to be written; return whether they are within the limit."""
+        self._characters -= characters
+        return self._characters >= 0
 
 
 class Labeller:
     """Labels the entities of one kind, for each of its metrics."""
 
-    def __init__(self, kind: str, entities: Sequence[Any], rules: LabelRules) -> None:
+    def __init__(self, kind: str, entities: Sequence[Any], rules: LabelRules, allowance: Allowance) -> None:
         self.kind = kind
         self.entities = entities
         self._rules = rules
+        self._allowance = allowance
+        self._own = catalogue.ENTITY_LABELS[kind]
         self._names = rules.label_names(kind)
-        self._half_way: dict[Key, tuple[Sequence[Labels | None], Sequence[Labels | None]]] = {}
-        self._plain: dict[tuple[tuple[Rule, ...], bool], Series] = {}
+        self._bases: list[Work] | None = None
 
     def plan(self, metric: EntityMetric) -> Plan:
         return plan(self._rules.rules, metric.name, metric.extra_label_names, self._names)
 
-    def label(self, metric: EntityMetric, of: Plan) -> Series:
-        """Return the labels of a metric's series, without the metric's extra ones where the plan needs none."""
-        if of.dropped:
-            return Series([None] * len(self.entities))
-        # Entities of one kind differ in these, so their series do.
-        own = _OWN[self.kind]
-        rules = (*of.rules, *of.series_rules)
-        can_collide = any(writes(rules, name, self._names) for name in own) or not of.name
-        if of.for_each_series:
-            return self._each(metric, of, can_collide)
-        key = (of.rules, bool(of.name))
-        if key not in self._plain:
-            if of.rules:
-                labels = self._once(of)
-            else:
-                labels = [{name: getattr(entity, name) for name in own} for entity in self.entities]
-            self._plain[key] = Series(labels, None, can_collide)
-        return self._plain[key]
-
-    def _once(self, of: Plan) -> Sequence[Labels | None]:
-        """Label the entities for all metrics that the rules don't tell apart."""
-        values, labels_of = self._inputs(of.rules)
+    def by_entity(self, rules: tuple[Rule, ...], metrics: int) -> list[Labels]:
+        """Return the labels of each entity, or DROPPED or LIMITED; `metrics` says how many metrics write them."""
+        if not rules:
+            return [{name: getattr(entity, name) for name in self._own} for entity in self.entities]
+        values, labels_of = self._inputs(rules)
+        compiled = program(rules, True)
         # Namespaces that share their rules have entities of their own.
-        key = (self._rules, self.kind, of.rules, not of.name)
+        key = (self._rules, self.kind, rules)
         read = list(map(values, self.entities))
         kept = _memory.take(key)
-        labels = [kept.get(of_entity, _NEW) for of_entity in read]
-        new = [index for index, made in enumerate(labels) if made is _NEW]
-        processed = program(of.rules, True).process_all([labels_of(read[index]) for index in new])
-        for index, made in zip(new, processed, strict=True):
-            labels[index] = _finish(made, not of.name)
-        _memory.keep(key, dict(zip(read, labels, strict=True)))
-        return labels
+        made: list[Any] = list(map(kept.labels.get, read))
+        if None in made:
+            for index, labels in enumerate(made):
+                if labels is None:
+                    if not self._allowance.has_time():
+                        break
+                    made[index] = _entity(compiled, labels_of(read[index]))
+            known: dict[Hashable, Labels] = {
+                of_entity: labels for of_entity, labels in zip(read, made, strict=True) if labels is not None
+            }
+            kept = Kept(known, sum(map(_characters, made)))
+            # Where there was no time, the next scrape goes on.
+            made = [LIMITED if labels is None else labels for labels in made]
+        _memory.keep(key, kept)
+        return made if self._allowance.takes(kept.characters * metrics) else [LIMITED] * len(made)
 
-    def _each(self, metric: EntityMetric, of: Plan, can_collide: bool) -> Series:
-        """Label the entities for one metric that the rules tell from others."""
-        # Where they keep or drop a series as it is, its labels are the entity's, and are written once for all.
-        only_decide = all(rule.action in DECIDING for rule in of.series_rules)
-        half_way, finished = self._before(of)
-        extra = metric.extra_labels or (lambda entity: {})
-        left: list[int] = []
-        series = []
-        for index, (entity, before) in enumerate(zip(self.entities, half_way, strict=True)):
-            if before is not None:
-                left.append(index)
-                series.append(present({**before, NAME: of.name, **(extra(entity) or {})}))
-        labels: list[Labels | None] = [None] * len(half_way)
-        names = [metric.name] * len(half_way)
-        processed = program(of.series_rules, True).process_all(series)
-        for index, made in zip(left, processed, strict=True):
-            if made is None:
-                continue
-            if only_decide:
-                labels[index] = finished[index]
-                continue
-            name = made.get(NAME, "")
-            if is_metric_name(name):
-                names[index] = name
-            labels[index] = _finish(made, not name)
-        return Series(labels, None if only_decide else names, can_collide)
+    def by_series(
+        self, metric: EntityMetric, entity: int, extra: Mapping[str, str]
+    ) -> tuple[str, Labels] | None:
+        """Return the name and the labels of one series, None where the rules drop it.
 
-    def _before(self, of: Plan) -> tuple[Sequence[Labels | None], Sequence[Labels | None]]:
-        """Return what the rules for the entity leave to those for each of its series, and how that would be shown."""
-        key = (of.rules, of.series_rules, bool(of.name))
-        if key not in self._half_way:
-            values, labels_of = self._inputs((*of.rules, *of.series_rules))
-            works = [labels_of(values(entity)) for entity in self.entities]
-            half_way = program(of.rules, True).process_all(works)
-            finished = [_finish(labels, not of.name) for labels in half_way]
-            self._half_way[key] = (half_way, finished)
-        return self._half_way[key]
+        Raises LabelLimitError where it is above a limit.
+        """
+        if self._bases is None:
+            values, labels_of = self._inputs(self._rules.rules)
+            self._bases = [labels_of(values(each)) for each in self.entities]
+        if not self._allowance.has_time():
+            raise LabelLimitError
+        compiled = program(self._rules.rules, True)
+        work = compiled.begin(present({**self._bases[entity], NAME: metric.name, **extra}))
+        if not compiled.process(work):
+            return None
+        name = work.get(NAME, "")
+        # A series that has lost all labels, its name among them, is dropped.
+        if not name and all(label.startswith(PREFIX) for label in work):
+            return None
+        labels = _finished(work)
+        if not self._allowance.takes(_characters(labels)):
+            raise LabelLimitError
+        return (name if is_metric_name(name) and name not in _OWN_METRICS else metric.name), labels
 
     def _inputs(
         self, rules: tuple[Rule, ...]
     ) -> tuple[Callable[[Any], tuple[Any, ...]], Callable[[tuple[Any, ...]], Labels]]:
         """Return how an entity's values are read, and how its labels are made of them; no more than the rules see."""
-        own = _OWN[self.kind]
         read = labels_read(rules, self._names)
         constants = {
             name: value for name, value in self._rules.constants(self.kind).items() if value and name in read
         }
         varying = [name for name in _META[self.kind] if PREFIX + name in read]
-        names = (*own, *(PREFIX + name for name in varying))
+        names = (*self._own, *(PREFIX + name for name in varying))
 
         def labels(values: tuple[Any, ...]) -> Labels:
-            said_values = zip(names, map(said, values[1:]), strict=True)
-            return {**constants, **{name: value for name, value in said_values if value}}
+            found = constants.copy()
+            for name, value in zip(names, values[1:], strict=True):
+                text = value if type(value) is str else said(value)
+                if text:
+                    found[name] = text
+            return found
 
         # Of one name, attrgetter would return the value and not a tuple of it.
-        return attrgetter("name", *own, *varying), labels
+        return attrgetter("name", *self._own, *varying), labels
 
 
-def _finish(labels: Labels | None, nameless: bool) -> Labels | None:
-    """Return what is shown. A series that has lost all its labels, its name among them, is dropped."""
-    if labels is None:
-        return None
-    if nameless and not any(not name.startswith(PREFIX) for name in labels):
-        return None
-    return shown(labels)
+def _entity(compiled: Program, labels: Labels) -> Labels:
+    """Return the labels that all series of an entity have after the rules."""
+    work = compiled.begin(labels)
+    try:
+        return _finished(work) if compiled.process(work) else DROPPED
+    except LabelLimitError:
+        return LIMITED
+
+
+def _finished(work: Work) -> Labels:
+    """Return what is shown of the labels after the rules; raise LabelLimitError where it is too much."""
+    labels = shown(work)
+    if len(labels) > MAX_LABELS_PER_SERIES:
+        raise LabelLimitError
+    if max(map(len, labels.values()), default=0) > MAX_LABEL_VALUE_CHARACTERS:
+        raise LabelLimitError
+    return labels
+
+
+def _characters(labels: Labels | None) -> int:
+    return sum(map(len, labels.values())) if labels else 0
+
+
+class Kept(NamedTuple):
+    """What rules made of a namespace's entities of one kind, by what the rules saw of them."""
+
+    labels: Mapping[Hashable, Labels]
+    characters: int  # of all entities together
 
 
 class _Memory:
     """What rules made of entities in the last scrapes."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Key, Kept] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
 
-    def take(self, key: Key) -> Kept:
-        return self._kept.get(key, {})
+    def take(self, key: Hashable) -> Kept:
+        return self._kept.get(key, _NOTHING)
 
     def clear(self) -> None:
         with self._lock:
             self._kept.clear()
             self._size = 0
 
-    def keep(self, key: Key, kept: Kept) -> None:
+    def keep(self, key: Hashable, kept: Kept) -> None:
         """Keep what the last scrape made, and nothing of entities that are gone."""
         with self._lock:
-            self._size += len(kept) - len(self._kept.pop(key, {}))
+            self._size += len(kept.labels) - len(self._kept.pop(key, _NOTHING).labels)
             self._kept[key] = kept
             while self._size > _KEPT_ENTITIES and self._kept:
-                self._size -= len(self._kept.popitem(last=False)[1])
+                self._size -= len(self._kept.popitem(last=False)[1].labels)
 
 
+_NOTHING = Kept({}, 0)
 _memory = _Memory()
 
 

@@ -6,12 +6,13 @@ The rules are those of Prometheus's own package model/relabel in its current ver
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from typing import Any, Self
 
 import re2
+
+from .patterns import pattern_problem
 
 REPLACE, KEEP, DROP, KEEPEQUAL, DROPEQUAL = "replace", "keep", "drop", "keepequal", "dropequal"
 HASHMOD, LABELMAP, LABELDROP, LABELKEEP = "hashmod", "labelmap", "labeldrop", "labelkeep"
@@ -25,6 +26,11 @@ _TARGETED = frozenset({REPLACE, HASHMOD, LOWERCASE, UPPERCASE, KEEPEQUAL, DROPEQ
 # Actions that let the labels be as they are.
 DECIDING = frozenset({KEEP, DROP, KEEPEQUAL, DROPEQUAL})
 ANYTHING = "(.*)"
+# Prometheus calls these label_value_length_limit, label_name_length_limit and label_limit. The first bounds the text
+# that a rule joins from several labels as well, and the last the labels that a rule names.
+MAX_LABEL_VALUE_CHARACTERS = 2_048
+MAX_LABEL_NAME_CHARACTERS = 200
+MAX_LABELS_PER_SERIES = 100
 _LARGEST_MODULUS = 2**64 - 1
 
 
@@ -92,6 +98,8 @@ class Rule:
 def problems(rule: Rule, *, legacy_names: bool = False) -> dict[str, str]:
     """Return by key why Prometheus would not load the rule; empty for one that it would."""
     errors = misuse(rule, legacy_names=legacy_names)
+    if len(rule.source_labels) > MAX_LABELS_PER_SERIES:
+        errors.setdefault("source_labels", f"Name {MAX_LABELS_PER_SERIES} labels at most.")
     for name in rule.source_labels:
         if not is_label_name(name, legacy=legacy_names):
             errors.setdefault("source_labels", f"“{name}” is not a label name: use letters, digits and _.")
@@ -118,6 +126,9 @@ def misuse(rule: Rule, *, legacy_names: bool = False) -> dict[str, str]:
         errors["modulus"] = f"The modulus is a number from 0 to {_LARGEST_MODULUS}."
     if action == LABELMAP and not _is_template(rule.replacement, legacy_names):
         errors["replacement"] = "The action labelmap needs a label name here, for example $1."
+    for name, limit in _LONGEST.items():
+        if len(getattr(rule, name)) > limit:
+            errors.setdefault(name, f"Use {limit:,} characters at most.")
     for name in _without_effect(action):
         if getattr(rule, name) != getattr(_DEFAULT, name):
             errors.setdefault(name, _no_use(action, name))
@@ -129,6 +140,11 @@ def _no_use(action: str, key: str) -> str:
 
 
 _DEFAULT = Rule()
+_LONGEST = {
+    "separator": MAX_LABEL_VALUE_CHARACTERS,
+    "target_label": MAX_LABEL_NAME_CHARACTERS,
+    "replacement": MAX_LABEL_VALUE_CHARACTERS,
+}
 
 
 def _without_effect(action: str) -> tuple[str, ...]:
@@ -155,7 +171,12 @@ def _is_template(text: str, legacy_names: bool) -> bool:
 
 
 def is_label_name(name: str, *, legacy: bool = True) -> bool:
-    """Tell whether Prometheus takes this as a label's name: today any text, before 3.0 letters, digits and _."""
+    """Tell whether Prometheus takes this as a label's name: today any text, before 3.0 letters, digits and _.
+
+    One that is longer than a label's name may be here is none either.
+    """
+    if len(name) > MAX_LABEL_NAME_CHARACTERS:
+        return False
     return bool(_LEGACY_LABEL.fullmatch(name)) if legacy else bool(name)
 
 
@@ -164,68 +185,7 @@ def is_metric_name(name: str) -> bool:
     return bool(_LEGACY_METRIC.fullmatch(name))
 
 
-def pattern_problem(pattern: str) -> str:
-    """Return why RE2 can't compile a pattern, in its own words and with the place; empty when it can."""
-    try:
-        # First alone, so that the error is about what was entered.
-        re2.compile(pattern, _options())
-        compile_pattern(pattern)
-    except re2.error as error:
-        said = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
-        return f"RE2 refuses this pattern: {said}{_place(pattern, said)}."
-    return _beyond_go(pattern)
-
-
-def _beyond_go(pattern: str) -> str:
-    """Return what RE2's C++ takes and Go, and so Prometheus, does not; empty where they agree."""
-    for name in compile_pattern(pattern).groupindex:
-        if not name.isascii():
-            return f"Prometheus refuses this pattern: the group's name “{name.decode()}” must be of ASCII letters."
-    position = pattern.find("\\")
-    while position >= 0:
-        escape = pattern[position : position + 2]
-        if escape == "\\C":
-            return f"Prometheus refuses this pattern: invalid escape sequence: \\C (at character {position + 1})."
-        end = pattern.find("\\E", position) if escape == "\\Q" else position
-        position = pattern.find("\\", end + 2) if end >= 0 else -1
-    return ""
-
-
-def _place(pattern: str, said: str) -> str:
-    """Return where it is that RE2 stumbled: it names the text after a colon, all of it where something is missing."""
-    fragment = said.partition(": ")[2]
-    if fragment == pattern:
-        return f" (at character {len(pattern) + 1})" if said.startswith("missing") else ""
-    if fragment and pattern.count(fragment) == 1:
-        return f" (at character {pattern.index(fragment) + 1})"
-    return ""
-
-
-@lru_cache(maxsize=4096)
-def compile_pattern(pattern: str) -> Any:
-    """Return RE2's object for a pattern that must match the whole text; a dot matches line ends too."""
-    return re2.compile(f"(?s:{pattern})".encode(), _options())
-
-
-def _options() -> Any:
-    options = re2.Options()
-    options.log_errors = False  # RE2 would print to standard error
-    return options
-
-
 _LEGACY_LABEL = re.compile("[a-zA-Z_][a-zA-Z0-9_]*")
 _LEGACY_METRIC = re.compile("[a-zA-Z_:][a-zA-Z0-9_:]*")
 # RE2, as Python's own engine takes exponential time for this one.
 _LEGACY_TEMPLATE = re2.compile(r"(?:(?:[a-zA-Z_]|\$(?:\{\w+\}|\w+))+\w*)+")
-
-
-def process(
-    labels: Mapping[str, str], rules: Iterable[Rule], *, legacy_names: bool = False
-) -> dict[str, str] | None:
-    """Return the labels after all rules, None when a rule drops them: Prometheus's relabel.Process.
-
-    A label that is empty is one that does not exist.
-    """
-    from .relabel_actions import program  # which is made of what stands above
-
-    return program(tuple(rules), legacy_names).process(labels)

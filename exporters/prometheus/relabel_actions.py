@@ -1,29 +1,31 @@
-"""Rules as functions: compiled once for each configuration, each applied to the labels of all entities at once.
+"""Rules as functions: compiled once for each list of rules, applied to the labels of one series at a time."""
 
-A rule goes through a list of labels in one loop, as calls for each entity and rule would take longer than most rules.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from . import relabel
 from .gotext import to_lower, to_upper
-from .relabel import Rule, is_label_name
+from .relabel import MAX_LABELS_PER_SERIES, Rule, is_label_name
 from .relabel_outcomes import (
+    LabelLimitError,
     Outcomes,
+    checked,
     expanding,
     finding,
     hash_of,
-    label_mapping,
     matching,
     remembering,
+    renaming,
     replacing,
 )
 
+logger = logging.getLogger(__name__)
+
 
 class Labels(dict[str, str]):
-    """The labels that a rule works on, in the order in which Prometheus's labels.Builder goes through them.
+    """The labels that rules work on, in the order in which Prometheus's labels.Builder goes through them.
 
     Those that were there at first and are untouched come first, by name, then the others as they were set. It shows
     where a labelmap maps two labels to one, and nowhere else.
@@ -43,16 +45,19 @@ class Labels(dict[str, str]):
 
 
 Work = dict[str, str]
-Works = Sequence[Work]
+Apply = Callable[[Work], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One compiled rule."""
+    """One compiled rule.
+
+    Each function computes everything before it changes anything, so that a rule that fails has no effect.
+    """
 
     rule: Rule
-    apply: Callable[[Works], Works]  # changes the labels, and returns those that are not dropped
-    matches: Callable[[Work], bool]  # whether the rule has something to say about labels
+    apply: Apply  # changes the labels, and returns whether the series is kept
+    matches: Callable[[Work], bool]  # whether the rule has something to say about the labels
 
 
 class Program:
@@ -62,32 +67,33 @@ class Program:
         self.steps = [_step(rule, legacy_names) for rule in rules]
         self._applies = [step.apply for step in self.steps]
         self._keeps_order = any(rule.action == relabel.LABELMAP for rule in rules)
+        self._failed: set[Apply] = set()
 
-    def begin(self, labels: Mapping[str, str]) -> Work:
-        """Return labels for the steps to work on."""
-        work = present(labels)
+    def begin(self, work: Work) -> Work:
+        """Return labels, none of them empty, for `process` to work on."""
         return Labels(work) if self._keeps_order else work
 
-    def process(self, labels: Mapping[str, str]) -> dict[str, str] | None:
-        """Return the labels after all rules, None when a rule drops them."""
-        (after,) = self.process_all([present(labels)])
-        return after
+    def process(self, work: Work) -> bool:
+        """Change the labels as the rules say; return whether the series is kept.
 
-    def process_all(self, works: list[Work]) -> Sequence[Work | None]:
-        """Return what becomes of each of the labels, which must be present ones and are changed on the way.
-
-        None where a rule drops them.
+        A rule that fails, which is a mistake in this code, is left out for this series. Raises LabelLimitError where
+        the rules make more than a series may have.
         """
-        if self._keeps_order:
-            works = [Labels(work) for work in works]
-        left: Works = works
         for apply in self._applies:
-            left = apply(left)
-        if len(left) == len(works):
-            return works
-        # Which ones, not which labels: of two that have become equal one may have been dropped before it was.
-        kept = set(map(id, left))
-        return [work if id(work) in kept else None for work in works]
+            try:
+                if not apply(work):
+                    return False
+            except LabelLimitError:
+                raise
+            except Exception:
+                self._report(apply)
+        return True
+
+    def _report(self, apply: Apply) -> None:
+        if apply not in self._failed:  # once, and not for each of many thousand series
+            self._failed.add(apply)
+            rule = self.steps[self._applies.index(apply)].rule
+            logger.exception("A label rule fails and is left out: %s", rule)
 
 
 def present(labels: Mapping[str, str]) -> Work:
@@ -101,13 +107,30 @@ def program(rules: tuple[Rule, ...], legacy_names: bool) -> Program:
     return Program(rules, legacy_names)
 
 
+def process(
+    labels: Mapping[str, str], rules: tuple[Rule, ...], *, legacy_names: bool = False
+) -> dict[str, str] | None:
+    """Return the labels after all rules, None when a rule drops them: Prometheus's relabel.Process."""
+    compiled = program(rules, legacy_names)
+    work = compiled.begin(present(labels))
+    return dict(work) if compiled.process(work) else None
+
+
 def _step(rule: Rule, legacy_names: bool) -> Step:
     source = _source(rule)
     match rule.action:
         case relabel.KEEP | relabel.DROP:
-            return _decide(rule, source)
+            found, wanted = matching(rule), rule.action == relabel.KEEP
+            return Step(
+                rule, lambda work: found(source(work)) == wanted, lambda work: bool(found(source(work)))
+            )
         case relabel.KEEPEQUAL | relabel.DROPEQUAL:
-            return _compare(rule, source)
+            target, equal = rule.target_label, rule.action == relabel.KEEPEQUAL
+            return Step(
+                rule,
+                lambda work: (work.get(target, "") == source(work)) == equal,
+                lambda work: work.get(target, "") == source(work),
+            )
         case relabel.LABELMAP:
             return _labelmap(rule)
         case relabel.LABELDROP | relabel.LABELKEEP:
@@ -117,8 +140,7 @@ def _step(rule: Rule, legacy_names: bool) -> Step:
                 return _replace_some_label(rule, source, legacy_names)
             return _set(rule, source, replacing(rule))
         case relabel.HASHMOD:
-            modulus = rule.modulus
-            return _set(rule, source, lambda value: str(hash_of(value) % modulus))
+            return _set(rule, source, lambda text: str(hash_of(text) % rule.modulus))
         case relabel.LOWERCASE:
             return _set(rule, source, to_lower)
         case relabel.UPPERCASE:
@@ -126,48 +148,44 @@ def _step(rule: Rule, legacy_names: bool) -> Step:
     raise relabel.RuleError(relabel.problems(rule))
 
 
-Source = Callable[[Works], list[str]]
+Source = Callable[[Work], str]
 
 
 def _source(rule: Rule) -> Source:
-    """Return a function from labels to the value that the rule looks at in each of them."""
+    """Return a function from labels to the text that the rule looks at."""
     names, separator = rule.source_labels, rule.separator
     if len(names) == 1:
         (name,) = names
-        return lambda works: [labels.get(name, "") for labels in works]
+        return lambda work: work.get(name, "")
     if not names:
-        return lambda works: [""] * len(works)
-    return lambda works: [separator.join([labels.get(name, "") for name in names]) for labels in works]
-
-
-def _decide(rule: Rule, source: Source) -> Step:
-    found, wanted = matching(rule), rule.action == relabel.KEEP
-
-    def apply(works: Works) -> Works:
-        return [labels for labels, yes in zip(works, map(found, source(works)), strict=True) if yes == wanted]
-
-    return Step(rule, apply, lambda labels: found(*source([labels])))
+        return lambda work: ""
+    return lambda work: checked(separator.join([work.get(name, "") for name in names]))
 
 
 def _set(rule: Rule, source: Source, compute: Callable[[str], str | None]) -> Step:
-    """Return a step that sets the target label to what becomes of the source's value, where something does."""
+    """Return a step that sets the target label to what becomes of the source's text, where something does."""
     target, outcome = rule.target_label, remembering(rule, compute)
+    only = rule.source_labels[0] if len(rule.source_labels) == 1 else ""
 
-    def apply(works: Works) -> Works:
-        for labels, new in zip(works, map(outcome, source(works)), strict=True):
-            if new:
-                labels[target] = new
-            elif new is not None:
-                labels.pop(target, None)
-        return works
+    def apply(work: Work) -> bool:
+        # Most rules look at one label; a call for it would take as long as the rest.
+        new = outcome(work.get(only, "") if only else source(work))
+        if new:
+            work[target] = new
+        elif new is not None:
+            work.pop(target, None)
+        return True
 
-    return Step(rule, apply, lambda labels: outcome(*source([labels])) is not None)
+    return Step(rule, apply, lambda work: outcome(source(work)) is not None)
 
 
 def _replace_some_label(rule: Rule, source: Source, legacy_names: bool) -> Step:
     """Return a replacement whose target label depends on what the regex found."""
-    find, value = finding(rule.regex), expanding(rule.replacement, rule.regex)
-    target = expanding(rule.target_label, rule.regex)
+    find, value = (
+        finding(rule.regex),
+        expanding(rule.replacement, rule.regex, relabel.MAX_LABEL_VALUE_CHARACTERS),
+    )
+    target = expanding(rule.target_label, rule.regex, relabel.MAX_LABEL_NAME_CHARACTERS)
 
     def compute(text: str) -> tuple[str, str] | None:
         found = find(text)
@@ -178,44 +196,35 @@ def _replace_some_label(rule: Rule, source: Source, legacy_names: bool) -> Step:
 
     outcome = remembering(rule, compute)
 
-    def apply(works: Works) -> Works:
-        for labels, new in zip(works, map(outcome, source(works)), strict=True):
-            if new is not None:
-                _put(labels, *new)
-        return works
+    def apply(work: Work) -> bool:
+        new = outcome(source(work))
+        if new is not None:
+            _put(work, *new)
+        return True
 
-    return Step(rule, apply, lambda labels: outcome(*source([labels])) is not None)
+    return Step(rule, apply, lambda work: outcome(source(work)) is not None)
 
 
-def _put(labels: Work, name: str, value: str) -> None:
+def _put(work: Work, name: str, value: str) -> None:
     """Set a label; an empty value removes it."""
     if value:
-        labels[name] = value
+        work[name] = value
     else:
-        labels.pop(name, None)
-
-
-def _compare(rule: Rule, source: Source) -> Step:
-    target, wanted = rule.target_label, rule.action == relabel.KEEPEQUAL
-
-    def equal(labels: Work) -> bool:
-        return [labels.get(target, "")] == source([labels])
-
-    return Step(rule, lambda works: [labels for labels in works if equal(labels) == wanted], equal)
+        work.pop(name, None)
 
 
 def _labelmap(rule: Rule) -> Step:
-    outcomes = label_mapping(rule)
+    new_name = Outcomes(renaming(rule.replacement, rule.regex))
 
-    def apply(works: Works) -> Works:
-        for labels in works:
-            for name, value in list(labels.items()):
-                new = outcomes[name]
-                if new is not None:
-                    _put(labels, new, value)
-        return works
+    def apply(work: Work) -> bool:
+        copies = [(new, value) for name, value in work.items() if (new := new_name[name]) is not None]
+        for new, value in copies:
+            _put(work, new, value)
+        if len(work) > MAX_LABELS_PER_SERIES:
+            raise LabelLimitError
+        return True
 
-    return Step(rule, apply, lambda labels: any(outcomes[name] is not None for name in labels))
+    return Step(rule, apply, lambda work: any(new_name[name] is not None for name in work))
 
 
 def _remove_labels(rule: Rule) -> Step:
@@ -224,10 +233,9 @@ def _remove_labels(rule: Rule) -> Step:
         lambda names: [name for name in names if (find(name) is not None) == wanted]
     )
 
-    def apply(works: Works) -> Works:
-        for labels in works:
-            for name in removed[tuple(labels)]:
-                del labels[name]
-        return works
+    def apply(work: Work) -> bool:
+        for name in removed[tuple(work)]:
+            del work[name]
+        return True
 
-    return Step(rule, apply, lambda labels: bool(removed[tuple(labels)]))
+    return Step(rule, apply, lambda work: bool(removed[tuple(work)]))

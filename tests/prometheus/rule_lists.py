@@ -106,6 +106,52 @@ def rules(chance: random.Random) -> list[Config]:
     return [_rule(chance, number) for number in range(chance.randint(1, 6))]
 
 
+# Rules about what tells an entity's series apart: the metric's name, and labels that only some metrics have.
+TOUCHY: tuple[Config, ...] = (
+    {"action": "labelmap", "regex": "__name__", "replacement": "name"},
+    {"action": "labelmap", "regex": "__name__", "replacement": "l0"},
+    {"action": "labelmap", "regex": "status", "replacement": "name"},
+    {"action": "labelmap", "regex": "status", "replacement": "__name__"},
+    {"action": "labelmap", "regex": "st(.*)", "replacement": "s$1"},
+    {"action": "labelmap", "regex": "partitioned", "replacement": "status"},
+    {"action": "labeldrop", "regex": "status"},
+    {"action": "labeldrop", "regex": "name"},
+    {"action": "labeldrop", "regex": "name|topic_name|status"},
+    {"action": "labelkeep", "regex": f"name|{TARGET_LABELS}"},
+    {"action": "labelkeep", "regex": TARGET_LABELS},
+    {"source_labels": ["status"], "target_label": "name"},
+    {"source_labels": ["name"], "target_label": "status"},
+    {"source_labels": ["status", "name"], "regex": "active;(.*)", "target_label": "l1"},
+    {"source_labels": ["status"], "regex": "(.+)", "target_label": "${1}"},
+    {"source_labels": ["name"], "regex": "([a-z]).*", "target_label": "status_$1", "replacement": "$0"},
+    {"source_labels": ["__name__"], "target_label": "l2"},
+    {"source_labels": ["__name__"], "regex": "servicebus_(queue|topic)_.*", "target_label": "name"},
+    {"source_labels": ["__name__"], "regex": ".*_(status|info)", "action": "drop"},
+    {"source_labels": ["__name__", "__name__"], "separator": "", "regex": "(.*_status)+", "action": "keep"},
+    {"source_labels": ["__name__"], "regex": ".*_status", "action": "keep"},
+    {"source_labels": ["__name__", "name"], "regex": ".*_status;o.*", "action": "drop"},
+    {
+        "source_labels": ["name", "__name__"],
+        "regex": "(o.*);.*",
+        "target_label": "__name__",
+        "replacement": "one",
+    },
+    {"source_labels": ["__name__"], "action": "hashmod", "modulus": 3, "target_label": "l0"},
+    {"source_labels": ["__name__"], "action": "uppercase", "target_label": "name"},
+    {"source_labels": ["forward_to"], "action": "keepequal", "target_label": "none"},
+    {"source_labels": ["status"], "action": "dropequal", "target_label": "l0"},
+    {"target_label": "__name__", "replacement": "all_in_one"},
+)
+
+
+def touchy_rules(chance: random.Random) -> list[Config]:
+    """Return rules of which at least one is about what tells an entity's series apart."""
+    found = rules(chance)[:3] if chance.random() < 0.7 else []
+    for _ in range(chance.randint(1, 3)):
+        found.insert(chance.randint(0, len(found)), chance.choice(TOUCHY))
+    return found
+
+
 def _rule(chance: random.Random, number: int) -> Config:
     action = chance.choice([*ACTIONS, "replace", "replace", "replace"])
     if action in {"labeldrop", "labelkeep"}:

@@ -6,13 +6,15 @@ import string
 import pytest
 
 from exporters.prometheus.gotext import to_lower, to_upper
-from exporters.prometheus.relabel import Rule, RuleError, pattern_problem, problems, process
+from exporters.prometheus.patterns import pattern_problem
+from exporters.prometheus.relabel import Rule, RuleError, problems
+from exporters.prometheus.relabel_actions import process
 
 Config = dict[str, object]
 
 
-def rules(*configs: Config) -> list[Rule]:
-    return [Rule.from_config(config) for config in configs]
+def rules(*configs: Config) -> tuple[Rule, ...]:
+    return tuple(Rule.from_config(config) for config in configs)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from . import rule_lists
 
 pytestmark = pytest.mark.e2e
 
-CASES = 400
+CASES = 250
 SEED = 20_260_101
 GROUPS = {catalogue.STATE, catalogue.INFO}
 # What a scrape says about itself, here and in Prometheus.
@@ -242,6 +242,9 @@ def generated() -> Iterator[Case]:
     chance = random.Random(SEED)
     for _ in range(CASES):
         yield Case(rule_lists.rules(chance), rule_lists.snapshot(chance))
+        yield Case(rule_lists.touchy_rules(chance), rule_lists.snapshot(chance))
+    for rule in rule_lists.TOUCHY:
+        yield Case([rule], rule_lists.snapshot(chance))
 
 
 def every_special_letter() -> Case:

@@ -8,14 +8,15 @@ import pytest
 from exporters import rule_yaml
 from exporters.prometheus import catalogue, labelling
 from exporters.prometheus.labelling import LabelRules
-from exporters.prometheus.relabel import ACTIONS, Rule, process
+from exporters.prometheus.relabel import ACTIONS, Rule
+from exporters.prometheus.relabel_actions import process
 
 DOCS = (Path(__file__).resolve().parent.parent.parent / "docs" / "label-rules.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
 
 
-def rules(block: str) -> list[Rule]:
-    return [Rule.from_config(rule, legacy_names=True) for rule in rule_yaml.read(block)]
+def rules(block: str) -> tuple[Rule, ...]:
+    return tuple(Rule.from_config(rule, legacy_names=True) for rule in rule_yaml.read(block))
 
 
 @pytest.mark.parametrize("block", BLOCKS)
