@@ -19,8 +19,8 @@ from django.db import DatabaseError
 from hub.production import ignored_proxy
 
 from .encryption import unreadable
-from .prometheus.relabel import is_label_name
 from .secrets import key_ring
+from .validators import target_label_problem
 
 # Two labels of a host name or more.
 _SUFFIX = re.compile(r"\.?[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+", re.IGNORECASE | re.ASCII)
@@ -146,10 +146,11 @@ def _ca_file() -> Iterator[checks.CheckMessage]:
 
 def _names() -> Iterator[checks.CheckMessage]:
     label = settings.HUB_NAMESPACE_LABEL
-    if not is_label_name(label) or label.startswith("__") or label in {"job", "instance", "team"}:
+    if target_label_problem(label) or label == "team":
         yield checks.Error(
             "HUB_NAMESPACE_LABEL can't be the label of the namespace.",
-            hint="Use letters, digits and _, and none of job, instance and team.",
+            hint="Use letters, digits and _, and neither job, instance, team nor a label that a metric has, such as "
+            "name or status.",
             id="hub.E003",
         )
     for suffix in settings.HUB_ENDPOINT_SUFFIXES:

@@ -8,9 +8,13 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 
-from .prometheus.relabel import is_label_name, pattern_problem
+from .prometheus.catalogue import METRIC_LABELS
+from .prometheus.patterns import pattern_problem
+from .prometheus.relabel import MAX_LABEL_VALUE_CHARACTERS, MAX_LABELS_PER_SERIES, is_label_name
 
 METRIC_GROUPS = ("counts", "times", "state", "settings", "info", "namespace")
+# Labels that service discovery gives to a namespace; label rules can see them all.
+MAX_NAMESPACE_LABELS = 50
 
 slug_validator = RegexValidator(
     r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?\Z",
@@ -30,10 +34,26 @@ _TENANT = re.compile(
 
 
 def validate_pattern(value: str) -> None:
-    """Raise ValidationError in RE2's own words for what it can't compile."""
+    """Raise ValidationError for a pattern that RE2 can't compile or that is above the bounds."""
     problem = pattern_problem(value)
     if problem:
         raise ValidationError(problem)
+
+
+def target_label_problem(name: str) -> str:
+    """Return why Prometheus could not give this label to a target of the hub; empty where it could."""
+    if not is_label_name(name):
+        return f"“{name}” is not a label name: use letters, digits and _, not starting with a digit."
+    if name.startswith("__"):
+        return f"“{name}”: labels that start with __ are reserved by Prometheus."
+    if name in {"job", "instance"}:
+        return f"“{name}” is set by Prometheus itself; choose another name."
+    if name in METRIC_LABELS:
+        return (
+            f"“{name}” is a label of the metrics themselves, which Prometheus would rename to exported_{name}; choose "
+            "another name."
+        )
+    return ""
 
 
 def validate_host(value: str) -> None:
@@ -78,19 +98,20 @@ def validate_absolute_path(value: str) -> None:
 def validate_target_labels(value: Any) -> None:
     if not isinstance(value, dict):
         raise ValidationError("Give label names and values, for example environment=prod.")
+    if len(value) > MAX_NAMESPACE_LABELS:
+        raise ValidationError(f"A namespace may have {MAX_NAMESPACE_LABELS} labels at most.")
     for name, text in value.items():
-        if not isinstance(name, str) or not is_label_name(name):
-            raise ValidationError(
-                f"“{name}” is not a label name: use letters, digits and _, not starting with a digit."
-            )
-        if name.startswith("__"):
-            raise ValidationError(f"“{name}”: labels that start with __ are reserved by Prometheus.")
-        if name in {"job", "instance"}:
-            raise ValidationError(f"“{name}” is set by Prometheus itself; choose another name.")
+        problem = target_label_problem(str(name))
+        if problem:
+            raise ValidationError(problem)
         if name in {"team", settings.HUB_NAMESPACE_LABEL}:
             raise ValidationError(f"“{name}” is set by the hub itself; choose another name.")
         if not isinstance(text, str):
             raise ValidationError(f"The value of “{name}” must be text; write it in quotes.")
+        if len(text) > MAX_LABEL_VALUE_CHARACTERS:
+            raise ValidationError(
+                f"The value of “{name}” may have {MAX_LABEL_VALUE_CHARACTERS:,} characters at most."
+            )
 
 
 def validate_metric_groups(value: Any) -> None:
@@ -103,6 +124,8 @@ def validate_metric_groups(value: Any) -> None:
 def validate_source_labels(value: Any) -> None:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise ValidationError("Give a list of label names, for example name, topic_name.")
+    if len(value) > MAX_LABELS_PER_SERIES:
+        raise ValidationError(f"Name {MAX_LABELS_PER_SERIES} labels at most.")
     for name in value:
         if not is_label_name(name):
             raise ValidationError(f"“{name}” is not a label name: use letters, digits and _.")
