@@ -39,6 +39,16 @@ class LabelRuleForm(KeepsHidden):
             )
         return cleaned
 
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        if not self.errors:
+            rule: LabelRule = self.instance
+            team = rule.namespace.team if rule.namespace is not None else rule.team
+            others = LabelRule.objects.filter(team=team, namespace=rule.namespace).exclude(pk=rule.pk)
+            problem = LabelRule.problem_together([*others, rule])
+            if problem:
+                self.add_error(None, problem)
+
 
 @admin.register(LabelRule)
 class LabelRuleAdmin(HubAdmin):

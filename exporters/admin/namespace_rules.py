@@ -69,7 +69,7 @@ class NamespaceRules(HubAdmin):
                     messages.success(request, "The rules are stored; the next scrape applies them.")
                     return HttpResponseRedirect(request.get_full_path())
                 else:
-                    problem = "Nothing is stored: what is wrong stands at the fields."
+                    problem = rows.problem or "Nothing is stored. Correct the fields that are marked."
         else:
             rows = Rows.of_stored(scope)
         stored = target_of(namespace)
@@ -86,7 +86,7 @@ class NamespaceRules(HubAdmin):
             "may_read": _may_read(request, namespace),
             "rows": rows,
             "pasted": pasted,
-            "problem": problem,
+            "problem": problem or rows.problem,
             "seen": seen,
             "search": str(request.POST.get("search", "")),
             "only_changed": bool(request.POST.get("only_changed")),
@@ -177,7 +177,7 @@ def _applied(
         "result": result,
         "preview": None,
     }
-    if result is not None:
+    if result is not None and not rows.problem:
         snapshot = result.snapshot
         rules = [each for each in rules if usable([each.rule])]
         tried = replace(stored, rules=usable(each.rule for each in rules))

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from django import forms
@@ -10,13 +11,12 @@ from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db import transaction
 
 from ..models import LabelRule, Namespace, Source, Team
+from ..models.rules import MAX_RULES
 from ..numbers import whole_number
 from ..prometheus.relabel import ACTIONS
 from .fields import LabelNamesField
 
 FIELDS = ("action", "source_labels", "separator", "regex", "modulus", "target_label", "replacement")
-# More than anybody edits by hand; a form of 1,000 inputs is refused by Django.
-MOST_ROWS = 100
 
 
 class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -51,7 +51,7 @@ class Scope:
     @property
     def is_too_large(self) -> bool:
         """Whether the scope has more rules than the page can hold; storing some would take away the others."""
-        return sum(rule.source == Source.ADMIN for rule in self.stored()) > MOST_ROWS
+        return sum(rule.source == Source.ADMIN for rule in self.stored()) > MAX_RULES
 
     def stored(self) -> list[LabelRule]:
         """Return the scope's rules in their order."""
@@ -75,7 +75,9 @@ class Rows:
 
     def __init__(self, scope: Scope, values: Sequence[Mapping[str, str]]) -> None:
         self.scope = scope
-        self._stored = {str(rule.pk): rule for rule in scope.stored() if rule.source == Source.ADMIN}
+        stored = scope.stored()
+        self._stored = {str(rule.pk): rule for rule in stored if rule.source == Source.ADMIN}
+        self._from_file = [rule for rule in stored if rule.source == Source.FILE]
         self.values = [dict(row) for row in values]
         self.forms = [self._form(number, row) for number, row in enumerate(self.values)]
 
@@ -89,14 +91,14 @@ class Rows:
     @classmethod
     def of_post(cls, scope: Scope, data: Mapping[str, Any]) -> "Rows":
         """Return the rows of a form that was sent, after the button that moves, adds or removes one."""
-        count = min(_number(data.get("rows")), MOST_ROWS)
+        count = min(_number(data.get("rows")), MAX_RULES)
         rows = [
             {name: str(data.get(f"rule-{number}-{name}", "")) for name in ("id", *FIELDS)}
             for number in range(count)
         ]
         what, _, which = str(data.get("do", "")).partition("-")
         number = _number(which)
-        if what == "add" and len(rows) < MOST_ROWS:
+        if what == "add" and len(rows) < MAX_RULES:
             rows.append(blank())
         elif what == "remove" and number < len(rows):
             del rows[number]
@@ -108,14 +110,21 @@ class Rows:
 
     def extended(self, rules: Sequence[Mapping[str, Any]]) -> "Rows":
         """Return these rows and one more for each imported rule; raise ValueError where that would be too many."""
-        if len(self.values) + len(rules) > MOST_ROWS:
-            raise ValueError(f"This page holds {MOST_ROWS} rules; larger lists belong into hub.yaml.")
+        if len(self.values) + len(rules) > MAX_RULES:
+            raise ValueError(
+                f"These would be more than {MAX_RULES} rules, which is all that this page holds."
+            )
         more = [as_typed(LabelRule(**rule)) for rule in rules]
         return Rows(self.scope, [*self.values, *more])
 
     @property
     def are_valid(self) -> bool:
-        return all(form.is_valid() for form in self.forms)
+        return all(form.is_valid() for form in self.forms) and not self.problem
+
+    @cached_property
+    def problem(self) -> str:
+        """Why these rules can't be the scope's, together with those of hub.yaml; empty when they can."""
+        return LabelRule.problem_together([*self._from_file, *self.rules()])
 
     def rules(self) -> list[LabelRule]:
         """Return the rules of the rows that are valid."""
@@ -133,8 +142,7 @@ class Rows:
     def save(self) -> None:
         """Store the rows in their order, and take away the rules that have none any more."""
         with transaction.atomic():
-            from_file = [rule.position for rule in self.scope.stored() if rule.source == Source.FILE]
-            position = max(from_file, default=0)
+            position = max([rule.position for rule in self._from_file], default=0)
             kept = {form.instance.pk for form in self.forms}
             for rule in self._stored.values():
                 if rule.pk not in kept:

@@ -222,6 +222,9 @@ class Application:
             places = positions(found)
             for (entry, wanted), existing, position in zip(pairs, found, places, strict=True):
                 self._save_rule(entry, wanted, existing, position)
+            problem = LabelRule.problem_together(LabelRule.objects.filter(team=team, namespace=namespace))
+            if problem:
+                pairs[-1][0].report("", problem)
 
     def _save_rule(self, entry: Entry, wanted: LabelRule, existing: LabelRule | None, position: int) -> None:
         item = existing or wanted

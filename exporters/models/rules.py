@@ -1,16 +1,23 @@
 """Label rules: Prometheus's relabel_configs, stored."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
 
 from ..prometheus import relabel
+from ..prometheus.patterns import instructions
 from ..validators import validate_pattern, validate_source_labels
 from .changes import kept_history
 from .namespaces import Namespace
 from .source import source_field
 from .teams import Team
+
+# Of one scope: a namespace, a team or the hub.
+MAX_RULES = 100
+# Of RE2, over all patterns of a scope. A pattern for a name has some dozens, a list of 300 names about 3,000.
+MAX_RULE_INSTRUCTIONS = 100_000
 
 _WRITES = frozenset({"replace", "hashmod", "lowercase", "uppercase"})
 
@@ -109,6 +116,19 @@ class LabelRule(models.Model):
             errors["namespace"] = f"Namespace “{self.namespace}” belongs to team “{self.namespace.team}”."
         if errors:
             raise ValidationError(errors)
+
+    @staticmethod
+    def problem_together(rules: "Collection[LabelRule]") -> str:
+        """Return why these valid rules can't be those of one scope; empty when they can."""
+        if len(rules) > MAX_RULES:
+            return f"These would be {len(rules)} rules; a namespace, a team or the hub may have {MAX_RULES}."
+        total = sum(instructions(rule.regex) for rule in rules)
+        if total > MAX_RULE_INSTRUCTIONS:
+            return (
+                f"The patterns of these rules are too large together: RE2 makes {total:,} instructions of them, and "
+                f"{MAX_RULE_INSTRUCTIONS:,} are allowed. Repeat less, or repeat smaller classes."
+            )
+        return ""
 
     def _reserved(self) -> dict[str, str]:
         label = self.target_label

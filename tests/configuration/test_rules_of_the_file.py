@@ -4,7 +4,7 @@ import pytest
 
 from exporters.models import LabelRule
 
-from .conftest import apply
+from .conftest import apply, errors
 
 pytestmark = pytest.mark.django_db
 
@@ -49,3 +49,13 @@ def test_a_rule_taken_out_of_the_file_stays_until_it_is_pruned() -> None:
     assert stored_rules() == ["a", "b"]
     apply(rules("a"), prune=True)
     assert stored_rules() == ["a"]
+
+
+def test_more_rules_than_a_scope_takes_are_refused() -> None:
+    (line,) = errors(rules(*(f"a{number}" for number in range(101))))
+    assert "These would be 101 rules" in line
+    assert stored_rules() == []
+    apply(rules(*(f"a{number}" for number in range(100))))
+    LabelRule.objects.update(source="admin")
+    (line,) = errors(rules("b"))
+    assert "These would be 101 rules" in line

@@ -1,6 +1,7 @@
 """The page of a namespace's rules: tried over a reading, moved, imported, copied out, stored."""
 
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -300,5 +301,40 @@ def test_more_rules_than_the_page_holds_are_tried_but_not_touched(
 def test_a_pasted_block_that_is_too_long_is_refused_as_a_whole(platform: Client, target: Namespace) -> None:
     block = "- {action: labeldrop, regex: a}\n" * 101
     answer = platform.post(address(target), form(DOMAIN, do="import", pasted=block))
-    assert "This page holds 100 rules" in answer.context["problem"]
+    assert "more than 100 rules" in answer.context["problem"]
     assert answer.context["pasted"] == block
+
+
+LARGE = {"action": "drop", "source_labels": "name", "regex": "[a-z]{0,900}[0-9]{0,900}[A-Z]{0,900}"}
+
+
+def test_rules_whose_patterns_are_too_large_together_are_neither_tried_nor_stored(
+    platform: Client, target: Namespace
+) -> None:
+    url = address(target)
+    many = [{**LARGE, "regex": LARGE["regex"] + f"x{number}"} for number in range(60)]
+    answer = platform.post(url, form(*many, do="save", seen=seen(platform, url)))
+    assert "too large together" in answer.context["problem"]
+    assert answer.context["preview"] is None
+    assert not LabelRule.objects.exists()
+    expensive = form(*[{**LARGE, "regex": r"(?i)\pL{900}"}] * 100)
+    started = time.process_time()
+    said = told(platform.post(url, expensive))
+    assert "Repeat less" in said
+    assert time.process_time() - started < 5
+
+
+def test_a_preview_of_values_that_double_is_bounded_and_says_so(platform: Client, target: Namespace) -> None:
+    doubling = {"source_labels": "name", "target_label": "name", "replacement": "$1$1"}
+    said = told(platform.post(address(target), form(*[doubling] * 28)))
+    assert "above a limit" in said
+    assert re.search(r"namespace \d+ drops it", said)
+
+
+def test_a_single_rule_above_the_number_is_refused(platform: Client, target: Namespace) -> None:
+    for number in range(100):
+        LabelRule.objects.create(namespace=target, target_label=f"l{number}", replacement="x")
+    values = {**BLANK, "modulus": "0", "target_label": "one_more", "namespace": str(target.pk), "team": ""}
+    answer = platform.post("/admin/exporters/labelrule/add/", values)
+    assert "These would be 101 rules" in told(answer)
+    assert LabelRule.objects.count() == 100
