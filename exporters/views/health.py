@@ -43,7 +43,7 @@ def ready(request: HttpRequest) -> HttpResponse:
     _shared_state.begin()
     until = time.monotonic() + _PATIENCE_SECONDS
     configuration = _configuration()
-    database = _ask_database() if here else _database.checks(until) or _DATABASE_HANGS
+    database = _ask_database() if here else _database.checks(until)
     _shared_state.checks(until)
     # Of this moment: scrapes find out as well.
     checks = {"configuration": configuration, **database, "shared_state": degraded_state.shared_state()}
@@ -67,8 +67,9 @@ def _configuration() -> str:
 class _Aside:
     """Makes checks aside from the request that asks, so that a server that hangs holds up no probe."""
 
-    def __init__(self, ask: Callable[[], dict[str, str]]) -> None:
+    def __init__(self, ask: Callable[[], dict[str, str]], meanwhile: dict[str, str]) -> None:
         self._ask = ask
+        self._meanwhile = meanwhile
         self._lock = threading.Lock()
         self._checker: threading.Thread | None = None
         self._checked_at = -math.inf  # monotonic
@@ -83,16 +84,17 @@ class _Aside:
                 self._checker = threading.Thread(target=self._check, name="readiness", daemon=True)
                 self._checker.start()
 
-    def checks(self, until: float) -> dict[str, str] | None:
-        """Return the checks that were begun, None if they are not finished at that (monotonic) time.
+    def checks(self, until: float) -> dict[str, str]:
+        """Return the checks that were begun; `meanwhile` if they are not finished at that (monotonic) time.
 
-        What failed before goes on to be said until then: it tells more than that there is no answer yet.
+        What failed before goes on to be said until then: it tells more.
         """
         checker = self._checker
         if checker is not None:
             checker.join(max(0.0, until - time.monotonic()))
-            if checker.is_alive() and all(state == "ok" for state in self._checks.values()):
-                return None
+            if checker.is_alive():
+                failed = {name: state for name, state in self._checks.items() if state != "ok"}
+                return {**self._meanwhile, **failed}
         return self._checks
 
     def _check(self) -> None:
@@ -136,6 +138,7 @@ def _probe_shared_state() -> dict[str, str]:
     return {}
 
 
-_database = _Aside(_ask_database)
-_DATABASE_HANGS = {"database": "doesn't answer", "keys": "unknown: the database doesn't answer"}
-_shared_state = _Aside(_probe_shared_state)
+_database = _Aside(
+    _ask_database, {"database": "doesn't answer", "keys": "unknown: the database doesn't answer"}
+)
+_shared_state = _Aside(_probe_shared_state, {})
