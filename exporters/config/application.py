@@ -222,7 +222,7 @@ class Application:
             places = positions(found)
             for (entry, wanted), existing, position in zip(pairs, found, places, strict=True):
                 self._save_rule(entry, wanted, existing, position)
-            problem = LabelRule.problem_together(LabelRule.objects.filter(team=team, namespace=namespace))
+            problem = LabelRule.problem_together(self.stored.rules(team, namespace))
             if problem:
                 pairs[-1][0].report("", problem)
 

@@ -19,6 +19,8 @@ from .schema import KINDS
 
 # Two teams may each have one of the same name.
 NAMED_IN_A_TEAM = (Credential, ScrapeToken)
+# What scrapes note meanwhile, which is no change of the configuration.
+_TRACKED = {"last_used_at", "last_used_address", "spare_used_at"}
 _RELATED = ("team", "namespace", "credential")
 
 
@@ -151,10 +153,12 @@ def remember(item: Any, name: str, related: list[Any]) -> None:
 
 def write(item: Any) -> None:
     """Store an object that may be new, after those that it refers to."""
-    if item.pk < 0:
+    is_new = item.pk < 0
+    if is_new:
         item.pk = None
     item._prefetched_objects_cache = {}
     for name in _RELATED:
         if getattr(item, f"{name}_id", None) is not None:
             setattr(item, name, getattr(item, name))  # whose number may be known only now
-    item.save()
+    names = {field.name for field in item._meta.concrete_fields if not field.primary_key}
+    item.save(**({} if is_new else {"update_fields": names - _TRACKED}))

@@ -1,11 +1,13 @@
 """hub.yaml to the database."""
 
+from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
 from django.core.management import call_command
 
 from exporters import config
+from exporters.config.application import Application
 from exporters.models import ConfigurationVersion, Credential, LabelRule, Namespace, ScrapeToken, Team
 
 from .conftest import CLIENT, CLIENT_SECRET, CONNECTION_STRING, KEY, TENANT, TOKEN, apply
@@ -164,3 +166,23 @@ def test_a_credential_and_its_namespace_can_move_to_another_host_together(
     assert (
         str(Namespace.objects.get(name="payments-prod").endpoint()) == "payments-new.servicebus.windows.net"
     )
+
+
+def test_what_scrapes_note_while_a_file_is_applied_is_kept(
+    whole: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(whole)
+    used = datetime(2026, 1, 2, 3, tzinfo=UTC)
+    write = Application.write
+
+    def note_and_write(application: Application) -> None:
+        ScrapeToken.objects.update(last_used_at=used, last_used_address="192.0.2.1")
+        Credential.objects.update(spare_used_at=used)
+        write(application)
+
+    monkeypatch.setattr(Application, "write", note_and_write)
+    changed = whole.replace("2030-01-01T12:00:00Z", "2031-01-01T12:00:00Z")
+    changed = changed.replace("scope: listed", "expires_at: 2031-01-01\n    scope: listed")
+    assert len(apply(changed).changes) == 2
+    assert set(ScrapeToken.objects.values_list("last_used_at", flat=True)) == {used}
+    assert set(ScrapeToken.objects.values_list("expires_at__year", flat=True)) == {2031}
