@@ -150,6 +150,7 @@ def _read_together(
             for variables in readers
         ]
         for process in processes:
+            stack.callback(process.kill)  # unless it has ended
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
         for process in processes:
