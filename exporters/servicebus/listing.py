@@ -59,7 +59,7 @@ class Listing(Generic[E]):
 
     def __init__(self, max_entities: int) -> None:
         """`max_entities`: how many to keep; those that come first in the listing, whichever page is read first."""
-        self._max_entities = max_entities
+        self._enough = enough(max_entities)
         self._pages: list[_Page[E]] = []  # as they came
         self._loose: dict[int, _Page[E]] = {}  # by $skip: those that are no part of the chain so far
         self._asked: set[int] = set()  # every $skip
@@ -97,10 +97,12 @@ class Listing(Generic[E]):
         """
         self._under_way.discard(skip)
         has_next = next_skip is not None
-        if next_skip is not None and next_skip <= skip:  # it would be read for ever
-            raise ServiceBusError(Reason.MALFORMED, "A listing's next page does not lie behind this one.")
+        if next_skip is not None and next_skip <= skip:  # it would be read forever
+            raise ServiceBusError(Reason.MALFORMED, "A listing's next page does not start after this one.")
         if has_next and len(page) < 2:  # one to share with the next page, and one of its own
-            raise ServiceBusError(Reason.MALFORMED, "A page with hardly an entity announces a next one.")
+            raise ServiceBusError(
+                Reason.MALFORMED, "A page with fewer than two entities announces a next page."
+            )
         names = [each.name for each in page]
         wanted_names = names if wanted is page else [each.name for each in wanted]
         came = _Page(skip, names, wanted, wanted_names, has_next)
@@ -208,16 +210,20 @@ class Listing(Generic[E]):
 
     def _hold(self, came: _Page[E]) -> None:
         self.held += len(came.wanted)
-        while self.held > self._max_entities:
+        while self.held > self._enough:
             farthest = max((page for page in self._pages if page.wanted), key=lambda page: page.skip)
-            # Twice as many as needed: entities on two pages count twice here.
-            if self.held - len(farthest.wanted) < 2 * self._max_entities:
+            if self.held - len(farthest.wanted) < self._enough:
                 break
             self.held -= len(farthest.wanted)
             farthest.wanted = []
 
     def _in_order(self) -> list[_Page[E]]:
         return sorted(self._pages, key=lambda page: page.skip)
+
+
+def enough(max_entities: int) -> int:
+    """Return how many entities to hold in order to show `max_entities`: those on two pages are held twice."""
+    return max_entities + max_entities // 4 + 4 * PAGE_SIZE
 
 
 def _distinct(names: list[list[str]]) -> int:

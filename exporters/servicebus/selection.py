@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import re2
 
 from .entities import Queue, Subscription, Topic
-from .listing import Listing, Tally
+from .listing import Listing, Tally, enough
 
 E = TypeVar("E", Queue, Topic)
 
@@ -30,7 +30,8 @@ class Selection:
         self._shown_topics: dict[str, Topic] | None = None
         self._stand_ins: dict[str, Sequence[Subscription]] = {}
         self._held = 0  # subscriptions
-        self._most_held = 3 * max_entities
+        self._enough = enough(max_entities)
+        self._most_held = self._enough + max_entities // 2
 
     def wanted(self, page: list[E]) -> list[E]:
         """Return those entities of a page that include and exclude let through; the page itself if it is all."""
@@ -60,12 +61,11 @@ class Selection:
                 last = self.subscriptions.get(name)
                 if last is None:
                     continue
-                # Twice as many as needed: subscriptions on two pages count twice here.
-                if self._held - last.held < 2 * self._max_entities:
+                if self._held - last.held < self._enough:
                     break
                 self._held -= last.held
                 last.forget()
-            self._most_held = self._held + self._max_entities
+            self._most_held = self._held + self._max_entities // 2
         return following
 
     def remove_topic(self, topic_name: str) -> None:
