@@ -107,8 +107,13 @@ class Listing(Generic[E]):
         wanted_names = names if wanted is page else [each.name for each in wanted]
         came = _Page(skip, names, wanted, wanted_names, has_next)
         self._pages.append(came)
+        self.held += len(wanted)
+        if self.held > self._enough:
+            self._let_go()
+        if not skip and not has_next:  # the whole listing, and the usual case
+            self._front, self.is_complete = came, True
+            return None
         self._loose[skip] = came
-        self._hold(came)
         if not has_next:
             self._end = skip if self._end is None else min(self._end, skip)
         return None if self.is_complete else self._advance()
@@ -185,6 +190,11 @@ class Listing(Generic[E]):
 
     def tally(self) -> "Tally":
         """Count the entities that came."""
+        if len(self._pages) == 1:
+            (page,) = self._pages
+            listed = len(set(page.names))
+            wanted = listed if page.wanted_names is page.names else len(set(page.wanted_names))
+            return Tally(listed, wanted, len(page.names) - listed)
         listed = _distinct([page.names for page in self._pages])
         places = end = 0
         for page in self._in_order():
@@ -196,6 +206,8 @@ class Listing(Generic[E]):
 
     def entities(self) -> dict[str, E]:
         """Return the first of the wanted entities by name, each once, in the order of the listing."""
+        if len(self._pages) == 1:
+            return {each.name: each for each in self._pages[0].wanted}
         found: dict[str, E] = {}
         for page in self._in_order():
             for entity in page.wanted:
@@ -208,8 +220,7 @@ class Listing(Generic[E]):
             page.wanted = []
         self.held = 0
 
-    def _hold(self, came: _Page[E]) -> None:
-        self.held += len(came.wanted)
+    def _let_go(self) -> None:
         while self.held > self._enough:
             farthest = max((page for page in self._pages if page.wanted), key=lambda page: page.skip)
             if self.held - len(farthest.wanted) < self._enough:

@@ -4,7 +4,7 @@ Above the limit the kinds share it fairly, and of each kind those stay that come
 scrape shows the same ones.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -90,20 +90,21 @@ class Selection:
         topics = self.shown_topics()
         queues = list(self.queues.entities().values())
         subscriptions: list[Subscription] = []
-        of_topics = Tally(0, 0, 0)
+        known_subscriptions = repeated_subscriptions = 0
         for name in topics:
-            found, tally = self._subscriptions_of_shown(name)
+            found, known, repeated = self._subscriptions_of_shown(name)
             subscriptions += found
-            of_topics = Tally(*map(sum, zip(of_topics, tally, strict=True)))
+            known_subscriptions += known
+            repeated_subscriptions += repeated
         of_queues, all_topics = self.queues.tally(), self.topics.tally()
         most_queues, most_subscriptions = _fair_shares(
-            self._max_entities - len(topics), (of_queues.wanted, of_topics.wanted)
+            self._max_entities - len(topics), (of_queues.wanted, known_subscriptions)
         )
         queues, subscriptions = queues[:most_queues], subscriptions[:most_subscriptions]
-        wanted = of_queues.wanted + all_topics.wanted - len(self._gone) + of_topics.wanted
+        wanted = of_queues.wanted + all_topics.wanted - len(self._gone) + known_subscriptions
         dropped = {
             "filtered": of_queues.listed - of_queues.wanted + all_topics.listed - all_topics.wanted,
-            "duplicate": of_queues.repeated + all_topics.repeated + of_topics.repeated,
+            "duplicate": of_queues.repeated + all_topics.repeated + repeated_subscriptions,
             "limit": wanted - len(queues) - len(topics) - len(subscriptions),
         }
         return Taken(
@@ -113,7 +114,8 @@ class Selection:
             {reason: number for reason, number in dropped.items() if number},
         )
 
-    def _subscriptions_of_shown(self, topic_name: str) -> tuple[list[Subscription], Tally]:
+    def _subscriptions_of_shown(self, topic_name: str) -> tuple[Iterable[Subscription], int, int]:
+        """Return those that are held, how many are known, and how many of these came too often."""
         listing = self.subscriptions.get(topic_name)
         found = {} if listing is None else listing.entities()
         tally = Tally(0, 0, 0) if listing is None else listing.tally()
@@ -121,8 +123,8 @@ class Selection:
         if known is not None:
             # Of a topic with several pages some may have been read.
             found = {each.name: each for each in known} | found
-            tally = Tally(len(found), len(found), tally.repeated)
-        return list(found.values()), tally
+            return found.values(), len(found), tally.repeated
+        return found.values(), tally.wanted, tally.repeated
 
 
 class Taken(NamedTuple):
