@@ -15,5 +15,6 @@ entities      what a read returns; `errors`: why it failed
 connection    connection strings, endpoints, and which of them are allowed
 reachability  the way to an endpoint step by step, for trials
 loop          the one that all of it runs on
+faults        what a log may show of an unexpected exception
 clock         what durations and ages are measured by
 """

@@ -57,7 +57,7 @@ LISTED = {
     "exporters/outage.py:OutageCopy.confirm": "the copy is for the time after a restart, when no other clock goes on",
     "exporters/outage.py:OutageCopy.read": "the copy is for the time after a restart, when no other clock goes on",
     "exporters/records.py:remember": _SHOWN,
-    "exporters/servicebus/client.py:retry_after_seconds": "Retry-After can be a date; the pause is at most a minute",
+    "exporters/servicebus/retry_after.py:retry_after_seconds": "it can be a date; the pause is at most a minute",
     "exporters/servicebus/credentials.py:SharedAccessSignatureCredential.__init__": _PASSES,
     "exporters/servicebus/credentials.py:SharedKeyCredential.__init__": _PASSES,
     "exporters/servicebus/credentials.py:_utc": _SHOWN,
