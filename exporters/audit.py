@@ -40,10 +40,15 @@ def _log_change(instance: Any, history_instance: Any, **kwargs: Any) -> None:
         "address": history_instance.history_address,
         "action": action,
         "object": f"{instance._meta.model_name} {instance.pk}{f' ({name})' if name else ''}",
-        "fields": ",".join(_changed(history_instance)) if action == "changed" else "",
+        "fields": "",
         "reason": history_instance.history_change_reason or "",
     }
-    transaction.on_commit(lambda: logger.info("audit", extra=line), robust=True)
+
+    def log() -> None:  # looks for the record before this one, for which nobody has to wait
+        fields = ",".join(_changed(history_instance)) if action == "changed" else ""
+        logger.info("audit", extra=line | {"fields": fields})
+
+    transaction.on_commit(log, robust=True)
 
 
 @receiver(user_logged_in, dispatch_uid="audit_sign_in")

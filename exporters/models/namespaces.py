@@ -137,6 +137,9 @@ class Namespace(models.Model):
 
     history = kept_history()
 
+    # The team as it is stored, None where that was not read.
+    _stored_team_id: int | None = None
+
     class Meta:
         ordering = ["name"]
 
@@ -144,9 +147,10 @@ class Namespace(models.Model):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        is_new = self._state.adding
+        moves = not self._state.adding and self._stored_team_id != self.team_id
         super().save(*args, **kwargs)
-        if is_new:
+        self._stored_team_id = self.team_id
+        if not moves:
             return
         for rule in self.label_rules.exclude(team=self.team_id):
             # One by one: its history in the new team begins with it.
@@ -155,6 +159,12 @@ class Namespace(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("namespace-metrics", args=[self.name])
+
+    @classmethod
+    def from_db(cls, *args: Any, **kwargs: Any) -> "Namespace":
+        found = super().from_db(*args, **kwargs)
+        found._stored_team_id = found.__dict__.get("team_id")
+        return found
 
     def endpoint(self) -> Endpoint:
         """Return where this namespace is read: its host, or else what the connection string names.
