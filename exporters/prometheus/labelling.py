@@ -5,7 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from .relabel import (
 )
 from .relabel_actions import Program, Work, present, program
 from .relabel_outcomes import LabelLimitError
-from .rule_plan import NAME, Plan, labels_read, plan
+from .rule_plan import NAME, Plan, labels_read, plan, shared_beginning
 
 # What rules may cost one scrape: seconds of CPU, and characters of labels in the exposition.
 MAX_RULE_SECONDS = 5
@@ -121,6 +121,10 @@ class Allowance:
         return self._characters >= 0
 
 
+# How an entity's values are read, and how its labels are made of them.
+Inputs = tuple[Callable[[Any], tuple[Any, ...]], Callable[[tuple[Any, ...]], Labels]]
+
+
 class Labeller:
     """Labels the entities of one kind, for each of its metrics."""
 
@@ -131,7 +135,14 @@ class Labeller:
         self._allowance = allowance
         self._own = catalogue.ENTITY_LABELS[kind]
         self._names = rules.label_names(kind)
-        self._bases: list[Work] | None = None
+        extra = [
+            name
+            for metric in catalogue.ENTITY_METRICS
+            if metric.kind == kind
+            for name in metric.extra_label_names
+        ]
+        self._shared = shared_beginning(rules.rules, frozenset({NAME, *extra}), self._names)
+        self._bases: dict[int, Work | None] = {}
 
     def plan(self, metric: EntityMetric) -> Plan:
         return plan(self._rules.rules, metric.name, metric.extra_label_names, self._names)
@@ -169,13 +180,13 @@ class Labeller:
 
         Raises LabelLimitError where it is above a limit.
         """
-        if self._bases is None:
-            values, labels_of = self._inputs(self._rules.rules)
-            self._bases = [labels_of(values(each)) for each in self.entities]
         if not self._allowance.has_time():
             raise LabelLimitError
-        compiled = program(self._rules.rules, True)
-        work = compiled.begin(present({**self._bases[entity], NAME: metric.name, **extra}))
+        base = self._base(entity)
+        if base is None:
+            return None
+        compiled = program(self._rules.rules[self._shared :], True)
+        work = compiled.begin({**base, NAME: metric.name, **present(extra)})
         if not compiled.process(work):
             return None
         name = work.get(NAME, "")
@@ -187,9 +198,20 @@ class Labeller:
             raise LabelLimitError
         return (name if is_metric_name(name) and name not in _OWN_METRICS else metric.name), labels
 
-    def _inputs(
-        self, rules: tuple[Rule, ...]
-    ) -> tuple[Callable[[Any], tuple[Any, ...]], Callable[[tuple[Any, ...]], Labels]]:
+    def _base(self, entity: int) -> Work | None:
+        """Return what an entity's series have in common when the rules begin to differ; None where it is dropped."""
+        if entity not in self._bases:
+            values, labels_of = self._all_inputs
+            compiled = program(self._rules.rules[: self._shared], True)
+            work = labels_of(values(self.entities[entity]))
+            self._bases[entity] = work if compiled.process(work) else None
+        return self._bases[entity]
+
+    @cached_property
+    def _all_inputs(self) -> Inputs:
+        return self._inputs(self._rules.rules)
+
+    def _inputs(self, rules: tuple[Rule, ...]) -> Inputs:
         """Return how an entity's values are read, and how its labels are made of them; no more than the rules see."""
         read = labels_read(rules, self._names)
         constants = {

@@ -6,6 +6,7 @@ can read, write or remove one of these, all series of the entity get the same la
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from . import relabel
 from .patterns import compile_pattern
@@ -73,6 +74,17 @@ def could_touch(rules: Sequence[Rule], special: set[str], labels: Collection[str
                     any_name = True
                 known.add(rule.target_label)
     return False
+
+
+@lru_cache(maxsize=256)
+def shared_beginning(rules: tuple[Rule, ...], special: frozenset[str], labels: tuple[str, ...]) -> int:
+    """Return how many of the first rules do the same to all series of an entity."""
+    if any(rule.action == relabel.LABELMAP for rule in rules):
+        return 0  # what it does can depend on the order in which all rules before it set labels
+    return next(
+        (count for count in range(len(rules)) if could_touch(rules[: count + 1], {*special}, labels)),
+        len(rules),
+    )
 
 
 def labels_read(rules: Sequence[Rule], labels: Collection[str]) -> tuple[str, ...]:
