@@ -23,6 +23,8 @@ def hub(db: None, simulator: Simulator, settings: Any) -> Iterator[None]:
     yield
     upstream.close()
     catalog.forget()
+    # A later test, without a database, would write them.
+    token_uses.forget()
 
 
 @pytest.fixture
