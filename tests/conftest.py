@@ -5,14 +5,18 @@ from typing import Any
 
 import pytest
 
-from exporters import records, sharing
+from exporters import records, sharing, token_uses
 from exporters.simulator import SimulatedNamespace, Simulator
 
 
 @pytest.fixture(autouse=True)
 def _no_writing_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Records of scrapes are written when a test flushes them: a thread's transaction would meet the test's own."""
+    """Records of scrapes are written when a test flushes them: a thread's transaction would meet the test's own.
+
+    What a flush writes besides, uses of tokens, is forgotten with the test that made them.
+    """
     monkeypatch.setattr(records, "recorder", records.Recorder(in_background=False))
+    token_uses.forget()
 
 
 @pytest.fixture(autouse=True)
