@@ -7,7 +7,7 @@ from typing import Any
 from .prometheus import catalogue, labelling
 from .prometheus.catalogue import EntityMetric
 from .prometheus.collector import EntityFamilies
-from .prometheus.labelling import LabelRules, Labels
+from .prometheus.labelling import Allowance, LabelRules, Labels
 from .prometheus.relabel import DECIDING, Rule
 from .prometheus.relabel_actions import Program, Work, present, process, program
 from .prometheus.relabel_outcomes import LabelLimitError
@@ -75,6 +75,7 @@ class Preview:
     effects: list[Effect]
     entities: list[Entity]  # those to show
     entity_count: int = 0
+    is_cut: bool = False  # the rules took too long to follow all entities
     found_count: int = 0  # that fit the search
     changed_count: int = 0
     dropped_count: int = 0
@@ -104,9 +105,13 @@ def preview(
     rules = [program((rule,), True) for rule in tried.rules]
     made = Preview(list(map(Effect, names, tried.rules)), [])
     wanted = search.strip().lower()
+    allowance = Allowance()
     for kind, entities in _kinds(snapshot):
         metric = _representative(kind, tried)
         for each in entities:
+            if not allowance.has_time():
+                made.is_cut = True
+                break
             entity = _follow(kind, metric, each, tried, rules, made.effects)
             made.entity_count += 1
             made.changed_count += entity.is_changed
@@ -220,9 +225,12 @@ def _identities(families: EntityFamilies) -> set[Identity]:
 def _moved(snapshot: Snapshot, stored: LabelRules, tried: LabelRules) -> Iterator[Moved]:
     """Yield examples, one for each entity."""
     found = 0
+    allowance = Allowance()
     for kind, entities in _kinds(snapshot):
         metric = _representative(kind, tried)
         for entity in entities:
+            if not allowance.has_time():
+                return
             offered = {**labelling.offered(kind, entity, tried), NAME: metric.name}
             old, new = _after(stored, offered), _after(tried, offered)
             if old is None or new is None or old == new:

@@ -178,6 +178,16 @@ def test_rules_that_take_too_long_end_and_the_next_scrape_goes_on(monkeypatch: p
     labelling.forget()
 
 
+def test_a_preview_of_slow_rules_ends_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labelling, "MAX_RULE_SECONDS", 0.02)
+    many = Snapshot(tuple(Queue("ab" * 120 + str(number), "active", COUNTS) for number in range(2_000)))
+    slow = {"source_labels": ["name"], "regex": "(.?){900}(.*)c", "target_label": "a"}
+    made = rule_preview.preview(many, GROUPS, LabelRules(), rules(slow), ["a"])
+    assert made.is_cut
+    assert 0 < made.entity_count < 2_000
+    labelling.forget()
+
+
 def test_characters_of_one_exposition_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(labelling, "MAX_RULE_CHARACTERS", 10_000)
     wide = [{"target_label": f"l{number}", "replacement": "x" * 500} for number in range(10)]
