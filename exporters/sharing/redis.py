@@ -37,20 +37,24 @@ class RedisStore:
 
     def update(self, key: str, change: Change[T], seconds: float) -> T:
         name = f"{_PREFIX}{key}:value"
-        with _as_store_error(), self._connection() as connection:
+        with self._connection() as connection:
             while True:  # until nobody else has changed it in between
-                _, found, (whole, microseconds) = _ask(connection, ("WATCH", name), ("GET", name), ("TIME",))
-                changed, result = change(
-                    None if found is None else checked(found), int(whole) + int(microseconds) / 1e6
-                )
+                with _as_store_error():
+                    _, found, (whole, microseconds) = _ask(
+                        connection, ("WATCH", name), ("GET", name), ("TIME",)
+                    )
+                    former = None if found is None else checked(found)
+                    now = int(whole) + int(microseconds) / 1e6
+                changed, result = change(former, now)
                 new = checked(changed)
-                *_, done = _ask(
-                    connection, ("MULTI",), ("SET", name, new, "PX", _milliseconds(seconds)), ("EXEC",)
-                )
-                if done is not None:
-                    for answer in done:
+                with _as_store_error():
+                    *_, done = _ask(
+                        connection, ("MULTI",), ("SET", name, new, "PX", _milliseconds(seconds)), ("EXEC",)
+                    )
+                    for answer in done or ():
                         if isinstance(answer, Exception):
                             raise answer
+                if done is not None:
                     return result
 
     def lease(self, key: str, seconds: float) -> Lease | None:
@@ -75,7 +79,7 @@ class RedisStore:
     def stamp(self, key: str) -> str | None:
         with _as_store_error():
             found = self._client.hget(f"{_PREFIX}{key}:result", "stamp")
-        return None if found is None else str(found, "ascii")
+            return None if found is None else str(found, "ascii")
 
     def get(self, key: str) -> Kept | None:
         name = f"{_PREFIX}{key}:result"
@@ -83,12 +87,9 @@ class RedisStore:
             pipe.hmget(name, "stamp", "body", "seconds")
             pipe.pttl(name)
             (stamp, body, seconds), left = pipe.execute()
-        if stamp is None or body is None or seconds is None:
-            return None
-        try:
+            if stamp is None or body is None or seconds is None:
+                return None
             return Kept(str(stamp, "ascii"), body, float(seconds) - left / 1000)
-        except ValueError:  # not what `put` has written
-            return None
 
     def forget(self, key: str) -> None:
         with _as_store_error():
@@ -107,7 +108,8 @@ class RedisStore:
     def _connection(self) -> Iterator[Any]:
         """Lend a connection on which a key can be watched."""
         pool = self._client.connection_pool
-        connection = pool.get_connection()
+        with _as_store_error():
+            connection = pool.get_connection()
         try:
             yield connection
         except BaseException:
@@ -151,6 +153,9 @@ def _as_store_error() -> Iterator[None]:
         raise StoreError(_reason(error)) from None
     except OSError as error:
         raise StoreError(error.strerror or type(error).__name__) from None
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        # redis-py and the code above stumble over what Redis never sends.
+        raise StoreError("It does not answer as Redis does.") from None
 
 
 # The first that fits; some are kinds of ConnectionError.

@@ -1,7 +1,10 @@
 """A real Redis that refuses some of what the hub needs: scrapes go on at once, and it is said what is wrong."""
 
+import contextlib
 import json
 import re
+import socketserver
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +17,7 @@ from bench.servers import Redis, wait_for
 from exporters.sharing import store as store_module
 from exporters.sharing.files import FileStore
 from exporters.sharing.redis import RedisStore
-from exporters.sharing.store import Layered, StoreError
+from exporters.sharing.store import Kept, Layered, StoreError
 from tests.programs import require
 
 from .conftest import StartHub
@@ -207,3 +210,57 @@ def test_a_hub_whose_redis_refuses_eval_scrapes_at_once_and_readiness_says_it_be
         assert time.monotonic() - started < 1.5
     as_user(redis, "~* &* +@all")
     wait_for(lambda: {shared_state() for _ in range(8)} == {"ok"}, "both workers use Redis again", 40)
+
+
+class _Foreign(socketserver.BaseRequestHandler):
+    """Answers each command with the same bytes, whatever it was."""
+
+    answer = b""
+
+    def handle(self) -> None:
+        while commands := self.request.recv(65536):
+            self.request.sendall(self.answer * commands.count(b"\r\n*") + self.answer)
+
+
+class _Threads(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+
+@pytest.fixture(params=[b"+OK\r\n", b":1\r\n", b"*0\r\n", b"$2\r\n\xff\xfe\r\n", b":x\r\n", b"*1\r\n" * 2000])
+def foreign_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with _Threads(("127.0.0.1", 0), type("Foreign", (_Foreign,), {"answer": request.param})) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"redis://127.0.0.1:{server.server_address[1]}/0"
+        server.shutdown()
+
+
+def test_a_server_that_answers_what_redis_never_sends_costs_sharing_alone(
+    foreign_url: str, tmp_path: Path
+) -> None:
+    layered = Layered([RedisStore(foreign_url), FileStore(tmp_path)])
+    assert use(layered) < 2
+    assert layered.degraded() == {"redis": "It does not answer as Redis does."}
+
+
+def test_no_command_stumbles_over_what_redis_never_sends(foreign_url: str) -> None:
+    store = RedisStore(foreign_url)
+    actions: list[Callable[[], object]] = [
+        lambda: store.update("aa", lambda found, now: (b"1", None), 60),
+        lambda: store.lease("aa", 3),
+        lambda: store.is_leased("aa"),
+        lambda: store.put("aa", Kept("stamp", b"body", 0.0), 60),
+        lambda: store.stamp("aa"),
+        lambda: store.get("aa"),
+        lambda: store.forget("aa"),
+    ]
+    for action in actions:
+        with contextlib.suppress(StoreError):  # and nothing else
+            action()
+
+
+def test_a_bug_in_a_change_is_not_blamed_on_redis(server: Redis) -> None:
+    def broken(found: bytes | None, now: float) -> tuple[bytes, None]:
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        RedisStore(server.url).update("aa", broken, 60)
