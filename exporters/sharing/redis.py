@@ -15,6 +15,8 @@ T = TypeVar("T")
 _PREFIX = "hub:"
 # For how long one command may take. A scrape that meets a hanging Redis loses this much once in a while.
 _TIMEOUT_SECONDS = 0.5
+# More than threads can ask at a time. Above redis-py's own bound of 100 a scrape would find Redis away.
+_CONNECTIONS = 10_000
 # How long the keys of a probe live that it doesn't delete.
 _PROBE_SECONDS = 5.0
 # Releases a lease, or renews it, only while it is one's own.
@@ -29,6 +31,7 @@ class RedisStore:
     def __init__(self, url: str) -> None:
         self._client: Any = redis.Redis.from_url(
             url,
+            max_connections=_CONNECTIONS,
             socket_timeout=_TIMEOUT_SECONDS,
             socket_connect_timeout=_TIMEOUT_SECONDS,
             # No pause and repetition of its own: `Layered` goes on with the next store at once.

@@ -203,3 +203,19 @@ def test_a_folder_that_can_not_be_written_is_an_error_of_the_store(tmp_path: Pat
         store.lease("key", 60)
     with pytest.raises(StoreError):
         store.put("key", Kept("stamp", b"", 0), 60)
+
+
+def test_many_scrapes_at_a_time_find_redis_as_few_do(redis_server: Redis, tmp_path: Path) -> None:
+    together = threading.Barrier(150, timeout=20)
+    layered = Layered([RedisStore(redis_server.url), FileStore(tmp_path)])
+
+    def ask(number: int) -> None:
+        def change(found: bytes | None, now: float) -> tuple[bytes, None]:
+            together.wait()  # each has its connection now
+            return b"1", None
+
+        layered.do(lambda store: store.update(f"{number}", change, 60))
+
+    with ThreadPoolExecutor(together.parties) as pool:
+        list(pool.map(ask, range(together.parties)))
+    assert layered.degraded() == {}
