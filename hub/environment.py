@@ -8,6 +8,7 @@ way of Docker and Kubernetes secrets).
 import os
 import re
 from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TypeVar, overload
 
@@ -16,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from . import addresses
 
 T = TypeVar("T")
+Network = IPv4Network | IPv6Network
 
 # More than any key ring or list of hosts needs.
 MAX_SETTING_CHARACTERS = 65_536
@@ -172,6 +174,22 @@ def hosts(name: str) -> list[str]:
         lambda value: [addresses.allowed_host(word) for word in _words(value)],
         "names of hosts without scheme and port, like hub.example.com",
     )
+
+
+def networks(name: str) -> list[Network]:
+    """Addresses and networks separated by commas or white space; ::ffff:10.0.0.1 is 10.0.0.1."""
+    return _converted(
+        name,
+        [],
+        lambda value: [_network(word) for word in _words(value)],
+        "addresses or networks, for example 10.0.0.0/8",
+    )
+
+
+def _network(text: str) -> Network:
+    network = ip_network(text)
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    return network if mapped is None else ip_network((mapped, network.prefixlen - 96))
 
 
 def words(name: str, default: Sequence[str] = ()) -> list[str]:

@@ -3,7 +3,6 @@
 import base64
 import os
 import secrets
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -89,12 +88,7 @@ ALLOWED_HOSTS = sorted(
 # Forms work as well behind a proxy that hands on another Host than the one that the browser shows.
 CSRF_TRUSTED_ORIGINS = [f"{_external.scheme}://{_external.netloc}"]
 # Proxies whose X-Forwarded-For is believed, as addresses or networks.
-try:
-    HUB_TRUSTED_PROXIES = [ip_network(word) for word in environment.words("HUB_TRUSTED_PROXIES")]
-except ValueError:
-    raise ImproperlyConfigured(
-        "HUB_TRUSTED_PROXIES is not understood; it takes addresses or networks, for example 10.0.0.0/8."
-    ) from None
+HUB_TRUSTED_PROXIES = environment.networks("HUB_TRUSTED_PROXIES")
 # "none" opens /metrics/<namespace>, /sd and /metrics to whoever reaches the port: for closed networks only.
 HUB_SCRAPE_AUTH = environment.choice("HUB_SCRAPE_AUTH", "required", ["required", "none"])
 # Opens /metrics (the hub's own metrics) without a token.

@@ -118,3 +118,18 @@ def test_a_database_url_that_is_not_understood_is_not_repeated(tmp_path: Path) -
 def test_several_encryption_keys_are_a_list(tmp_path: Path) -> None:
     keys = ",".join(["A" * 43 + "=", "B" * 43 + "="])
     assert _settings(tmp_path, HUB_ENCRYPTION_KEYS=keys, HUB_SECRET_KEY="x").stdout.strip().endswith(" 2")
+
+
+def test_a_proxy_may_be_written_as_a_socket_for_both_ip_versions_shows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HUB_X", "::ffff:10.0.0.1, ::ffff:192.0.2.0/120 10.1.0.0/16 fd00::/8")
+    assert [str(each) for each in environment.networks("HUB_X")] == [
+        "10.0.0.1/32",
+        "192.0.2.0/24",
+        "10.1.0.0/16",
+        "fd00::/8",
+    ]
+    monkeypatch.setenv("HUB_X", "10.0.0.1/8")
+    with pytest.raises(ImproperlyConfigured, match="HUB_X is not understood; it takes addresses or networks"):
+        environment.networks("HUB_X")
