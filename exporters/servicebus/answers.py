@@ -28,10 +28,11 @@ class BoundedAnswers(ResponseHandler):
     aiohttp itself puts interim answers into a queue without an end, and counts no bytes.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, leads_to: Callable[[str, str], bool]) -> None:
-        """`leads_to` tells whether a host name has an address."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, may_use: Callable[[str, str, float], bool]) -> None:
+        """`may_use` tells whether a connection to an address, made then, may be used for a host name."""
         super().__init__(loop)
-        self._leads_to = leads_to
+        self._may_use = may_use
+        self._made_at = loop.time()
         self._in_head = True
         self._received = 0
         self._interim = 0
@@ -44,7 +45,7 @@ class BoundedAnswers(ResponseHandler):
         super().set_response_params(**options)
 
     def is_connected(self) -> bool:
-        """Tell whether the connection can be used: not after its host's name has moved to another address."""
+        """Tell whether the connection can be used: not after its host's name has moved or did not answer in time."""
         if not super().is_connected():
             return False
         transport = self.transport
@@ -53,7 +54,7 @@ class BoundedAnswers(ResponseHandler):
             tls, peer = transport.get_extra_info("ssl_object"), transport.get_extra_info("peername")
             self._place = (tls.server_hostname or "", peer[0]) if tls and peer else ("", "")
         host, address = self._place
-        return not host or self._leads_to(host, address)
+        return not host or self._may_use(host, address, self._made_at)
 
     def close(self) -> None:
         """End the connection at once.

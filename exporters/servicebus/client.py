@@ -67,7 +67,7 @@ class Client:
         )
         # aiohttp has no public way to bound what it reads of an answer. The tests notice if this one goes.
         connector._factory = partial(  # type: ignore[assignment]
-            BoundedAnswers, loop=asyncio.get_running_loop(), leads_to=self.resolver.leads_to
+            BoundedAnswers, loop=asyncio.get_running_loop(), may_use=self.resolver.may_use
         )
         self.session = aiohttp.ClientSession(
             connector=connector,
@@ -110,6 +110,9 @@ class Client:
                     return await self._body(response)
                 raise _status_error(response)
         except ServiceBusError:
+            raise
+        except asyncio.CancelledError:  # its deadline has come
+            self.resolver.note_silence(endpoint.host)
             raise
         except EndpointNotAllowedError as error:
             raise ServiceBusError(Reason.CONNECTION, f"The hub does not connect there. {error}") from None

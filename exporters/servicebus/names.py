@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import socket
 import threading
 from collections import OrderedDict
@@ -32,6 +33,7 @@ class _Name:
     found_at: float = -DNS_SECONDS
     began_at: float = -DNS_SECONDS
     look_up: "asyncio.Task[Found] | None" = None
+    silent_at: float = -math.inf  # when a request got no answer in time
 
 
 class Names(AbstractResolver):
@@ -89,12 +91,24 @@ class Names(AbstractResolver):
         elif age < _PATIENCE_SECONDS and name.look_up is not None and not name.look_up.done():
             await asyncio.wait({name.look_up}, timeout=_PATIENCE_SECONDS - age)
 
-    def leads_to(self, host: str, address: str) -> bool:
-        """Tell whether the name has this address, as far as is known."""
+    def note_silence(self, host: str) -> None:
+        """Take note that a request got no answer in time."""
         name = self._names.get(host)
-        if name is None or name.found is None:
+        if name is not None:
+            name.silent_at = asyncio.get_running_loop().time()
+
+    def may_use(self, host: str, address: str, made_at: float) -> bool:
+        """Tell whether a kept connection to the address, made then (the loop's time), may be used for the name.
+
+        It may not when the name has moved, as far as is known. After a silence none may that was made before: where a
+        firewall or a balancer has forgotten one, or the machine was suspended, the others lead nowhere as well.
+        """
+        name = self._names.get(host)
+        if name is None:
             return True
-        return any(address == known for _, known in name.found)
+        if made_at <= name.silent_at:
+            return False
+        return name.found is None or any(address == known for _, known in name.found)
 
     async def close(self) -> None:
         """Leave the look-ups under way alone: nobody waits for them."""

@@ -1,4 +1,7 @@
-"""A name that moves to another address, as an alias does that fails over, is followed within the DNS time."""
+"""A name that moves to another address, as an alias does that fails over, is followed within the DNS time.
+
+Nor is a kept connection used after another one went silent.
+"""
 
 import asyncio
 import socket
@@ -33,6 +36,7 @@ class Place:
         self.asked: list[str] = []
         self.connections = {OLD: 0, NEW: 0}
         self.look_ups = 0
+        self.silent = False
         self.go = threading.Event()
         self.go.set()
         self.port = 0
@@ -50,6 +54,8 @@ class Place:
             while True:
                 await reader.readuntil(b"\r\n\r\n")
                 self.asked.append(address)
+                if self.silent:
+                    continue
                 writer.write(hostile.answered(address.encode(), f"{self.status[address]} Said"))
                 await writer.drain()
 
@@ -184,3 +190,16 @@ async def test_the_names_that_are_kept_are_bounded(place: Place, monkeypatch: py
     for each in range(12):
         await resolver.resolve(f"name-{each}.servicebus.windows.net")
     assert len(resolver._names) == 5
+
+
+async def test_after_a_silence_no_connection_is_used_that_was_made_before(
+    client: Client, place: Place
+) -> None:
+    assert await asyncio.gather(*(ask(client, place) for _ in range(5))) == [OLD] * 5
+    made = place.connections[OLD]
+    place.silent = True  # as after a firewall has forgotten what passes through it
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(ask(client, place), 0.2)
+    place.silent = False
+    assert await asyncio.gather(*(ask(client, place) for _ in range(5))) == [OLD] * 5
+    assert place.connections[OLD] == 2 * made
