@@ -67,6 +67,10 @@ class BoundedAnswers(ResponseHandler):
         if not data:  # aiohttp resumes its parser
             super().data_received(data)
             return
+        if not self._in_head and (self._payload is None or self._payload.is_eof()):
+            # Nobody has asked for it: a part of it could be taken for the next answer.
+            self.abort()
+            return
         self._received += len(data)
         if self._received > MAX_ANSWER_BYTES:
             self._refuse(

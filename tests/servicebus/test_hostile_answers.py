@@ -129,6 +129,28 @@ async def test_some_interim_answers_and_a_whole_answer_are_fine(asking: Client, 
             assert await asking.get(here(port), "/a", "none") == hostile.feed()
 
 
+@pytest.mark.parametrize("early", [1, 20, 50, None], ids=["a byte", "half of the head", "the head", "all"])
+async def test_an_answer_that_nobody_asked_for_is_no_part_of_the_next_one(
+    asking: Client, certificates: Path, early: int | None
+) -> None:
+    stale = hostile.answered(b"another question's")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        rest = b""
+        while True:
+            path = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1]
+            writer.write(rest + hostile.answered(b"of " + path))
+            if path == b"/a":
+                await asyncio.sleep(0.05)
+                writer.write(stale[:early])
+                rest = stale[early:] if early else b""
+
+    async with serving(serve, CertificateStore(certificates).context()) as port:
+        for path in ("/a", "/b", "/c"):
+            assert await asking.get(here(port), path, "none") == f"of {path}".encode()
+            await asyncio.sleep(0.1)
+
+
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("text", ["Fri Aug 21 12:38:13 2020", "Wed, 21 Oct 2020 07:28:00 -0000", "garbage"])
 async def test_a_retry_after_in_any_form_is_throttled(
