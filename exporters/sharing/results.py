@@ -95,7 +95,9 @@ def encode(stored: Stored) -> bytes:
         value = getattr(snapshot, name)
         document[name] = dict(value) if name == "dropped" else value
     document["topics_unread"] = sorted(snapshot.topics_unread)
-    return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), _LEVEL)
+    # As many bytes as the names had in the answers; escaped, each could take six times as many.
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return zlib.compress(text.encode(), _LEVEL)
 
 
 def decode(body: bytes, finished_at: float) -> Stored | None:

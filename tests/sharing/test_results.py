@@ -80,3 +80,9 @@ def test_a_large_reading_is_small() -> None:
         for number in range(1000)
     )
     assert len(encode(Stored(9.5, 1e9, Snapshot(queues=many)))) < 30_000
+
+
+def test_names_in_other_scripts_take_no_more_than_their_bytes() -> None:
+    stored = Stored(9.5, 1e9, Snapshot(queues=(Queue("😀" * 500),)))
+    assert len(zlib.decompress(encode(stored))) < 4 * 500 + 1000
+    assert decode(encode(stored), 1e9) == stored
