@@ -56,14 +56,23 @@ def answered(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
     return head.encode() + body
 
 
+_PREMIUM = (
+    f'<entry xmlns="{_ATOM}"><content><NamespaceInfo xmlns="{_CONNECT}"><MessagingSKU>Premium</MessagingSKU>'
+    "</NamespaceInfo></content></entry>"
+).encode()
+
+
 # Pages
 
 
-def page(make: Callable[[int], bytes], listing: str = "queues") -> Attack:
-    """Return an attack whose page stands in one listing; the others are empty."""
+def page(make: Callable[[int], bytes], listing: str = "queues", info: bytes = feed()) -> Attack:
+    """Return an attack whose page stands in one listing; the others are empty.
+
+    `info` answers a request for the SKU, on which the budget of requests depends.
+    """
 
     async def attack(asked: str, skip: int, writer: asyncio.StreamWriter) -> None:
-        body = make(skip) if asked == listing else feed()
+        body = make(skip) if asked == listing else info if asked == "namespace" else feed()
         writer.write(answered(body))
 
     return attack
@@ -84,6 +93,32 @@ def _endless_values(skip: int) -> bytes:
     fields = "<UserMetadata>" + "m" * 40_000 + "</UserMetadata>"
     entries = (entry(f"{skip + number:020}", fields=fields) for number in range(100))
     return feed(*entries, head=next_link(skip + 100))
+
+
+# Python keeps a text with one such character in four bytes for each of its characters.
+_WIDE = "\N{GRINNING FACE}"
+
+
+def _wide_names(skip: int, rest: str) -> bytes:
+    names = (f"{skip + number:020}{_WIDE}".ljust(512, rest) for number in range(1000))
+    return feed(*map(entry, names), head=next_link(skip + 1000))
+
+
+def _wide_values(skip: int) -> bytes:
+    text = _WIDE.ljust(4096, "m")
+    fields = f"<ForwardTo>{text}</ForwardTo><UserMetadata>{text}</UserMetadata>"
+    entries = (entry(f"{skip + number:020}", fields=fields) for number in range(450))
+    return feed(*entries, head=next_link(skip + 450))
+
+
+def _almost_alike(skip: int) -> bytes:
+    """Return entries that differ in their last field alone, so that each known layout is tried almost to its end."""
+    fields = "".join(f"<F{number}>v</F{number}>" for number in range(200))
+    entries = (
+        entry(f"{skip + number:020}", fields=f"{fields}<Z{number % 500}>1</Z{number % 500}>")
+        for number in range(1000)
+    )
+    return feed(*entries, head=next_link(skip + 1000))
 
 
 def _new_layout(skip: int) -> bytes:
@@ -107,6 +142,10 @@ PAGES: dict[str, Attack] = {
     "names of 38 kB without end": page(partial(_endless_listing, name_length=38_000)),
     "values of 40 kB without end": page(_endless_values),
     "another layout in each page": page(_new_layout),
+    "entries almost alike": page(_almost_alike, info=_PREMIUM),
+    "wide names without end": page(partial(_wide_names, rest="n"), info=_PREMIUM),
+    "names of 2 kB without end": page(partial(_wide_names, rest=_WIDE), info=_PREMIUM),
+    "wide values without end": page(_wide_values, info=_PREMIUM),
     "name of 3 MiB": page(lambda skip: feed(entry(_repeated("n")))),
     "attribute of 40,000 characters": page(
         lambda skip: feed(entry("a"), head=f'<link {"a" * 40_000} rel="self"/>')

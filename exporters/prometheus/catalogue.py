@@ -267,7 +267,7 @@ ENTITIES_DROPPED = ScrapeMetric(
     "servicebus_entities_dropped",
     "Entities left out: by the include and exclude patterns (filtered), by a label rule (rule), because they came "
     "twice (but where pages overlap) or rules made one of their series equal to another (duplicate), above "
-    "max_entities (limit), or because rules made labels above the limits (label_limit).",
+    "max_entities (limit), or because labels are above the limits (label_limit).",
     NAMESPACE,
     ("reason",),
     "nothing was read whole",

@@ -22,9 +22,10 @@ from .relabel_actions import Program, Work, present, program
 from .relabel_outcomes import LabelLimitError
 from .rule_plan import NAME, Plan, labels_read, plan, shared_beginning
 
-# What rules may cost one scrape: seconds of CPU, and characters of labels in the exposition.
+# What rules may cost one scrape, in seconds of CPU.
 MAX_RULE_SECONDS = 5
-MAX_RULE_CHARACTERS = 100_000_000
+# Of the values of all labels in one exposition.
+MAX_LABEL_BYTES = 100_000_000
 
 Labels = dict[str, str]
 PREFIX = "__meta_servicebus_"
@@ -101,10 +102,10 @@ LIMITED: Labels = {}
 
 
 class Allowance:
-    """What the rules may still cost this scrape."""
+    """What the labels may still cost this scrape."""
 
     def __init__(self) -> None:
-        self._characters = MAX_RULE_CHARACTERS
+        self._bytes = MAX_LABEL_BYTES
         self._until = time.thread_time() + MAX_RULE_SECONDS
         self._asked = 0
         self._has_time = True
@@ -115,10 +116,10 @@ class Allowance:
             self._has_time = time.thread_time() < self._until
         return self._has_time
 
-    def takes(self, characters: int) -> bool:
-        """Count characters that are to be written; return whether they are within the limit."""
-        self._characters -= characters
-        return self._characters >= 0
+    def takes(self, size: int) -> bool:
+        """Count bytes that are to be written; return whether they are within the limit."""
+        self._bytes -= size
+        return self._bytes >= 0
 
 
 # How an entity's values are read, and how its labels are made of them.
@@ -150,7 +151,8 @@ class Labeller:
     def by_entity(self, rules: tuple[Rule, ...], metrics: int) -> list[Labels]:
         """Return the labels of each entity, or DROPPED or LIMITED; `metrics` says how many metrics write them."""
         if not rules:
-            return [{name: getattr(entity, name) for name in self._own} for entity in self.entities]
+            own = [{name: getattr(entity, name) for name in self._own} for entity in self.entities]
+            return own if self._allowance.takes(sum(map(_size, own)) * metrics) else [LIMITED] * len(own)
         values, labels_of = self._inputs(rules)
         compiled = program(rules, True)
         # Namespaces that share their rules have entities of their own.
@@ -167,11 +169,11 @@ class Labeller:
             known: dict[Hashable, Labels] = {
                 of_entity: labels for of_entity, labels in zip(read, made, strict=True) if labels is not None
             }
-            kept = Kept(known, sum(map(_characters, made)))
+            kept = Kept(known, sum(map(_size, made)))
             # Where there was no time, the next scrape goes on.
             made = [LIMITED if labels is None else labels for labels in made]
         _memory.keep(key, kept)
-        return made if self._allowance.takes(kept.characters * metrics) else [LIMITED] * len(made)
+        return made if self._allowance.takes(kept.size * metrics) else [LIMITED] * len(made)
 
     def by_series(
         self, metric: EntityMetric, entity: int, extra: Mapping[str, str]
@@ -194,7 +196,7 @@ class Labeller:
         if not name and all(label.startswith(PREFIX) for label in work):
             return None
         labels = _finished(work)
-        if not self._allowance.takes(_characters(labels)):
+        if not self._allowance.takes(_size(labels)):
             raise LabelLimitError
         return (name if is_metric_name(name) and name not in _OWN_METRICS else metric.name), labels
 
@@ -251,15 +253,17 @@ def _finished(work: Work) -> Labels:
     return labels
 
 
-def _characters(labels: Labels | None) -> int:
-    return sum(map(len, labels.values())) if labels else 0
+def _size(labels: Labels | None) -> int:
+    """Return how many bytes the labels' values take in an exposition."""
+    # A rule can make half a character, which has no bytes of its own.
+    return len("".join(labels.values()).encode(errors="replace")) if labels else 0
 
 
 class Kept(NamedTuple):
     """What rules made of a namespace's entities of one kind, by what the rules saw of them."""
 
     labels: Mapping[Hashable, Labels]
-    characters: int  # of all entities together
+    size: int  # of all entities together, in bytes
 
 
 class _Memory:

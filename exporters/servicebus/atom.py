@@ -29,6 +29,7 @@ class Page(Generic[E]):
 
     entities: list[E]
     next_skip: int | None  # `$skip` of the next page; None on the last one
+    characters: int  # of names and of what users entered, which can be long
 
 
 def parse_queues(body: bytes) -> Page[Queue]:
@@ -86,16 +87,18 @@ def _page(body: bytes, shape: Shape, make: Callable[..., E]) -> Page[E]:
     entries, feed = scanned
     next_skip = _next_skip(feed)
     entities = []
+    characters = 0
     try:
         for texts in entries:
             status, *others = [
                 convert(text) for convert, text in zip(shape.converters, texts[1:], strict=False)
             ]
             entities.append(make(values.name(texts[0]), status, _counts(texts), *others))
+            characters += sum([len(texts[place] or "") for place in shape.free])
     except (ValueError, OverflowError):
         # Which value it was is not said: an entry can hold keys, and nothing of a body may get out.
         raise malformed("has an entity with a value that can't be read") from None
-    return Page(entities, next_skip)
+    return Page(entities, next_skip, characters)
 
 
 def _counts(texts: tuple[str | None, ...]) -> Counts | None:

@@ -39,6 +39,10 @@ OTHER_REASONS = {
     "trailers without end": {"malformed", "connection"},
     "listing without end": {"budget", "malformed", "timeout"},
     "another layout in each page": {"budget", "malformed", "timeout"},
+    "entries almost alike": {"budget", "malformed", "timeout", "too_large"},
+    "wide names without end": {"budget", "timeout", "too_large"},
+    "names of 2 kB without end": {"budget", "timeout", "too_large"},
+    "wide values without end": {"budget", "timeout", "too_large"},
     "100 topics of 10^9 subscriptions": {"budget", "malformed", "timeout"},
 }
 

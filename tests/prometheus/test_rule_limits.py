@@ -22,7 +22,7 @@ from exporters.prometheus.relabel import (
 )
 from exporters.prometheus.relabel_actions import process
 from exporters.prometheus.relabel_outcomes import LabelLimitError
-from exporters.servicebus.entities import Counts, Queue, Snapshot
+from exporters.servicebus.entities import Counts, Queue, Snapshot, Topic
 
 GROUPS = frozenset(catalogue.GROUPS) | {catalogue.MESSAGES}
 COUNTS = Counts(1, 2, 3, 4, 5)
@@ -188,14 +188,27 @@ def test_a_preview_of_slow_rules_ends_and_says_so(monkeypatch: pytest.MonkeyPatc
     labelling.forget()
 
 
-def test_characters_of_one_exposition_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labelling, "MAX_RULE_CHARACTERS", 10_000)
+def test_bytes_of_labels_in_one_exposition_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labelling, "MAX_LABEL_BYTES", 10_000)
     wide = [{"target_label": f"l{number}", "replacement": "x" * 500} for number in range(10)]
     assert families(*wide).dropped["label_limit"] == 2
     by_series = families({"source_labels": ["__name__"], "target_label": "metric"}, *wide)
     assert by_series.dropped["label_limit"] == 2
     assert 0 < sum(len(family.samples) for family in by_series.families()) < 4
     labelling.forget()
+
+
+def test_bytes_of_labels_are_limited_without_rules_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Snapshot(
+        tuple(Queue("😀" * 500 + str(number), "active", COUNTS) for number in range(10)),
+        (Topic("orders", "active", COUNTS),),
+    )
+    monkeypatch.setattr(labelling, "MAX_LABEL_BYTES", 100_000)
+    made = EntityFamilies(read, GROUPS, LabelRules())
+    assert made.dropped["label_limit"] >= 10
+    assert "servicebus_queue_messages" not in {family.name for family in made.families()}
+    monkeypatch.setattr(labelling, "MAX_LABEL_BYTES", 1_000_000)
+    assert not EntityFamilies(read, GROUPS, LabelRules()).dropped["label_limit"]
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])

@@ -113,7 +113,7 @@ def test_the_recorded_subscriptions_whatever_the_prefix_of_the_counts(
 def test_a_recorded_empty_feed_holds_nothing_and_announces_nothing(
     recording: Callable[[str], bytes], name: str, parse: Callable[[bytes], atom.Page[Any]]
 ) -> None:
-    assert parse(recording(name)) == atom.Page([], None)
+    assert parse(recording(name)) == atom.Page([], None, 0)
 
 
 def test_the_recorded_next_link_is_read_with_its_quoted_dollar(recording: Callable[[str], bytes]) -> None:

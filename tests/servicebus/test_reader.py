@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from exporters.servicebus import reader
 from exporters.servicebus.errors import Reason
 from exporters.simulator import SimulatedNamespace, Simulator
 
@@ -152,6 +153,18 @@ async def test_what_is_above_max_entities_is_left_out_and_counted(
     snapshot = await read_bus(bus, max_entities=20)
     assert len(snapshot.queues) == 20
     assert snapshot.dropped == {"limit": 10}
+
+
+async def test_names_and_texts_of_one_read_have_a_bound(
+    simulator: Simulator, read_bus: ReadBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = simulator.add_namespace("texts")
+    for number in range(10):
+        bus.add_queue(f"queue-{number}", user_metadata="m" * 1000)
+    monkeypatch.setattr(reader, "MAX_READ_CHARACTERS", 10_000)
+    assert reasons(await read_bus(bus)) == {Reason.TOO_LARGE}
+    monkeypatch.setattr(reader, "MAX_READ_CHARACTERS", 11_000)
+    assert not reasons(await read_bus(bus))
 
 
 async def test_missing_counts_are_unknown(bus: SimulatedNamespace, read_bus: ReadBus) -> None:
