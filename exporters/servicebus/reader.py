@@ -18,7 +18,7 @@ from .entities import Failure, NamespaceInfo, Queue, Snapshot, Subscription, Top
 from .errors import Reason, ServiceBusError
 from .listing import PAGE_SIZE, STEP, Listing
 from .requests import Requests
-from .selection import Selection
+from .selection import E, Selection
 from .turns import LastRead, Turns
 from .work import Job, Work
 
@@ -257,15 +257,21 @@ class Read:
         path = f"/{quote(self._source.entity_path, safe='')}?enrich=false&api-version={API_VERSION}"
         body = await self._requests.get(path)
         if atom.kind_of_entry(body) == "topic":
-            topics = atom.parse_topics(body).entities
+            topics = self._the_one(atom.parse_topics(body).entities)
             self._failures["topics"] = self._failures["subscriptions"] = None
             self._selection.topics.add(0, topics, topics, None)
             self._add_subscriptions(topics)
         else:
-            queues = atom.parse_queues(body).entities
+            queues = self._the_one(atom.parse_queues(body).entities)
             self._failures["queues"] = None
             self._selection.queues.add(0, queues, queues, None)
         del self._failures["entity"]  # it has become one of the others
+
+    def _the_one(self, entities: list[E]) -> list[E]:
+        """Return the entities if they are the one that was asked for; names of Service Bus ignore case."""
+        if [entity.name.lower() for entity in entities] != [self._source.entity_path.lower()]:
+            raise ServiceBusError(Reason.MALFORMED, "The answer is not the entity that was asked for.")
+        return entities
 
     # After all is read
 

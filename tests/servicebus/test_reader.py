@@ -2,14 +2,21 @@
 
 import asyncio
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from bench import hostile
 from exporters.servicebus import reader
+from exporters.servicebus.client import Client
+from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.errors import Reason
+from exporters.servicebus.reader import Source
 from exporters.simulator import SimulatedNamespace, Simulator
+from exporters.simulator.certificates import CertificateStore
 
 from .conftest import ReadBus, reasons
+from .raw import here, serving
 
 
 async def test_everything_is_read(bus: SimulatedNamespace, read_bus: ReadBus) -> None:
@@ -333,3 +340,25 @@ async def test_a_listing_that_grew_or_shrank_since_the_last_read_is_still_read_w
     assert len(snapshot.queues) == 250
     assert snapshot.dropped == {}
     assert known == {"queues": 3, "topics": 1}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [hostile.feed(), hostile.feed(hostile.entry("a"), hostile.entry("b")), hostile.feed(hostile.entry("a"))],
+    ids=["no entity", "two entities", "another one"],
+)
+async def test_an_answer_that_is_not_the_one_entity_asked_for_is_a_failure(
+    client: Client, certificates: Path, answer: bytes
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(hostile.answered(answer))
+
+    async with serving(serve, CertificateStore(certificates).context()) as port:
+        source = Source(here(port), SharedKeyCredential("root", "a2V5"), entity_path="orders")
+        snapshot = await reader.read_namespace(
+            source, client, deadline=asyncio.get_running_loop().time() + 10
+        )
+    assert reasons(snapshot) == {Reason.MALFORMED}
+    assert not snapshot.queues
