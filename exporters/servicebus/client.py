@@ -143,7 +143,7 @@ class Client:
         # azure-core is imported where it is needed: who has no credential of Entra ID does without it.
         from .token_transport import TokenTransport
 
-        return TokenTransport(self._policy, self.session)
+        return TokenTransport(self._policy, self.session, self.resolver.note_silence)
 
     async def close(self) -> None:
         await self.session.close()

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 SCOPE = "https://servicebus.azure.net/.default"
 # From the beginning of a renewal until the next one, while the token that there is may still be used.
 _RETRY_SECONDS = 15
+# Of a sign-in, repetitions included. azure-core would wait for 5 minutes each time, and nobody else asks meanwhile.
+_ANSWER_SECONDS = 30.0
 # A token that Service Bus refuses is replaced if it is at least this old; a newer one would be refused too.
 _REPLACED_AFTER_SECONDS = 300.0
 
@@ -101,7 +103,12 @@ class EntraCredential:
     async def _fetch(self) -> AccessToken:
         self._retry_at = self._clock() + _RETRY_SECONDS
         try:
-            token: AccessToken = await self._identity.get_token(SCOPE)
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                token: AccessToken = await self._identity.get_token(SCOPE)
+        except TimeoutError:
+            raise ServiceBusError(
+                Reason.CREDENTIAL, "The token endpoint does not answer, so there is no token."
+            ) from None
         except Exception as error:
             raise _token_error(error) from None
         lifetime = token.expires_on - self._date()

@@ -1,6 +1,8 @@
 """The way of azure-identity's requests: to the clouds' sign-in hosts and this machine's identity endpoint alone."""
 
+import asyncio
 import os
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,16 +24,24 @@ class TokenTransport(AioHttpTransport):  # type: ignore[misc] # loaded late by a
     Redirects are not followed: azure-identity has no policy for them, and azure-core's transport follows none.
     """
 
-    def __init__(self, policy: EndpointPolicy, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, policy: EndpointPolicy, session: aiohttp.ClientSession, note_silence: Callable[[str], None]
+    ) -> None:
+        """`note_silence` is told a host that gave no answer in time."""
         super().__init__(session=session, session_owner=False)
         self._policy = policy
+        self._note_silence = note_silence
 
     async def send(self, request: Any, **config: Any) -> Any:
         """Return the answer. Raises EndpointNotAllowedError for a host that gives no tokens."""
-        if _origin(request.url) not in _identity_endpoints():
-            scheme, host, port = _origin(request.url)
+        scheme, host, port = _origin(request.url)
+        if (scheme, host, port) not in _identity_endpoints():
             self._policy.check_sign_in(scheme, host, port)
-        return await super().send(request, **config)
+        try:
+            return await super().send(request, **config)
+        except asyncio.CancelledError:
+            self._note_silence(host)
+            raise
 
 
 def _identity_endpoints() -> set[tuple[str, str, int | None]]:

@@ -14,7 +14,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def serving(
-    serve: Serve, context: ssl.SSLContext, host: str = "127.0.0.1", port: int = 0
+    serve: Serve, context: ssl.SSLContext | None, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[int]:
     """Serve connections and yield the port; end what still runs afterwards."""
     tasks: set[asyncio.Task[None]] = set()

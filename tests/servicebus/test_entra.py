@@ -22,6 +22,7 @@ from exporters.simulator.identity import Application
 from exporters.simulator.tokens import SigningKey
 
 from .conftest import ReadBus, reasons
+from .raw import serving
 
 
 @dataclass
@@ -322,3 +323,41 @@ async def test_a_refused_token_of_a_pair_is_replaced_before_the_spare_one_is_sho
     revoke_all_tokens(simulator)  # the token is new: another one would not help
     assert not reasons(await read_bus(bus, credential=pair))
     assert spare_uses
+
+
+async def test_a_sign_in_that_gets_no_answer_is_given_up_and_the_next_one_takes_a_new_connection(
+    sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entra, "_ANSWER_SECONDS", 0.5)
+    port = sign_in.simulator.identity.own_port()
+    made, silent = 0, True
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal made
+        made += 1
+        if silent:
+            await asyncio.sleep(60)
+        there, to_there = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            await asyncio.gather(pass_on(reader, to_there), pass_on(there, writer))
+        finally:
+            to_there.transport.abort()
+
+    async with serving(relay, None) as relayed:
+        options = {**sign_in.options, "authority": f"localhost:{relayed}"}
+        application = sign_in.application()
+        credential = entra.client_secret_credential(
+            sign_in.tenant, application.client_id, application.add_secret(), **options
+        )
+        where = Endpoint("localhost", sign_in.simulator.port)
+        with pytest.raises(ServiceBusError, match="The token endpoint does not answer"):
+            await asyncio.wait_for(credential.authorization(where), 5)
+        silent = False
+        assert (await asyncio.wait_for(credential.authorization(where), 5)).startswith("Bearer ")
+        assert made == 2
+        await credential.close()
