@@ -122,10 +122,9 @@ def test_every_setting_works_or_is_refused_in_one_line_that_names_it(tmp_path: P
     assert not wrong, "\n".join(map(str, wrong))
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+# The default of HUB_DATA_DIR is the checkout's own folder.
+@pytest.mark.parametrize("name", [name for name in SETTINGS if name != "HUB_DATA_DIR"])
 def test_an_empty_setting_counts_as_not_set(name: str, tmp_path: Path) -> None:
-    if name == "HUB_DATA_DIR":  # its default is the checkout's own
-        pytest.skip("the other settings' tests set it")
     kept = {each: value for each, value in os.environ.items() if not each.startswith("HUB_")}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", "import hub.settings"],

@@ -141,6 +141,7 @@ def test_people_sign_in_and_everything_that_pages_refer_to_is_below_the_path(dep
 
         page.goto(f"{base}/admin/exporters/walllink/add/")
         page.fill("#id_name", "screen")
+        page.check("input[name=scope][value=all_teams]")
         page.click("input[name=_save]")
         address = page.text_content("#new-address") or ""
         assert address.startswith(f"{base}/wall/")
