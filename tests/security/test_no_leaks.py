@@ -241,7 +241,7 @@ class Tour:
     # What goes wrong
 
     def crash(self) -> None:
-        """Let the database refuse a row: PostgreSQL puts the row into its message, and that into the traceback."""
+        """Let the database refuse a row: PostgreSQL puts the row into its message, and that into the exception."""
         sql = self.world.postgresql.sql
         owner = self.browser("owner")
         form = {
@@ -255,7 +255,10 @@ class Tour:
             status, _ = self.ask(owner, "POST", "/admin/exporters/credential/add/", form)
             sql(f"ALTER TABLE {table} DROP CONSTRAINT crash")
             assert status == 500, f"a refused row of {table} is no crash any more"
-        assert "Failing row contains" in self.world.hub.log.read_text()
+        assert "Failing row contains" in self.world.postgresql.log.read_text()
+        said = self.world.hub.log.read_text()
+        assert "Internal error (page): IntegrityError" in said
+        assert "Failing row contains" not in said
 
     def away(self) -> None:
         """The token endpoint, Redis and the database are gone, one after the other."""
