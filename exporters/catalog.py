@@ -95,7 +95,12 @@ class Grant:
 
     def sees_team(self, team: str) -> bool:
         """Tell whether it is a token of this team or for all teams, which may learn what the team has."""
-        return self.scope == ScrapeToken.Scope.ALL_TEAMS or self.team == team
+        match self.scope:
+            case ScrapeToken.Scope.ALL_TEAMS:
+                return True
+            case ScrapeToken.Scope.TEAM | ScrapeToken.Scope.LISTED:
+                return self.team == team
+        return False
 
 
 @dataclass(frozen=True, slots=True)

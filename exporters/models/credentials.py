@@ -230,11 +230,11 @@ class Credential(models.Model):
     def is_usable_by(self, team_id: int | None, host_port: str) -> bool:
         """Tell whether a team's namespace may send it to this host: an owner allowed it, or the platform granted it."""
         if self.team_id is not None:
-            return self.team_id == team_id and host_port in self.hosts
+            return self.team_id == team_id and _lists(self.hosts, host_port)
         if self.pk is None:
             return False
         # Over all of them, so that prefetched ones cost no query.
-        return any(grant.team_id == team_id and host_port in grant.hosts for grant in self.grants.all())
+        return any(grant.team_id == team_id and _lists(grant.hosts, host_port) for grant in self.grants.all())
 
     def allow_host(self, host_port: str) -> None:
         """Add a host to the stored ones of a team's credential; call it for an owner of the team alone."""
@@ -322,6 +322,11 @@ class Credential(models.Model):
                         "hosts": f"Namespace “{namespace}” uses this credential for {endpoint}. Add that host here."
                     }
                 )
+
+
+def _lists(hosts: object, host_port: str) -> bool:
+    """Tell whether a list of hosts names one; a text in its place, which the column can hold, names none."""
+    return isinstance(hosts, list) and host_port in hosts
 
 
 def _whole(connection: ConnectionString) -> str:

@@ -67,7 +67,10 @@ class WallLink(BearerSecret):
 
     def targets(self) -> models.QuerySet[Namespace]:
         """Return the namespaces that the page shows."""
-        if self.scope == Scope.ALL_TEAMS:
-            return Namespace.objects.all()
-        # Without a team nothing matches: the column can't be empty.
-        return Namespace.objects.filter(team=self.team_id)
+        match self.scope:
+            case Scope.ALL_TEAMS:
+                return Namespace.objects.all()
+            case Scope.TEAM:
+                # Without a team nothing matches: the column can't be empty.
+                return Namespace.objects.filter(team=self.team_id)
+        return Namespace.objects.none()

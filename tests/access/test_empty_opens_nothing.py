@@ -50,7 +50,7 @@ def _sees(configuration: Configuration, **fields: Any) -> bool:
 
 
 def _uses(
-    objects: dict[str, Any], team: int | None, hosts: list[str], granted: list[str] | None = None
+    objects: dict[str, Any], team: int | None, hosts: list[str] | str, granted: list[str] | str | None = None
 ) -> bool:
     """Tell whether a namespace of payments may use a credential that allows or grants these hosts."""
     credential = Credential.objects.create(
@@ -125,17 +125,27 @@ ROWS: dict[str, tuple[Callable[[dict[str, Any], Any], bool], list[Callable[[dict
             lambda o, s: _sees(catalog.load(), scope="listed"),
             lambda o, s: _sees(catalog.load(), scope="team"),
             lambda o, s: _sees(catalog.load(), scope="team", team=""),
+            lambda o, s: _sees(catalog.load(), team="payments-team"),
+            lambda o, s: _sees(catalog.load(), scope="unknown", team="payments-team"),
         ],
     ),
     "a wall link's scope and team": (
         lambda o, s: _wall("team", o["team"]),
-        [lambda o, s: _wall("", None), lambda o, s: _wall("team", None), lambda o, s: _wall("listed", None)],
+        [
+            lambda o, s: _wall("", None),
+            lambda o, s: _wall("team", None),
+            lambda o, s: _wall("listed", None),
+            lambda o, s: _wall("", o["team"]),
+            lambda o, s: _wall("listed", o["team"]),
+            lambda o, s: _wall("unknown", o["team"]),
+        ],
     ),
     "the hosts of a team's credential": (
         lambda o, s: _uses(o, o["team"], [HOST]),
         [
             lambda o, s: _uses(o, o["team"], []),
             lambda o, s: _uses(o, o["team"], [""]),
+            lambda o, s: _uses(o, o["team"], f"other-{HOST}"),
             lambda o, s: _uses(o, o["other_team"], [HOST]),
         ],
     ),
@@ -145,6 +155,7 @@ ROWS: dict[str, tuple[Callable[[dict[str, Any], Any], bool], list[Callable[[dict
             lambda o, s: _uses(o, None, []),
             lambda o, s: _uses(o, None, [], []),
             lambda o, s: _uses(o, None, [], [""]),
+            lambda o, s: _uses(o, None, [], f"other-{HOST}"),
             lambda o, s: _uses(o, None, [HOST]),
         ],
     ),
