@@ -123,7 +123,7 @@ def selectable(user: User, model: type[Model], related: type[Model]) -> QuerySet
 
 
 def _granted(team_set: QuerySet[Team]) -> QuerySet[Any]:
-    return IdentityGrant.objects.filter(team__in=team_set).values("credential")
+    return IdentityGrant.objects.filter(team__in=team_set, credential__team=None).values("credential")
 
 
 def visible_history(user: User, records: QuerySet[Any], model: type[Model]) -> QuerySet[Any]:

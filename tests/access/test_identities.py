@@ -94,6 +94,39 @@ def test_a_credential_of_another_team_is_not_used_either(objects: dict[str, Any]
     assert "belongs to another team" in catalog.load().targets["payments-bus"].problem
 
 
+def test_a_test_of_its_secret_asks_for_the_grant_too(objects: dict[str, Any]) -> None:
+    """A secret that is tried out replaces the one that the grant keeps from the namespace."""
+    credential = Credential.objects.create(
+        name="hub-app",
+        kind="client_secret",
+        tenant_id="contoso.example",
+        client_id="11111111-2222-3333-4444-555555555555",
+        secret="one",
+        spare_secret="two",
+    )
+    Namespace.objects.filter(pk=objects["namespace"]).update(credential=credential)
+    for what in ("test-active", "test"):
+        address = f"/admin/exporters/credential/{credential.pk}/spare/"
+        answer = people.client("admin").post(address, {"do": what}, follow=True)
+        (said,) = map(str, answer.context["messages"])
+        assert "was not tried on payments-bus" in said
+        assert "not granted to team payments-team" in said
+
+
+def test_a_grant_of_what_became_a_teams_shows_it_to_nobody(
+    objects: dict[str, Any], granted: IdentityGrant
+) -> None:
+    """Two administrators at once: one moves the credential into a team, the other one grants it to another."""
+    Credential.objects.filter(pk=objects["identity"]).update(
+        team_id=objects["other_team"], kind="client_secret"
+    )
+    address = f"/admin/exporters/credential/{objects['identity']}/change/"
+    assert people.client("viewer").get(address).status_code == 404
+    query = {"app_label": "exporters", "model_name": "namespace", "field_name": "credential"}
+    offered = people.client("editor").get("/admin/autocomplete/", query).json()["results"]
+    assert {each["text"] for each in offered} == {"payments-key"}
+
+
 def test_hub_yaml_grants_and_takes_back(objects: dict[str, Any]) -> None:
     text = """
 credentials:
