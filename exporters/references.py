@@ -42,8 +42,10 @@ def _from_environment(name: str) -> str:
         raise UnresolvedReferenceError(f"{name} is the hub's own secret and can't be used as another one.")
     value = os.environ.get(name)
     if value is None:
+        # What doesn't look like a name can be the secret itself, put in the place of the name.
+        named = name if name == name.upper() else "that is named here"
         raise UnresolvedReferenceError(
-            f"The environment variable {name} is not set. Set it where the hub runs."
+            f"The environment variable {named} is not set. Set it where the hub runs."
         )
     return value
 

@@ -26,7 +26,8 @@ _SECRET = re.compile(
 )
 
 
-def _redacted(text: str) -> str:
+def redacted(text: str) -> str:
+    """Return the text without what is secret by its form."""
     return _SECRET.sub(lambda match: f"{match[match.lastindex or 0]}[secret]", text)
 
 
@@ -69,7 +70,7 @@ class TextFormatter(logging.Formatter):
         line = " ".join(parts)
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
-        return _redacted(line)
+        return redacted(line)
 
 
 def _quoted(value: Any) -> str:
@@ -91,8 +92,8 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        redacted = {key: _redacted(value) if isinstance(value, str) else value for key, value in line.items()}
-        return json.dumps(redacted, ensure_ascii=False)
+        told = {key: redacted(value) if isinstance(value, str) else value for key, value in line.items()}
+        return json.dumps(told, ensure_ascii=False)
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -13,15 +13,23 @@ from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
+from hub.logs import redacted
+
 from .. import access, config
 from .base import HubAdmin
 
-# A plain value where a reference belongs: quoted, or up to what ends it. A file with one is refused, and need not even
-# be YAML.
+# A value where a reference belongs. A file with one is refused, and need not even be YAML. First with all lines that
+# stand further to the right than its key, as a certificate's do; then within a line: quoted, in braces, or up to what
+# ends it.
+_KEY = r"""["']?(?:(?:spare_)?(?:secret|certificate_password)|token)["']?\s*:[ \t]*"""
+_REFERENCE = r"""\s*\{?\s*["']?(?:env|file|stored)["']?\s*:"""
+_LINE = re.compile(rf"""([ \t]*(?:-[ \t]+)*){_KEY}(?!{_REFERENCE})""")
 _INLINE_SECRET = re.compile(
-    r"""(\b["']?(?:(?:spare_)?(?:secret|certificate_password)|token)["']?\s*:\s*(?:[|>][-+]?\s*)?)"""
-    r"""(?!(?:env|file)\s*:)(?:"[^"]*"?|'[^']*'?|[^\s{"'|>][^\n,}\]]*)"""
+    rf"""(\b{_KEY})(?!{_REFERENCE})(?:"[^"]*"?|'[^']*'?|\{{[^}}\n]*|[^\s{{"'][^\n,}}\]]*)"""
 )
+# What is no name of a variable can be the secret itself.
+_NO_VARIABLE = re.compile(r"""(\benv["']?[ \t]*:)(?![ \t]*["']?\w+["']?[ \t]*(?:[},#\n]|$))[^\n,}]+""")
+_INSTEAD = "(a reference stands here, not the secret)"
 
 
 class ImportForm(forms.Form):
@@ -117,7 +125,16 @@ class HubYaml(HubAdmin):
 
 def _without_secrets(text: str) -> str:
     """Return a refused file without the secrets that were typed into it in the place of references."""
-    return _INLINE_SECRET.sub(r"\1(a reference stands here, not the secret)", text)
+    lines: list[str] = []
+    column = -1  # of the key whose value goes on
+    for number, line in enumerate(every := text.split("\n")):
+        if column >= 0 and (not line.strip() or len(line) - len(line.lstrip()) > column):
+            continue
+        found = _LINE.match("\n".join(every[number : number + 2]))
+        column = len(found[1]) if found else -1
+        lines.append(line[: found.end()] + _INSTEAD if found and line[found.end() :].strip() else line)
+    told = _INLINE_SECRET.sub(rf"\1{_INSTEAD}", "\n".join(lines))
+    return redacted(_NO_VARIABLE.sub(rf"\1 {_INSTEAD}", told))
 
 
 def _fingerprint(planned: config.Plan) -> str:

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import yaml
 
+from hub.logs import redacted
+
 from .bounded_yaml import (
     MAX_YAML_CHARACTERS,
     MAX_YAML_VALUES,
@@ -36,6 +38,11 @@ class Problem:
     path: str = ""
     line: int = 0
     column: int = 0
+
+    def __post_init__(self) -> None:
+        # Many messages repeat what stands in the file; a connection string can stand in any place.
+        object.__setattr__(self, "message", redacted(self.message))
+        object.__setattr__(self, "path", redacted(self.path))
 
     def within(self, file_name: str) -> str:
         """Return the message as compilers write it: file:line:column: path: message."""

@@ -1,5 +1,6 @@
 """The keys of hub.yaml: one table a kind of object, used for reading, for writing and for the difference."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
@@ -10,6 +11,8 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from ..models import Credential, LabelRule, Namespace, ScrapeToken, Source, Team
 from .document import BadValueError, Document, Node
+
+_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,10 @@ def secret(node: Node) -> SecretReference:
     written = place.text()
     if kind == "file" and not written.startswith("/"):
         raise BadValueError(place, "Give an absolute path, beginning with /.")
-    if kind == "env" and not written:
-        raise BadValueError(place, "Give the variable's name.")
+    if kind == "env" and not _VARIABLE.fullmatch(written):
+        raise BadValueError(
+            place, "Give the variable's name: letters, digits and _, not beginning with a digit."
+        )
     return SecretReference(kind, written, node)
 
 

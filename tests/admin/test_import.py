@@ -76,6 +76,13 @@ def test_what_is_stored_can_be_downloaded(browser: Client, team: Team) -> None:
         "token: planted",
         "{name: a, spare_secret: planted, kind: b}",
         "secret: |\n      planted",
+        "secret: |\n      -----BEGIN PRIVATE KEY-----\n      planted\n      -----END PRIVATE KEY-----",
+        "secret: |2-\n      planted",
+        "secret: Endpoint=sb://a/;\n      SharedAccessKey=planted",
+        "secret: {value: planted}",
+        "secret: {env: planted+/=}",
+        "token: {env: 'planted+/='}",
+        "name: a\n    tenant_id: SharedAccessKey=planted",
         "secret: 'planted",  # the file is no YAML
     ],
 )

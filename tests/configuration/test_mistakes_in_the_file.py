@@ -104,7 +104,7 @@ def test_a_file_of_the_wrong_shape_says_what_is_needed(text: str, message: str) 
             "{file: /nowhere/secret.txt}",
             "The file /nowhere/secret.txt can't be read: No such file or directory.",
         ),
-        ('{env: ""}', "Give the variable's name."),
+        ('{env: ""}', "Give the variable's name: letters, digits and _, not beginning with a digit."),
     ],
 )
 def test_a_reference_that_can_not_be_one_says_why(secret: str, message: str) -> None:

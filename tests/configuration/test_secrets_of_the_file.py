@@ -47,6 +47,28 @@ def test_a_reference_that_points_nowhere_is_an_error_at_its_place(
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "credentials: [{name: a, secret: {env: '%s'}}]",
+        "credentials: [{name: a, secret: {env: 0123456789abcdef}}]",
+        "credentials: [{name: a, secret: {env: abcdef0123456789}}]",
+        "tokens: [{name: a, scope: listed, token: {env: abcdef0123456789}}]",
+        "credentials: [{name: a, secret: {file: '%s'}}]",
+        "credentials: [{name: a, kind: '%s'}]",
+        "credentials: [{name: a, '%s': x}]",
+        "teams: [{name: t}]\nnamespaces: [{name: a, team: t, credential: '%s'}]",
+        "tokens: [{name: a, scope: listed, namespaces: ['%s'], token: {env: PATH}}]",
+        "teams: [{name: sbh_abcdef0123456789abcdef0123456789}]",
+    ],
+)
+def test_a_secret_in_a_wrong_place_is_not_repeated(text: str) -> None:
+    said = "\n".join(errors(text % CONNECTION_STRING if "%s" in text else text))
+    assert said
+    assert KEY not in said
+    assert "abcdef0123456789" not in said
+
+
 def test_a_reference_replaces_what_was_stored(
     credential: Credential, monkeypatch: pytest.MonkeyPatch
 ) -> None:
