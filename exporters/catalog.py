@@ -122,6 +122,9 @@ class Configuration:
     targets: Mapping[str, Target]
     grants: Mapping[str, Grant]  # by token hash
     expiries: tuple[Expiry, ...] = ()
+    credentials: frozenset[tuple[str, str]] = (
+        frozenset()
+    )  # name and team of each; without a team: the platform's
 
     def grant(self, token: str) -> Grant | None:
         """Return what a token opens, None for an unknown, revoked or expired one."""
@@ -159,11 +162,10 @@ def load() -> Configuration:
         .select_related("team")
         .prefetch_related("namespaces")
     }
+    credentials = list(Credential.objects.values_list("name", "team__name", "expires_at", "spare_expires_at"))
     expiries = tuple(
         Expiry(credential=name, team=team, at=at, slot=slot)
-        for name, team, *moments in Credential.objects.values_list(
-            "name", "team__name", "expires_at", "spare_expires_at"
-        )
+        for name, team, *moments in credentials
         for slot, at in zip(("active", "spare"), moments, strict=True)
         if at is not None
     )
@@ -173,6 +175,7 @@ def load() -> Configuration:
         targets=targets,
         grants=grants,
         expiries=expiries,
+        credentials=frozenset((name, team or "") for name, team, *_ in credentials),
     )
 
 

@@ -162,6 +162,7 @@ class _Visible(Collector):
         self._families = families
         self._grant = grant
         self._tokens = {(grant.name, grant.team or "") for grant in configuration.grants.values()}
+        self._credentials = configuration.credentials
 
     def collect(self) -> Iterable[Metric]:
         for family in self._families.collect():
@@ -174,7 +175,9 @@ class _Visible(Collector):
     def _shows(self, labels: Mapping[str, str]) -> bool:
         if self._grant is None or not self._grant.sees_team(labels["team"]):
             return False
-        return "token" not in labels or (labels["token"], labels["team"]) in self._tokens
+        if "token" in labels:
+            return (labels["token"], labels["team"]) in self._tokens
+        return (labels["credential"], labels["team"]) in self._credentials
 
 
 def registry(configuration: Configuration, grant: Grant | None) -> CollectorRegistry:

@@ -162,3 +162,18 @@ def test_promtool_finds_nothing_and_both_formats_can_be_read(
     response = scraper.get("/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"})
     assert response["Content-Type"].startswith("application/openmetrics-text")
     assert list(parse_openmetrics(response.content.decode()))
+
+
+def test_a_team_that_gets_the_name_of_another_one_sees_none_of_its_credentials(
+    bus: SimulatedNamespace, add_target: AddTarget, scraper: Client, team: Team
+) -> None:
+    add_target(bus)
+    telemetry.SPARE_USED.labels("payments-key", "payments").inc()
+    told = 'hub_credential_spare_used_total{credential="payments-key",team="payments"}'
+    assert told in scraper.get("/metrics").content.decode()
+    team.name = "formerly-payments"
+    team.save()
+    newcomers = token_of(Team.objects.create(name="payments"))
+    page = newcomers.get("/metrics").content.decode()
+    assert "hub_build_info" in page
+    assert "payments-key" not in page
