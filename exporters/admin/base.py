@@ -14,10 +14,10 @@ from django.contrib.admin.widgets import (
     RelatedFieldWidgetWrapper,
 )
 from django.core.exceptions import SuspiciousOperation
-from django.db import IntegrityError
-from django.db.models import QuerySet
-from django.forms.models import BaseInlineFormSet
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.db import IntegrityError, connection
+from django.db.models import Max, QuerySet
+from django.forms.models import BaseInlineFormSet, _get_foreign_key
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern
 from simple_history.admin import SimpleHistoryAdmin
 
@@ -138,6 +138,25 @@ class _SearchForm(ChangeListSearchForm):
         )
 
 
+class _OfThisMoment(forms.ModelForm):  # type: ignore[type-arg]
+    """A form that stores nothing over what somebody has changed since its page was made.
+
+    All its fields are stored: an old page would give back what was taken away meanwhile, a role or a host.
+    """
+
+    outdated = False  # set by the admin
+
+    def clean(self) -> Any:
+        cleaned = super().clean()
+        if self.outdated:
+            self.add_error(
+                None,
+                "Somebody has changed this in the meantime, so yours was not stored. Look at theirs in another "
+                "window; storing again replaces it.",
+            )
+        return cleaned
+
+
 class HubList(ChangeList):
     """A list whose address can't make its query larger than the list's own links do."""
 
@@ -196,7 +215,28 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
         }
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        number = whole_number(object_id)
+        if request.method == "POST" and number is not None and connection.in_atomic_block:
+            # Whoever changes it at the same moment comes before or after, but not in between: all of it is stored.
+            self.model._default_manager.select_for_update().order_by("pk").filter(pk=number).first()
         return super().get_object(request, object_id, from_field or None)  # an empty _to_field names no field
+
+    def _seen(self, request: HttpRequest, obj: Any) -> str:
+        """Return a mark of an object, and of what its page has besides, that changes with each change of them."""
+        records = [self.model.history.filter(id=obj.pk)]
+        for inline in self.get_inline_instances(request, obj):
+            parent = _get_foreign_key(self.model, inline.model, fk_name=inline.fk_name)
+            records.append(inline.model.history.filter(**{parent.attname: obj.pk}))
+        return "-".join(str(each.aggregate(last=Max("history_id"))["last"] or 0) for each in records)
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, obj: Any = None, **kwargs: Any
+    ) -> HttpResponse:
+        seen = self._seen(request, obj) if obj is not None else ""
+        answer: HttpResponse = super().render_change_form(
+            request, {**context, "seen": seen}, *args, obj=obj, **kwargs
+        )
+        return answer
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         if any(whole_number(each) is None for each in request.POST.getlist(ACTION_CHECKBOX_NAME)):
@@ -281,7 +321,9 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
-        return type(form.__name__, (form,), {"request": request})
+        seen = request.POST.get("seen")
+        outdated = obj is not None and seen is not None and seen != self._seen(request, obj)
+        return type(form.__name__, (_OfThisMoment, form), {"request": request, "outdated": outdated})
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
         tree, counts, missing, protected = super().get_deleted_objects(objs, request)

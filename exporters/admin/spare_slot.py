@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
@@ -47,23 +48,28 @@ class SpareSlot(HubAdmin):
                 _test(request, credential, "spare_")
             elif comes_from_file(credential):
                 raise ValidationError("This credential comes from hub.yaml: swap its secrets there.")
-            elif what == "promote":
-                credential.promote_spare()
-                credential.full_clean()
-                credential._change_reason = "spare secret promoted"  # type: ignore[attr-defined]
-                credential.save()
-                messages.success(
-                    request, "The spare secret is the active one now, and the former one is the spare."
-                )
-            elif what == "retire":
-                credential.retire_spare()
-                credential._change_reason = "spare secret retired"  # type: ignore[attr-defined]
-                credential.save()
-                messages.success(request, "The spare secret is forgotten.")
+            elif what in {"promote", "retire"}:
+                messages.success(request, _swapped(credential.pk, what))
         except (SecretUnavailableError, ValidationError) as error:
             said = error.messages if isinstance(error, ValidationError) else [str(error)]
             messages.error(request, " ".join(said))
         return HttpResponseRedirect(reverse("admin:exporters_credential_change", args=[credential.pk]))
+
+
+def _swapped(number: int, what: str) -> str:
+    """Promote or retire the spare secret of a credential as it is stored now; return what to say of it."""
+    with transaction.atomic():
+        credential = Credential.objects.select_for_update().get(pk=number)
+        if what == "promote":
+            credential.promote_spare()
+            credential.full_clean()
+            said = "The spare secret is the active one now, and the former one is the spare."
+        else:
+            credential.retire_spare()
+            said = "The spare secret is forgotten."
+        credential._change_reason = f"spare secret {what}d"  # type: ignore[attr-defined]
+        credential.save()
+    return said
 
 
 def _test(request: HttpRequest, credential: Credential, slot: str) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 
 
@@ -88,4 +88,7 @@ class BearerSecret(models.Model):
         if self.revoked_at is None:
             self.revoked_at = timezone.now()
             self._change_reason = reason
-            self.save()
+            # Nothing else, so that this puts nothing back that somebody changes at the same moment; and at once with
+            # the configuration's version, by which an import knows that something has changed.
+            with transaction.atomic():
+                self.save(update_fields=["revoked_at"])
