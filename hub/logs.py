@@ -22,7 +22,9 @@ _SECRET = re.compile(
     r"(SharedAccessKey=|\bsig=)[^\s\"';&]+"
     r"|(\bsb[hw]_)[\w-]{16,}"  # longer than the part that names a token
     r"|(/wall/)[^\s\"'?/]+"
-    r"|(Bearer )[\w.~+/-]{20,}=*"
+    r"|(Bearer )[\w.~+/-]{8,}=*"
+    # What gunicorn says of a request that it doesn't understand repeats the line, which can be one with a password.
+    r"|(Invalid HTTP (?:Header|header name|request line): )(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
 )
 
 

@@ -3,6 +3,7 @@ import logging
 import re
 
 import pytest
+from gunicorn.http.errors import InvalidHeader, InvalidHeaderName, InvalidRequestLine
 
 from hub.logs import JsonFormatter, TextFormatter, logging_config
 
@@ -63,6 +64,13 @@ def test_libraries_that_print_headers_at_debug_stay_quiet_at_debug(library: str)
         ),
         ("SharedAccessSignature sr=x&sig=a%2Fb%3D&se=1", "SharedAccessSignature sr=x&sig=[secret]&se=1"),
         ("Authorization: Bearer eyJ0eXAiOiJKV1QiLCJ.a-b_c", "Authorization: Bearer [secret]"),
+        ("Authorization: Bearer short-it", "Authorization: Bearer [secret]"),
+        (
+            f"Invalid request: {InvalidHeader('Cookie x=y z')}",
+            "Invalid request: Invalid HTTP Header: [secret]",
+        ),
+        (f"{InvalidHeaderName('Authorization Basic eDp5: ')}", "Invalid HTTP header name: [secret]"),
+        (f"{InvalidRequestLine('GET /sd?token=x')}", "Invalid HTTP request line: [secret]"),
         ("token sbh_AbC-dEfGhIjKlMnOpQrS", "token sbh_[secret]"),
         ("token sbh_AbC-dE was revoked", "token sbh_AbC-dE was revoked"),
     ],
