@@ -92,9 +92,9 @@ def board(
     pages = max(1, -(-len(chosen) // page_size))
     page = min(max(1, page), pages)
     keys = [key for _, _, key in chosen[(page - 1) * page_size : page * page_size]]
-    read = namespaces.model._default_manager.select_related("status", "team").in_bulk(keys)
+    read = namespaces.select_related("status", "team").in_bulk(keys)
     return Board(
-        rows=[row(read[key], now) for key in keys if key in read],  # one may have been deleted meanwhile
+        rows=[row(read[key], now) for key in keys if key in read],  # one may be gone or another team's by now
         counts={each: counts[each] for each in State if counts[each]},
         found=len(chosen),
         page=page,

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -117,3 +118,25 @@ def test_an_editor_makes_links_for_the_own_team_alone(
     answer = client.post("/admin/exporters/walllink/add/", values)
     assert set(answer.context["adminform"].form.errors) == {"team", "scope"}
     assert not WallLink.objects.exists()
+
+
+def test_what_moves_to_another_team_while_the_page_is_made_is_not_on_it(
+    client: Client, targets: None
+) -> None:
+    address = _link("payments")
+    moved: list[int] = []
+
+    def move(execute: Any, sql: str, *arguments: Any) -> Any:
+        found = execute(sql, *arguments)
+        if "namespacestatus" in sql and not moved:
+            moved.append(1)
+            namespace = Namespace.objects.get(name="payments-prod")
+            Namespace.objects.filter(pk=namespace.pk).update(
+                name="orders-new", team=Team.objects.get(name="orders")
+            )
+        return found
+
+    with connection.execute_wrapper(move):
+        html = client.get(address).content.decode()
+    assert moved
+    assert "orders-new" not in html
