@@ -55,12 +55,13 @@ def _fill(namespaces: int, teams: int) -> dict[str, Any]:
     Namespace.objects.bulk_create(
         Namespace(name=name, team=chance.choice(stored), enabled=chance.random() > 0.02) for name in names
     )
+    numbers = list(Namespace.objects.values_list("pk", flat=True))
     now = datetime.now(UTC)
     for age in range(40, 0, -1):
         write(
             [
                 Record(
-                    namespace=name,
+                    namespace_id=number,
                     at=now - timedelta(seconds=15 * age),
                     outcome=(outcome := "failure" if chance.random() < 0.05 else "success"),
                     reason="timeout" if outcome == "failure" else "",
@@ -72,7 +73,7 @@ def _fill(namespaces: int, teams: int) -> dict[str, Any]:
                     throttled_requests=0,
                     series=6401,
                 )
-                for name in names
+                for number in numbers
             ]
         )
     administrator = User.objects.create_superuser("bench", "", "bench-bench-bench")

@@ -107,7 +107,8 @@ def _scrape(target: Target, seconds: float) -> Outcome:
         return Outcome(target.name, ok=False, problem="paused")
     result = scrape(target, seconds)
     answer = exposition(target, result, "")
-    records.remember(target.name, answer.result.snapshot, answer.result.age_seconds, seconds, answer.body)
+    result = answer.result
+    records.remember(target.namespace_id, result.snapshot, result.age_seconds, seconds, answer.body)
     return _outcome(target, answer.result.snapshot)
 
 

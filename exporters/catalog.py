@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
+from django.db.models import Q
 from django.utils import timezone
 
 from .keeper import Keeper
@@ -69,6 +70,8 @@ class Target:
     scrape_timeout_seconds: float | None
     spare: CredentialSpec | None = None  # shown where the credential is refused
     rules: tuple[Rule, ...] = ()  # label rules in the order in which they apply
+    # Of the stored one, 0 for one that is not saved. Another team's can have the name later, but never this.
+    namespace_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,25 +145,32 @@ def load() -> Configuration:
     # Before the rows: a change in between is then seen by the next check.
     version = ConfigurationVersion.read()
     rules = rules_by_scope()
-    targets = {
-        namespace.name: target(namespace, rules)
-        for namespace in Namespace.objects.select_related("team", "credential__team")
+    # Each name is read once: one that is another's by the time of the next query would open that one's namespaces.
+    teams = Team.objects.in_bulk()
+    names: dict[int, str] = {}
+    targets: dict[str, Target] = {}
+    for namespace in (
+        Namespace.objects.filter(team__in=teams)
+        .select_related("credential__team")
         .prefetch_related("credential__grants")
         .order_by("name")
-    }
+    ):
+        namespace.team = teams[namespace.team_id]
+        names[namespace.pk] = namespace.name
+        targets[namespace.name] = target(namespace, rules)
     grants = {
         token.token_hash: Grant(
             token_id=token.pk,
             name=token.name,
             token_hash=token.token_hash,
             scope=str(token.scope),
-            team=token.team.name if token.team else None,
-            namespaces=frozenset(namespace.name for namespace in token.namespaces.all()),
+            team=teams[token.team_id].name if token.team_id else None,
+            namespaces=frozenset(names[each.pk] for each in token.namespaces.all() if each.pk in names),
             expires_at=token.expires_at,
         )
-        for token in ScrapeToken.objects.filter(revoked_at=None)
-        .select_related("team")
-        .prefetch_related("namespaces")
+        for token in ScrapeToken.objects.filter(
+            Q(team=None) | Q(team__in=teams), revoked_at=None
+        ).prefetch_related("namespaces")
     }
     credentials = list(Credential.objects.values_list("name", "team__name", "expires_at", "spare_expires_at"))
     expiries = tuple(
@@ -171,7 +181,7 @@ def load() -> Configuration:
     )
     return Configuration(
         version=version,
-        teams=frozenset(Team.objects.values_list("name", flat=True)),
+        teams=frozenset(team.name for team in teams.values()),
         targets=targets,
         grants=grants,
         expiries=expiries,
@@ -222,6 +232,7 @@ def target(namespace: Namespace, rules: RulesByScope | None = None) -> Target:
         scrape_interval_seconds=namespace.scrape_interval_seconds,
         scrape_timeout_seconds=namespace.scrape_timeout_seconds,
         rules=usable(rules_of(namespace, rules)),
+        namespace_id=namespace.pk or 0,
     )
 
 

@@ -35,7 +35,7 @@ _PRUNE_EVERY = 150
 class Record:
     """What is remembered of one scrape."""
 
-    namespace: str
+    namespace_id: int  # a name can be another namespace's by the time that this is written
     at: datetime
     outcome: str
     reason: str
@@ -134,16 +134,16 @@ class Recorder:
 def write(batch: list[Record]) -> None:
     """Store a batch and bring the statuses up to date, in one transaction."""
     with transaction.atomic():
-        ids = dict(
-            Namespace.objects.filter(name__in={record.namespace for record in batch}).values_list(
-                "name", "pk"
+        there = set(
+            Namespace.objects.filter(pk__in={record.namespace_id for record in batch}).values_list(
+                "pk", flat=True
             )
         )
-        known = [record for record in batch if record.namespace in ids]  # one may have been deleted meanwhile
+        known = [record for record in batch if record.namespace_id in there]  # one may have been deleted
         ScrapeRecord.objects.bulk_create(
             [
                 ScrapeRecord(
-                    namespace_id=ids[record.namespace],
+                    namespace_id=record.namespace_id,
                     at=record.at,
                     outcome=record.outcome,
                     reason=record.reason,
@@ -159,20 +159,20 @@ def write(batch: list[Record]) -> None:
             ],
             batch_size=500,
         )
-        _update_statuses(known, ids)
+        _update_statuses(known)
 
 
-def _update_statuses(records: list[Record], ids: dict[str, int]) -> None:
+def _update_statuses(records: list[Record]) -> None:
     # In the order of their keys, so that two replicas that write at once wait for each other instead of deadlocking.
     stored = {
         status.namespace_id: status
         for status in NamespaceStatus.objects.select_for_update()
-        .filter(namespace_id__in={ids[record.namespace] for record in records})
+        .filter(namespace_id__in={record.namespace_id for record in records})
         .order_by("namespace_id")
     }
     latest_possible = dates.latest_possible()
     for record in records:  # in the order in which this process has answered
-        key = ids[record.namespace]
+        key = record.namespace_id
         status = stored.get(key)
         if status is None:
             status = stored[key] = NamespaceStatus(namespace_id=key, since=record.at, outcome=record.outcome)
@@ -238,14 +238,14 @@ def outcome(snapshot: Snapshot) -> Outcome:
 
 
 def remember(
-    namespace: str, snapshot: Snapshot, age_seconds: float, allowed_seconds: float, exposition: bytes
+    namespace_id: int, snapshot: Snapshot, age_seconds: float, allowed_seconds: float, exposition: bytes
 ) -> None:
     """Hand over what is remembered of an answered scrape. Never raises: a scrape is worth more than its record."""
     try:
         failure = next((each for each in snapshot.collectors.values() if each is not None), None)
         recorder.add(
             Record(
-                namespace=namespace,
+                namespace_id=namespace_id,
                 at=datetime.now(UTC),
                 outcome=outcome(snapshot),
                 reason=str(failure.reason) if failure else "",

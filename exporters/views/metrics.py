@@ -93,7 +93,8 @@ def namespace(request: HttpRequest, name: str) -> HttpResponse:
         return _plain(str(error), 400)
     result = scrape(target, seconds)
     answer = exposition(target, result, request.headers.get("Accept", ""))
-    records.remember(target.name, answer.result.snapshot, answer.result.age_seconds, seconds, answer.body)
+    result = answer.result
+    records.remember(target.namespace_id, result.snapshot, result.age_seconds, seconds, answer.body)
     return _answer(request, answer.body, answer.content_type)
 
 

@@ -136,6 +136,29 @@ def test_two_people_who_delete_a_namespace_each_widen_nothing() -> None:
     assert opened()["for-two"] == opened()["for-two-of-the-platform"] == set()
 
 
+def test_names_that_change_hands_while_the_configuration_is_read_open_nothing(
+    objects: dict[str, Any],
+) -> None:
+    _token("for-the-others", Team.objects.get(pk=objects["other_team"]), "team")
+    _token("for-three", None, "listed", objects["third"])
+    renamed: list[int] = []
+
+    def rename(execute: Any, sql: str, *arguments: Any) -> Any:
+        if "exporters_scrapetoken" in sql and not renamed:
+            renamed.append(1)
+            for model, names in ((Team, ("payments-team", "orders-team")), (Namespace, ("n1", "n3"))):
+                mine, other = (model._default_manager.get(name=name).pk for name in names)
+                for pk, name in ((mine, "former"), (other, names[0])):
+                    model._default_manager.filter(pk=pk).update(name=name)
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(rename):
+        found = opened()
+    assert renamed
+    assert found["for-the-others"] == {"orders-bus"}
+    assert found["for-three"] == {"n3"}
+
+
 def test_a_token_that_opens_nothing_says_so(objects: dict[str, Any]) -> None:
     token = ScrapeToken.objects.get(name="for-none")
     assert token.opens == "no namespaces"

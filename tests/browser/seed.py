@@ -129,8 +129,10 @@ def _change(namespace: Any, user: Any) -> None:
 
 
 def _records() -> None:
+    from exporters.models import Namespace
     from exporters.records import write
 
+    numbers = dict(Namespace.objects.values_list("name", "pk"))
     chance = random.Random(7)
     now = datetime.now(UTC)
     write(
@@ -138,12 +140,14 @@ def _records() -> None:
             record
             for name, _, state in _NAMESPACES
             if state != "never"
-            for record in _scrapes(name, state, now - timedelta(seconds=chance.randrange(3, 14)), chance)
+            for record in _scrapes(
+                numbers[name], state, now - timedelta(seconds=chance.randrange(3, 14)), chance
+            )
         ]
     )
 
 
-def _scrapes(name: str, state: str, last: datetime, chance: random.Random) -> list[Any]:
+def _scrapes(namespace_id: int, state: str, last: datetime, chance: random.Random) -> list[Any]:
     """Return the last 60 scrapes of a namespace, one every 15 s."""
     from exporters.records import Record
 
@@ -157,7 +161,7 @@ def _scrapes(name: str, state: str, last: datetime, chance: random.Random) -> li
         seconds = (9.5 if state == "timeout" else 0.08) if failing else usual * chance.uniform(0.8, 1.3)
         made.append(
             Record(
-                namespace=name,
+                namespace_id=namespace_id,
                 at=last - timedelta(seconds=15 * (59 - number)),
                 outcome=("partial" if state == "timeout" else "failure") if failing else "success",
                 reason=state if failing else "",

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from exporters import records
-from exporters.models import Namespace, NamespaceStatus, ScrapeRecord
+from exporters.models import Namespace, NamespaceStatus, ScrapeRecord, Team
 from exporters.records import Record
 from exporters.simulator import SimulatedNamespace
 
@@ -20,7 +20,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 def _record(
-    namespace: str = "payments", seconds: float = 0, outcome: str = "success", **fields: Any
+    namespace_id: int | None = None, seconds: float = 0, outcome: str = "success", **fields: Any
 ) -> Record:
     values: dict[str, Any] = {
         "reason": "" if outcome == "success" else "timeout",
@@ -32,8 +32,9 @@ def _record(
         "throttled_requests": 0,
         "series": 40,
     }
+    number = Namespace.objects.get().pk if namespace_id is None else namespace_id
     return Record(
-        namespace=namespace, at=NOW + timedelta(seconds=seconds), outcome=outcome, **values | fields
+        namespace_id=number, at=NOW + timedelta(seconds=seconds), outcome=outcome, **values | fields
     )
 
 
@@ -100,8 +101,28 @@ def test_a_record_dated_before_the_clock_was_set_back_does_not_hold_newer_ones_u
 
 
 def test_a_namespace_that_was_deleted_meanwhile_is_left_out(stored: Namespace) -> None:
-    records.write([_record(), _record("gone")])
+    records.write([_record(), _record(stored.pk + 1)])
     assert ScrapeRecord.objects.count() == 1
+
+
+def test_what_another_team_gave_the_name_of_a_deleted_namespace_gets_none_of_its_records(
+    stored: Namespace, scraper: Client, bus: SimulatedNamespace
+) -> None:
+    bus.faults.set("server_error")
+    scraper.get("/metrics/payments")
+    stored.delete()
+    others = Namespace.objects.create(name="payments", team=Team.objects.create(name="others"))
+    records.recorder.flush()
+    assert not ScrapeRecord.objects.exists()
+    assert not NamespaceStatus.objects.filter(namespace=others).exists()
+
+
+def test_a_namespace_that_was_renamed_meanwhile_keeps_its_records(stored: Namespace, scraper: Client) -> None:
+    scraper.get("/metrics/payments")
+    stored.name = "renamed"
+    stored.save()
+    records.recorder.flush()
+    assert ScrapeRecord.objects.get().namespace == stored
 
 
 def test_records_wait_while_the_database_is_away(stored: Namespace, monkeypatch: Any) -> None:
