@@ -109,7 +109,7 @@ def preview(
     for kind, entities in _kinds(snapshot):
         metric = _representative(kind, tried)
         for each in entities:
-            if not allowance.has_time():
+            if not allowance.is_left():
                 made.is_cut = True
                 break
             entity = _follow(kind, metric, each, tried, rules, made.effects)
@@ -229,7 +229,7 @@ def _moved(snapshot: Snapshot, stored: LabelRules, tried: LabelRules) -> Iterato
     for kind, entities in _kinds(snapshot):
         metric = _representative(kind, tried)
         for entity in entities:
-            if not allowance.has_time():
+            if not allowance.is_left():
                 return
             offered = {**labelling.offered(kind, entity, tried), NAME: metric.name}
             old, new = _after(stored, offered), _after(tried, offered)

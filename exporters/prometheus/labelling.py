@@ -110,11 +110,12 @@ class Allowance:
         self._asked = 0
         self._has_time = True
 
-    def has_time(self) -> bool:
+    def is_left(self, size: int = 0) -> bool:
+        """Tell whether there is time, and room for this many bytes."""
         self._asked += 1
         if not self._asked % 64:  # the clock is a system call
             self._has_time = time.thread_time() < self._until
-        return self._has_time
+        return self._has_time and self._bytes >= size
 
     def takes(self, size: int) -> bool:
         """Count bytes that are to be written; return whether they are within the limit."""
@@ -161,16 +162,18 @@ class Labeller:
         kept = _memory.take(key)
         made: list[Any] = list(map(kept.labels.get, read))
         if None in made:
+            size = sum(map(_size, made))
             for index, labels in enumerate(made):
                 if labels is None:
-                    if not self._allowance.has_time():
+                    if not self._allowance.is_left(size * metrics):
                         break
                     made[index] = _entity(compiled, labels_of(read[index]))
+                    size += _size(made[index])
             known: dict[Hashable, Labels] = {
                 of_entity: labels for of_entity, labels in zip(read, made, strict=True) if labels is not None
             }
-            kept = Kept(known, sum(map(_size, made)))
-            # Where there was no time, the next scrape goes on.
+            kept = Kept(known, size)
+            # Where there was no time, the next scrape goes on. Where there was no room, all are above the limit.
             made = [LIMITED if labels is None else labels for labels in made]
         _memory.keep(key, kept)
         return made if self._allowance.takes(kept.size * metrics) else [LIMITED] * len(made)
@@ -182,7 +185,7 @@ class Labeller:
 
         Raises LabelLimitError where it is above a limit.
         """
-        if not self._allowance.has_time():
+        if not self._allowance.is_left():
             raise LabelLimitError
         base = self._base(entity)
         if base is None:

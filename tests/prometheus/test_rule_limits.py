@@ -198,6 +198,24 @@ def test_bytes_of_labels_in_one_exposition_are_limited(monkeypatch: pytest.Monke
     labelling.forget()
 
 
+@pytest.mark.parametrize("by_series", [False, True])
+def test_labels_above_the_limit_are_not_made(monkeypatch: pytest.MonkeyPatch, by_series: bool) -> None:
+    monkeypatch.setattr(labelling, "MAX_LABEL_BYTES", 1_000_000)
+    first = {"source_labels": ["__name__"], "target_label": "metric"}
+    wide = [
+        {"source_labels": ["name"], "target_label": f"l{number}", "replacement": "$1" * 8}
+        for number in range(50)
+    ]
+    read = Snapshot(tuple(Queue(f"{number:04}" * 60, "active", COUNTS) for number in range(500)))
+    tracemalloc.start()
+    made = families(*wide, *([first] if by_series else []), snapshot=read)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    labelling.forget()
+    assert made.dropped["label_limit"] == 500
+    assert most < 5_000_000  # all of them would take 50 MB
+
+
 def test_bytes_of_labels_are_limited_without_rules_too(monkeypatch: pytest.MonkeyPatch) -> None:
     read = Snapshot(
         tuple(Queue("😀" * 500 + str(number), "active", COUNTS) for number in range(10)),
