@@ -62,7 +62,7 @@ def _is_word(character: str) -> bool:
 def _number(name: str) -> int | None:
     if not (name.isascii() and name.isdigit()) or (name[0] == "0" and len(name) > 1):
         return None
-    return int(name) if len(name) < 9 else None  # Go takes more digits for a name
+    return int(name) if len(name) <= 9 else None  # Go takes more digits for a name
 
 
 def to_lower(text: str) -> str:

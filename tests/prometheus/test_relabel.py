@@ -117,6 +117,17 @@ def test_a_group_that_took_no_part_is_empty() -> None:
     assert process({"a": "y"}, rules(config)) == {"a": "y", "b": "<y>"}
 
 
+@pytest.mark.parametrize(("digits", "expected"), [("123456789", ""), ("1234567890", "x"), ("01", "x")])
+def test_digits_are_a_groups_number_as_far_as_go_counts(digits: str, expected: str) -> None:
+    config: Config = {
+        "source_labels": ["a"],
+        "regex": f"(?P<{digits}>x)",
+        "target_label": "b",
+        "replacement": f"-${digits}",
+    }
+    assert process({"a": "x"}, rules(config)) == {"a": "x", "b": f"-{expected}"}
+
+
 def test_labels_set_by_a_rule_come_after_those_that_were_there() -> None:
     first = {"target_label": "x_c", "replacement": "set"}
     both = rules(first, {"action": "labelmap", "regex": "._(.)"})
