@@ -26,6 +26,11 @@ def compose(text: str, characters: int, values: int) -> yaml.Node | None:
     loader = _Loader(text, values)
     try:
         return loader.get_single_node()
+    except (TooLargeError, yaml.YAMLError):
+        raise
+    except (OverflowError, ValueError) as error:
+        # PyYAML lets Python's own errors through for a number too large: %YAML 1.99..., "\UFFFFFFFF".
+        raise yaml.YAMLError("This holds a number that is too large.") from error
     finally:
         loader.dispose()
 

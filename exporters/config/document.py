@@ -84,7 +84,7 @@ class Document:
             self.fail(str(error))
             return None
         except yaml.YAMLError:
-            self.fail("This is not YAML: it holds a character that YAML doesn't allow.")
+            self.fail("This is not YAML: it holds a character or a number that YAML doesn't allow.")
             return None
         return Node(self, root or yaml.MappingNode("tag:yaml.org,2002:map", []), "")
 

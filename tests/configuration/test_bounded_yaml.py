@@ -126,6 +126,18 @@ def test_any_text_is_read_as_pyyaml_reads_it_or_is_refused() -> None:
     assert read_alike > 2_000
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["%YAML 1." + "9" * 5_000 + "\n---\n- regex: a", r'- regex: "\UFFFFFFFF"', r'- regex: "\U00110000"'],
+)
+def test_a_number_beyond_python_is_no_yaml(text: str) -> None:
+    with pytest.raises(BlockError, match="This is not YAML"):
+        rule_yaml.read(text)
+    document = Document()
+    assert document.parse(text) is None
+    assert document.problems
+
+
 def as_text(value: Any) -> Any:
     """Return the value with all keys as text: null as a key is written in two ways."""
     if isinstance(value, dict):

@@ -81,7 +81,7 @@ def test_a_timeout_above_the_interval_is_an_error_at_the_timeout(whole: str) -> 
         ("teams: [{name: [a]}]", "hub.yaml:1:16: teams[0].name: Text is needed here, not a list."),
         ("teams: *nobody", "hub.yaml:1:8: This is not YAML: found undefined alias 'nobody'."),
         ("teams: [{name: a, ? [b] : c}]", "hub.yaml:1:21: teams[0]: A key must be plain text."),
-        ("\x07", "hub.yaml: This is not YAML: it holds a character that YAML doesn't allow."),
+        ("\x07", "hub.yaml: This is not YAML: it holds a character or a number that YAML doesn't allow."),
         ("teams: []\n---\nteams: []", "hub.yaml:2:1: This is not YAML: but found another document."),
         (
             'teams: [{name: a, description: "\\0"}]',
