@@ -24,6 +24,7 @@ from .rule_plan import NAME, Plan, labels_read, plan, shared_beginning
 
 # What rules may cost one scrape, in seconds of CPU.
 MAX_RULE_SECONDS = 5
+_LOOK_SECONDS = 0.005  # between looks at the CPU that was used
 # Of the values of all labels in one exposition.
 MAX_LABEL_BYTES = 100_000_000
 
@@ -107,14 +108,16 @@ class Allowance:
     def __init__(self) -> None:
         self._bytes = MAX_LABEL_BYTES
         self._until = time.thread_time() + MAX_RULE_SECONDS
-        self._asked = 0
+        self._look_at = 0.0  # monotonic
         self._has_time = True
 
     def is_left(self, size: int = 0) -> bool:
         """Tell whether there is time, and room for this many bytes."""
-        self._asked += 1
-        if not self._asked % 64:  # the clock is a system call
+        # The clock of a thread's CPU is a system call, the other one is not. One entity can take a second.
+        now = time.monotonic()
+        if now >= self._look_at:
             self._has_time = time.thread_time() < self._until
+            self._look_at = now + _LOOK_SECONDS
         return self._has_time and self._bytes >= size
 
     def takes(self, size: int) -> bool:

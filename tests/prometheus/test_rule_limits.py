@@ -178,6 +178,18 @@ def test_rules_that_take_too_long_end_and_the_next_scrape_goes_on(monkeypatch: p
     labelling.forget()
 
 
+def test_few_entities_can_take_too_long_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labelling, "MAX_RULE_SECONDS", 0.02)
+    labelling.forget()
+    few = Snapshot(tuple(Queue("ab" * 120 + str(number), "active", COUNTS) for number in range(60)))
+    slow = [
+        {"source_labels": ["name"], "regex": f"(.?){{900}}(.*)c{number}", "target_label": "a"}
+        for number in range(20)
+    ]
+    assert families(*slow, snapshot=few).dropped["label_limit"] > 0
+    labelling.forget()
+
+
 def test_a_preview_of_slow_rules_ends_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(labelling, "MAX_RULE_SECONDS", 0.02)
     many = Snapshot(tuple(Queue("ab" * 120 + str(number), "active", COUNTS) for number in range(2_000)))
