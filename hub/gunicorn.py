@@ -136,6 +136,10 @@ def post_worker_init(worker: Any) -> None:
     # A scrape makes some 10,000 objects, all of them alive to its end: looking for garbage among them every 700, as by
     # default, takes a seventh of its CPU time.
     gc.set_threshold(10_000, 50, 100)
+    if "sqlite" not in settings.DATABASES["default"]["ENGINE"]:
+        from hub.database_sessions import Session
+
+        Session.patience = 20.0  # more than any page's statement takes
     from exporters.catalog import catalog
 
     catalog.warm_up()

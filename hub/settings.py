@@ -194,6 +194,8 @@ if "sqlite" in _database["ENGINE"]:
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 else:
+    from .database_sessions import Session
+
     _database["CONN_HEALTH_CHECKS"] = True
     _database["OPTIONS"] = {
         "connect_timeout": 3,
@@ -207,6 +209,7 @@ else:
         "keepalives_count": 3,
         "tcp_user_timeout": 10_000,
         "pool": {
+            "connection_class": Session,
             "min_size": 1,
             "max_size": _pool_size,
             # Who finds no connection gets an error page after 3 s instead of holding a thread.
