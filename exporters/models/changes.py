@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 from simple_history.models import HistoricalRecords
 
@@ -22,3 +23,11 @@ class RecordOfChange(models.Model):
 def kept_history(**options: Any) -> Any:
     """Return the history of a model, every row of which is a RecordOfChange."""
     return HistoricalRecords(bases=[RecordOfChange], **options)
+
+
+def name_of(obj: models.Model, field: str) -> str:
+    """Return what an object refers to; its number where that is gone, as a version of the history can outlive it."""
+    try:
+        return str(getattr(obj, field))
+    except ObjectDoesNotExist:
+        return f"{field} number {getattr(obj, f'{field}_id')}"

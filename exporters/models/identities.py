@@ -4,7 +4,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from ..endpoints import check_hosts
-from .changes import kept_history
+from .changes import kept_history, name_of
 from .credentials import Credential
 from .teams import Team
 
@@ -34,7 +34,7 @@ class IdentityGrant(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.credential} for {self.team}"
+        return f"{name_of(self, 'credential')} for {name_of(self, 'team')}"
 
     def clean(self) -> None:
         """Bring the hosts into the form in which they are compared; raise ValidationError for what is none."""

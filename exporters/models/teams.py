@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import models
 
 from ..validators import slug_validator
-from .changes import kept_history
+from .changes import kept_history, name_of
 from .source import source_field
 
 
@@ -54,4 +54,4 @@ class Membership(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.user} in {self.team}"
+        return f"{name_of(self, 'user')} in {name_of(self, 'team')}"

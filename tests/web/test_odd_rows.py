@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import models, transaction
 from django.test import Client
 from django.utils import timezone
@@ -13,7 +14,15 @@ from django.utils import timezone
 from exporters import entity_rows, readings, scrape, targets, telemetry
 from exporters.catalog import catalog
 from exporters.catalog import target as target_of
-from exporters.models import Namespace, NamespaceStatus, ScrapeRecord
+from exporters.models import (
+    Credential,
+    IdentityGrant,
+    Membership,
+    Namespace,
+    NamespaceStatus,
+    ScrapeRecord,
+    Team,
+)
 from exporters.servicebus.entities import Counts, Queue, Snapshot, Subscription, Topic
 from tests.access import people
 
@@ -208,3 +217,22 @@ def test_a_page_that_fails_names_its_request_and_logs_no_text(
     assert "Internal error (page): RuntimeError" in caplog.text
     assert "in fail" in caplog.text
     assert SECRET not in caplog.text
+
+
+def test_the_history_of_what_referred_to_something_deleted_is_shown(db: None, admin: Client) -> None:
+    team = Team.objects.create(name="gone")
+    user = User.objects.create_user("left")
+    identity = Credential.objects.create(name="hubs", kind=Credential.Kind.MANAGED_IDENTITY)
+    grant = IdentityGrant.objects.create(
+        credential=identity, team=team, hosts=["payments.servicebus.windows.net"]
+    )
+    member = Membership.objects.create(user=user, team=team)
+    user.delete()
+    assert admin.get(f"/admin/exporters/membership/{member.pk}/history/").status_code == 200
+    grant_page = f"/admin/exporters/identitygrant/{grant.pk}/history/"
+    before = admin.get(grant_page).status_code  # 404 where grants have no pages of their own
+    team.delete()
+    identity.delete()
+    assert admin.get(f"/admin/exporters/membership/{member.pk}/history/").status_code == 200
+    assert admin.get(grant_page).status_code == before
+    assert str(grant.history.latest().instance).startswith("credential number")
