@@ -12,6 +12,8 @@ from functools import partial
 
 from django.conf import settings
 
+from hub.costly_pages import OWN_PLACES_TAKEN, Places
+
 from . import internal_errors, records, telemetry, upstream
 from .catalog import Target
 from .label_rules import label_rules
@@ -25,7 +27,10 @@ from .sharing.flights import Origin, flights
 
 logger = logging.getLogger(__name__)
 
-_slots = threading.BoundedSemaphore(settings.HUB_MAX_SCRAPES)
+# Scrapes of one namespace that a worker process runs at a time: nobody takes the places of all with one that hangs.
+MAX_SCRAPES_OF_A_NAMESPACE = 64
+
+_places = Places(MAX_SCRAPES_OF_A_NAMESPACE, settings.HUB_MAX_SCRAPES)
 # Rendering is work for the CPU, of which a process has one at a time. Were many threads to render at once, the I/O loop
 # would wait for its turn behind all of them, and every read under way with it.
 _rendering = threading.Lock()
@@ -61,10 +66,11 @@ _NOT_RENDERED_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 def scrape(target: Target, seconds: float) -> Result:
     """Read a namespace within so many seconds. Never raises for what goes wrong on the way: the snapshot says it."""
-    if not _slots.acquire(blocking=False):
+    refusal = _places.take(target.name)
+    if refusal:
         with internal_errors.aside("records"):
             telemetry.SCRAPES.labels("refused").inc()
-        return Result(_refused())
+        return Result(_refused(refusal))
     try:
         return _scrape(target, seconds)
     except Exception as error:
@@ -72,7 +78,7 @@ def scrape(target: Target, seconds: float) -> Result:
             telemetry.SCRAPES.labels(str(Outcome.FAILURE)).inc()
         return Result(_internal_error("reading", error))
     finally:
-        _slots.release()
+        _places.give(target.name)
 
 
 def _scrape(target: Target, seconds: float) -> Result:
@@ -110,8 +116,9 @@ def forget(target: Target) -> None:
 
 def try_out(target: Target, seconds: float) -> Result:
     """Read as scrape() does, for a trial: with its admission, but leaving no trace that a later scrape could meet."""
-    if not _slots.acquire(blocking=False):
-        return Result(_refused())
+    refusal = _places.take(target.name)
+    if refusal:
+        return Result(_refused(refusal))
     try:
         snapshot = upstream.read(replace(target, name=""), seconds)
         _count_bugs(snapshot)
@@ -119,7 +126,7 @@ def try_out(target: Target, seconds: float) -> Result:
     except Exception as error:
         return Result(_internal_error("reading", error))
     finally:
-        _slots.release()
+        _places.give(target.name)
 
 
 def exposition(target: Target, result: Result, accept: str) -> Exposition:
@@ -155,8 +162,12 @@ def _internal_error(where: str, error: Exception) -> Snapshot:
     )
 
 
-def _refused() -> Snapshot:
-    return upstream.failed(Reason.OVERLOADED, "The hub runs as many scrapes as HUB_MAX_SCRAPES allows.")
+def _refused(status: int) -> Snapshot:
+    if status == OWN_PLACES_TAKEN:
+        message = f"The hub runs {MAX_SCRAPES_OF_A_NAMESPACE} scrapes of this namespace already."
+    else:
+        message = "The hub runs as many scrapes as HUB_MAX_SCRAPES allows."
+    return upstream.failed(Reason.OVERLOADED, message)
 
 
 # Why each failing namespace failed last, as the log has it: a line for each scrape would bury the change. It is kept by

@@ -18,6 +18,9 @@ MAX_COSTLY_PAGES_OF_A_USER = 3
 MAX_SIGN_INS = 8
 MAX_SIGN_INS_OF_AN_ADDRESS = 4
 
+# Why there is no place, as a status to answer with.
+OWN_PLACES_TAKEN = 429
+ALL_PLACES_TAKEN = 503
 _RETRY_SECONDS = "2"
 # What is looked at by GET and costs much; every POST of the admin counts besides.
 _COSTLY = {
@@ -40,12 +43,12 @@ class Places:
         self._lock = threading.Lock()
 
     def take(self, who: str) -> int:
-        """Take a place and return 0; else return the status to answer with: 429 (it is theirs) or 503 (of all)."""
+        """Take a place and return 0; else return OWN_PLACES_TAKEN or ALL_PLACES_TAKEN."""
         with self._lock:
             if self._taken[who] >= self._of_one:
-                return 429
+                return OWN_PLACES_TAKEN
             if self._taken.total() >= self._of_all:
-                return 503
+                return ALL_PLACES_TAKEN
             self._taken[who] += 1
             return 0
 
@@ -85,7 +88,7 @@ class CostlyPages:
             return None
         status = places.take(who)
         if status:
-            page = render_to_string("busy.html", {"own": status == 429})
+            page = render_to_string("busy.html", {"own": status == OWN_PLACES_TAKEN})
             return HttpResponse(page, status=status, headers={"Retry-After": _RETRY_SECONDS})
         request.give_place = lambda: places.give(who)  # type: ignore[attr-defined]
         return None

@@ -16,6 +16,7 @@ import pytest
 from bench.hubs import Hub
 from bench.servers import wait_for
 from bench.simulated import hang
+from exporters.scrape import MAX_SCRAPES_OF_A_NAMESPACE
 from exporters.simulator import Simulator
 
 HANGING = 30
@@ -132,6 +133,20 @@ def test_what_is_over_the_limit_is_refused_at_once_also_with_more_clients_than_t
     assert all("\nservicebus_up 0.0\n" in body for body in refused)
     assert all('reason="timeout"' in each.result() for each in admitted)
     assert "\nservicebus_up 1.0\n" in scraped.scrape("healthy"), "the places are free again"
+
+
+def test_one_namespace_does_not_take_the_places_of_all(
+    simulator: Simulator, start_hub: StartHub, pool: ThreadPoolExecutor
+) -> None:
+    add(simulator, hanging=1)
+    scraped = start_hub(HUB_WORKERS="1", HUB_THREADS="96", HUB_MAX_SCRAPES="72")
+    scrapes = [pool.submit(scraped.scrape, "hanging-0", 5) for _ in range(80)]
+    surplus = len(scrapes) - MAX_SCRAPES_OF_A_NAMESPACE
+    wait_for(lambda: sum(each.done() for each in scrapes) >= surplus, "the surplus is refused")
+    refused = [each.result() for each in scrapes if each.done()]
+    assert all('\nservicebus_scrape_error{reason="overloaded"} 1.0\n' in body for body in refused)
+    assert "\nservicebus_up 1.0\n" in scraped.scrape("healthy")
+    assert not all(each.done() for each in scrapes), "the others still hang"
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP], ids=["stop", "reload"])

@@ -8,6 +8,7 @@ from exporters import catalog, records, scrape, trial, upstream
 from exporters.models import Credential, LabelRule, Namespace, NamespaceStatus, Team
 from exporters.simulator import SimulatedNamespace, Simulator
 from exporters.trial import State, Trial
+from hub.costly_pages import Places
 
 
 def _unsaved(team: Team, secret: str, **fields: Any) -> Namespace:
@@ -161,11 +162,9 @@ def test_no_step_shows_a_secret(team: Team, bus: SimulatedNamespace) -> None:
 def test_a_hub_that_is_full_refuses_a_trial_too(
     team: Team, bus: SimulatedNamespace, monkeypatch: Any
 ) -> None:
-    import threading
-
-    monkeypatch.setattr(scrape, "_slots", threading.BoundedSemaphore(1))
-    with scrape._slots:
-        tried = _try(_unsaved(team, bus.connection_string))
+    monkeypatch.setattr(scrape, "_places", Places(1, 1))
+    assert not scrape._places.take("another")
+    tried = _try(_unsaved(team, bus.connection_string))
     assert _step(tried, "Authorised").state is State.BAD
     assert "HUB_MAX_SCRAPES" in _step(tried, "Authorised").detail
 
