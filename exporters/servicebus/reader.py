@@ -114,6 +114,9 @@ class Read:
         unread = frozenset(self._unread_topics() - self._turns.read_at.keys())
         self._fail_what_is_incomplete(unread)
         taken = self._selection.taken()
+        # A failure's traceback and this read refer to each other. What is not taken would stay in memory until the next
+        # collection of garbage.
+        self._selection = Selection("", "", 0)
         return Snapshot(
             queues=taken.queues,
             topics=taken.topics,
