@@ -1,10 +1,10 @@
 """`python -m bench.attacks`: endpoints that attack the hub, beside 20 healthy namespaces.
 
 A deployed hub (gunicorn with two workers, PostgreSQL, Redis) scrapes 20 namespaces of 100 queues once per second. Each
-attack of bench/hostile.py is scraped beside them by two clients, then all attacks at once. Prints a row for each: how
-the attack's scrapes were answered, how long the healthy scrapes took, and the largest worker. Exits with 1 when a
-healthy scrape failed or took longer than 1 s, when a worker grew beyond 500 MiB, when an attack was answered with
-anything but 200 within its timeout, or when it made the hub log a traceback.
+attack of bench/hostile.py is scraped beside them by two clients, then all attacks at once by one each. Prints a row for
+each: how the attack's scrapes were answered, how long the healthy scrapes took, and the largest worker. Exits with 1
+when a healthy scrape failed or took longer than 1 s, when a worker grew beyond 500 MiB, when an attack was answered
+with anything but 200 within its timeout, or when it made the hub log a traceback.
 """
 
 import argparse
@@ -138,7 +138,7 @@ def _measure(
         scrape = scrape_of(hub, token, name, timeout_seconds=TIMEOUT_SECONDS)
         return Series(lambda: is_up(scrape()), 1.0, over)
 
-    attackers = [attacked(name) for name in attacks for _ in range(CLIENTS)]
+    attackers = [attacked(name) for name in attacks for _ in range(CLIENTS if len(attacks) == 1 else 1)]
     watchers = []
     for name in healthy:
         watchers.append(watched(name))

@@ -6,6 +6,7 @@ Prints one line of JSON when they answer: the connection string of each attack. 
 
 import asyncio
 import json
+import logging
 import os
 import sys
 import zlib
@@ -270,6 +271,8 @@ def _listing(path: str) -> str:
 
 
 async def main() -> None:
+    # It warns of each write to a reader that has hung up.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     context = CertificateStore(Path(sys.argv[1])).context()
     async with AsyncExitStack() as stack:
         said = {}
