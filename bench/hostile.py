@@ -44,7 +44,7 @@ def entry(name: str, element: str = "QueueDescription", fields: str = "", active
 
 
 def feed(*entries: str, head: str = "") -> bytes:
-    """Return a page; `head` stands before its entries."""
+    """Return a page; `head` goes before its entries."""
     return f'<feed xmlns="{_ATOM}"><title type="text">Page</title>{head}{"".join(entries)}</feed>'.encode()
 
 
@@ -67,7 +67,7 @@ _PREMIUM = (
 
 
 def page(make: Callable[[int], bytes], listing: str = "queues", info: bytes = feed()) -> Attack:
-    """Return an attack whose page stands in one listing; the others are empty.
+    """Return an attack that serves its page in one listing and leaves the others empty.
 
     `info` answers a request for the SKU, on which the budget of requests depends.
     """

@@ -101,8 +101,8 @@ def follow(target: Target, seconds: float | None = None) -> Iterator[Step | Tria
         yield note(_tls(upstream.handshake(endpoint, found, _STEP_SECONDS), began))
     except Exception as error:
         failure = _failure(error)
-        mend = fix(failure.reason, target.credential, connection)
-        yield note(Step(STEPS[len(steps)], State.BAD, failure.message, time.monotonic() - began, mend))
+        advice = fix(failure.reason, target.credential, connection)
+        yield note(Step(STEPS[len(steps)], State.BAD, failure.message, time.monotonic() - began, advice))
         for name in STEPS[len(steps) :]:
             yield note(Step(name, State.SKIPPED, "not tried"))
         yield Trial(tuple(steps))

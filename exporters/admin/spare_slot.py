@@ -63,7 +63,7 @@ def _swapped(number: int, what: str) -> str:
         if what == "promote":
             credential.promote_spare()
             credential.full_clean()
-            said = "The spare secret is the active one now, and the former one is the spare."
+            said = "The spare secret is now active. The previous secret is now the spare."
         else:
             credential.retire_spare()
             said = "The spare secret is forgotten."

@@ -40,7 +40,7 @@ class Problem:
     column: int = 0
 
     def __post_init__(self) -> None:
-        # Many messages repeat what stands in the file; a connection string can stand in any place.
+        # Many messages repeat parts of the file, and a connection string can be anywhere in it.
         object.__setattr__(self, "message", redacted(self.message))
         object.__setattr__(self, "path", redacted(self.path))
 

@@ -124,9 +124,9 @@ def take(
 ) -> tuple[Bucket, int, float]:
     """Take leave for up to `wanted` requests that may be sent within `patience` seconds.
 
-    Returns the bucket, for how many requests there is leave, and in how many seconds they may be sent. The steps of the
-    schedule are then taken, so that readers who wait have their turns in the order in which they came. Without leave:
-    returns 0 and the seconds after which there would be some.
+    Returns the bucket, how many requests are allowed, and the seconds after which they may be sent. The steps of the
+    schedule are then taken, so that waiting readers are served in the order in which they came. If no
+    request is allowed, returns 0 and the seconds after which one would be.
     """
     bucket = advanced(bucket, now)
     if bucket.not_before > now:

@@ -27,7 +27,7 @@ class Turns:
         self._kept_back: dict[str, Failure] = {}  # topic -> why it could not be read
         # The budget's no to one topic: it goes for all that follow.
         self.refusal: Failure | None = None
-        # Topics that an earlier read stands in for: name -> when, by the machine's clock.
+        # Topics shown from an earlier read: name -> time of that read, by the machine's clock.
         self.read_at: dict[str, float] = {}
 
     async def begin(self, known_pages: Mapping[str, int], budget: Budget, until: float) -> None:

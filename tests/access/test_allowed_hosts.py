@@ -1,4 +1,4 @@
-"""A team's own credential is sent where its owners allowed, whoever asks and in whatever way."""
+"""A team's own credential is sent where its owners allowed, whoever asks, and however they ask."""
 
 from typing import Any
 

@@ -129,7 +129,7 @@ def test_testing_says_whether_the_spare_key_opens_the_namespace(
 def test_promoting_swaps_and_retiring_forgets(both: tuple[str, str], owner: Client) -> None:
     wrong, right = both
     before = Credential.objects.get()
-    assert "is the active one now" in _spare(owner, "promote")
+    assert "is now active" in _spare(owner, "promote")
     credential = Credential.objects.get()
     assert (credential.reveal_secret(), credential.reveal_secret("spare_")) == (right, wrong)
     assert credential.secret_fingerprint == before.spare_secret_fingerprint

@@ -120,7 +120,7 @@ def test_any_text_is_read_as_pyyaml_reads_it_or_is_refused() -> None:
         except (BadValueError, RecursionError):
             continue  # keys that are no text, a mapping in itself: refused here
         if document.problems:
-            continue  # a key that stands there twice
+            continue  # a repeated key
         assert as_text(found or None) == as_text(expected or None), text
         read_alike += 1
     assert read_alike > 2_000

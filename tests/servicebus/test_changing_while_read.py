@@ -54,7 +54,7 @@ class Changing:
             self.bus.topics[topic].add_subscription(name, active=count)
 
     def change(self) -> None:
-        """Add, delete, make anew or change an entity, or several neighbours at once."""
+        """Add, delete, recreate or change an entity, or several neighbours at once."""
         at_all = self.now()
         of_kind = self.random.choice(sorted({each[0] for each in at_all}) or ["queue"])
         entity = self.random.choice(
