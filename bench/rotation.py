@@ -137,7 +137,7 @@ class Rotation:
         # As documented: the other key, tried out, promoted; then the former one is made anew.
         yield "put into the spare slot", lambda: admin.put_into_spare(bus.connection_string_for(second))
         yield "spare tried out", lambda: admin.spare("test", "The spare secret opens rotated.")
-        yield "promoted", lambda: admin.spare("promote", "is the active one now")
+        yield "promoted", lambda: admin.spare("promote", "is now active")
         yield "key made anew", lambda: bus.add_key(first)
         yield "put into the spare slot", lambda: admin.put_into_spare(bus.connection_string_for(first))
         yield "encryption key added", lambda: self._write([*self._read(), _new_key()])
@@ -146,7 +146,7 @@ class Rotation:
         yield "active key made anew", lambda: bus.add_key(second)
         yield "secrets encrypted anew", lambda: self._hub.manage("reencrypt")
         yield "encryption key taken away", lambda: self._write(self._read()[:1])
-        yield "promoted", lambda: admin.spare("promote", "is the active one now")
+        yield "promoted", lambda: admin.spare("promote", "is now active")
         yield "spare retired", lambda: admin.spare("retire", "is forgotten")
 
     def _read(self) -> list[str]:

@@ -83,6 +83,8 @@ def test_counts_are_of_all_workers_and_survive_those_that_are_killed(
     with ThreadPoolExecutor(16) as pool:
         assert set(pool.map(watched.scrape, range(60))) == {200}
     wait_for(lambda: watched.value("hub_scrapes_total", outcome="success") == 60, "60 scrapes counted")
+    # gunicorn starts its workers one after another; the scrapes may have ended before the last one began.
+    wait_for(lambda: watched.value("hub_workers") == 4, "all workers started")
     # Whichever worker answers: the same numbers.
     answers = [watched.samples() for _ in range(12)]
     assert {answer["hub_scrapes_total", frozenset({("outcome", "success")})] for answer in answers} == {60}
