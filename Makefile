@@ -36,8 +36,8 @@ check: $(VENV)/.stamp ## Lint, types, Django's own checks, migrations, import ru
 	@$(BIN)/python -W error manage.py makemigrations --check --dry-run
 	@$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/.stamp ## Compare the hub with a plain exporter on the SDK (prints its own table)
-	@$(BIN)/python -m bench
+bench: $(VENV)/.stamp ## Compare the hub with a plain exporter on the SDK; AGAINST=<commit>: with an older version
+	@$(BIN)/python -m bench$(if $(AGAINST),.versus $(AGAINST)) $(ARGS)
 
 bench-harm: $(VENV)/.stamp ## Show what the budget spares a namespace's senders (4 minutes; needs prometheus)
 	@$(BIN)/python -m bench.harm

@@ -24,15 +24,9 @@ from exporters.servicebus.credentials import sign
 
 from . import goals, rules
 from .hubs import ROOT, Hub
+from .shapes import LATENCIES, SHAPES, name_of, simulator_of
 
 CONCURRENCY = 32
-LATENCIES = (0, 20, 50)  # milliseconds
-SHAPES: dict[str, dict[str, int]] = {
-    "100 queues": {"queues": 100},
-    "100 queues + 100 topics x 10": {"queues": 100, "topics": 100, "subscriptions": 10},
-    "1,000 queues": {"queues": 1000},
-    "1,000 topics x 5": {"topics": 1000, "subscriptions": 5},
-}
 # The first shape once more, with a reading that is kept.
 CACHED = "cached"
 _CACHED_SCRAPES = 20
@@ -67,7 +61,7 @@ def main() -> int:
     options = _options()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hub-bench-")))
-        simulator = _simulator(stack, folder)
+        simulator = simulator_of(stack, folder, SHAPES)
         hub = _hub(stack, folder, simulator)
         print(
             f"concurrency {CONCURRENCY}, budget lifted, one worker process; times in ms for one scrape, median"
@@ -90,12 +84,6 @@ def main() -> int:
     return 0
 
 
-def _name(shape: str, latency: int) -> str:
-    return (
-        "".join(letter if letter.isalnum() else "-" for letter in shape.replace(",", "")) + f"-at-{latency}ms"
-    )
-
-
 def _row(
     stack: ExitStack,
     folder: Path,
@@ -105,7 +93,7 @@ def _row(
     options: argparse.Namespace,
 ) -> goals.Row:
     shape, definition, latency = case
-    name = _name(shape, latency)
+    name = name_of(shape, latency)
     told = simulator["namespaces"][name]
     ours = _measure_hub(hub, name, options.repeats)
     floor_worker = Worker(
@@ -206,54 +194,6 @@ def _floor_inputs(folder: Path, told: dict[str, Any], name: str, definition: dic
         base, parts["SharedAccessKeyName"], parts["SharedAccessKey"].encode(), int(time.time()) + 86_400
     )
     return [header, str(urls)]
-
-
-def _simulator(stack: ExitStack, folder: Path) -> dict[str, Any]:
-    """Start the simulator with every shape at every latency and return what it tells of itself."""
-    definition: dict[str, Any] = {"namespaces": []}
-    topics: dict[str, list[str]] = {}
-    for shape, content in SHAPES.items():
-        for latency in LATENCIES:
-            name = _name(shape, latency)
-            topics[name] = [f"topic-{number}" for number in range(content.get("topics", 0))]
-            definition["namespaces"].append(
-                {
-                    "name": name,
-                    "sku": "Premium",
-                    "latency": latency / 1000,
-                    "own_port": True,
-                    "queues": [
-                        {"name": f"queue-{number}", "active": number * 7, "dead_letter": number % 5}
-                        for number in range(content.get("queues", 0))
-                    ],
-                    "topics": [
-                        {
-                            "name": topic,
-                            "subscriptions": [
-                                {"name": f"subscription-{number}", "active": number * 11}
-                                for number in range(content["subscriptions"])
-                            ],
-                        }
-                        for topic in topics[name]
-                    ],
-                }
-            )
-    (folder / "simulator.yaml").write_text(json.dumps(definition))  # JSON is YAML
-    ready = folder / "simulator.json"
-    command = ["simulate", "--definition", str(folder / "simulator.yaml"), "--ready-file", str(ready)]
-    process = subprocess.Popen([sys.executable, "manage.py", *command], cwd=ROOT, stdout=subprocess.DEVNULL)
-    stack.callback(process.wait, 30)
-    stack.callback(process.terminate)
-    while not ready.is_file():
-        if process.poll() is not None:
-            raise RuntimeError("the simulator did not start")
-        time.sleep(0.05)
-    told: dict[str, Any] = json.loads(ready.read_text())
-    for name, namespace in told["namespaces"].items():
-        namespace["topic_names"] = topics[name]
-        own = f"Endpoint=sb://{namespace['own_host']}/;"
-        namespace["own_connection_string"] = own + namespace["connection_string"].partition(";")[2]
-    return told
 
 
 def _hub(stack: ExitStack, folder: Path, simulator: dict[str, Any]) -> Hub:

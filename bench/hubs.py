@@ -81,7 +81,7 @@ class Hub(Server):
         command = ["-m", module] if module else ["manage.py", *arguments]
         done = subprocess.run(
             [sys.executable, *command],
-            cwd=ROOT,
+            cwd=self.working_directory(),
             env=self.environment(),
             input=text,
             check=False,
