@@ -1,4 +1,4 @@
-"""What the hub is to reach, beside what one run of `make bench` reached."""
+"""What the hub is to reach, beside what one run of `make bench` reached; bench.versus has the goals for CPU."""
 
 import statistics
 import time
@@ -8,15 +8,6 @@ from exporters.prometheus import text
 from exporters.prometheus.collector import SnapshotCollector
 from exporters.servicebus.entities import Counts, NamespaceInfo, Queue, Snapshot
 
-# The widely used exporter in Go (a namespace for each process, one request after another, first pages only), measured
-# on a 2-core machine against the same kind of stand-in: (shape, latency in ms) -> wall and CPU seconds of one scrape,
-# with 7 samples for each entity, where the hub's defaults make 11 to 13.
-_GO = {
-    ("100 queues", 0): (0.021, 0.023),
-    ("100 queues + 100 topics x 10", 0): (0.335, 0.332),
-    ("100 queues + 100 topics x 10", 20): (2.38, 0.354),
-    ("100 queues + 100 topics x 10", 50): (5.59, 0.416),
-}
 _WIDE = ("1,000 topics x 5", 50)
 _SAMPLES = 100_000
 
@@ -46,18 +37,11 @@ class Goal:
 
 def of_row(row: Row) -> list[Goal]:
     """Return the goals that a row of the table has."""
-    case, where = (row.shape, row.latency), f"{row.shape} at {row.latency} ms"
+    where = f"{row.shape} at {row.latency} ms"
     goals = []
     if row.latency:
         goals.append(Goal(f"{where}: wall / floor", row.wall / row.floor, 1.5, ""))
-    if case in _GO:
-        wall, cpu = _GO[case]
-        goals.append(Goal(f"{where}: CPU / the Go exporter's {cpu * 1000:.0f} ms", row.cpu / cpu, 0.4, ""))
-        if not row.latency:
-            goals.append(
-                Goal(f"{where}: wall / the Go exporter's {wall * 1000:.0f} ms", row.wall / wall, 0.5, "")
-            )
-    if case == _WIDE:
+    if (row.shape, row.latency) == _WIDE:
         goals += [
             Goal(f"{where}: wall", row.wall, 2.6, "s"),
             Goal(f"{where}: CPU", row.cpu, 1.2, "s"),
