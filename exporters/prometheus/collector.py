@@ -2,16 +2,18 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from ..servicebus.entities import Snapshot
+from ..servicebus.entities import Counts, Snapshot
 from . import catalogue
 from .catalogue import DEFAULT_GROUPS, EntityMetric, ScrapeMetric
+from .columns import ColumnFamily
 from .labelling import DROPPED, LIMITED, Allowance, Labeller, LabelRules, Labels
 from .relabel import Rule
 from .relabel_outcomes import LabelLimitError
@@ -30,8 +32,7 @@ _make = tuple.__new__
 class SnapshotCollector(Collector):
     """Yields the families of one snapshot.
 
-    Each family is yielded once with all of its samples. An entity's labels are one dict, shared by all its samples:
-    that is what makes rendering fast.
+    Each family is yielded once with all of its samples.
     """
 
     def __init__(
@@ -151,9 +152,7 @@ class EntityFamilies:
 
     def families(self) -> Iterator[Metric]:
         """Yield the families that have series."""
-        for family in self._families.values():
-            if family.samples:
-                yield family
+        yield from self._families.values()
 
     def _count(self, kind: "_Kind") -> None:
         without = kind.without - kind.with_series - kind.duplicates - kind.limited
@@ -170,23 +169,17 @@ class EntityFamilies:
 
     def _add(self, kind: "_Kind", metric: EntityMetric) -> None:
         """Add a metric's series, of which no two are equal."""
-        name, read, extra = metric.name, metric.read, metric.extra_labels
-        append = self._family(name, metric).samples.append
-        if extra is not None:
-            for labels, entity in zip(kind.labels, kind.entities, strict=True):
-                more = extra(entity)
-                if labels is not None and more is not None:
-                    append(_make(Sample, (name, {**labels, **more}, read(entity), None, None, None)))
-        elif metric.of_counts:
-            for labels, entity in zip(kind.labels, kind.entities, strict=True):
-                counts = entity.counts
-                if labels is not None and counts is not None:
-                    append(_make(Sample, (name, labels, read(counts), None, None, None)))
-        else:
-            for labels, entity in zip(kind.labels, kind.entities, strict=True):
-                value = read(entity)
-                if labels is not None and value is not None:
-                    append(_make(Sample, (name, labels, value, None, None, None)))
+        labels, sources = kind.counted if metric.of_counts else kind.labelled
+        if metric.extra_labels is not None:
+            extra = list(map(metric.extra_labels, sources))
+            sources = [source for source, more in zip(sources, extra, strict=True) if more is not None]
+            labels = [{**own, **more} for own, more in zip(labels, extra, strict=True) if more is not None]
+        values = list(map(metric.read, sources))
+        if None in values:
+            labels = [own for own, value in zip(labels, values, strict=True) if value is not None]
+            values = [value for value in values if value is not None]
+        if values:
+            self._families[metric.name] = ColumnFamily(metric.name, metric.help, labels, values)
 
     def _add_carefully(self, kind: "_Kind", metric: EntityMetric, plan: Plan) -> None:
         """Add a metric's series, of which some may be equal to others."""
@@ -253,6 +246,24 @@ class _Kind:
         by_entity = [plan for _, plan in self.plans if not (plan.for_each_series or plan.is_dropped)]
         if by_entity:
             self._label(by_entity[0].rules, len(by_entity))
+
+    @cached_property
+    def labelled(self) -> tuple[list[Labels], Sequence[Any]]:
+        """The entities that have labels, and these."""
+        if None not in self.labels:
+            return cast("list[Labels]", self.labels), self.entities
+        kept = [index for index, labels in enumerate(self.labels) if labels is not None]
+        return [self.labels[index] for index in kept], [self.entities[index] for index in kept]  # type: ignore[misc]
+
+    @cached_property
+    def counted(self) -> tuple[list[Labels], list[Counts]]:
+        """The counts of the entities that have labels and counts, and these labels."""
+        labels, entities = self.labelled
+        counts = [entity.counts for entity in entities]
+        if None in counts:
+            labels = [own for own, of in zip(labels, counts, strict=True) if of is not None]
+            counts = [of for of in counts if of is not None]
+        return labels, counts
 
     def _label(self, rules: tuple[Rule, ...], metrics: int) -> None:
         """Label the entities for those metrics whose series all have the same labels: the rules are the same too."""

@@ -155,8 +155,14 @@ class Labeller:
     def by_entity(self, rules: tuple[Rule, ...], metrics: int) -> list[Labels]:
         """Return the labels of each entity, or DROPPED or LIMITED; `metrics` says how many metrics write them."""
         if not rules:
-            own = [{name: getattr(entity, name) for name in self._own} for entity in self.entities]
-            return own if self._allowance.takes(sum(map(_size, own)) * metrics) else [LIMITED] * len(own)
+            columns = [list(map(attrgetter(name), self.entities)) for name in self._own]
+            size = sum(len("".join(column).encode(errors="replace")) for column in columns)
+            if not self._allowance.takes(size * metrics):
+                return [LIMITED] * len(self.entities)
+            if len(columns) == 1:
+                return [{self._own[0]: value} for value in columns[0]]
+            first, second = self._own
+            return [{first: one, second: other} for one, other in zip(*columns, strict=True)]
         values, labels_of = self._inputs(rules)
         compiled = program(rules, True)
         # Namespaces that share their rules have entities of their own.

@@ -5,7 +5,6 @@ names. The fast path is for the rest, which is all that a scrape has: an entity'
 for each of its samples.
 """
 
-import re
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,17 +16,13 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from . import negotiation
+from .columns import LEGACY_NAME, ColumnFamily, Writer, labels_text, number
 
-# From here on Go, and so Prometheus, writes a number with an exponent.
-_EXPONENT_FROM = 1_000_000
-_LEGACY_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
 _EOF = b"# EOF\n"
-_number: Callable[[float], str] = floatToGoString
-# Fast and, on an exposition, within some percent of the size that level 9 reaches.
-_GZIP_LEVEL = 4
+# Half of the time that level 4 takes, for 5 to 10 % more bytes.
+_GZIP_LEVEL = 1
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
@@ -86,14 +81,17 @@ def negotiate(accept: str) -> Format:
 
 def render(families: Iterable[Metric], answer_format: Format) -> bytes:
     """Return the exposition of the families, in their order."""
-    # Held until the end: label dicts are told apart by their address.
+    # Held until the end: labels are told apart by their address.
     held = list(families)
+    writer = Writer()
     labels: dict[int, str] = {}
-    numbers: dict[float, str] = {}
     pieces: list[bytes] = []
     for family in held:
-        text = _fast(family, answer_format.openmetrics, labels, numbers)
-        pieces.append(_stock(family, answer_format) if text is None else text.encode())
+        lines = writer.lines(family) if isinstance(family, ColumnFamily) else _lines(family, labels)
+        if lines is None or not LEGACY_NAME.match(family.name):
+            pieces.append(_stock(family, answer_format))
+        else:
+            pieces.append((_head(family, answer_format.openmetrics) + lines).encode())
     if answer_format.openmetrics:
         pieces.append(_EOF)
     return b"".join(pieces)
@@ -120,20 +118,21 @@ def _stock(family: Metric, answer_format: Format) -> bytes:
     return body.removesuffix(_EOF) if answer_format.openmetrics else body
 
 
-def _fast(
-    family: Metric, in_openmetrics: bool, labels: dict[int, str], numbers: dict[float, str]
-) -> str | None:
-    """Return the family's text, None when it holds anything that prometheus_client treats in a special way."""
+def _head(family: Metric, in_openmetrics: bool) -> str:
     name = family.name
-    if family.type != "gauge" or not _LEGACY_NAME.match(name):
-        return None
     help_text = family.documentation.replace("\\", r"\\").replace("\n", r"\n")
     if in_openmetrics:
         help_text = help_text.replace('"', r"\"")
-    lines = [f"# HELP {name} {help_text}\n# TYPE {name} gauge\n"]
-    if in_openmetrics and family.unit:
-        lines.append(f"# UNIT {name} {family.unit}\n")
-    append = lines.append
+    head = f"# HELP {name} {help_text}\n# TYPE {name} gauge\n"
+    return head + f"# UNIT {name} {family.unit}\n" if in_openmetrics and family.unit else head
+
+
+def _lines(family: Metric, labels: dict[int, str]) -> str | None:
+    """Return the lines of a family's samples, None where prometheus_client treats anything in a special way."""
+    if family.type != "gauge":
+        return None
+    name = family.name
+    lines = []
     for sample_name, sample_labels, value, timestamp, exemplar, native_histogram in family.samples:
         if (
             sample_name != name
@@ -144,29 +143,9 @@ def _fast(
             return None
         text = labels.get(id(sample_labels))
         if text is None:
-            text = _labels(sample_labels)
+            text = labels_text(sample_labels)
             if text is None:
                 return None
             labels[id(sample_labels)] = text
-        if type(value) is int and -_EXPONENT_FROM < value < _EXPONENT_FROM:
-            number = f"{value}.0"
-        else:
-            # Zero has two faces (0.0 and -0.0) that are equal, and NaN is not equal to itself: neither is kept.
-            kept = numbers.get(value) if value else None
-            number = _number(value) if kept is None else kept
-            if kept is None and value and value == value:
-                numbers[value] = number
-        append(f"{name}{text} {number}\n")
+        lines.append(f"{name}{text} {number(value)}\n")
     return "".join(lines)
-
-
-def _labels(labels: dict[str, str]) -> str | None:
-    if not labels:
-        return ""
-    parts = []
-    for name, value in sorted(labels.items()):
-        if not _LEGACY_NAME.match(name):
-            return None
-        escaped = value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-        parts.append(f'{name}="{escaped}"')
-    return "{" + ",".join(parts) + "}"

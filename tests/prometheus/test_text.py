@@ -19,8 +19,10 @@ from prometheus_client.core import (
     UnknownMetricFamily,
 )
 from prometheus_client.samples import Exemplar, Sample
+from prometheus_client.utils import floatToGoString
 
 from exporters.prometheus import text
+from exporters.prometheus.columns import ColumnFamily, number
 
 ACCEPTS = [
     "",
@@ -87,6 +89,40 @@ def test_gauges_are_rendered_to_the_byte_as_prometheus_client_does(
 ) -> None:
     answer_format = text.negotiate(accept)
     assert text.render(families, answer_format) == stock(families, answer_format)
+
+
+TIMES = (
+    st.integers(1_000_000_000_000_000, 4_100_000_000_000_000).map(lambda microseconds: microseconds / 1e6)
+    | st.floats(9e8, 9e9)
+    | st.integers(999_999_999, 4_000_000_001).map(float)
+)
+
+
+@st.composite
+def column_families(draw: st.DrawFn) -> list[Metric]:
+    names = draw(st.lists(LABEL_NAMES, max_size=3, unique=True))
+    alike = st.fixed_dictionaries(dict.fromkeys(names, TEXTS))
+    some = st.dictionaries(LABEL_NAMES, TEXTS, max_size=3)
+    labels = draw(st.lists(draw(st.sampled_from([alike, some])), max_size=5))
+    return [
+        ColumnFamily(name, draw(TEXTS), labels, draw(st.lists(values, min_size=len(labels), max_size=len(labels))))
+        for name in draw(st.lists(NAMES, min_size=1, max_size=3))
+        for values in (VALUES.filter(lambda value: value != 0 or str(value) != "-0.0"), TIMES)
+    ]  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(column_families(), st.sampled_from(ACCEPTS))
+def test_columns_are_rendered_to_the_byte_as_prometheus_client_does(
+    families: list[Metric], accept: str
+) -> None:
+    answer_format = text.negotiate(accept)
+    assert text.render(families, answer_format) == stock(families, answer_format)
+
+
+@given(TIMES | VALUES)
+def test_a_number_is_written_as_prometheus_client_writes_it(value: float) -> None:
+    assert number(value) == floatToGoString(value)  # type: ignore[no-untyped-call]
 
 
 def _every_kind() -> list[Metric]:
