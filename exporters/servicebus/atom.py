@@ -15,7 +15,7 @@ from . import tree, values
 from .entities import Counts, NamespaceInfo, Queue, Subscription, Topic
 from .errors import Reason, ServiceBusError
 from .scanner import scan
-from .shapes import COUNT_NAMES, NOT_FOUND_TITLE, QUEUE, SUBSCRIPTION, TOPIC, Shape
+from .shapes import COUNT_NAMES, NOT_FOUND_TITLE, QUEUE, SUBSCRIPTION, TOPIC, Shape, Texts
 from .tree import ATOM, DESCRIPTION, malformed
 
 E = TypeVar("E")
@@ -86,25 +86,37 @@ def _page(body: bytes, shape: Shape, make: Callable[..., E]) -> Page[E]:
         scanned = tree.read_entries(root, shape), root
     entries, feed = scanned
     next_skip = _next_skip(feed)
-    entities = []
-    characters = 0
     try:
-        for texts in entries:
-            status, *others = [
-                convert(text) for convert, text in zip(shape.converters, texts[1:], strict=False)
-            ]
-            entities.append(make(values.name(texts[0]), status, _counts(texts), *others))
-            characters += sum([len(texts[place] or "") for place in shape.free])
+        entities, characters = _entities(entries, shape, make)
     except (ValueError, OverflowError):
         # Which value it was is not said: an entry can hold keys, and nothing of a body may get out.
         raise malformed("has an entity with a value that can't be read") from None
     return Page(entities, next_skip, characters)
 
 
-def _counts(texts: tuple[str | None, ...]) -> Counts | None:
-    """Return the counts, None when one of them is missing: half of them would add up to a wrong total."""
-    counts = [values.integer(text) for text in texts[-len(COUNT_NAMES) :]]
-    return None if None in counts else Counts(*counts)  # type: ignore[arg-type]  # mypy can't see that none is None
+def _entities(entries: list[Texts], shape: Shape, make: Callable[..., E]) -> tuple[list[E], int]:
+    """Return the entities, and how many characters their names and what users entered have.
+
+    Raises ValueError or OverflowError for a value that can't be read.
+    """
+    if not entries:
+        return [], 0
+    # Column by column: the calls are made in C.
+    columns = list(zip(*entries, strict=True))
+    names = map(values.name, columns[0])
+    status, *others = [
+        list(map(convert, column)) for convert, column in zip(shape.converters, columns[1:], strict=False)
+    ]
+    entities = list(map(make, names, status, _counts(columns[-len(COUNT_NAMES) :]), *others))
+    return entities, sum(sum(map(len, filter(None, columns[place]))) for place in shape.free)
+
+
+def _counts(columns: list[tuple[str | None, ...]]) -> list[Counts | None]:
+    """Return each entity's counts, None where one of them is missing: half of them would make a wrong total."""
+    counts = [list(map(values.integer, column)) for column in columns]
+    if not any(None in column for column in counts):
+        return list(map(Counts, *counts))
+    return [None if None in each else Counts(*each) for each in zip(*counts, strict=True)]
 
 
 def _text(body: bytes) -> str:

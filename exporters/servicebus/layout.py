@@ -10,9 +10,7 @@ entry with a number in place of each value.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from operator import itemgetter
 
 from . import tree
 from .errors import ServiceBusError
@@ -49,18 +47,18 @@ class Layout:
     """Reads entries of one layout."""
 
     pattern: re.Pattern[str]
-    pick: Callable[[tuple[str | None, ...]], Texts]  # of the pattern's groups, a "" and a None
-    free: tuple[int, ...]
+    groups: tuple[int, ...]  # of the pattern, in the order of an entry's texts
+    free: tuple[int, ...]  # which of the texts can hold any character
 
     def read(self, page: str, position: int) -> tuple[Texts, int] | None:
         """Return the entry that begins at `position`, and where it ends; None for another layout."""
         found = self.pattern.match(page, position)
         if found is None:
             return None
-        texts = self.pick((*found.groups(), "", None))
+        texts: Texts = found.group(*self.groups)
         for place in self.free:
-            text = texts[place]
-            if text and "&" in text:
+            text = texts[place] or ""
+            if "&" in text:
                 if text.count("&") != sum(map(text.count, _ESCAPED)):
                     return None
                 for escaped, character in _ESCAPED.items():
@@ -94,11 +92,17 @@ def learn(entry: str, shape: Shape) -> Layout | None:
             pattern.append(f"({_FREE_VALUE if str(place) in free else _VALUE})")
         else:
             pattern.append(_like(piece.text, _VALUE))
-    expression = "".join(pattern)
+    # Behind the wanted values: a group that is empty, and one that is None.
+    expression = "".join(pattern) + "()((?!))?"
     if len(expression) > _MOST_CHARACTERS:
         return None
-    picked = [-1 if marker is None else -2 if not marker else wanted.index(int(marker)) for marker in markers]
-    return Layout(re.compile(expression), itemgetter(*picked), shape.free)
+    empty, none = len(wanted) + 1, len(wanted) + 2
+    groups = [
+        none if marker is None else wanted.index(int(marker)) + 1 if marker else empty for marker in markers
+    ]
+    return Layout(
+        re.compile(expression), tuple(groups), tuple(place for place in shape.free if markers[place])
+    )
 
 
 @dataclass(slots=True)

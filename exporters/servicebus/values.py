@@ -27,6 +27,7 @@ _FOREVER_DAYS = 10_675_199
 _is_timestamp = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})?"
 ).fullmatch
+_NEVER = "0001-01-01T00:00:00Z"  # as the service writes it
 _BOOLEANS = {"true": True, "false": False, "True": True, "False": False, "1": True, "0": False}
 _WORD = re.compile(r"[A-Za-z]{1,64}")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -69,7 +70,7 @@ def megabytes(text: str | None) -> int | None:
 
 def timestamp(text: str | None) -> float | None:
     """Return Unix seconds; None for no text and for the year 0001, which means "never". A text without zone is UTC."""
-    if not text:
+    if not text or text == _NEVER:
         return None
     if not _is_timestamp(text):
         raise ValueError("not a time")
