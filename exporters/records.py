@@ -272,5 +272,9 @@ def settle() -> None:
 
 def count_series(exposition: bytes) -> int:
     """Return the number of samples in an exposition: its lines that are no comments."""
-    comments = exposition.count(b"\n#") + exposition.startswith(b"#")
+    # Counting one byte is several times as fast as counting two, and the others are few.
+    comments, at = 0, exposition.find(b"#")
+    while at >= 0:
+        comments += at == 0 or exposition.startswith(b"\n", at - 1)
+        at = exposition.find(b"#", at + 1)
     return exposition.count(b"\n") - comments
