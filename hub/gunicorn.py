@@ -32,6 +32,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 
 from django.core.exceptions import ImproperlyConfigured
 
+from hub import owners
 from hub.production import ignored_proxy, refusal
 from hub.tls import Certificate
 
@@ -113,6 +114,13 @@ def on_starting(server: Any) -> None:
     if _unused := ignored_proxy(os.environ):
         logging.getLogger("hub").warning(_unused)
     sharing.sweep()
+    owners.make_slots(settings.HUB_WORKERS)
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give a new worker its slot: the one of the worker that it replaces."""
+    if owners.slots is not None:
+        worker.slot = owners.slots.least_used([other.slot for other in server.WORKERS.values()])
 
 
 def when_ready(server: Any) -> None:
@@ -150,6 +158,8 @@ def child_exit(server: Any, worker: Any) -> None:
     from exporters.multiprocess import bury
 
     bury(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), worker.pid)
+    if owners.slots is not None:
+        owners.slots.leave(worker.slot, worker.pid)
 
 
 def worker_exit(server: Any, worker: Any) -> None:

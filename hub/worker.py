@@ -1,4 +1,5 @@
-"""gunicorn's threaded worker, in which a client takes a thread only while it says something.
+"""gunicorn's threaded worker, in which a client takes a thread only while it says something, and scrapes of a namespace
+go to one worker process (hub/owners.py).
 
 gunicorn's own gives each new connection a thread for up to 5 s before its first byte, and for good from its first byte
 on: as many clients as there are threads, which begin a request or a TLS handshake and vanish, and no scrape is answered
@@ -16,7 +17,10 @@ from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
+from django.conf import settings
 from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from . import owners
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +39,23 @@ _TOLD_EVERY_SECONDS = 60.0
 class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
     """Waits for first bytes in its poller, and ends what begins a request and does not go on."""
 
+    slot = 0  # hub/gunicorn.py sets it before it forks
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._handover: owners.Handover | None = None
         # Connections whose headers a thread reads: since when (monotonic).
         self._reading: dict[TConn, float] = {}
         self._reading_lock = threading.Lock()
         self._accepts_from = -math.inf  # monotonic: not before that
         self._told_at = -math.inf
+
+    def init_process(self) -> None:
+        """Begin to work, in the new process."""
+        # With TLS the state of a connection is in this process, and nobody else can go on with it.
+        if owners.slots is not None and not self.cfg.is_ssl:
+            self._handover = owners.Handover(owners.slots, self.slot, settings.FORCE_SCRIPT_NAME or "")
+        super().init_process()
 
     def accept(self, listener: Any) -> None:
         """Accept a connection; without a free file descriptor leave it waiting, where gunicorn's own worker ends."""
@@ -59,17 +73,62 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Begin or cease to accept connections; the loop asks for it at each of its turns."""
+        before = self._accepting
         super().set_accept_enabled(enabled and time.monotonic() >= self._accepts_from)
+        handover = self._handover
+        if handover is None or self._accepting == before:
+            return
+        if self._accepting:
+            self.poller.register(handover.channel, EVENT_READ, partial(self._take, handover))
+        else:
+            handover.close()
+            self.poller.unregister(handover.channel)
+            self._take(handover, handover.channel)
 
     def enqueue_req(self, conn: TConn) -> None:
-        """Give a connection that can be read to a thread, and a new one to the poller."""
+        """Give a connection that can be read to a thread or to another worker, and a new one to the poller."""
         if conn.initialized or conn.data_ready:
-            super().enqueue_req(conn)
+            if not self._send(conn):
+                super().enqueue_req(conn)
             return
         conn.sock.setblocking(False)
         conn.timeout = time.monotonic() + _FIRST_BYTE_SECONDS
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def _send(self, conn: TConn) -> bool:
+        """Send a connection to the worker that its request belongs to; return whether there is another one."""
+        if self._handover is None or (conn.parser is not None and conn.parser.unreader.buf.getvalue()):
+            return False
+        return self._handover.send(conn, conn.sock, conn.client, conn.server)
+
+    def _take(self, handover: owners.Handover, channel: socket.socket) -> None:
+        """Answer the requests that other workers have sent."""
+        for taken in handover.take():
+            self.nr_conns += 1
+            conn = TConn(self.cfg, *taken)
+            conn.data_ready = True
+            super().enqueue_req(conn)
+
+    def _settle(self, handover: owners.Handover) -> None:
+        """Let go of connections that others have taken; answer on those that nobody took."""
+        for conn, taken in handover.settled():
+            if taken:
+                self.nr_conns -= 1
+                conn.close()
+            else:
+                super().enqueue_req(conn)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait for events, but no longer than until a connection has to be taken back."""
+        if self._handover is not None:
+            if self._accepting:
+                self._handover.open()
+            wait = self._handover.seconds_to_wait()
+            timeout = timeout if wait is None else min(timeout, wait)
+        super().wait_for_and_dispatch_events(timeout)
+        if self._handover is not None:
+            self._settle(self._handover)
 
     def handle(self, conn: TConn) -> Any:
         """Read and answer a request, in a thread."""
