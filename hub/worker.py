@@ -3,7 +3,7 @@ go to one worker process (hub/owners.py).
 
 gunicorn's own gives each new connection a thread for up to 5 s before its first byte, and for good from its first byte
 on: as many clients as there are threads, which begin a request or a TLS handshake and vanish, and no scrape is answered
-any more.
+any more. And its loop waits for up to 2 s for each client that doesn't close a connection after its last answer.
 """
 
 import contextlib
@@ -30,6 +30,9 @@ _FIRST_BYTE_SECONDS = 10.0
 _HEAD_SECONDS = 5.0
 # Between two pieces of a request's body, and for the whole of an answer to be taken: above what a slow network needs.
 _BODY_SECONDS = 20.0
+# From an answer after which the connection ends to its end: for what the client still sends, and how many bytes of it.
+_LINGER_SECONDS = 2.0
+_LINGER_BYTES = 65_536
 _NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
 # Without a free file descriptor: until it is tried again, and between two lines of the log.
 _PAUSE_SECONDS = 1.0
@@ -47,6 +50,8 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
         # Connections whose headers a thread reads: since when (monotonic).
         self._reading: dict[TConn, float] = {}
         self._reading_lock = threading.Lock()
+        # Connections that have had their last answer: how many bytes have come since.
+        self._lingering: dict[TConn, int] = {}
         self._accepts_from = -math.inf  # monotonic: not before that
         self._told_at = -math.inf
 
@@ -149,12 +154,50 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
             logger.debug("A client took no answer for %g s.", _BODY_SECONDS)
             return False
 
+    def finish_request(self, conn: TConn, fs: Any) -> None:
+        """Keep a connection after an answer, or close it once the client has closed it or had time for that.
+
+        Closed at once, with something of the client's unread, it could be reset before the client has read the answer.
+        """
+        if not fs.cancelled() and (fs.exception() or fs.result()):
+            super().finish_request(conn, fs)
+            return
+        self._lingering[conn] = 0
+        conn.timeout = time.monotonic() + _LINGER_SECONDS
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+            self.poller.register(conn.sock, EVENT_READ, partial(self._drain, conn))
+        except (OSError, ValueError):  # it is over already
+            self._close(conn)
+
+    def _drain(self, conn: TConn, sock: socket.socket) -> None:
+        try:
+            data = sock.recv(_LINGER_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._lingering[conn] += len(data)
+        if not data or self._lingering[conn] > _LINGER_BYTES:
+            self._close(conn)
+
+    def _close(self, conn: TConn) -> None:
+        del self._lingering[conn]
+        with contextlib.suppress(OSError, KeyError, ValueError):  # it may not be registered
+            self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        conn.close()
+
     def murder_pending(self) -> None:
         """Close connections without a first byte, and end those whose headers don't come to an end."""
         super().murder_pending()
+        now = time.monotonic()
+        for conn in [conn for conn in self._lingering if conn.timeout < now]:
+            self._close(conn)
         with self._reading_lock:
             reading = list(self._reading.items())
-        latest = time.monotonic() - _HEAD_SECONDS
+        latest = now - _HEAD_SECONDS
         for conn, since in reading:
             if since < latest:
                 _end(conn.sock)

@@ -25,6 +25,7 @@ HALF_A_FORM = (
     b"Content-Length: 1000\r\n\r\nusername="
 )
 A_REQUEST = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n"
+A_LAST_REQUEST = A_REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 # The beginning of a ClientHello: a record of 512 bytes is announced.
 HALF_A_HANDSHAKE = b"\x16\x03\x01\x02\x00\x01"
 
@@ -122,6 +123,29 @@ def test_who_begins_and_does_not_go_on_is_ended_and_gives_its_thread_back(
         all_end(begun)
         assert is_scraped(scraped)
     assert "Traceback" not in scraped[0].log.read_text()
+
+
+def test_who_does_not_close_a_connection_after_its_last_answer_holds_nobody_up(
+    scraped: tuple[Hub, str],
+) -> None:
+    with clients(scraped[0].port, THREADS * 5, A_LAST_REQUEST) as finished:
+        began = time.monotonic()
+        assert is_scraped(scraped)
+        # Each of them could make a worker wait for 2 s.
+        assert time.monotonic() - began < 10
+        for client in finished:
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        all_end(finished)
+        wait_for(lambda: all(map(is_gone, finished)), "the hub has closed them")
+
+
+def is_gone(client: socket.socket) -> bool:
+    """Tell whether the peer has closed a connection in both directions."""
+    try:
+        client.sendall(b"\r\n")
+    except OSError:
+        return True
+    return False
 
 
 def test_a_handshake_that_does_not_go_on_is_ended(tmp_path: Path) -> None:
