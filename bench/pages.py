@@ -1,0 +1,190 @@
+"""`python -m bench.pages`: the time and the size of every page, for an administrator, a team's owner and its viewer.
+
+Fills a hub with bench.company (SQLite, or the empty database of HUB_DATABASE_URL), starts it and asks for each page a
+few times. The pages are those of tests/permissions.csv, and of the filters that each list links to. Exits with 1 when
+a page takes 0.5 s (the median) or has 150 kB (uncompressed).
+"""
+
+import argparse
+import csv
+import html
+import http.client
+import json
+import os
+import re
+import statistics
+import sys
+import time
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .hubs import Hub
+
+LIMIT_SECONDS = 0.5
+LIMIT_BYTES = 150_000
+_TABLE = Path(__file__).resolve().parent.parent / "tests/permissions.csv"
+# Whose rows of the table a user's are.
+_CALLED = {
+    "administrator": {"admin", "everybody"},
+    "owner": {"owner", "members", "everybody"},
+    "viewer": {"viewer", "members", "everybody"},
+}
+# As large as what they list: Prometheus and a person with a file in mind ask for them. Their time counts all the same.
+_OF_ANY_SIZE = ("/sd", "/metrics", "?export")
+_MORE = ("/admin/?q=namespace-00", "/admin/?state=up", "/admin/changes/?q=namespace-00", "/admin/?page=50")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A page as one user gets it. `seconds` has each answer's time."""
+
+    user: str
+    path: str
+    status: int
+    size: int
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def is_slow(self) -> bool:
+        return self.median >= LIMIT_SECONDS
+
+    @property
+    def is_large(self) -> bool:
+        return self.size >= LIMIT_BYTES and not any(part in self.path for part in _OF_ANY_SIZE)
+
+
+class Browser:
+    """Asks a hub on one connection, as somebody who has signed in. `address`: host and port."""
+
+    def __init__(self, address: str) -> None:
+        self._connection = http.client.HTTPConnection(address, timeout=60)
+        self._cookies: dict[str, str] = {}
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+        return self._ask("GET", path, None, headers or {})
+
+    def sign_in(self, user: str, password: str) -> None:
+        _, page = self.get("/admin/login/")
+        found = re.search(rb'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+        assert found is not None
+        form = {"username": user, "password": password, "csrfmiddlewaretoken": found[1].decode()}
+        status, _ = self._ask(
+            "POST",
+            "/admin/login/",
+            urllib.parse.urlencode(form),
+            {"Content-Type": "application/x-www-form-urlencoded"},
+        )
+        if status != 302:
+            raise RuntimeError(f"{user} can't sign in: {status}")
+
+    def _ask(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> tuple[int, bytes]:
+        cookies = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
+        self._connection.request(method, path, body, {**headers, "Cookie": cookies})
+        answer = self._connection.getresponse()
+        for cookie in answer.headers.get_all("Set-Cookie") or ():
+            name, _, value = cookie.partition(";")[0].partition("=")
+            self._cookies[name] = value
+        return answer.status, answer.read()
+
+
+def measure(address: str, company: dict[str, Any], rounds: int = 3) -> list[Measured]:
+    """Time every page of a running hub; `company` is what bench.company printed."""
+    found = []
+    for user, name in company["users"].items():
+        browser = Browser(address)
+        browser.sign_in(name, company["password"])
+        todo = [*_paths(user, company), *_MORE]
+        for path in todo:  # grows by the links of the lists
+            measured, page = _measure(browser, user, path, rounds)
+            found.append(measured)
+            if "?" not in path:
+                todo += [link for link in _links(path, page) if link not in todo]
+    bearer = {"Authorization": f"Bearer {company['scrape_token']}"}
+    machine = Browser(address)
+    found += [_measure(machine, "token", path, rounds, bearer)[0] for path in ("/sd", "/metrics")]
+    return found
+
+
+def _paths(user: str, company: dict[str, Any]) -> Iterator[str]:
+    """Yield the addresses that this user opens by GET in the table of permissions."""
+    told = set()
+    with _TABLE.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            url = row["url"]
+            if (
+                row["method"] != "GET"
+                or row["expected status"] != "200"
+                or not _CALLED[user] & set(row["user"].split())
+            ):
+                continue
+            if url not in told and not url.startswith("/metrics"):
+                told.add(url)
+                yield url.format(**company)
+
+
+def _links(path: str, page: bytes) -> Iterator[str]:
+    """Yield one of the page's links to itself for each set of parameters."""
+    told = set()
+    for link in re.findall(r'href="(\?[^"#]+)"', page.decode(errors="replace")):
+        query = html.unescape(link)
+        names = frozenset(urllib.parse.parse_qs(query[1:]))
+        if names and names not in told:
+            told.add(names)
+            yield path + query
+
+
+def _measure(
+    browser: Browser, user: str, path: str, rounds: int, headers: dict[str, str] | None = None
+) -> tuple[Measured, bytes]:
+    seconds = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        status, page = browser.get(path, headers)
+        seconds.append(time.perf_counter() - started)
+    return Measured(user, path, status, len(page), tuple(seconds)), page
+
+
+def report(found: list[Measured], most: int = 15) -> bool:
+    """Print what is above a limit or didn't open, then the slowest and the largest; tell whether all is well."""
+    bad = [each for each in found if each.is_slow or each.is_large or each.status != 200]
+    slowest = sorted(found, key=lambda each: -each.median)[:most]
+    largest = sorted(found, key=lambda each: -each.size)[:most]
+    for title, pages in (("above a limit", bad), ("slowest", slowest), ("largest", largest)):
+        print(f"\n{title}: {len(pages)} of {len(found)} pages")
+        for each in pages:
+            print(
+                f"  {each.median * 1000:6.0f} ms (worst {max(each.seconds) * 1000:6.0f}) {each.size / 1000:7.0f} kB "
+                f"{each.status} {each.user:<13} {each.path}"
+            )
+    return not bad
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--namespaces", type=int, default=10_000)
+    parser.add_argument("--teams", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--all", action="store_true", help="print every page")
+    options = parser.parse_args()
+    variables = {"HUB_LOG_LEVEL": "warning", "HUB_WORKERS": "1"}
+    for name in ("HUB_DATABASE_URL",):
+        if name in os.environ:
+            variables[name] = os.environ[name]
+    hub = Hub(variables)
+    hub.manage("prepare")
+    wanted = {"namespaces": options.namespaces, "teams": options.teams}
+    company = json.loads(hub.manage(module="bench.company", text=json.dumps(wanted)))
+    with hub:
+        found = measure(hub.address, company, options.rounds)
+    return 0 if report(found, len(found) if options.all else 15) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
