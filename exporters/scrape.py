@@ -5,16 +5,18 @@ whatever bug the hub has. A bug is a failure with reason `internal`.
 """
 
 import logging
+import math
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
 from django.conf import settings
 
-from hub.costly_pages import OWN_PLACES_TAKEN, Places
+from hub.places import OWN_PLACES_TAKEN, Places
 
-from . import internal_errors, records, telemetry, upstream
+from . import admission, internal_errors, records, telemetry, upstream
 from .catalog import Target
 from .label_rules import label_rules
 from .models import Outcome
@@ -95,6 +97,10 @@ def _scrape(target: Target, seconds: float) -> Result:
     if answer.origin is Origin.READ:
         _count_bugs(answer.snapshot)
     with internal_errors.aside("records"):
+        if _is_refused(answer.snapshot):
+            telemetry.SCRAPES.labels("refused").inc()
+            _say_overloaded()
+            return Result(answer.snapshot, answer.age_seconds)
         if answer.origin is not Origin.READ:
             telemetry.SCRAPES_SHARED.labels(answer.origin).inc()
         _record(target, answer.snapshot, time.monotonic() - started)
@@ -140,7 +146,9 @@ def exposition(target: Target, result: Result, accept: str) -> Exposition:
             max_entities=target.limits.max_entities,
         )
         answer_format = text.negotiate(accept)
-        with _rendering:
+        is_short = not (result.snapshot.queues or result.snapshot.topics or result.snapshot.subscriptions)
+        # A refusal waits for nothing.
+        with nullcontext() if is_short else _rendering:
             body = text.render(collector.collect(), answer_format)
         return Exposition(body, answer_format.content_type, result)
     except Exception as error:
@@ -174,6 +182,33 @@ def _refused(status: int) -> Snapshot:
 # process, so a hub with two workers says it twice at most.
 _said: dict[str, str] = {}
 _saying = threading.Lock()
+
+
+# When the log has last been told of refusals (monotonic), and how many came since then.
+_overloaded_said_at = -math.inf
+_refused_since = 0
+_OVERLOADED_SECONDS = 30.0
+
+
+def _is_refused(snapshot: Snapshot) -> bool:
+    return any(
+        failure is not None and failure.reason is Reason.OVERLOADED
+        for failure in snapshot.collectors.values()
+    )
+
+
+def _say_overloaded() -> None:
+    """Log refusals all together: a line for each would be more work for a hub that has too much of it."""
+    global _overloaded_said_at, _refused_since
+    with _saying:
+        _refused_since += 1
+        now = time.monotonic()
+        if now - _overloaded_said_at < _OVERLOADED_SECONDS:
+            return
+        number, _refused_since, _overloaded_said_at = _refused_since, 0, now
+    logger.warning(
+        "Scrapes are refused (overloaded): %d since the last such line. %s", number, admission.MESSAGE
+    )
 
 
 def _record(target: Target, snapshot: Snapshot, seconds: float) -> None:

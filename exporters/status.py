@@ -53,7 +53,7 @@ ADVICE: dict[Reason, str] = {
     Reason.CHANGED: "Scrape again when the deployment or clean-up of entities is over.",
     Reason.CREDENTIAL: "Open the credential and test it.",
     Reason.BUDGET: "Raise the namespace's requests per second, or leave entities out.",
-    Reason.OVERLOADED: "Raise HUB_MAX_SCRAPES or add a replica.",
+    Reason.OVERLOADED: "Give the hub more CPU, add a replica, or scrape less often.",
     Reason.INTERNAL: "Report the traceback in the hub's log: this is a fault of the hub.",
 }
 

@@ -70,6 +70,18 @@ for _outcome in ("success", "partial", "failure", "refused"):
 SCRAPES_IN_FLIGHT = Gauge(
     "hub_scrapes_in_flight", "Scrapes under way.", multiprocess_mode="livesum", registry=REGISTRY
 )
+READS_WAITING = Gauge(
+    "hub_reads_waiting",
+    "Reads of namespaces that wait for their turn, as the hub has more to do than it can do at once.",
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
+READS_UNDER_WAY = Gauge(
+    "hub_reads_in_flight",
+    "Reads of namespaces under way.",
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
 UPSTREAM_REQUESTS = Counter(
     "hub_upstream_requests",
     "Management requests sent to Service Bus, by the answer's HTTP status code; none: there was no answer.",

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 
 from . import internal_errors, spare_uses, telemetry
+from .admission import Admission
 from .catalog import CredentialSpec, Target
 from .endpoints import endpoint_of, policy
 from .models import Credential
@@ -45,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 _io = IoLoop()
 _client: Client | None = None
+_admission: Admission | None = None
 # Touched on the I/O loop alone.
 _known_pages: "OrderedDict[str, dict[str, int]]" = OrderedDict()
 _pairs: dict[tuple[CredentialSpec, CredentialSpec], credentials.CredentialPair] = {}
@@ -59,13 +61,14 @@ def read(
 ) -> Snapshot:
     """Read a namespace and return what was learnt within so many seconds; never raises for what goes wrong.
 
+    It may have to wait for its turn first; it fails with reason `overloaded` when it would not be finished in time.
     `last_read` is asked when the budget does not allow to read everything; `meanwhile` is called once a second.
     """
     started = time.monotonic()
     if target.credential is None:
         return failed(Reason.CREDENTIAL, target.problem)
     try:
-        reading = _read(target, target.credential, seconds, last_read)
+        reading = _read(target, target.credential, started, seconds, last_read)
         return _io.run(reading, seconds + _GRACE_SECONDS, meanwhile=meanwhile)
     except TimeoutError:
         # The loop itself is late: the process has more to do than its share of the machine allows.
@@ -133,13 +136,23 @@ def close() -> None:
 
 
 async def _read(
-    target: Target, spec: CredentialSpec, seconds: float, last_read: Callable[[], Snapshot | None] | None
+    target: Target,
+    spec: CredentialSpec,
+    asked_at: float,
+    seconds: float,
+    last_read: Callable[[], Snapshot | None] | None,
 ) -> Snapshot:
-    deadline = asyncio.get_running_loop().time() + seconds
+    loop = asyncio.get_running_loop()
+    # What the loop took to come to this read is a part of its time.
+    deadline = loop.time() + asked_at + seconds - time.monotonic()
+    admission = _the_admission()
     try:
-        source = _source(target, spec, last_read)
-        budget = budget_for(target, source.endpoint.host)
-        return await read_namespace(source, _the_client(), deadline=deadline, budget=budget)
+        async with admission.admitted(target.name, asked_at, asked_at + seconds):
+            source = _source(target, spec, last_read)
+            budget = budget_for(target, source.endpoint.host)
+            snapshot = await read_namespace(source, _the_client(), deadline=deadline, budget=budget)
+        admission.learn(target.name, snapshot)
+        return snapshot
     except ServiceBusError as error:
         return failed(error.reason, error.message)
 
@@ -209,6 +222,13 @@ def _the_client() -> Client:
     return _client
 
 
+def _the_admission() -> Admission:
+    global _admission
+    if _admission is None:
+        _admission = Admission()
+    return _admission
+
+
 def _count_answer(status: int) -> None:
     with internal_errors.aside("records"):
         telemetry.upstream_answered(status)
@@ -273,12 +293,13 @@ def _make(spec: CredentialSpec, connection: ConnectionString | None) -> credenti
 
 
 async def _close() -> None:
-    global _client
+    global _admission, _client
     # Reads that went on aside.
     others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    _admission = None
     _known_pages.clear()
     _pairs.clear()
     while _live:

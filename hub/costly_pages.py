@@ -4,13 +4,13 @@ A worker process keeps 24 threads for what is no scrape. Without a bound one use
 take all of them, and the time of its one interpreter.
 """
 
-import threading
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
+
+from .places import OWN_PLACES_TAKEN, Places
 
 # In one worker process at a time.
 MAX_COSTLY_PAGES = 8
@@ -18,9 +18,6 @@ MAX_COSTLY_PAGES_OF_A_USER = 3
 MAX_SIGN_INS = 8
 MAX_SIGN_INS_OF_AN_ADDRESS = 4
 
-# Why there is no place, as a status to answer with.
-OWN_PLACES_TAKEN = 429
-ALL_PLACES_TAKEN = 503
 _RETRY_SECONDS = "2"
 # What is looked at by GET and costs much; every POST of the admin counts besides.
 _COSTLY = {
@@ -31,34 +28,6 @@ _COSTLY = {
     "admin:changes",
 }
 _SIGN_IN = "admin:login"
-
-
-class Places:
-    """Places that requests take while they are answered; safe for many threads."""
-
-    def __init__(self, of_one: int, of_all: int) -> None:
-        self._of_one = of_one
-        self._of_all = of_all
-        self._taken: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    def take(self, who: str) -> int:
-        """Take a place and return 0; else return OWN_PLACES_TAKEN or ALL_PLACES_TAKEN."""
-        with self._lock:
-            if self._taken[who] >= self._of_one:
-                return OWN_PLACES_TAKEN
-            if self._taken.total() >= self._of_all:
-                return ALL_PLACES_TAKEN
-            self._taken[who] += 1
-            return 0
-
-    def give(self, who: str) -> None:
-        """Give a place back."""
-        with self._lock:
-            self._taken[who] -= 1
-            if self._taken[who] <= 0:
-                del self._taken[who]
-
 
 pages = Places(MAX_COSTLY_PAGES_OF_A_USER, MAX_COSTLY_PAGES)
 sign_ins = Places(MAX_SIGN_INS_OF_AN_ADDRESS, MAX_SIGN_INS)

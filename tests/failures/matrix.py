@@ -275,10 +275,11 @@ ROWS = (
 # Tested apart, as it takes a hub of its own.
 OVERLOADED = Row(
     "overloaded",
-    "the hub runs as many scrapes as it may",
+    "the hub has more to read than it can finish in time",
     "overloaded",
-    "as many scrapes as HUB_MAX_SCRAPES allows",
-    "Raise HUB_THREADS and HUB_MAX_SCRAPES, or add a replica. Such a scrape is refused at once and waits for nothing.",
+    "Scrapes are refused (overloaded)",
+    "Give it more CPU, add a replica, scrape less often, or set `cache_seconds` where several servers scrape the same "
+    "namespaces.",
 )
 
 

@@ -16,10 +16,10 @@ from hub.costly_pages import (
     MAX_COSTLY_PAGES,
     MAX_COSTLY_PAGES_OF_A_USER,
     MAX_SIGN_INS_OF_AN_ADDRESS,
-    Places,
     pages,
     sign_ins,
 )
+from hub.places import Places
 from tests.access import people
 from tests.whole.running import Running
 

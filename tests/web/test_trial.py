@@ -8,7 +8,7 @@ from exporters import catalog, records, scrape, trial, upstream
 from exporters.models import Credential, LabelRule, Namespace, NamespaceStatus, Team
 from exporters.simulator import SimulatedNamespace, Simulator
 from exporters.trial import State, Trial
-from hub.costly_pages import Places
+from hub.places import Places
 
 
 def _unsaved(team: Team, secret: str, **fields: Any) -> Namespace:
