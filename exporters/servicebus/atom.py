@@ -4,6 +4,7 @@ A page's text is read in one of two ways that agree: by the scanner, which takes
 or else with ElementTree. What the texts mean is decided once, here.
 """
 
+import codecs
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ def _counts(columns: list[tuple[str | None, ...]]) -> list[Counts | None]:
 
 def _text(body: bytes) -> str:
     try:
-        text = body.decode("utf-8-sig").strip(_WHITESPACE)
+        text = body.removeprefix(codecs.BOM_UTF8).decode().strip(_WHITESPACE)
     except UnicodeDecodeError:
         raise malformed("is not UTF-8") from None
     if "!" in text and "<!DOCTYPE" in text:

@@ -18,13 +18,21 @@ _MOST_LAYOUTS = 16
 _layouts: dict[str, tuple[Layout, ...]] = {}
 
 _START = re.compile(r"(?:<\?xml [^<>?]*+\?>\s*+)?+" + re.escape(tree.FEED_TAG))
+# What stands before the entries on the only page of a listing: there is no next one, and nothing to decide.
+_ADDRESS = r"[^<>&\"\x00-\x1f]*+(?:&amp;[^<>&\"\x00-\x1f]*+)*+"
+_USUAL_HEAD = re.compile(
+    re.escape(tree.FEED_TAG)
+    + rf'<title type="text">[A-Za-z]++</title><id>{_ADDRESS}</id><updated>[0-9TZ:.-]++</updated>'
+    + rf'<link rel="self" href="{_ADDRESS}"/>'
+)
+_EMPTY_FEED = ElementTree.Element(f"{tree.ATOM}feed")
 _MOST_CHARACTERS_OF_HEAD = 10_000
 _ENTRY_END = "</entry>"
 _FEED_END = "</feed>"
 
 
 def scan(page: str, shape: Shape) -> tuple[list[Texts], ElementTree.Element] | None:
-    """Return the page's entries, and the feed without them; None when the page isn't of the usual shape."""
+    """Return the page's entries, and a feed with its links to a next page; None when it isn't of the usual shape."""
     start = page.find("<entry", 0, _MOST_CHARACTERS_OF_HEAD)
     if start < 0 or not _START.match(page) or not page.endswith(_FEED_END):
         return None
@@ -32,9 +40,11 @@ def scan(page: str, shape: Shape) -> tuple[list[Texts], ElementTree.Element] | N
         return None
     try:
         # Entries are closed before the next one begins, so the page is well-formed when each piece of it is.
-        feed = tree.parse(page[:start] + _FEED_END)
-        if tree.read_entries(feed, shape):  # with a prefix
-            return None
+        feed = _EMPTY_FEED
+        if not _USUAL_HEAD.fullmatch(page, 0, start):
+            feed = tree.parse(page[:start] + _FEED_END)
+            if tree.read_entries(feed, shape):  # with a prefix
+                return None
         entries = _scan_entries(page, start, len(page) - len(_FEED_END), shape)
     except ServiceBusError:
         return None

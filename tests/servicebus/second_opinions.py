@@ -90,7 +90,11 @@ def _of_elementtree(kind: str, body: bytes) -> list[str]:
     ]
     if len(entries) != len(walked):
         found.append(f"scanner {len(entries)} entries, ElementTree {len(walked)}")
-    links = [[link.attrib for link in one.iterfind(f"{tree.ATOM}link")] for one in (feed, root)]
+    # The only ones that are used.
+    links = [
+        [link.attrib for link in one.iterfind(f"{tree.ATOM}link") if link.get("rel") == "next"]
+        for one in (feed, root)
+    ]
     if links[0] != links[1]:
         found.append(f"scanner {links[0]}, ElementTree {links[1]}")
     return found
