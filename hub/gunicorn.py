@@ -97,6 +97,7 @@ forwarded_allow_ips = ""
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 logconfig_dict = settings.LOGGING
 accesslog = None
+logger_class = "hub.gunicorn_logger.Logger"
 proc_name = "servicebus-exporter-hub"
 
 
