@@ -7,6 +7,7 @@ anything imports this module. A process that has no such folder (a management co
 import os
 import platform
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
@@ -120,7 +121,12 @@ _OF_TEAMS = frozenset(
 
 def upstream_answered(status: int) -> None:
     """Count a management request by its answer's status; 0: none came."""
-    UPSTREAM_REQUESTS.labels(str(status) if status else "none").inc()
+    _requests_answered(status).inc()
+
+
+@lru_cache(maxsize=1024)  # more than there are status codes
+def _requests_answered(status: int) -> Counter:
+    return UPSTREAM_REQUESTS.labels(str(status) if status else "none")
 
 
 class Moment(Collector):

@@ -26,10 +26,15 @@ class Plan:
     is_dropped: bool = False  # nothing of the metric is left
 
 
+_NO_RULES = Plan(())
+
+
 def plan(
     rules: tuple[Rule, ...], metric: str, extra_labels: Collection[str], labels: Collection[str]
 ) -> Plan:
     """Return how to apply the rules to a metric. `labels` are the names that its entities offer to the rules."""
+    if not rules:
+        return _NO_RULES
     about_the_name = tuple(rule for rule in rules if _decides_by_name(rule))
     others = tuple(rule for rule in rules if not _decides_by_name(rule))
     if could_touch(others, {NAME, *extra_labels}, labels):

@@ -91,7 +91,8 @@ def render(families: Iterable[Metric], answer_format: Format) -> bytes:
         if lines is None or not LEGACY_NAME.match(family.name):
             pieces.append(_stock(family, answer_format))
         else:
-            pieces.append((_head(family, answer_format.openmetrics) + lines).encode())
+            head = _head(family.name, family.documentation, family.unit, answer_format.openmetrics)
+            pieces.append((head + lines).encode())
     if answer_format.openmetrics:
         pieces.append(_EOF)
     return b"".join(pieces)
@@ -118,13 +119,13 @@ def _stock(family: Metric, answer_format: Format) -> bytes:
     return body.removesuffix(_EOF) if answer_format.openmetrics else body
 
 
-def _head(family: Metric, in_openmetrics: bool) -> str:
-    name = family.name
-    help_text = family.documentation.replace("\\", r"\\").replace("\n", r"\n")
+@lru_cache(maxsize=512)  # several times as many as the hub has of its own
+def _head(name: str, help_text: str, unit: str, in_openmetrics: bool) -> str:
+    help_text = help_text.replace("\\", r"\\").replace("\n", r"\n")
     if in_openmetrics:
         help_text = help_text.replace('"', r"\"")
     head = f"# HELP {name} {help_text}\n# TYPE {name} gauge\n"
-    return head + f"# UNIT {name} {family.unit}\n" if in_openmetrics and family.unit else head
+    return head + f"# UNIT {name} {unit}\n" if in_openmetrics and unit else head
 
 
 def _lines(family: Metric, labels: dict[int, str]) -> str | None:
