@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from django.db.models import Q
+
 from .models import Credential, LabelRule, Namespace
 from .prometheus.labelling import LabelRules
 from .prometheus.relabel import Rule, problems
@@ -12,30 +14,49 @@ from .servicebus.connection import ConnectionStringError, parse_connection_strin
 from .servicebus.entities import Snapshot
 
 if TYPE_CHECKING:
-    from .catalog import Target
+    from django.db.models import QuerySet
+
+    from .configuration import Target
 
 logger = logging.getLogger(__name__)
 
-# By team and namespace (primary keys): neither for the hub's own, no namespace for a team's.
-RulesByScope = Mapping[tuple[int | None, int | None], Sequence[LabelRule]]
+# A team's and a namespace's primary key: neither for the hub's own rules, no namespace for a team's.
+RuleScope = tuple[int | None, int | None]
+RulesByScope = Mapping[RuleScope, Sequence[LabelRule]]
+UsableRules = Mapping[RuleScope, tuple[Rule, ...]]
 
 
-def rules_by_scope() -> RulesByScope:
-    """Return all stored rules, those of each scope in their order."""
-    scopes: dict[tuple[int | None, int | None], list[LabelRule]] = {}
-    for rule in LabelRule.objects.order_by("position", "pk"):
+def rules_by_scope(stored: "QuerySet[LabelRule] | None" = None) -> RulesByScope:
+    """Return the stored rules (all of them unless told otherwise), those of each scope in their order."""
+    scopes: dict[RuleScope, list[LabelRule]] = {}
+    for rule in (LabelRule.objects.all() if stored is None else stored).order_by("position", "pk"):
         scopes.setdefault((rule.team_id, rule.namespace_id), []).append(rule)
     return scopes
 
 
-def rules_of(namespace: Namespace, rules: RulesByScope) -> list[LabelRule]:
+def applying_to(teams: Iterable[int | None], namespaces: Iterable[int | None]) -> "QuerySet[LabelRule]":
+    """Return the rules that can apply to namespaces (primary keys, with those of their teams)."""
+    return LabelRule.objects.filter(
+        Q(team=None, namespace=None)
+        | Q(team__in=[pk for pk in teams if pk is not None], namespace=None)
+        | Q(namespace__in=[pk for pk in namespaces if pk is not None])
+    )
+
+
+def usable_rules(stored: "QuerySet[LabelRule] | None" = None) -> UsableRules:
+    """Return the rules of each scope that can be used; namespaces share them."""
+    return {scope: usable(rules) for scope, rules in rules_by_scope(stored).items()}
+
+
+def rules_of(namespace: Namespace, rules: UsableRules) -> tuple[Rule, ...]:
     """Return the namespace's rules in the order in which they apply: the hub's, the team's, its own."""
     team, own = namespace.team_id, namespace.pk
-    return [
-        *rules.get((None, None), ()),
-        *(rules.get((team, None), ()) if team is not None else ()),
-        *(rules.get((team, own), ()) if own is not None else ()),
-    ]
+    found = rules.get((None, None), ())
+    if team is not None:
+        found += rules.get((team, None), ())
+    if own is not None:
+        found += rules.get((team, own), ())
+    return found
 
 
 def usable(rules: Iterable[LabelRule]) -> tuple[Rule, ...]:

@@ -1,7 +1,7 @@
 """Secrets kept elsewhere: a reference {"env": NAME} or {"file": PATH}, read whenever the secret is needed."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 
 from django.conf import settings
@@ -76,3 +76,17 @@ def _from_file(path: str) -> str:
             "-out file.pem` "
             "converts a PFX file."
         ) from None
+
+
+def signature(reference: Mapping[str, str]) -> Hashable:
+    """Return what differs when the secret that is referred to has changed, without reading a file."""
+    kind, place = next(iter(reference.items()))
+    if kind == "env":
+        return os.environ.get(place)
+    try:
+        status = os.stat(place)
+    except OSError as error:
+        return error.errno
+    except (TypeError, ValueError):  # no path
+        return None
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

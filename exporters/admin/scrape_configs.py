@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 
 from .. import access
 from ..catalog import target as target_of
-from ..label_rules import rules_by_scope
+from ..label_rules import applying_to, usable_rules
 from ..models import Namespace, ScrapeToken, Team
 from ..snippets import TOKEN_FILE, snippets
 from .base import HubAdmin
@@ -35,8 +35,8 @@ class ScrapeConfigs(HubAdmin):
             namespaces = Namespace.objects.filter(pk=found.pk)
         else:
             namespaces = access.visible(request.user, Namespace.objects.filter(team=team, enabled=True))
-        rules = rules_by_scope()
         shown = list(namespaces.select_related("team", "credential")[:_MOST_STATIC])
+        rules = usable_rules(applying_to([team.pk], [each.pk for each in shown]))
         return {
             "snippets": snippets(team.name, [target_of(each, rules) for each in shown]),
             "token_file": TOKEN_FILE,

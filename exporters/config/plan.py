@@ -60,7 +60,7 @@ def apply(planned: Plan) -> Plan:
         # Replicas that start together apply their file one after the other.
         ConfigurationVersion.objects.get_or_create(pk=1)
         version = ConfigurationVersion.objects.select_for_update().get(pk=1)
-        if version.number != application.stored.version:
+        if (version.number, version.mark) != application.stored.version:
             made, application = _run(planned.text, planned.file_name, planned.prune)
         if made.errors:
             raise ConfigError(made)

@@ -23,10 +23,21 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='ConfigurationChange',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('version', models.PositiveBigIntegerField(db_index=True)),
+                ('mark', models.BigIntegerField()),
+                ('kind', models.CharField(max_length=20)),
+                ('object_id', models.BigIntegerField()),
+            ],
+        ),
+        migrations.CreateModel(
             name='ConfigurationVersion',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('number', models.PositiveBigIntegerField(default=0)),
+                ('mark', models.BigIntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(

@@ -9,10 +9,11 @@ from .rules import LabelRule
 from .source import Source
 from .teams import Membership, Team
 from .tokens import ScrapeToken
-from .version import ConfigurationVersion
+from .version import ConfigurationChange, ConfigurationVersion, Version
 from .wall import WallLink
 
 __all__ = [
+    "ConfigurationChange",
     "ConfigurationVersion",
     "Credential",
     "IdentityGrant",
@@ -25,5 +26,6 @@ __all__ = [
     "ScrapeToken",
     "Source",
     "Team",
+    "Version",
     "WallLink",
 ]

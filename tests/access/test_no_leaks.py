@@ -14,6 +14,7 @@ from django.test import Client
 
 from exporters import records, upstream
 from exporters.catalog import catalog
+from exporters.loading import everything
 from exporters.models import Credential, Namespace
 from exporters.outage import OutageCopy
 from hub.logs import JsonFormatter, TextFormatter
@@ -153,8 +154,8 @@ def test_what_is_stored_and_kept_is_encrypted(objects: dict[str, Any], log: List
     assert "servicebus_up 0" in scraped.content.decode()
     records.recorder.flush()
     configuration = catalog.current()
-    copy = OutageCopy(type(configuration))
-    copy.write(configuration)
+    copy = OutageCopy()
+    copy.keep(everything())
     kept = copy.path.read_bytes().decode("latin-1")
     copy.path.unlink()
     stored = _database()

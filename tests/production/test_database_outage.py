@@ -1,7 +1,8 @@
 """The database goes away in each of its ways; the configuration goes on."""
 
-import json
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -130,7 +131,7 @@ def test_a_copy_that_is_not_this_hubs_own_is_not_used(
     elif difference == "damage":
         copy.write_bytes(copy.read_bytes()[:-20])
     else:
-        copy.write_text(_sealed(environment, {"version": 1, "targets": {"orders": {"shape": "of old"}}}))
+        _write_another_version(copy, environment)
     fresh = start(**variables)
     answer = fresh.do("current")
     assert answer.get("error") == "ConfigurationUnavailable"
@@ -139,7 +140,8 @@ def test_a_copy_that_is_not_this_hubs_own_is_not_used(
     assert "of old" not in log
 
 
-def _sealed(environment: dict[str, str], value: object) -> str:
+def _write_another_version(copy: Path, environment: dict[str, str]) -> None:
+    """Give each namespace of the copy a shape that this version doesn't know."""
     import hashlib
     from urllib.parse import urlsplit
 
@@ -147,8 +149,14 @@ def _sealed(environment: dict[str, str], value: object) -> str:
 
     url = urlsplit(environment["HUB_DATABASE_URL"])
     identity = ["django.db.backends.postgresql", url.hostname or "", str(url.port), url.path[1:]]
-    binding = "configuration copy of " + hashlib.sha256("\0".join(identity).encode()).hexdigest()
-    return KeyRing([environment["HUB_ENCRYPTION_KEYS"]]).seal(json.dumps(value), binding).ciphertext
+    database = hashlib.sha256("\0".join(identity).encode()).hexdigest()
+    ring = KeyRing([environment["HUB_ENCRYPTION_KEYS"]])
+    with closing(sqlite3.connect(copy)) as file, file:
+        for (pk,) in file.execute("SELECT pk FROM copy WHERE kind = 'targets'").fetchall():
+            sealed = ring.seal('{"shape": "of old"}', f"configuration copy of {database} targets {pk}")
+            file.execute(
+                "UPDATE copy SET sealed = ? WHERE kind = 'targets' AND pk = ?", (sealed.ciphertext, pk)
+            )
 
 
 def test_a_key_that_was_added_in_front_still_opens_the_copy(

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporters.catalog import Configuration
-from exporters.outage import decode, encode
+from exporters.plain_data import decode, encode
 
 st.register_type_strategy(float, st.floats(allow_nan=False))
 st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))

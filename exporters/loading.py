@@ -1,0 +1,382 @@
+"""Reads the stored configuration: all of it, or what changed since a version that is known."""
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import chain
+from typing import Any, TypeVar
+
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
+
+from . import references
+from .configuration import Configuration, Expiry, Grant, Target
+from .derivation import target
+from .label_rules import RuleScope, UsableRules, applying_to, usable_rules
+from .models import (
+    ConfigurationChange,
+    ConfigurationVersion,
+    Credential,
+    IdentityGrant,
+    LabelRule,
+    Namespace,
+    ScrapeToken,
+    Team,
+    Version,
+)
+from .secrets import KeyRing, key_ring
+
+# Above so many namespaces to derive again everything is read: it costs hardly more.
+_MOST_NAMESPACES = 1_000
+# Rows that are fetched and decoded at a time.
+_ROWS = 100
+
+T = TypeVar("T")
+Step = Callable[[], None]
+# References to files and variables, with the signature that each had before it was read.
+Watched = tuple[tuple[Mapping[str, str], Hashable], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCredential:
+    """What is kept of a credential besides the targets that use it."""
+
+    name: str
+    team: str | None  # None: the platform's
+    expires_at: datetime | None
+    spare_expires_at: datetime | None
+
+    def expiries(self) -> Iterator[Expiry]:
+        for slot, at in (("active", self.expires_at), ("spare", self.spare_expires_at)):
+            if at is not None:
+                yield Expiry(credential=self.name, team=self.team, at=at, slot=slot)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The configuration with what it was made of, by primary key: what changes later is found with it.
+
+    It is never changed, as threads and the copy on disk go on with it; objects that stay the same are shared.
+    """
+
+    version: Version
+    ring: KeyRing
+    configuration: Configuration
+    teams: Mapping[int, str]
+    targets: Mapping[int, Target]
+    grants: Mapping[int, Grant]
+    credentials: Mapping[int, KnownCredential]
+    # To what these belonged before they changed or were deleted.
+    credential_of_grant: Mapping[int, int] = field(default_factory=dict)
+    scope_of_rule: Mapping[int, RuleScope] = field(default_factory=dict)
+    # By credential.
+    references: Mapping[int, Watched] = field(default_factory=dict)
+
+    def outdated_references(self) -> set[int]:
+        """Return the credentials whose files or variables have changed."""
+        return {
+            pk
+            for pk, watched in self.references.items()
+            if any(references.signature(reference) != seen for reference, seen in watched)
+        }
+
+
+def read(known: Loaded | None, step: Step, *, look_at_references: bool) -> Loaded:
+    """Return the configuration of this moment: `known` itself when nothing changed.
+
+    Only what changed is read. `step` is called between rows while everything is read.
+    """
+    version = ConfigurationVersion.read()
+    if known is None or known.ring is not key_ring():
+        with _one_state():
+            return everything(step)
+    outdated = known.outdated_references() if look_at_references else set()
+    if version == known.version and not outdated:
+        return known
+    with _one_state():
+        version = ConfigurationVersion.read()
+        changes = {} if version == known.version else ConfigurationChange.since(known.version, version)
+        if changes is not None:
+            changes.setdefault("credential", set()).update(outdated)
+            changed = _affected(known, changes)
+            if changed is not None:
+                return _updated(known, version, changed)
+        return everything(step)
+
+
+def everything(step: Step = lambda: None) -> Loaded:
+    """Read the whole configuration, in a number of queries that doesn't grow with it."""
+    # Before the rows, also where they are not of one state: a change in between is then seen by the next look.
+    version = ConfigurationVersion.read()
+    ring = key_ring()
+    teams = dict(Team.objects.values_list("pk", "name"))
+    watched = dict(_watched(Credential.objects.all()))
+    targets = dict(_targets(Namespace.objects.all(), teams, usable_rules(), step))
+    grants = dict(_grants(ScrapeToken.objects.all(), teams, targets))
+    credentials = dict(_credentials(Credential.objects.all(), teams))
+    return Loaded(
+        version=version,
+        ring=ring,
+        configuration=configuration_of(version, teams, targets, grants, credentials),
+        teams=teams,
+        targets=targets,
+        grants=grants,
+        credentials=credentials,
+        credential_of_grant=dict(IdentityGrant.objects.values_list("pk", "credential")),
+        scope_of_rule=_scopes(LabelRule.objects.all()),
+        references=watched,
+    )
+
+
+@contextmanager
+def _one_state() -> Iterator[None]:
+    """Let all queries within see one state of the database: a name is never another object's in the next query."""
+    if connection.in_atomic_block:
+        yield
+    elif connection.vendor == "sqlite":
+        # Not atomic(), which would wait for writers.
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("ROLLBACK")
+    else:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield
+
+
+@dataclass(slots=True)
+class _Affected:
+    """The objects to read again (or to forget), by primary key."""
+
+    teams: set[int]
+    credentials: set[int]
+    namespaces: set[int]
+    tokens: set[int]
+    identity_grants: set[int]
+    rules: set[int]
+
+
+def _affected(known: Loaded, changes: Mapping[str, set[int]]) -> _Affected | None:
+    """Return what follows from changes: of what they belonged to, and of what they belong to now.
+
+    None: so much that everything is read. What refers to another object changes itself when it refers to another one.
+    """
+    found = _Affected(
+        *(set(changes.get(kind, ())) for kind in ("team", "credential", "namespace", "scrapetoken")),
+        *(set(changes.get(kind, ())) for kind in ("identitygrant", "labelrule")),
+    )
+    teams, own = found.teams, set(found.namespaces)
+    if found.identity_grants:
+        grants = IdentityGrant.objects.filter(pk__in=found.identity_grants)
+        found.credentials.update(grants.values_list("credential", flat=True))
+        found.credentials.update(_held(known.credential_of_grant, found.identity_grants))
+    if teams:
+        found.credentials.update(_keys(Credential.objects.filter(team__in=teams)))
+    scopes: set[RuleScope] = set()
+    if found.rules:
+        scopes.update(_held(known.scope_of_rule, found.rules))
+        scopes.update(_scopes(LabelRule.objects.filter(pk__in=found.rules)).values())
+    if (None, None) in scopes:
+        return None
+    ruled = {team for team, namespace in scopes if namespace is None and team is not None}
+    found.namespaces.update(namespace for _, namespace in scopes if namespace is not None)
+    if found.credentials or teams or ruled:
+        if len(found.credentials) > _MOST_NAMESPACES:
+            return None
+        using = Q(credential__in=found.credentials) | Q(team__in=teams | ruled)
+        found.namespaces.update(_keys(Namespace.objects.filter(using)[: _MOST_NAMESPACES + 1]))
+    if len(found.namespaces) > _MOST_NAMESPACES:
+        return None
+    if teams:
+        found.tokens.update(_keys(ScrapeToken.objects.filter(team__in=teams)))
+    if own:
+        found.tokens.update(_keys(ScrapeToken.objects.filter(namespaces__in=own)))
+        names = {each.name for each in _held(known.targets, own)}
+        found.tokens.update(
+            pk for pk, grant in known.grants.items() if not names.isdisjoint(grant.namespaces)
+        )
+    return found
+
+
+def _updated(known: Loaded, version: Version, changed: _Affected) -> Loaded:
+    teams = _merged(
+        known.teams,
+        changed.teams,
+        Team.objects.filter(pk__in=changed.teams).values_list("pk", "name") if changed.teams else (),
+    )
+    credentials, watched = known.credentials, known.references
+    if changed.credentials:
+        rows = Credential.objects.filter(pk__in=changed.credentials)
+        watched = _merged(watched, changed.credentials, _watched(rows))
+        credentials = _merged(credentials, changed.credentials, _credentials(rows, teams))
+    targets, grants = known.targets, known.grants
+    if changed.namespaces:
+        stored = Namespace.objects.filter(pk__in=changed.namespaces)
+        of_teams = stored.values_list("team", flat=True).distinct()
+        rules = usable_rules(applying_to(of_teams, changed.namespaces))
+        targets = _merged(targets, changed.namespaces, _targets(stored, teams, rules))
+    if changed.tokens:
+        tokens = ScrapeToken.objects.filter(pk__in=changed.tokens)
+        grants = _merged(grants, changed.tokens, _grants(tokens, teams, targets))
+    owners, scopes = known.credential_of_grant, known.scope_of_rule
+    if changed.identity_grants:
+        granted = IdentityGrant.objects.filter(pk__in=changed.identity_grants)
+        owners = _merged(owners, changed.identity_grants, granted.values_list("pk", "credential"))
+    if changed.rules:
+        found = _scopes(LabelRule.objects.filter(pk__in=changed.rules))
+        scopes = _merged(scopes, changed.rules, found.items())
+    return Loaded(
+        version=version,
+        ring=known.ring,
+        configuration=configuration_of(version, teams, targets, grants, credentials, known),
+        teams=teams,
+        targets=targets,
+        grants=grants,
+        credentials=credentials,
+        credential_of_grant=owners,
+        scope_of_rule=scopes,
+        references=watched,
+    )
+
+
+def _targets(
+    stored: "QuerySet[Namespace]",
+    names: Mapping[int, str],
+    rules: UsableRules,
+    step: Step = lambda: None,
+) -> Iterator[tuple[int, Target]]:
+    teams = {pk: Team(pk=pk, name=name) for pk, name in names.items()}
+    rows = stored.select_related("credential").prefetch_related("credential__grants").order_by("pk")
+    for namespace in rows.iterator(chunk_size=_ROWS):
+        step()
+        if namespace.team_id not in teams:  # it was made since the teams were read
+            continue
+        namespace.team = teams[namespace.team_id]
+        credential = namespace.credential
+        if credential is not None and credential.team_id in teams:
+            credential.team = teams[credential.team_id]
+        yield namespace.pk, target(namespace, rules)
+
+
+def _watched(stored: "QuerySet[Credential]") -> Iterator[tuple[int, Watched]]:
+    """Yield what credentials refer to; call it before they are read, so that no change in between is missed."""
+    names = [f"{name}_reference" for name in Credential.SECRET_FIELDS]
+    nothing = Q(**{name: {} for name in names})
+    for pk, *referred in stored.exclude(nothing).values_list("pk", *names):
+        yield (
+            pk,
+            tuple((each, references.signature(each)) for each in referred if isinstance(each, dict) and each),
+        )
+
+
+def _grants(
+    stored: "QuerySet[ScrapeToken]", teams: Mapping[int, str], targets: Mapping[int, Target]
+) -> Iterator[tuple[int, Grant]]:
+    for token in stored.filter(revoked_at=None).prefetch_related("namespaces"):
+        if token.team_id is not None and token.team_id not in teams:
+            continue
+        yield (
+            token.pk,
+            Grant(
+                token_id=token.pk,
+                name=token.name,
+                token_hash=token.token_hash,
+                scope=str(token.scope),
+                team=teams[token.team_id] if token.team_id is not None else None,
+                # By number: a name that is another's by now would open that one's namespaces.
+                namespaces=frozenset(
+                    targets[each.pk].name for each in token.namespaces.all() if each.pk in targets
+                ),
+                expires_at=token.expires_at,
+            ),
+        )
+
+
+def _credentials(
+    stored: "QuerySet[Credential]", teams: Mapping[int, str]
+) -> Iterator[tuple[int, KnownCredential]]:
+    for pk, name, team, *ends in stored.values_list("pk", "name", "team", "expires_at", "spare_expires_at"):
+        if team is None or team in teams:
+            yield pk, KnownCredential(name, teams[team] if team is not None else None, *ends)
+
+
+def _scopes(stored: "QuerySet[LabelRule]") -> dict[int, RuleScope]:
+    return {pk: (team, namespace) for pk, team, namespace in stored.values_list("pk", "team", "namespace")}
+
+
+def _keys(stored: "QuerySet[Any]") -> Iterable[int]:
+    return stored.values_list("pk", flat=True)
+
+
+def _held(known: Mapping[int, T], keys: Collection[int]) -> list[T]:
+    return [known[key] for key in keys if key in known]
+
+
+def _merged(
+    known: Mapping[int, T], changed: Iterable[int], found: Iterable[tuple[int, T]]
+) -> Mapping[int, T]:
+    """Return `known` with what was found of the changed ones; those that were not found are gone."""
+    fresh = dict(found)
+    if not fresh and not any(key in known for key in changed):
+        return known
+    merged = {**known, **fresh}
+    for key in changed:
+        if key not in fresh:
+            merged.pop(key, None)
+    return merged
+
+
+def configuration_of(
+    version: Version,
+    teams: Mapping[int, str],
+    targets: Mapping[int, Target],
+    grants: Mapping[int, Grant],
+    credentials: Mapping[int, KnownCredential],
+    former: Loaded | None = None,
+) -> Configuration:
+    """Put the parts together; what is the same as in the former configuration is shared with it."""
+    if former is None:
+        return Configuration(
+            version=version.number,
+            teams=frozenset(teams.values()),
+            targets=_by_name(targets, {}),
+            grants=_by_hash(grants),
+            expiries=_expiries(credentials),
+            credentials=_names(credentials),
+        )
+    known = former.configuration
+    return replace(
+        known,
+        version=version.number,
+        teams=known.teams if teams is former.teams else frozenset(teams.values()),
+        targets=known.targets if targets is former.targets else _by_name(targets, known.targets),
+        grants=known.grants if grants is former.grants else _by_hash(grants),
+        expiries=known.expiries if credentials is former.credentials else _expiries(credentials),
+        credentials=known.credentials if credentials is former.credentials else _names(credentials),
+    )
+
+
+def _by_name(targets: Mapping[int, Target], known: Mapping[str, Target]) -> Mapping[str, Target]:
+    """Return the targets by their names, in the names' order, which `known` has already."""
+    found = {target.name: target for target in targets.values()}
+    if found.keys() == known.keys():
+        return {name: found[name] for name in known}
+    return dict(sorted(found.items()))
+
+
+def _by_hash(grants: Mapping[int, Grant]) -> Mapping[str, Grant]:
+    return {grants[pk].token_hash: grants[pk] for pk in sorted(grants)}
+
+
+def _expiries(credentials: Mapping[int, KnownCredential]) -> tuple[Expiry, ...]:
+    return tuple(chain.from_iterable(credentials[pk].expiries() for pk in sorted(credentials)))
+
+
+def _names(credentials: Mapping[int, KnownCredential]) -> frozenset[tuple[str, str]]:
+    return frozenset((each.name, each.team or "") for each in credentials.values())
