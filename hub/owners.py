@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 logger = logging.getLogger(__name__)
 
 # For so long a worker waits for the owner to take a request, and then answers it itself.
-_PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 1.0
 # For so long an owner that took no request gets none.
 _SHUNNED_SECONDS = 5.0
 # Of a request's head: Prometheus's has some 400 bytes. A request with a longer one is not sent on.
@@ -104,7 +104,10 @@ class Taken(NamedTuple):
 
 
 class Handover:
-    """What one worker sends to others, and takes from them. For the thread of its loop alone."""
+    """What one worker sends to others, and takes from them.
+
+    For the thread of its loop alone, but for elsewhere(), offer() and take_back(), which any thread may call.
+    """
 
     def __init__(self, slots: Slots, slot: int, path: str) -> None:
         """`path` is the one of HUB_EXTERNAL_URL, which a proxy may leave in front of the hub's own."""
@@ -138,20 +141,25 @@ class Handover:
             head = sock.recv(_HEAD_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except OSError:
             return False  # whoever reads it will see why
-        asked = self._request.match(head)
-        if asked is None or b"\r\n\r\n" not in head:
+        if b"\r\n\r\n" not in head:
             return False
-        slot = self._slots.owner(asked[1])
-        now = time.monotonic()
-        if slot is None or slot == self._slot or now < self._shunned_until[slot]:
+        slot = self.elsewhere(head)
+        token = None if slot is None else self.offer(slot, sock, client, server)
+        if slot is None or token is None:
             return False
-        token = self._offer(slot, sock, client, server)
-        if token is None:
-            return False
-        self._sent.append(Sent(connection, token, slot, now))
+        self._sent.append(Sent(connection, token, slot, time.monotonic()))
         return True
 
-    def _offer(self, slot: int, sock: socket.socket, client: Address, server: Address) -> int | None:
+    def elsewhere(self, head: bytes) -> int | None:
+        """Return the slot that a request belongs to, given its first line; None when it is answered here."""
+        asked = self._request.match(head)
+        slot = None if asked is None else self._slots.owner(asked[1])
+        if slot is None or slot == self._slot or time.monotonic() < self._shunned_until[slot]:
+            return None
+        return slot
+
+    def offer(self, slot: int, sock: socket.socket, client: Address, server: Address) -> int | None:
+        """Send a connection to a slot; return the token to take it back with, None when it could not be sent."""
         try:
             token = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         except OSError:  # no free file descriptor
@@ -164,9 +172,24 @@ class Handover:
             return None
         return token
 
+    def take_back(self, slot: int, token: int) -> bool:
+        """Return whether nobody took what was offered. Its owner then gets nothing for a while."""
+        if not _claim(token):
+            return False
+        now = time.monotonic()
+        if now >= self._shunned_until[slot]:
+            self._shunned_until[slot] = now + _SHUNNED_SECONDS
+            logger.warning(
+                "A worker process did not take a request for one of its namespaces within %g s. For %g s "
+                "other worker processes answer them.",
+                PATIENCE_SECONDS,
+                _SHUNNED_SECONDS,
+            )
+        return True
+
     def seconds_to_wait(self) -> float | None:
         """Return when settled() has something to do; None when nothing was sent."""
-        return max(0.0, self._sent[0].at + _PATIENCE_SECONDS - time.monotonic()) if self._sent else None
+        return max(0.0, self._sent[0].at + PATIENCE_SECONDS - time.monotonic()) if self._sent else None
 
     def settled(self) -> Iterator[tuple[Any, bool]]:
         """Yield connections that were sent a while ago, and whether somebody has taken them.
@@ -174,18 +197,9 @@ class Handover:
         What nobody took is the caller's again, its request still unread. What was taken the caller closes.
         """
         now = time.monotonic()
-        while self._sent and self._sent[0].at + _PATIENCE_SECONDS <= now:
+        while self._sent and self._sent[0].at + PATIENCE_SECONDS <= now:
             sent = self._sent.popleft()
-            taken = not _claim(sent.token)
-            if not taken and now >= self._shunned_until[sent.slot]:
-                self._shunned_until[sent.slot] = now + _SHUNNED_SECONDS
-                logger.warning(
-                    "A worker process did not take a request for one of its namespaces within %g s. For %g s "
-                    "other worker processes answer them.",
-                    _PATIENCE_SECONDS,
-                    _SHUNNED_SECONDS,
-                )
-            yield sent.connection, taken
+            yield sent.connection, not self.take_back(sent.slot, sent.token)
 
     def take(self) -> Iterator[Taken]:
         """Yield the connections that were sent here, except for those that their senders took back."""

@@ -18,9 +18,11 @@ from selectors import EVENT_READ
 from typing import Any
 
 from django.conf import settings
+from gunicorn.http import get_parser
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from . import owners
+from .relay import Relay
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +59,15 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
 
     def init_process(self) -> None:
         """Begin to work, in the new process."""
-        # With TLS the state of a connection is in this process, and nobody else can go on with it.
-        if owners.slots is not None and not self.cfg.is_ssl:
+        if owners.slots is not None:
             self._handover = owners.Handover(owners.slots, self.slot, settings.FORCE_SCRIPT_NAME or "")
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Load the application."""
+        super().load_wsgi()
+        if self._handover is not None and self.cfg.is_ssl:
+            self.wsgi = Relay(self._handover, self.app.wsgi(), self.cfg.threads)
 
     def accept(self, listener: Any) -> None:
         """Accept a connection; without a free file descriptor leave it waiting, where gunicorn's own worker ends."""
@@ -103,8 +110,10 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
 
     def _send(self, conn: TConn) -> bool:
         """Send a connection to the worker that its request belongs to; return whether there is another one."""
-        if self._handover is None or (conn.parser is not None and conn.parser.unreader.buf.getvalue()):
+        if self._handover is None or self.cfg.is_ssl:
             return False
+        if conn.parser is not None and conn.parser.unreader.buf.getvalue():
+            return False  # a part of the request has been read
         return self._handover.send(conn, conn.sock, conn.client, conn.server)
 
     def _take(self, handover: owners.Handover, channel: socket.socket) -> None:
@@ -112,7 +121,9 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
         for taken in handover.take():
             self.nr_conns += 1
             conn = TConn(self.cfg, *taken)
-            conn.data_ready = True
+            # Never with TLS, which init() would begin: see hub/relay.py.
+            conn.initialized = True
+            conn.parser = get_parser(self.cfg, conn.sock, conn.client)
             super().enqueue_req(conn)
 
     def _settle(self, handover: owners.Handover) -> None:

@@ -2,17 +2,22 @@
 
 import http.client
 import json
+import re
 import signal
-import socket
+import ssl
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import psutil
 import pytest
 
 from bench.hubs import Hub, Simulated
 from bench.servers import wait_for
+
+from .test_tls import KEYS, WithTLS, make
 
 pytestmark = pytest.mark.e2e
 
@@ -25,12 +30,12 @@ class Deployed:
     def __init__(self, stack: ExitStack, workers: int, **variables: str) -> None:
         self.simulated = stack.enter_context(Simulated(len(NAMESPACES), 3, 0))
         self.number = workers
-        self.hub = Hub(
+        self.hub = (WithTLS if "HUB_TLS_CERT_FILE" in variables else Hub)(
             {
                 "HUB_ALLOW_LOOPBACK": "1",
                 "HUB_CA_FILE": self.simulated.ca_file,
                 "HUB_WORKERS": str(workers),
-                "HUB_THREADS": "16",
+                "HUB_THREADS": "80",
                 **variables,
             }
         )
@@ -52,8 +57,27 @@ class Deployed:
         wait_for(all_serve, f"{self.number} workers", 60)
         time.sleep(1)  # until a new one's loop runs
 
+    def connect(self, address: str = "127.0.0.1") -> http.client.HTTPConnection:
+        """Return a new connection from an address."""
+        if "HUB_TLS_CERT_FILE" not in self.hub.variables:
+            return http.client.HTTPConnection(
+                "127.0.0.1", self.hub.port, timeout=30, source_address=(address, 0)
+            )
+        context = ssl.create_default_context(cafile=self.hub.variables["HUB_TLS_CERT_FILE"])
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self.hub.port, timeout=30, source_address=(address, 0), context=context
+        )
+
+    def ask(self, name: str, token: str, address: str = "127.0.0.1") -> tuple[int, str]:
+        """Scrape a namespace on a new connection."""
+        connection = self.connect(address)
+        try:
+            return ask(connection, name, token)
+        finally:
+            connection.close()
+
     def is_scraped(self, name: str) -> bool:
-        status, body = self.hub.get(f"/metrics/{name}", self.token)
+        status, body = self.ask(name, self.token)
         return status == 200 and "\nservicebus_up 1" in body
 
     def owner(self, name: str) -> int:
@@ -75,10 +99,17 @@ class Deployed:
         }
 
 
-@pytest.fixture(params=[2, 4])
-def deployed(request: pytest.FixtureRequest) -> Iterator[Deployed]:
+def ask(connection: http.client.HTTPConnection, name: str, token: str) -> tuple[int, str]:
+    connection.request("GET", f"/metrics/{name}", headers={"Authorization": f"Bearer {token}"})
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
+
+
+@pytest.fixture(params=["2", "4", "2 with TLS"])
+def deployed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployed]:
+    workers, _, tls = request.param.partition(" ")
     with ExitStack() as stack:
-        yield Deployed(stack, request.param)
+        yield Deployed(stack, int(workers), **({**KEYS, **make(tmp_path / "tls")} if tls else {}))
 
 
 def test_a_namespace_stays_with_one_worker_and_comes_back_to_its_successor(deployed: Deployed) -> None:
@@ -100,20 +131,14 @@ def test_a_namespace_stays_with_one_worker_and_comes_back_to_its_successor(deplo
 
 def test_a_kept_connection_reaches_the_owner_of_each_namespace_in_turn(deployed: Deployed) -> None:
     with ExitStack() as stack:
-        kept = []
-        for _ in range(4):
-            connection = http.client.HTTPConnection("127.0.0.1", deployed.hub.port, timeout=30)
+        kept = [deployed.connect() for _ in range(4)]
+        for connection in kept:
             stack.callback(connection.close)
-            kept.append(connection)
-        for _ in range(3):
-            for name in NAMESPACES:
-                for connection in kept:
-                    connection.request(
-                        "GET", f"/metrics/{name}", headers={"Authorization": f"Bearer {deployed.token}"}
-                    )
-                    answer = connection.getresponse()
-                    assert answer.status == 200
-                    assert b"\nservicebus_up 1" in answer.read()
+        for name in NAMESPACES * 3:
+            for connection in kept:
+                status, body = ask(connection, name, deployed.token)
+                assert status == 200
+                assert "\nservicebus_up 1" in body
         for connection in kept:
             connection.request("GET", "/-/healthy")
             assert connection.getresponse().read()
@@ -138,29 +163,43 @@ def test_a_worker_that_hangs_costs_a_scrape_a_second_and_no_answer(deployed: Dep
 
 def test_a_request_that_was_sent_on_comes_from_its_client(deployed: Deployed) -> None:
     """Wrong tokens count under the address that shows them, at each owner."""
-    for name in NAMESPACES:
+    for name in NAMESPACES[:6]:
         for _ in range(25):
-            status = ask_from("127.0.0.2", deployed.hub.port, f"/metrics/{name}", "wrong")
+            status, _ = deployed.ask(name, "wrong", "127.0.0.2")
         assert status == 429
-        assert ask_from("127.0.0.3", deployed.hub.port, f"/metrics/{name}", "wrong") in (401, 429)
-        assert ask_from("127.0.0.1", deployed.hub.port, f"/metrics/{name}", deployed.token) == 200
-
-
-def ask_from(address: str, port: int, path: str, token: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30, source_address=(address, 0))
-    try:
-        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
-        return connection.getresponse().status
-    finally:
-        connection.close()
+        assert deployed.ask(name, "wrong", "127.0.0.3")[0] in (401, 429)
+        assert deployed.ask(name, deployed.token)[0] == 200
 
 
 def test_half_a_request_is_left_with_the_worker_that_it_met(deployed: Deployed) -> None:
     head = f"GET /metrics/{{}} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {deployed.token}\r\n\r\n"
     for name in NAMESPACES:
         text = head.format(name).encode()
-        with socket.create_connection(("127.0.0.1", deployed.hub.port), timeout=30) as client:
+        connection = deployed.connect()
+        connection.connect()
+        with connection.sock as client:
             client.sendall(text[:30])
             time.sleep(0.1)
             client.sendall(text[30:])
             assert client.recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_an_owner_that_is_killed_costs_a_relayed_scrape_no_answer(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        deployed = Deployed(stack, 2, **{**KEYS, **make(tmp_path / "tls")})
+        owners = {name: deployed.owner(name) for name in NAMESPACES}
+        pool = stack.enter_context(ThreadPoolExecutor(48))
+        killed = owners[NAMESPACES[0]]
+        # About half of them meet the other worker.
+        scrapes = [
+            (name, pool.submit(deployed.ask, name, deployed.token))
+            for name in NAMESPACES * 4
+            if owners[name] == killed
+        ]
+        psutil.Process(killed).send_signal(signal.SIGKILL)
+        answered = [scrape for _, scrape in scrapes if scrape.exception() is None]
+        assert answered
+        for scrape in answered:
+            status, body = scrape.result()
+            assert status == 200
+            assert "\nservicebus_up 1" in body, re.findall("servicebus_scrape_error.*", body)
