@@ -27,9 +27,11 @@ _ATTRIBUTE = re.compile(r'( ([\w:.-]++)=")[^<>"]*+"')
 # Tabs and line feeds are the only control characters that mean themselves in a text. In an attribute none does. What
 # is longer isn't read here, so that a layout fails within a bounded time.
 _LENGTH = f"{{0,{MAX_VALUE_CHARACTERS}}}+"
-_VALUE = r"[^<>&\x00-\x08\x0b-\x1f]" + _LENGTH
+# A class of ASCII characters takes two thirds of the time of one of all but some; values that the service makes itself
+# hold no others.
+_VALUE = r"[\t\n -%'-;=?-\x7f]" + _LENGTH
 _FREE_VALUE = r"[^<>\x00-\x08\x0b-\x1f]" + _LENGTH
-_ATTRIBUTE_VALUE = r'[^<>&"\x00-\x1f]' + _LENGTH
+_ATTRIBUTE_VALUE = r"[ !#-%'-;=?-\x7f]" + _LENGTH
 # What the serializer writes in a text that can hold any character. The ampersand is last, as it makes the others.
 _ESCAPED = {
     "&lt;": "<",

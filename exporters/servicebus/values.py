@@ -24,8 +24,10 @@ _DURATION = re.compile(
 # .NET's TimeSpan.MaxValue is 10,675,199 days and some hours: the service's way to write "forever". Recorded with seven
 # and with three digits behind the point, so the days decide.
 _FOREVER_DAYS = 10_675_199
+# Written out, as the engine counts repetitions at twice the time.
+_TWO = "[0-9][0-9]"
 _is_timestamp = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})?"
+    rf"{_TWO}{_TWO}-{_TWO}-{_TWO}T{_TWO}:{_TWO}:{_TWO}(?:\.[0-9]{{1,9}}+)?+(?:Z|[+-]{_TWO}:{_TWO})?+"
 ).fullmatch
 _NEVER = "0001-01-01T00:00:00Z"  # as the service writes it
 _BOOLEANS = {"true": True, "false": False, "True": True, "False": False, "1": True, "0": False}
