@@ -22,9 +22,10 @@ from .changes import kept_history
 from .credential_kinds import CredentialKind
 from .source import source_field
 from .teams import Team
+from .version import Versioned
 
 
-class Credential(models.Model):
+class Credential(Versioned):
     Kind = CredentialKind
     SECRET_FIELDS = ("secret", "certificate_password", "spare_secret", "spare_certificate_password")
     # What a slot consists of; the spare's names have "spare_" in front.

@@ -7,9 +7,10 @@ from ..endpoints import check_hosts
 from .changes import kept_history, name_of
 from .credentials import Credential
 from .teams import Team
+from .version import Versioned
 
 
-class IdentityGrant(models.Model):
+class IdentityGrant(Versioned):
     """Lets a team use a credential of the platform for the hosts named here, and for no other.
 
     Without it a team could point the hub's own identity at any namespace that the identity can read.

@@ -21,13 +21,14 @@ from .changes import kept_history
 from .credentials import Credential
 from .source import source_field
 from .teams import Team
+from .version import Versioned
 
 
 def default_metric_groups() -> list[str]:
     return ["counts", "times", "state", "settings", "namespace"]
 
 
-class Namespace(models.Model):
+class Namespace(Versioned):
     """One Service Bus namespace: a scrape target at /metrics/<name>."""
 
     name = models.CharField(

@@ -13,6 +13,7 @@ from .changes import kept_history
 from .namespaces import Namespace
 from .source import source_field
 from .teams import Team
+from .version import Versioned
 
 # Of one scope: a namespace, a team or the hub.
 MAX_RULES = 100
@@ -22,7 +23,7 @@ MAX_RULE_INSTRUCTIONS = 100_000
 _WRITES = frozenset({"replace", "hashmod", "lowercase", "uppercase"})
 
 
-class LabelRule(models.Model):
+class LabelRule(Versioned):
     """One entry of Prometheus's relabel_configs, for a namespace, a team (no namespace) or all (neither)."""
 
     class Action(models.TextChoices):

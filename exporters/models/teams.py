@@ -6,9 +6,10 @@ from django.db import models
 from ..validators import slug_validator
 from .changes import kept_history, name_of
 from .source import source_field
+from .version import Versioned
 
 
-class Team(models.Model):
+class Team(Versioned):
     name = models.CharField(
         max_length=63,
         unique=True,

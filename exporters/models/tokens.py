@@ -9,9 +9,10 @@ from .changes import kept_history
 from .namespaces import Namespace
 from .source import source_field
 from .teams import Team
+from .version import Versioned
 
 
-class ScrapeToken(BearerSecret):
+class ScrapeToken(Versioned, BearerSecret):
     """What Prometheus shows to scrape a team's namespaces."""
 
     Scope = Scope

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import models, transaction
 
@@ -95,3 +95,17 @@ class ConfigurationChange(models.Model):
         """Delete the oldest rows where there are too many."""
         newest = cls.objects.aggregate(newest=models.Max("pk"))["newest"] or 0
         cls.objects.filter(pk__lte=newest - MAX_KEPT_CHANGES).delete()
+
+
+class Versioned(models.Model):
+    """Base of what the configuration consists of: each is saved in one transaction with the version that tells of it.
+
+    Otherwise a process that is killed in between would leave a change that nobody hears of. A deletion is one anyway.
+    """
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        with transaction.atomic(savepoint=False):
+            super().save(*args, **kwargs)

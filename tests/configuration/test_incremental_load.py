@@ -357,3 +357,30 @@ def test_a_file_that_changed_is_read_without_the_others(known: Loaded, tmp_path:
     after = read_again(loaded)
     assert after.configuration.targets["three"].credential.secret.endswith("=newer")  # type: ignore[union-attr]
     assert after.configuration.targets["one"] is loaded.configuration.targets["one"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("model", [Team, Credential, IdentityGrant, Namespace, LabelRule, ScrapeToken])
+def test_an_object_is_saved_in_one_transaction_with_its_version(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team = Team.objects.create(name="payments")
+    items = {
+        Team: lambda: Team(name="orders"),
+        Credential: lambda: Credential(name="key", team=team, secret="s"),
+        IdentityGrant: lambda: IdentityGrant(
+            credential=Credential.objects.create(name="identity", kind="managed_identity"), team=team
+        ),
+        Namespace: lambda: Namespace(name="one", team=team),
+        LabelRule: lambda: LabelRule(team=team),
+        ScrapeToken: lambda: ScrapeToken(name="token", team=team, scope="team"),
+    }
+    item = items[model]()
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ConfigurationVersion, "bump", killed)
+    with pytest.raises(KeyboardInterrupt):
+        item.save()
+    assert not model.objects.filter(**({"name": item.name} if hasattr(item, "name") else {})).exists()
