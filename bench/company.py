@@ -16,6 +16,7 @@ import django
 
 PASSWORD = "bench-bench-bench"
 _BATCH = 1000
+_LISTED = 20  # namespaces that a token lists
 _CONNECTION_STRING = (
     "Endpoint=sb://{name}.servicebus.windows.net/;SharedAccessKeyName=hub;SharedAccessKey=c2VjcmV0"
 )
@@ -27,7 +28,7 @@ class Company:
 
     `connection_strings`: used in turn, each with its simulator's key; without them every namespace has a host of its
     own. `fields`: of every namespace, besides these. `records`: scrapes that each namespace has behind it. `changes`:
-    rows of history that each object has.
+    rows of history that each object has. `ruled`: one namespace in so many has a label rule.
     """
 
     namespaces: int = 10_000
@@ -35,6 +36,7 @@ class Company:
     users_of_a_team: int = 3
     records: int = 5
     changes: int = 2
+    ruled: int = 10
     connection_strings: list[str] = field(default_factory=list)
     fields: dict[str, Any] = field(default_factory=dict)
 
@@ -48,7 +50,7 @@ def fill(company: Company) -> dict[str, Any]:
     with transaction.atomic():
         ids = _people(company)
         namespaces = _namespaces(company, ids)
-        _rules(namespaces, ids)
+        _rules(namespaces[:: company.ruled], ids)
         _bearers(namespaces, ids)
         _history(company)
         _scrapes(company, namespaces)
@@ -152,8 +154,8 @@ def _namespaces(company: Company, ids: dict[str, Any]) -> list[Any]:
     return namespaces
 
 
-def _rules(namespaces: list[Any], ids: dict[str, Any]) -> None:
-    """Store rules for the hub, for every team and for one namespace in ten."""
+def _rules(ruled: list[Any], ids: dict[str, Any]) -> None:
+    """Store rules for the hub, for every team and for these namespaces."""
     from exporters.models import LabelRule, Team
 
     rules = [LabelRule(position=10, target_label="company", replacement="bench")]
@@ -163,7 +165,7 @@ def _rules(namespaces: list[Any], ids: dict[str, Any]) -> None:
     ]
     rules += [
         LabelRule(team=each.team, namespace=each, position=10, target_label="tier", replacement="gold")
-        for each in namespaces[::10]
+        for each in ruled
     ]
     LabelRule.objects.bulk_create(rules, batch_size=_BATCH)
     ids["rule"] = rules[1].pk
@@ -185,8 +187,9 @@ def _bearers(namespaces: list[Any], ids: dict[str, Any]) -> None:
     ScrapeToken.objects.bulk_create([*made, platform], batch_size=_BATCH)
     of_team = {token.team_id: token for token in made if token.scope == ScrapeToken.Scope.LISTED}
     through: Any = ScrapeToken.namespaces.through
+    listed = namespaces[: _LISTED * len(of_team)]
     through.objects.bulk_create(
-        [through(scrapetoken=of_team[each.team_id], namespace=each) for each in namespaces], batch_size=_BATCH
+        [through(scrapetoken=of_team[each.team_id], namespace=each) for each in listed], batch_size=_BATCH
     )
     links = [WallLink(name="screen", team=team, scope="team") for team in Team.objects.order_by("pk")]
     links.append(WallLink(name="screen-of-all", scope="all_teams"))

@@ -34,7 +34,17 @@ _CALLED = {
 }
 # As large as what they list: Prometheus and a person with a file in mind ask for them. Their time counts all the same.
 _OF_ANY_SIZE = ("/sd", "/metrics", "?export")
-_MORE = ("/admin/?q=namespace-00", "/admin/?state=up", "/admin/changes/?q=namespace-00", "/admin/?page=50")
+_MORE = (
+    "/admin/?q=namespace-00",
+    "/admin/?state=up",
+    "/admin/?page=50",
+    "/admin/changes/?q=namespace-00",
+    "/admin/exporters/namespace/?team=team-0000",
+    "/admin/autocomplete/?app_label=exporters&model_name=namespace&field_name=credential&term=00",
+    "/admin/autocomplete/?app_label=exporters&model_name=scrapetoken&field_name=namespaces&term=00",
+)
+# A credential that every team may use.
+_MORE_OF_ADMINISTRATORS = ("/admin/exporters/credential/{identity}/change/",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +110,7 @@ def measure(address: str, company: dict[str, Any], rounds: int = 3) -> list[Meas
     for user, name in company["users"].items():
         browser = Browser(address)
         browser.sign_in(name, company["password"])
-        todo = [*_paths(user, company), *_MORE]
+        todo = [*paths(user, company), *_more(user, company)]
         for path in todo:  # grows by the links of the lists
             measured, page = _measure(browser, user, path, rounds)
             found.append(measured)
@@ -112,7 +122,13 @@ def measure(address: str, company: dict[str, Any], rounds: int = 3) -> list[Meas
     return found
 
 
-def _paths(user: str, company: dict[str, Any]) -> Iterator[str]:
+def _more(user: str, company: dict[str, Any]) -> Iterator[str]:
+    yield from _MORE
+    if user == "administrator":
+        yield from (path.format(**company) for path in _MORE_OF_ADMINISTRATORS)
+
+
+def paths(user: str, company: dict[str, Any]) -> Iterator[str]:
     """Yield the addresses that this user opens by GET in the table of permissions."""
     told = set()
     with _TABLE.open(newline="", encoding="utf-8") as file:

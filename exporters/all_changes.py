@@ -113,19 +113,6 @@ def page(user: access.User | AnonymousUser, wanted: Wanted, number: str | None) 
     return found
 
 
-def usernames(user: access.User | AnonymousUser) -> list[str]:
-    """Return who made the changes that the user may see."""
-    parts = [
-        _records(user, model, Wanted())
-        .exclude(history_username="")
-        .order_by()
-        .values_list("history_username")
-        for model in kinds(user).values()
-    ]
-    # A union is ordered as its model, whose columns it lacks.
-    return sorted(name for (name,) in parts[0].union(*parts[1:]).order_by())
-
-
 def _records(user: access.User | AnonymousUser, model: type[Model], wanted: Wanted) -> "QuerySet[Any]":
     records = access.visible_history(user, _history(model), model)
     if wanted.team is not None:

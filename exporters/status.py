@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from .models import Namespace, NamespaceStatus, Outcome
 from .servicebus.errors import Reason
@@ -68,24 +69,52 @@ class Summary:
     advice: str
 
 
+class Facts(NamedTuple):
+    """What a state is told from. `at` and what follows are the last scrape's; None where there was none."""
+
+    enabled: bool
+    scrape_interval_seconds: float | None
+    at: datetime | None
+    outcome: str | None
+    reason: str | None
+    throttled_requests: int | None
+
+
+# The look-ups of Facts in a query of namespaces.
+FACTS = (
+    "enabled",
+    "scrape_interval_seconds",
+    "status__at",
+    "status__outcome",
+    "status__reason",
+    "status__throttled_requests",
+)
+
+
 def state_of(namespace: Namespace, now: datetime) -> State:
     status: NamespaceStatus | None = getattr(namespace, "status", None)
-    if not namespace.enabled:
-        return State.PAUSED
+    enabled, interval = namespace.enabled, namespace.scrape_interval_seconds
     if status is None:
+        return state_from(Facts(enabled, interval, None, None, None, None), now)
+    last = (status.at, status.outcome, status.reason, status.throttled_requests)
+    return state_from(Facts(enabled, interval, *last), now)
+
+
+def state_from(facts: Facts, now: datetime) -> State:
+    if not facts.enabled:
+        return State.PAUSED
+    if facts.at is None:
         return State.NEVER
-    if now - status.at > stale_after(namespace):
+    if now - facts.at > stale_after(facts.scrape_interval_seconds):
         return State.STALE
-    if status.outcome != Outcome.SUCCESS:
-        return State.THROTTLED if status.reason == Reason.THROTTLED else State.FAILING
-    return State.THROTTLED if status.throttled_requests else State.UP
+    if facts.outcome != Outcome.SUCCESS:
+        return State.THROTTLED if facts.reason == Reason.THROTTLED else State.FAILING
+    return State.THROTTLED if facts.throttled_requests else State.UP
 
 
-def stale_after(namespace: Namespace) -> timedelta:
+def stale_after(interval_seconds: float | None) -> timedelta:
     """Return after how long without a scrape something is wrong with Prometheus rather than with the namespace."""
-    if namespace.scrape_interval_seconds:
-        return timedelta(seconds=_STALE_INTERVALS * namespace.scrape_interval_seconds)
-    return _STALE_AFTER
+    return timedelta(seconds=_STALE_INTERVALS * interval_seconds) if interval_seconds else _STALE_AFTER
 
 
 def summary(namespace: Namespace, now: datetime) -> Summary:

@@ -12,23 +12,12 @@ from django.db.models import Q, QuerySet
 from . import status
 from .internal_errors import guarded
 from .models import Namespace, NamespaceStatus
-from .status import State, Summary
+from .status import FACTS, Facts, State, Summary
 
-PAGE_SIZE = 100
+PAGE_SIZE = 50
 
 UNREADABLE = "What is stored of its last scrape can't be shown."
 REPORT_IT = "Report the traceback in the hub's log: this is a fault of the hub."
-
-# What a state is told from; the rest of a row is read for the shown page alone.
-_FOR_THE_STATE = (
-    "name",
-    "enabled",
-    "scrape_interval_seconds",
-    "status__at",
-    "status__outcome",
-    "status__reason",
-    "status__throttled_requests",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +69,10 @@ def board(
         namespaces = namespaces.filter(
             Q(name__icontains=search) | Q(team__name__icontains=search) | Q(host__icontains=search)
         )
+    # Plain values: of ten thousand namespaces the objects alone would take a quarter of a second.
     states = [
-        (state_of(namespace, now), namespace.name, namespace.pk)
-        for namespace in namespaces.select_related("status").only(*_FOR_THE_STATE).order_by()
+        (_state(Facts(*facts), now), name, key)
+        for key, name, *facts in namespaces.order_by().values_list("pk", "name", *FACTS)
     ]
     counts = Counter(each for each, _, _ in states)
     chosen = sorted(
@@ -105,6 +95,10 @@ def board(
 def state_of(namespace: Namespace, now: datetime) -> State:
     """Return the namespace's state, failing for what can't be understood."""
     return guarded(lambda: status.state_of(namespace, now), lambda: State.FAILING)
+
+
+def _state(facts: Facts, now: datetime) -> State:
+    return guarded(lambda: status.state_from(facts, now), lambda: State.FAILING)
 
 
 def row(namespace: Namespace, now: datetime) -> Row:

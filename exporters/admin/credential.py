@@ -5,7 +5,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -17,8 +18,9 @@ from ..models import Credential, Namespace
 from ..status import state_of
 from .base import SourceFilter
 from .credential_form import CredentialForm, describe_secret
-from .grants import GrantsInline
+from .grants import MOST_ROWS, SEARCH, GrantsInline
 from .spare_slot import SpareSlot
+from .team_filter import TeamFilter
 
 
 class ExpiryFilter(admin.SimpleListFilter):
@@ -51,6 +53,10 @@ class ExpiryFilter(admin.SimpleListFilter):
         return queryset
 
 
+# So many namespaces are named on the page of their credential; the list of namespaces finds all.
+_MOST_USES = 20
+
+
 @admin.register(Credential)
 class CredentialAdmin(SpareSlot):
     form = CredentialForm
@@ -60,7 +66,7 @@ class CredentialAdmin(SpareSlot):
     list_select_related = ("team",)
     list_filter = (
         "kind",
-        ("team", admin.RelatedOnlyFieldListFilter),
+        TeamFilter,
         ExpiryFilter,
         SourceFilter,
     )
@@ -107,9 +113,11 @@ class CredentialAdmin(SpareSlot):
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Credential]":
         found: QuerySet[Credential] = super().get_queryset(request)
-        # Of a platform's identity a member sees how many of the own teams' namespaces use it.
-        mine = Q(namespaces__team__in=access.teams(request.user))
-        return found.annotate(namespace_count=Count("namespaces", filter=mine, distinct=True))
+        # Of a platform's identity a member sees how many of the own teams' namespaces use it. A join would count for
+        # all credentials what is shown of a page of them.
+        using = access.visible(request.user, Namespace.objects.filter(credential=OuterRef("pk")))
+        counted = using.order_by().values("credential").annotate(count=Count("pk")).values("count")
+        return found.annotate(namespace_count=Coalesce(Subquery(counted), 0))
 
     def get_inlines(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
         return (GrantsInline,) if obj is not None and obj.team_id is None else ()
@@ -149,10 +157,18 @@ class CredentialAdmin(SpareSlot):
             context["may_test"] = access.allows(request.user, "change", Credential, credential)
             context["secret_state"] = describe_secret(credential)
             context["spare_state"] = describe_secret(credential, "spare_")
+            using = access.visible(request.user, using).order_by("name")
             context["used_by"] = [
-                (namespace, state_of(namespace, timezone.now()))
-                for namespace in access.visible(request.user, using).distinct().order_by("name")
+                (namespace, state_of(namespace, timezone.now())) for namespace in using[:_MOST_USES]
             ]
+            grants = credential.grants.count()
+            if grants > MOST_ROWS and access.is_platform_administrator(request.user):
+                context |= {
+                    "grants": grants,
+                    "rows": MOST_ROWS,
+                    "grants_of": request.GET.get(SEARCH, "")[:63],
+                }
+            context["more_uses"] = max(0, using.count() - _MOST_USES)
         answer: HttpResponse = super().change_view(request, object_id, form_url, context)
         return answer
 

@@ -3,12 +3,17 @@
 from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from .. import access
 from ..models import IdentityGrant
 from .base import TabularInline
 from .fields import LinesField
+
+# An identity may be granted to every team. More rows would make the page heavy; a box above finds the others.
+MOST_ROWS = 25
+SEARCH = "grants"
 
 
 class GrantForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -27,6 +32,15 @@ class GrantsInline(TabularInline):
     autocomplete_fields = ("team",)
     verbose_name_plural = "granted to teams"
     extra = 0
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        found: QuerySet[Any] = super().get_queryset(request)
+        credential = request.resolver_match and request.resolver_match.kwargs.get("object_id")
+        if request.method == "POST" or not credential:
+            return found  # the rows that are sent are of those alone that the page had
+        shown = found.filter(credential=credential, team__name__icontains=request.GET.get(SEARCH, "")[:63])
+        rows = shown.order_by("team__name").values_list("pk", flat=True)[:MOST_ROWS]
+        return found.filter(pk__in=list(rows))
 
     def _allows(self, request: HttpRequest, credential: Any) -> bool:
         is_the_platforms = credential is None or credential.team_id is None

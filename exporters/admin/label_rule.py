@@ -14,6 +14,7 @@ from ..models import LabelRule
 from .base import HubAdmin, SourceFilter
 from .fields import LabelNamesField
 from .keeping import KeepsHidden
+from .team_filter import TeamFilter
 
 
 class LabelRuleForm(KeepsHidden):
@@ -55,7 +56,7 @@ class LabelRuleAdmin(HubAdmin):
     form = LabelRuleForm
     list_display = ("does", "scope", "position", "reads", "matches", "writes")
     list_select_related = ("team", "namespace")
-    list_filter = ("action", ("team", admin.RelatedOnlyFieldListFilter), SourceFilter)
+    list_filter = ("action", TeamFilter, SourceFilter)
     search_fields = ("team__name", "namespace__name", "regex", "target_label", "replacement")
     autocomplete_fields = ("team", "namespace")
     fieldsets = (

@@ -22,6 +22,7 @@ from .namespace_actions import NamespaceActions
 from .namespace_new import NamespaceNew
 from .namespace_page import NamespacePage
 from .namespace_rules import NamespaceRules
+from .team_filter import TeamFilter
 
 _GROUPS = {
     "counts": "counts: the service's own totals, and how many subscriptions a topic has",
@@ -70,7 +71,7 @@ class NamespaceAdmin(NamespaceActions, NamespaceRules, NamespaceNew, NamespacePa
     form = NamespaceForm
     list_display = ("name", "team", "endpoint", "credential", "enabled", "source")
     list_select_related = ("team", "credential")
-    list_filter = ("enabled", ("team", admin.RelatedOnlyFieldListFilter), "credential__kind", SourceFilter)
+    list_filter = ("enabled", TeamFilter, "credential__kind", SourceFilter)
     search_fields = ("name", "host", "team__name", "credential__name")
     autocomplete_fields = ("team", "credential")
     formfield_overrides = {models.TextField: {"widget": AdminTextInputWidget}}

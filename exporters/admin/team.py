@@ -14,6 +14,7 @@ from ..models import Membership, Team
 from .base import HubAdmin, SourceFilter, TeamInline
 from .keeping import KeepsHidden
 from .scrape_configs import ScrapeConfigs
+from .team_filter import TeamFilter
 
 
 class UserNameField(forms.ModelChoiceField):  # type: ignore[type-arg]
@@ -98,7 +99,7 @@ class MembershipAdmin(ChoosesUser, HubAdmin):
     form = MembershipForm
     list_display = ("user", "team", "role")
     list_select_related = ("user", "team")
-    list_filter = ("role", ("team", admin.RelatedOnlyFieldListFilter))
+    list_filter = ("role", TeamFilter)
     search_fields = ("user__username", "user__email", "team__name")
     autocomplete_fields = ("user", "team")
 

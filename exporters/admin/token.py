@@ -16,6 +16,7 @@ from ..moments import time_tag
 from ..snippets import TOKEN_FILE, snippets
 from .base import SourceFilter
 from .bearer import BearerAdmin, BearerForm
+from .team_filter import TeamFilter
 
 
 class TokenForm(BearerForm):
@@ -76,7 +77,7 @@ class TokenAdmin(BearerAdmin):
     revoked_means = "Prometheus gets 401 with them from now on."
     list_display = ("name", "opened", "prefix", "state", "last_used", "source")
     list_select_related = ("team",)
-    list_filter = (StateFilter, ("team", admin.RelatedOnlyFieldListFilter), SourceFilter)
+    list_filter = (StateFilter, TeamFilter, SourceFilter)
     search_fields = ("name", "team__name", "prefix", "namespaces__name")
     autocomplete_fields = ("team", "namespaces")
     fieldsets = (

@@ -12,6 +12,7 @@ from .. import access, words
 from ..models import Membership
 from ..moments import time_tag
 from .base import HubAdmin, TeamInline
+from .team_filter import MembersTeamFilter
 
 if TYPE_CHECKING:
     _UserAdmin = DjangoUserAdmin[User]
@@ -52,7 +53,7 @@ class MembershipsInline(TeamInline):
 @admin.register(User)
 class UserAdmin(HubAdmin, _UserAdmin):  # type: ignore[misc] # the stubs of attributes differ
     list_display = ("username", "email", "is_active", "administrator", "last_sign_in")
-    list_filter = ("is_active", AdministratorFilter, ("memberships__team", admin.RelatedOnlyFieldListFilter))
+    list_filter = ("is_active", AdministratorFilter, MembersTeamFilter)
     filter_horizontal = ()
     inlines = (MembershipsInline,)
     fieldsets = (

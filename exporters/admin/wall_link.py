@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from ..models import WallLink
 from .bearer import BearerAdmin, BearerForm
+from .team_filter import TeamFilter
 
 
 class WallLinkForm(BearerForm):
@@ -25,7 +26,7 @@ class WallLinkAdmin(BearerAdmin):
     revoked_means = "Their screens get 404 from now on."
     list_display = ("name", "opened", "state", "expires", "created")
     list_select_related = ("team",)
-    list_filter = (("team", admin.RelatedOnlyFieldListFilter),)
+    list_filter = (TeamFilter,)
     search_fields = ("name", "team__name")
     autocomplete_fields = ("team",)
     fieldsets = (

@@ -112,7 +112,7 @@ def test_the_list_is_filtered_by_team_kind_user_and_text(objects: dict[str, Any]
         {"team": "x"},
         {"team": "9" * 40},
         {"kind": "session"},
-        {"user": "nobody"},
+        {"user": "x" * 200},
         {"q": "x" * 300},
     ],
 )
@@ -123,6 +123,10 @@ def test_a_choice_that_is_not_offered_is_a_fault_in_the_form(
     assert answer.status_code == 200
     assert answer.context["page"] is None
     assert "note bad" in answer.text
+
+
+def test_a_user_without_changes_finds_none(objects: dict[str, Any]) -> None:
+    assert _shown("admin", user="nobody") == []
 
 
 @pytest.mark.parametrize("number", ["x", "0", "-1", "9" * 40, ""])

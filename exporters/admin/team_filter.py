@@ -1,0 +1,54 @@
+"""The filter of lists by team: links where there are few teams, and a box with suggestions where there are many."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import PAGE_VAR
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from .. import access
+
+# More links would fill the screen.
+_MOST_LINKS = 20
+# A browser suggests from so many, with and without JavaScript; a name can be typed in full in any case.
+_MOST_SUGGESTIONS = 1000
+
+
+class TeamFilter(admin.SimpleListFilter):
+    """Chooses by the team's name, among the teams that the user sees."""
+
+    title = "team"
+    parameter_name = "team"
+    template = "admin/exporters/team_filter.html"
+    path = "team"  # from the model to its team
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        found = access.teams(request.user).order_by("name").distinct().values_list("name", flat=True)
+        return [(name, name) for name in found[:_MOST_SUGGESTIONS]]
+
+    def has_output(self) -> bool:
+        return len(self.lookup_choices) > 1 or bool(self.value())
+
+    @property
+    def has_many(self) -> bool:
+        return len(self.lookup_choices) > _MOST_LINKS
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        # What the list is searched, ordered and filtered by besides, for the form.
+        own = {self.parameter_name, PAGE_VAR}
+        self.others = [(name, value) for name, value in changelist.params.items() if name not in own]
+        return super().choices(changelist)
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        if not self.value():
+            return queryset
+        teams = access.teams(request.user).filter(name=self.value()).values("pk")
+        return queryset.filter(**{f"{self.path}__in": teams})
+
+
+class MembersTeamFilter(TeamFilter):
+    """Chooses users by a team that they are in."""
+
+    path = "memberships__team"
