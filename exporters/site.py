@@ -18,7 +18,7 @@ from django.utils import timezone
 from hub.limits import MAX_SEARCH_CHARACTERS
 
 from . import access, targets
-from .models import Namespace
+from .models import Credential, Namespace
 from .numbers import whole_number
 from .status import State
 from .views.changes import changes
@@ -57,7 +57,12 @@ class Autocomplete(AutocompleteJsonView):
         offered: QuerySet[Any] = super().get_queryset()
         source = self.source_field
         choices = access.selectable(self.request.user, source.model, source.remote_field.model)
-        return offered.filter(pk__in=choices.order_by().values("pk"))
+        offered = offered.filter(pk__in=choices.order_by().values("pk"))
+        return offered.select_related("team") if offered.model is Credential else offered
+
+    def serialize_result(self, obj: Any, to_field_name: str) -> dict[str, str]:
+        told = super().serialize_result(obj, to_field_name)
+        return {**told, "text": obj.name_with_team} if isinstance(obj, Credential) else told
 
 
 class HubAdminSite(admin.AdminSite):

@@ -1,6 +1,5 @@
 """What every screen has in common."""
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -8,11 +7,7 @@ from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import get_fields_from_path, unquote
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR, ChangeList, ChangeListSearchForm
-from django.contrib.admin.widgets import (
-    AutocompleteSelect,
-    AutocompleteSelectMultiple,
-    RelatedFieldWidgetWrapper,
-)
+from django.contrib.admin.widgets import AutocompleteSelect, RelatedFieldWidgetWrapper
 from django.core.exceptions import SuspiciousOperation
 from django.db import IntegrityError, connection
 from django.db.models import Max, QuerySet
@@ -25,8 +20,9 @@ from hub.limits import MAX_SEARCH_CHARACTERS
 
 from .. import access
 from ..all_changes import Differences
-from ..models import Source
+from ..models import Credential, Source
 from ..numbers import whole_number
+from . import choices
 
 if TYPE_CHECKING:
     from django.db.models import Model
@@ -36,60 +32,11 @@ else:
     TabularInline = admin.TabularInline
 
 
-# So many choices are on the page itself, for a browser without JavaScript. More would make it heavy for all others.
-_MOST_CHOICES = 500
-
-
-class _ByNumber:
-    """Shows a choice that is no number as none; Django looks it up as it came, which ends in a 500."""
-
-    def optgroups(self, name: str, value: list[Any], attr: Any = None) -> Any:
-        known = [each for each in value if whole_number(each) is not None]
-        return super().optgroups(name, known, attr)  # type: ignore[misc]
-
-
-class _WithAllChoices(_ByNumber):
-    """Has all choices on the page, for a browser without JavaScript; with it they are looked up while one types."""
-
-    def optgroups(self, name: str, value: list[Any], attr: Any = None) -> Any:
-        widget: Any = self
-        groups = super().optgroups(name, value, attr)
-        options = groups[0][1]
-        there = {str(option["value"]) for option in options}
-        if not there and not widget.allow_multiple_selected:
-            # Else a browser would take the first choice for chosen.
-            options.append(widget.create_option(name, "", "", False, 0))
-        for label, key in self._others(there):
-            options.append(widget.create_option(name, key, label, False, len(options)))
-        return groups
-
-    def _others(self, there: Collection[str]) -> list[tuple[str, Any]]:
-        choices: Any = self.choices  # type: ignore[attr-defined]
-        found = {
-            each.pk: choices.field.label_from_instance(each) for each in choices.queryset[: _MOST_CHOICES + 1]
-        }
-        if len(found) > _MOST_CHOICES:
-            return []
-        return sorted((label, key) for key, label in found.items() if str(key) not in there)
-
-
-class _Autocomplete(_ByNumber, AutocompleteSelect):  # type: ignore[misc]
-    pass
-
-
-class _AutocompleteOfAll(_WithAllChoices, AutocompleteSelect):  # type: ignore[misc]
-    pass
-
-
-class _AutocompleteMultiple(_WithAllChoices, AutocompleteSelectMultiple):  # type: ignore[misc]
-    pass
-
-
 class Scoped:
     """What access.py says, for a screen or for a table within one: queries, choices and permissions by role."""
 
     model: Any
-    autocomplete: type[AutocompleteSelect] = _AutocompleteOfAll
+    autocomplete: type[AutocompleteSelect] = choices.AutocompleteOfAll
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
         return access.visible(request.user, super().get_queryset(request))  # type: ignore[misc]
@@ -117,17 +64,22 @@ class Scoped:
                 kwargs.setdefault("help_text", db_field.help_text.partition(" Empty:")[0])
             if required and kwargs["queryset"].count() == 1:
                 kwargs.setdefault("initial", kwargs["queryset"].first())
-        if db_field.name in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
-            kwargs.setdefault("widget", self.autocomplete(db_field, self.admin_site))  # type: ignore[attr-defined]
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+        if related is Credential:
+            kwargs.setdefault("form_class", choices.CredentialChoice)
+            kwargs["queryset"] = kwargs["queryset"].select_related("team")
+        if db_field.name not in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
+            return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+        kwargs.setdefault("widget", self.autocomplete(db_field, self.admin_site))  # type: ignore[attr-defined]
+        return choices.adapt(super().formfield_for_foreignkey(db_field, request, **kwargs))  # type: ignore[misc]
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         related = db_field.remote_field.model
         kwargs.setdefault("queryset", access.selectable(request.user, self.model, related))
-        if db_field.name in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
-            widget = _AutocompleteMultiple(db_field, self.admin_site)  # type: ignore[attr-defined]
-            kwargs.setdefault("widget", widget)
-        return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
+        if db_field.name not in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
+            return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
+        widget = choices.AutocompleteMultiple(db_field, self.admin_site)  # type: ignore[attr-defined]
+        kwargs.setdefault("widget", widget)
+        return choices.adapt(super().formfield_for_manytomany(db_field, request, **kwargs))  # type: ignore[misc]
 
 
 class _SearchForm(ChangeListSearchForm):
@@ -180,6 +132,8 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
     change_form_template = "admin/exporters/change_form.html"
     object_history_list_template = "admin/exporters/object_history_list.html"
     list_per_page = 50
+    # Their links count the whole list once for each choice.
+    show_facets = admin.ShowFacets.NEVER
     # The pages that Django would link to here are for Prometheus.
     view_on_site = False
 
@@ -347,7 +301,7 @@ class TeamInline(Scoped, TabularInline):
 
     formset = _OwnRows
     # All choices once a row would be many; and without JavaScript there are no new rows.
-    autocomplete = _Autocomplete
+    autocomplete = choices.Autocomplete
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)

@@ -1,9 +1,9 @@
 """Adding a namespace in one box: a connection string is pasted, tried out, and saved with its credential."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, JsonResponse
@@ -17,7 +17,7 @@ from .. import access, pasted, trial
 from ..catalog import target as target_of
 from ..models import Credential, Namespace, Team
 from ..numbers import whole_number
-from . import owned_hosts, trials
+from . import choices, owned_hosts, trials
 from .base import HubAdmin
 from .fields import SecretField
 from .held import HeldSecrets
@@ -32,17 +32,8 @@ _TESTED = {
 }
 
 
-if TYPE_CHECKING:
-    _ModelChoiceField = forms.ModelChoiceField[Credential]
-else:
-    _ModelChoiceField = forms.ModelChoiceField
-
-
-class CredentialChoice(_ModelChoiceField):
-    """Credentials with their teams: a namespace takes one of its own team's, or of the platform's."""
-
-    def label_from_instance(self, credential: Any) -> str:
-        return f"{credential.name} ({credential.team or 'all teams'})"
+def _lookup(field: str) -> choices.AutocompleteOfAll:
+    return choices.AutocompleteOfAll(Namespace._meta.get_field(field), admin.site)
 
 
 class NewNamespaceForm(forms.Form):
@@ -62,12 +53,18 @@ class NewNamespaceForm(forms.Form):
         help_text="For example payments-prod.servicebus.windows.net. Empty: taken from the credential's connection "
         "string.",
     )
-    credential = CredentialChoice(Credential.objects.none(), required=False, empty_label="Choose one")
+    credential = choices.adapt(
+        choices.CredentialChoice(
+            Credential.objects.none(), required=False, empty_label="Choose one", widget=_lookup("credential")
+        )
+    )
     name = forms.CharField(
         max_length=63,
         help_text="The path in Prometheus: /metrics/ and this name. Lower-case letters, digits, hyphens.",
     )
-    team = forms.ModelChoiceField(Team.objects.none(), empty_label=None)
+    team = choices.adapt(
+        forms.ModelChoiceField(Team.objects.none(), empty_label=None, widget=_lookup("team"))
+    )
 
     def __init__(self, request: HttpRequest, data: Any = None) -> None:
         super().__init__(data)
@@ -82,8 +79,9 @@ class NewNamespaceForm(forms.Form):
         secret.widget.name = "connection_string"
         team.queryset = access.teams(request.user, access.Role.EDITOR).order_by("name").distinct()
         team.initial = team.queryset.first()
-        stored = Credential.objects.select_related("team").order_by("name")
-        credential.queryset = access.visible(request.user, stored).distinct()
+        # What the look-up offers.
+        offered = access.selectable(request.user, Namespace, Credential)
+        credential.queryset = offered.select_related("team").order_by("name").distinct()
 
     def clean_connection_string(self) -> str:
         text = pasted.tidied(self.cleaned_data["connection_string"])

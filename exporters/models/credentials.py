@@ -143,6 +143,11 @@ class Credential(Versioned):
                 self.note_secret(name, "")
         super().save(*args, **kwargs)
 
+    @property
+    def name_with_team(self) -> str:
+        """What tells it from another team's credential of the same name."""
+        return f"{self.name} ({self.team or 'all teams'})"
+
     def note_secret(self, name: str, value: str) -> None:
         """Keep a secret's fingerprint, and since when it is this one, beside it."""
         mark = fingerprint(value) if value else ""

@@ -62,9 +62,9 @@ def test_an_identity_is_seen_and_chosen_where_it_is_granted(
     assert people.client("other-owner").get(address).status_code == 404
     query = {"app_label": "exporters", "model_name": "namespace", "field_name": "credential"}
     offered = people.client("editor").get("/admin/autocomplete/", query).json()["results"]
-    assert {each["text"] for each in offered} == {"hub-identity", "payments-key"}
+    assert {each["text"] for each in offered} == {"hub-identity (all teams)", "payments-key (payments-team)"}
     offered = people.client("other-editor").get("/admin/autocomplete/", query).json()["results"]
-    assert {each["text"] for each in offered} == {"orders-key"}
+    assert {each["text"] for each in offered} == {"orders-key (orders-team)"}
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_grant_of_what_became_a_teams_shows_it_to_nobody(
     assert people.client("viewer").get(address).status_code == 404
     query = {"app_label": "exporters", "model_name": "namespace", "field_name": "credential"}
     offered = people.client("editor").get("/admin/autocomplete/", query).json()["results"]
-    assert {each["text"] for each in offered} == {"payments-key"}
+    assert {each["text"] for each in offered} == {"payments-key (payments-team)"}
 
 
 def test_hub_yaml_grants_and_takes_back(objects: dict[str, Any]) -> None:

@@ -60,7 +60,7 @@ def test_only_who_may_leave_the_team_empty_is_told_what_that_means(objects: dict
 
 
 def test_a_form_offers_no_credential_of_a_team_where_one_only_looks(in_both: Client) -> None:
-    assert offered(in_both, "namespace", "credential") == ["payments-key"]
+    assert offered(in_both, "namespace", "credential") == ["payments-key (payments-team)"]
 
 
 def test_moving_an_object_takes_the_role_in_both_teams(in_both: Client, objects: dict[str, Any]) -> None:

@@ -197,7 +197,9 @@ def test_long_lists_are_chosen_from_by_typing(browser: Client, objects: dict[str
         "field_name": "credential",
         "term": "manage",
     }
-    assert [each["text"] for each in browser.get(address, query).json()["results"]] == ["payments-manage"]
+    assert [each["text"] for each in browser.get(address, query).json()["results"]] == [
+        "payments-manage (payments)"
+    ]
 
 
 def test_a_form_that_comes_back_without_its_passwords_says_so(browser: Client) -> None:
@@ -228,7 +230,7 @@ def test_choices_are_on_the_page_too_for_a_browser_without_javascript(
 def test_more_choices_than_a_page_can_hold_are_found_by_typing_alone(
     browser: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporters.admin.base._MOST_CHOICES", 2)
+    monkeypatch.setattr("exporters.admin.choices._MOST_CHOICES", 2)
     Team.objects.bulk_create(Team(name=f"team-{number}") for number in range(3))
     html = browser.get("/admin/exporters/scrapetoken/add/").content.decode()
     assert "team-1" not in html.partition('id="id_team"')[2].partition("</select>")[0]

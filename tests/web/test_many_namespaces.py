@@ -12,8 +12,8 @@ from bench import company, pages
 from exporters import readings
 from exporters.catalog import catalog
 
-# What lists all of something on purpose: a file, and what goes with a team that is deleted.
-WHOLE = ("?export", "/sd", "/-/", "/team/{team}/delete/")
+# What lists all of something on purpose: a file, and what goes with a team that is deleted; what shows a reading.
+WHOLE = ("?export", "/sd", "/-/", "/team/{team}/delete/", "/entities/", "/exposition/")
 FEW, MANY = 120, 400
 
 

@@ -41,5 +41,6 @@
   }
   box.addEventListener("input", soon);
   if (box.value) { soon(); } // pasted before this was loaded
-  document.getElementById("id_team").addEventListener("change", soon);
+  // The box that one types into tells jQuery alone what was chosen.
+  django.jQuery("#id_team").on("change", soon);
 })();

@@ -1,0 +1,132 @@
+"""Choosing another object: looked up while one types; without JavaScript from a list, or by name where it is long."""
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from ..numbers import whole_number
+
+# So many choices are on the page itself, for a browser without JavaScript. More would make it heavy for all others.
+_MOST_CHOICES = 100
+_SUFFIX = "-named"
+_NOT_FOUND = (
+    "Select a valid choice: %(value)s is not one of them, or there are several of this name. Then write the team in "
+    "front of it, as in payments/manage."
+)
+
+if TYPE_CHECKING:
+    _Field = forms.ModelChoiceField[Any]
+else:
+    _Field = forms.ModelChoiceField
+
+
+class CredentialChoice(_Field):
+    """Credentials with their teams: two teams may each have one of the same name."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        return str(obj.name_with_team)
+
+
+class _Looked:
+    """Takes a number of a choice, or its name from the input that a browser without JavaScript shows.
+
+    A name that is none of a choice's goes to the field in quotation marks, which refuses it, and back into the input.
+    """
+
+    def optgroups(self, name: str, value: list[Any], attr: Any = None) -> Any:
+        # Django looks up what is no number as it came, which ends in a 500.
+        known = [each for each in value if whole_number(each) is not None]
+        return super().optgroups(name, known, attr)  # type: ignore[misc]
+
+    def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> Any:
+        value = super().value_from_datadict(data, files, name)  # type: ignore[misc]
+        lines = str(data.get(name + _SUFFIX) or "").splitlines()
+        found = [self._number(line.strip()) for line in lines if line.strip()]
+        if not found:
+            return value
+        multiple: bool = self.allow_multiple_selected  # type: ignore[attr-defined]
+        return [*(value or ()), *found] if multiple else found[0]
+
+    def _number(self, text: str) -> Any:
+        """Return the primary key of the one choice of this name; else the text in quotation marks."""
+        queryset = self.choices.queryset  # type: ignore[attr-defined]
+        model = queryset.model
+        team, slash, name = text.rpartition("/")
+        named = queryset.filter(**{getattr(model, "USERNAME_FIELD", "name"): name if slash else text})
+        if slash and hasattr(model, "team"):
+            named = named.filter(team__name=team)
+        found = list(named.order_by().values_list("pk", flat=True).distinct()[:2])
+        return found[0] if len(found) == 1 else f"“{text}”"
+
+
+class _WithAllChoices(_Looked):
+    """Has all choices on the page, unless there are many, for a browser without JavaScript."""
+
+    def optgroups(self, name: str, value: list[Any], attr: Any = None) -> Any:
+        widget: Any = self
+        groups = super().optgroups(name, value, attr)
+        options = groups[0][1]
+        there = {str(option["value"]) for option in options}
+        if not there and not widget.allow_multiple_selected:
+            # Else a browser would take the first choice for chosen.
+            options.append(widget.create_option(name, "", "", False, 0))
+        for label, key in self._others(there):
+            options.append(widget.create_option(name, key, label, False, len(options)))
+        return groups
+
+    def _others(self, there: Collection[str]) -> list[tuple[str, Any]]:
+        choices: Any = self.choices  # type: ignore[attr-defined]
+        found = {
+            each.pk: choices.field.label_from_instance(each) for each in choices.queryset[: _MOST_CHOICES + 1]
+        }
+        if len(found) > _MOST_CHOICES:
+            return []
+        return sorted((label, key) for key, label in found.items() if str(key) not in there)
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        select: SafeString = super().render(name, value, attrs, renderer)  # type: ignore[misc]
+        offered = self.choices.queryset.order_by().values("pk")  # type: ignore[attr-defined]
+        if offered[: _MOST_CHOICES + 1].count() <= _MOST_CHOICES:
+            return select
+        given = value if isinstance(value, list | tuple) else [value]
+        refused = [each.strip("“”") for each in given if isinstance(each, str) and each.startswith("“")]
+        key = (attrs or {}).get("id", name) + _SUFFIX
+        if self.allow_multiple_selected:  # type: ignore[attr-defined]
+            words, box = (
+                "Or add exact names, one a line",
+                '<textarea id="{}" name="{}" rows="4">{}</textarea>',
+            )
+        else:
+            words, box = "Or write the exact name", '<input type="text" id="{}" name="{}" value="{}">'
+        return format_html(
+            '{}<noscript><span class="by-name"><label for="{}">{}</label> {}</span></noscript>',
+            select,
+            key,
+            words,
+            format_html(box, key, name + _SUFFIX, "\n".join(refused)),
+        )
+
+
+class Autocomplete(_Looked, AutocompleteSelect):  # type: ignore[misc]
+    """For the rows of a table, which would repeat all choices."""
+
+
+class AutocompleteOfAll(_WithAllChoices, AutocompleteSelect):  # type: ignore[misc]
+    """One of the choices."""
+
+
+class AutocompleteMultiple(_WithAllChoices, AutocompleteSelectMultiple):  # type: ignore[misc]
+    """Any number of the choices."""
+
+
+def adapt(field: Any) -> Any:
+    """Let a field of such a widget say which name it refused; return the field."""
+    for code in ("invalid_choice", "invalid_pk_value"):
+        if code in field.error_messages:
+            text = _NOT_FOUND.replace("%(value)s", "%(pk)s") if code == "invalid_pk_value" else _NOT_FOUND
+            field.error_messages[code] = text
+    return field
