@@ -16,7 +16,7 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from . import loading
 from .configuration import Configuration
-from .loading import Loaded
+from .loaded import Loaded
 from .outage import OutageCopy
 from .servicebus import clock
 

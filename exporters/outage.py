@@ -21,7 +21,7 @@ from typing import Any
 from django.conf import settings
 
 from .configuration import Configuration, Grant, Target
-from .loading import KnownCredential, Loaded, configuration_of
+from .loaded import KnownCredential, Loaded, configuration_of
 from .models import Version
 from .plain_data import decode, encode
 from .secrets import Sealed, UndecryptableError, key_ring

@@ -15,7 +15,8 @@ from django.db.models import RestrictedError
 from django.test import Client
 
 from exporters import config, loading
-from exporters.loading import Loaded, everything, read
+from exporters.loaded import Loaded
+from exporters.loading import everything, read
 from exporters.models import (
     ConfigurationChange,
     ConfigurationVersion,
