@@ -28,6 +28,9 @@ class Admission:
         self._queue = AdmissionQueue(time.monotonic())
         self._turns: dict[Entrant, asyncio.Future[bool]] = {}
         self._under_way = 0
+        # For threads, which must not look at the queue itself.
+        self._wait_seconds = 0.0
+        self._refused_aside: set[str] = set()
         self._next_tick: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
@@ -52,6 +55,13 @@ class Admission:
             self._under_way -= 1
             self._tell()
 
+    def refuses(self, name: str, seconds: float) -> bool:
+        """Tell whether a scrape that has so many seconds would be refused. Costs next to nothing; for any thread."""
+        if self._wait_seconds <= self._queue.promised_share(name) * seconds:
+            return False
+        self._refused_aside.add(name)
+        return True
+
     def learn(self, name: str, snapshot: Snapshot) -> None:
         """Take note of what a read was like, for the next one of this namespace."""
         self._queue.learn(name, snapshot)
@@ -73,15 +83,19 @@ class Admission:
 
     def _tick(self, due: float) -> None:
         now = time.monotonic()
+        while self._refused_aside:
+            self._queue.refused(self._refused_aside.pop())
         for entrants, may_begin in zip(self._queue.tick(now, now - due), (True, False), strict=True):
             for entrant in entrants:
                 turn = self._turns.get(entrant)
                 if turn is not None and not turn.done():
                     turn.set_result(may_begin)
+        self._wait_seconds = self._queue.wait_seconds(now)
         if self._queue.waiting:
             self._plan()
         else:
             self._next_tick = None
+            self._wait_seconds = 0.0
 
     def _tell(self) -> None:
         with internal_errors.aside("records"):

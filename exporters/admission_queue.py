@@ -37,9 +37,9 @@ _HEADROOM_AT_EASE = 3.0
 # Of its time, a read waits for so much at most: less than that is promised when it comes, so that the line may become
 # slower without anybody being refused late. A namespace that was refused the last time is promised a longer wait, so
 # that the same ones are not refused again and again.
-_PROMISED_SHARE = 0.3
-_PROMISED_SHARE_AFTER_REFUSAL = 0.45
-_WAITING_SHARE = 0.75
+_PROMISED_SHARE = 0.2
+_PROMISED_SHARE_AFTER_REFUSAL = 0.3
+_WAITING_SHARE = 0.5
 # What trials (connection tests, previews) may take of the process. They go before scrapes.
 _TRIAL_SHARE = 0.2
 # The line's speed is measured over such periods, and what one finds counts for so much.
@@ -128,6 +128,20 @@ class AdmissionQueue:
         """Seconds of expected CPU that begin in a second while reads wait, as lately measured."""
         return self._speed
 
+    def wait_seconds(self, now: float) -> float:
+        """Return how long a scrape would wait that came now, with the latest deadline of all."""
+        return self._scrapes.seconds_before(Entrant("all", now, math.inf), self._speed)
+
+    def promised_share(self, name: str) -> float:
+        """Return for how large a share of its time a scrape of this namespace may have to wait."""
+        known = self._known.get(name)
+        return _PROMISED_SHARE_AFTER_REFUSAL if known is not None and known.was_refused else _PROMISED_SHARE
+
+    def refused(self, name: str) -> None:
+        """Take note that a scrape of this namespace was refused."""
+        if name:
+            self._note(name, was_refused=True)
+
     def arrive(self, entrant: Entrant, now: float, lag: float) -> Verdict:
         """Decide about a read that comes; `lag`: how late the loop was when it took it up, in seconds."""
         self._advance(now, lag)
@@ -137,11 +151,9 @@ class AdmissionQueue:
         if not line.waiting and line.debt < _BURST_SECONDS:
             self._begin(entrant)
             return Verdict.BEGINS
-        promised = (
-            _PROMISED_SHARE_AFTER_REFUSAL if known is not None and known.was_refused else _PROMISED_SHARE
-        )
+        promised = self.promised_share(entrant.name)
         if now + line.seconds_before(entrant, speed) > entrant.share(promised):
-            self._refuse(entrant)
+            self.refused(entrant.name)
             return Verdict.REFUSED
         if not self.waiting:
             self._begin_period(now)
@@ -163,7 +175,7 @@ class AdmissionQueue:
             while line.waiting and line.debt < _BURST_SECONDS:
                 entrant = line.waiting.pop(0)
                 if now > entrant.share(_WAITING_SHARE):  # what the last look at the line could not foresee
-                    self._refuse(entrant)
+                    self.refused(entrant.name)
                     refused.append(entrant)
                     continue
                 begun.append(entrant)
@@ -220,10 +232,6 @@ class AdmissionQueue:
         else:
             self._trials.debt += entrant.cost
 
-    def _refuse(self, entrant: Entrant) -> None:
-        if entrant.name:
-            self._note(entrant.name, was_refused=True)
-
     def _note(self, name: str, *, was_refused: bool) -> _Known:
         known = self._known.setdefault(name, _Known(self._usual_cost))
         known.was_refused = was_refused
@@ -242,7 +250,7 @@ class AdmissionQueue:
             kept = []
             for entrant in line.waiting:
                 if begins_at > entrant.share(_WAITING_SHARE):
-                    self._refuse(entrant)
+                    self.refused(entrant.name)
                     yield entrant
                 else:
                     kept.append(entrant)

@@ -84,6 +84,16 @@ def scrape(target: Target, seconds: float) -> Result:
 
 
 def _scrape(target: Target, seconds: float) -> Result:
+    # Before anything is asked of other processes: in an overload, most scrapes of a hub can be refused ones.
+    if (
+        upstream.refuses(target, seconds)
+        and not target.limits.cache_seconds
+        and not flights.is_under_way(target)
+    ):
+        with internal_errors.aside("records"):
+            telemetry.SCRAPES.labels("refused").inc()
+            _say_overloaded()
+        return Result(upstream.failed(Reason.OVERLOADED, admission.MESSAGE))
     started = time.monotonic()
     with internal_errors.aside("records"):
         telemetry.SCRAPES_IN_FLIGHT.inc()

@@ -75,6 +75,11 @@ def read(
         return failed(Reason.TIMEOUT, "The hub did not get to an end in time.", time.monotonic() - started)
 
 
+def refuses(target: Target, seconds: float) -> bool:
+    """Tell whether a read within so many seconds would be refused at once. Costs next to nothing."""
+    return _admission is not None and _io.is_running() and _admission.refuses(target.name, seconds)
+
+
 def read_on(
     target: Target, snapshot: Snapshot, seconds: float, keep: Callable[[Snapshot | None], None]
 ) -> None:

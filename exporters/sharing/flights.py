@@ -86,6 +86,10 @@ class Flights:
             if _is_good_for(answer.snapshot, its_deadline, deadline):
                 return _again(answer)
 
+    def is_under_way(self, target: Target) -> bool:
+        """Tell whether this process reads the namespace, or waits for another one that does."""
+        return key_of(target) in self._under_way
+
     def last(self, target: Target) -> Stored | None:
         """Return the last read that was kept, of whatever age up to a quarter of an hour; None without one."""
         return self._kept.get(key_of(target))

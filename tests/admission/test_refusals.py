@@ -1,0 +1,54 @@
+"""A hub that gets more scrapes than it can answer in time refuses some of them, and recovers."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from bench.hubs import Hub
+from bench.servers import wait_for
+from exporters.admission import MESSAGE
+from exporters.simulator import Simulator
+from tests.failures.test_isolation import Scraped, StartHub, start_hub
+
+__all__ = ["start_hub"]
+
+pytestmark = pytest.mark.e2e
+
+REFUSED = '\nservicebus_scrape_error{reason="overloaded"} 1.0\n'
+
+
+@pytest.fixture
+def scraped(simulator: Simulator, start_hub: StartHub) -> Scraped:
+    for number in range(100):
+        namespace = simulator.add_namespace(f"load-{number}")
+        for queue in range(20):
+            namespace.add_queue(f"queue-{queue}")
+    return start_hub(HUB_WORKERS="1")
+
+
+def refused_total(hub: Hub, token: str) -> float:
+    _, body = hub.get("/metrics", token)
+    [line] = [line for line in body.splitlines() if line.startswith('hub_scrapes_total{outcome="refused"}')]
+    return float(line.split()[-1])
+
+
+def test_too_many_scrapes_are_refused_with_the_reason_and_the_hub_recovers(scraped: Scraped) -> None:
+    bodies: list[str] = []
+
+    def some_are_refused() -> bool:
+        with ThreadPoolExecutor(100) as pool:
+            # With a timeout of 1 s there is no long line.
+            bodies.extend(pool.map(lambda name: scraped.scrape(name, 1.0), scraped.namespaces))
+        return any(REFUSED in body for body in bodies)
+
+    wait_for(some_are_refused, "a scrape is refused", 120)
+    refused = [body for body in bodies if REFUSED in body]
+    assert all("\nservicebus_up 0.0\n" in body for body in refused)
+    assert refused_total(scraped.hub, scraped.token) == len(refused)
+    log = scraped.hub.log.read_text()
+    assert MESSAGE in log
+    assert log.count("Scrapes are refused (overloaded)") < len(refused) or len(refused) == 1
+
+    # One after the other: none has to wait.
+    assert all("\nservicebus_up 1.0\n" in scraped.scrape(name) for name in scraped.namespaces[:20])
+    assert "\nhub_reads_waiting 0.0\n" in scraped.hub.get("/metrics", scraped.token)[1]
