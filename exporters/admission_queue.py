@@ -40,7 +40,7 @@ _HEADROOM_AT_EASE = 3.0
 _PROMISED_SHARE = 0.2
 _PROMISED_SHARE_AFTER_REFUSAL = 0.3
 _WAITING_SHARE = 0.5
-# What trials (connection tests, previews) may take of the process. They go before scrapes.
+# What trials (connection tests) may take of the process. They go before scrapes.
 _TRIAL_SHARE = 0.2
 # The line's speed is measured over such periods, and what one finds counts for so much.
 _PERIOD_SECONDS = 0.5
