@@ -18,7 +18,7 @@ _HEADER = """\
 """
 
 
-class Dumper(yaml.SafeDumper):
+class Dumper(yaml.CSafeDumper):
     """Writes NEL (U+0085) escaped: PyYAML leaves it as it is, and YAML reads it as a line end."""
 
     def ignore_aliases(self, data: Any) -> bool:
