@@ -66,8 +66,8 @@ def everything(step: Step = lambda: None) -> Loaded:
     teams = dict(Team.objects.values_list("pk", "name"))
     watched = dict(_watched(Credential.objects.all()))
     targets = dict(_targets(Namespace.objects.all(), teams, usable_rules(), step))
-    grants = dict(_grants(ScrapeToken.objects.all(), teams, targets))
-    credentials = dict(_credentials(Credential.objects.all(), teams))
+    grants = dict(_grants(ScrapeToken.objects.all(), teams, targets, step))
+    credentials = dict(_credentials(Credential.objects.all(), teams, step))
     return Loaded(
         version=version,
         ring=ring,
@@ -229,9 +229,20 @@ def _watched(stored: "QuerySet[Credential]") -> Iterator[tuple[int, Watched]]:
 
 
 def _grants(
-    stored: "QuerySet[ScrapeToken]", teams: Mapping[int, str], targets: Mapping[int, Target]
+    stored: "QuerySet[ScrapeToken]",
+    teams: Mapping[int, str],
+    targets: Mapping[int, Target],
+    step: Step = lambda: None,
 ) -> Iterator[tuple[int, Grant]]:
-    for token in stored.filter(revoked_at=None).prefetch_related("namespaces"):
+    listed: dict[int, list[str]] = {}
+    rows = ScrapeToken.namespaces.through._default_manager.filter(scrapetoken__in=stored)
+    for token_id, namespace in rows.values_list("scrapetoken", "namespace").iterator(chunk_size=_ROWS):
+        step()
+        # By number: a name that is another's by now would open that one's namespaces.
+        if namespace in targets:
+            listed.setdefault(token_id, []).append(targets[namespace].name)
+    for token in stored.filter(revoked_at=None).iterator(chunk_size=_ROWS):
+        step()
         if token.team_id is not None and token.team_id not in teams:
             continue
         yield (
@@ -242,19 +253,18 @@ def _grants(
                 token_hash=token.token_hash,
                 scope=str(token.scope),
                 team=teams[token.team_id] if token.team_id is not None else None,
-                # By number: a name that is another's by now would open that one's namespaces.
-                namespaces=frozenset(
-                    targets[each.pk].name for each in token.namespaces.all() if each.pk in targets
-                ),
+                namespaces=frozenset(listed.get(token.pk, ())),
                 expires_at=token.expires_at,
             ),
         )
 
 
 def _credentials(
-    stored: "QuerySet[Credential]", teams: Mapping[int, str]
+    stored: "QuerySet[Credential]", teams: Mapping[int, str], step: Step = lambda: None
 ) -> Iterator[tuple[int, KnownCredential]]:
-    for pk, name, team, *ends in stored.values_list("pk", "name", "team", "expires_at", "spare_expires_at"):
+    rows = stored.values_list("pk", "name", "team", "expires_at", "spare_expires_at")
+    for pk, name, team, *ends in rows.iterator(chunk_size=_ROWS):
+        step()
         if team is None or team in teams:
             yield pk, KnownCredential(name, teams[team] if team is not None else None, *ends)
 
