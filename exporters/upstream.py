@@ -154,7 +154,7 @@ async def _read(
     try:
         async with admission.admitted(target.name, asked_at, asked_at + seconds):
             source = _source(target, spec, last_read)
-            budget = budget_for(target, source.endpoint.host)
+            budget = budget_for(target, source.endpoint.service)
             snapshot = await read_namespace(source, _the_client(), deadline=deadline, budget=budget)
         admission.learn(target.name, snapshot)
         return snapshot
@@ -203,7 +203,7 @@ async def _read_on(
     more: Snapshot | None = None
     try:
         source = _source(target, spec)
-        budget = budget_for(target, source.endpoint.host)
+        budget = budget_for(target, source.endpoint.service)
         more = await continuation.read_on(source, _the_client(), snapshot, until=until, budget=budget)
     except ServiceBusError as error:
         logger.debug("Nothing more was read of %s: %s", target.name, error.message)

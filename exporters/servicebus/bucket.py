@@ -13,6 +13,9 @@ schedule never falls further behind the clock than `slack` steps (what it falls 
 with one request therefore has room for at most `burst - slack` steps and the `slack` that may be caught up. A burst
 only uses steps of its own window in advance.
 
+Readers with different allowances share the schedule. It goes by the highest rate and the highest burst among them,
+which the bucket remembers. A reader with a lower allowance has a bucket of its own besides (budget.py).
+
 All times are seconds of one clock, that of the store that keeps the state. All functions are pure.
 """
 
@@ -41,6 +44,8 @@ _PAUSE_WINDOWS = 2
 # After this long without a refusal the rate goes up by one step; from a half to the whole takes 10 s.
 _STEP_SECONDS = 5.0
 _STEP = 1.5
+# For how long an allowance that nobody asks with any more still counts as the highest.
+_HIGHEST_SECONDS = 300.0
 # Of a request: differences of times are not exact.
 _ROUNDING = 1e-6
 
@@ -73,6 +78,10 @@ class Bucket(NamedTuple):
     stepped_at: float = -math.inf  # when the factor changed last
     refused_at: float = -math.inf
     not_before: float = -math.inf
+    # Of the allowances that readers have asked with; 0: nobody has.
+    highest_rate: float = 0.0
+    highest_burst: float = 0.0
+    highest_until: float = -math.inf
     sku: str = ""
 
     @property
@@ -92,6 +101,30 @@ class Pace(NamedTuple):
 def known_sku(sku: str) -> str:
     """Return the SKU in lower case; empty if the hub doesn't know it."""
     return sku.lower() if sku.lower() in REQUESTS_PER_SECOND_BY_SKU else ""
+
+
+def with_reader(bucket: Bucket, allowance: Allowance, now: float) -> Bucket:
+    """Return the bucket in which a reader's allowance counts among those of which the highest applies."""
+    rate, burst = allowance.rate(bucket.sku), allowance.size(bucket.sku)
+    # What was sent by the higher allowance must be over before the lower one counts alone.
+    if now < bucket.highest_until or now - bucket.last < _PAUSE_WINDOWS * burst / rate:
+        if rate < bucket.highest_rate and int(burst) < int(bucket.highest_burst):
+            return bucket
+        rate, burst = max(rate, bucket.highest_rate), max(burst, bucket.highest_burst)
+    return bucket._replace(highest_rate=rate, highest_burst=burst, highest_until=now + _HIGHEST_SECONDS)
+
+
+def highest(bucket: Bucket) -> Allowance:
+    """Return what the host may be asked: the highest of what its readers may; the default before there was one."""
+    if not bucket.highest_rate:
+        return Allowance()
+    return Allowance(bucket.highest_rate, int(bucket.highest_burst))
+
+
+def lower(allowance: Allowance, bucket: Bucket) -> bool:
+    """Tell whether an allowance is lower than that of the bucket's other readers."""
+    rate, burst = allowance.rate(bucket.sku), allowance.size(bucket.sku)
+    return rate < bucket.highest_rate or int(burst) < int(bucket.highest_burst)
 
 
 def requests_per_second(bucket: Bucket, allowance: Allowance) -> float:
@@ -160,6 +193,13 @@ def give_back(bucket: Bucket, allowance: Allowance, now: float, unused: int, tak
     return bucket._replace(next_at=max(bucket.began, bucket.next_at - unused * step))
 
 
+def delayed(bucket: Bucket, seconds: float) -> Bucket:
+    """Note that leave was used so many seconds later than it was taken for."""
+    return bucket._replace(
+        began=bucket.began + seconds, next_at=bucket.next_at + seconds, last=bucket.last + seconds
+    )
+
+
 def affordable(bucket: Bucket, allowance: Allowance, now: float, seconds: float) -> int:
     """Return how many requests could be sent within so many seconds if nobody else asked."""
     end, now = now + seconds, max(now, bucket.not_before)
@@ -211,4 +251,5 @@ def _shifted(bucket: Bucket, seconds: float) -> Bucket:
         stepped_at=bucket.stepped_at + seconds,
         refused_at=bucket.refused_at + seconds,
         not_before=bucket.not_before + seconds,
+        highest_until=bucket.highest_until + seconds,
     )

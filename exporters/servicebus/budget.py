@@ -10,11 +10,16 @@ from .bucket import (
     Bucket,
     advanced,
     affordable,
+    delayed,
     give_back,
+    highest,
     known_sku,
+    lower,
+    pace,
     refuse,
     requests_per_second,
     take,
+    with_reader,
 )
 from .errors import Reason, ServiceBusError
 
@@ -23,6 +28,15 @@ from .errors import Reason, ServiceBusError
 _BATCH_SECONDS = 0.02
 # Before leave is used that was taken this long ago, the bucket is asked whether the service has wanted a pause since.
 _CONFIRMED_AFTER_SECONDS = 0.1
+
+# Of a team's requests to one host with credentials that the host has not accepted so far. Who has no valid credential,
+# and names a host all the same, takes no more of its budget.
+UNPROVEN = Allowance(requests_per_second=0.1, burst=3)
+_UNPROVEN_MESSAGE = (
+    "Service Bus has not accepted this credential so far: until it does, the team may send one request in 10 s with "
+    "such credentials."
+)
+_BUDGET_MESSAGE = "The namespace's budget of management requests does not allow more before the deadline."
 
 # Makes one change of the shared bucket, alone: is given the bucket and the time, in seconds of the clock that all who
 # share the bucket have in common. Returns the change's second result.
@@ -38,20 +52,87 @@ class EpisodeLog(Protocol):
     def ended(self) -> None: ...
 
 
-class Budget:
-    """One read's view of a namespace's bucket; asked before every management request."""
+class Proof(Protocol):
+    """What the hub knows of the credential that a read shows to the host."""
 
-    def __init__(self, allowance: Allowance, update: Update, *, log: EpisodeLog | None = None) -> None:
+    async def is_proven(self) -> bool:
+        """Tell whether the host has accepted the credential."""
+        ...
+
+    async def note(self, accepted: bool) -> None:
+        """Remember that the host has accepted the credential, or that it refuses it now."""
+        ...
+
+    async def failed(self, error: ServiceBusError) -> None:
+        """Remember what the host has said to the credential in the place of accepting it."""
+        ...
+
+    def former_failure(self) -> ServiceBusError | None:
+        """Return what the host has lately said to the credential, as far as it is known."""
+        ...
+
+    @property
+    def update(self) -> Update:
+        """What changes the bucket of requests with credentials of the team's that the host has not accepted so far."""
+        ...
+
+
+class Budget:
+    """One read's view of a host's bucket; asked before every management request."""
+
+    def __init__(
+        self,
+        allowance: Allowance,
+        update: Update,
+        *,
+        own: Update | None = None,
+        proof: Proof | None = None,
+        log: EpisodeLog | None = None,
+    ) -> None:
+        """`update` changes the bucket of the host.
+
+        `own` changes the bucket of those who read the host with this allowance, which is asked too while other readers'
+        is higher. None: nobody else's is. `proof` None: the credential needs none.
+        """
         self._allowance = allowance
         self._update = update
+        self._own = own
+        self._proof = proof
         self._log = log
-        # The bucket as this read has seen it last.
+        # The host's bucket as this read has seen it last.
         self._seen: Bucket | None = None
         self._leave = 0
         self._leave_until = 0.0  # the running loop's time()
         self._taken_up_to = 0.0  # the bucket's `next_at` when the leave was taken
         self._refusals = 0
         self._turn = asyncio.Lock()
+        self._is_proven = proof is None
+        self._is_known = proof is None  # whether `proof` was asked
+        # Requests before the proof, and the seconds by which they have moved on the schedule.
+        self._unproven = (0, 0.0)
+        self._is_below = False  # whether others may ask the host for more
+
+    async def is_proven(self) -> bool:
+        """Tell whether the host is known to accept the credential. Until it is, requests go one at a time."""
+        if not self._is_known and self._proof is not None:
+            self._is_proven = await self._proof.is_proven()
+            self._is_known = True
+        return self._is_proven
+
+    async def answered(self, accepted: bool) -> None:
+        """Take note that the host has accepted the credential, or that it has refused all that there is to show."""
+        if self._proof is not None and accepted != self._is_proven:
+            self._is_proven = accepted
+            await self._proof.note(accepted)
+
+    async def failed(self, error: ServiceBusError) -> None:
+        """Take note of why a request before the proof has failed."""
+        if self._proof is not None:
+            await self._proof.failed(error)
+
+    def former_failure(self) -> ServiceBusError | None:
+        """Return why the last request with this credential has failed, if that was lately."""
+        return self._proof.former_failure() if self._proof is not None else None
 
     async def acquire(self, wait_until: float) -> None:
         """Wait for leave to send one request.
@@ -61,9 +142,35 @@ class Budget:
         """
         loop = asyncio.get_running_loop()
         async with self._turn:
+            passed = False  # whether the bucket that it is asked besides has given leave
             while not self._leave or loop.time() > self._leave_until:
-                await self._fetch(max(0.0, wait_until - loop.time()))
+                second = None if passed else await self._second()
+                if second is not None:
+                    await self._pass(*second, wait_until)
+                    passed = True
+                await self._fetch(max(0.0, wait_until - loop.time()), passed)
             self._leave -= 1
+
+    async def _second(self) -> tuple[Update, Allowance, str] | None:
+        """Return the bucket to ask before that of the host, its allowance, and what a refusal says."""
+        if self._proof is not None and not await self.is_proven():
+            return self._proof.update, UNPROVEN, _UNPROVEN_MESSAGE
+        if self._own is not None and self._is_below and self._seen is not None:
+            return self._own, self._resolved(self._seen), _BUDGET_MESSAGE
+        return None
+
+    async def _pass(self, update: Update, allowance: Allowance, message: str, wait_until: float) -> None:
+        """Take leave for one request from another bucket than the host's, and wait until it is due."""
+        patience = max(0.0, wait_until - asyncio.get_running_loop().time())
+
+        def one(bucket: Bucket, now: float) -> tuple[Bucket, tuple[int, float]]:
+            bucket, had, wait = take(bucket, allowance, now, 1, patience)
+            return bucket, (had, wait)
+
+        had, wait = await update(one)
+        if not had:
+            raise ServiceBusError(Reason.BUDGET, message)
+        await asyncio.sleep(wait)
 
     async def affordable(self, until: float) -> float:
         """Return how many requests there will be leave for until then, a value of the running loop's time()."""
@@ -71,7 +178,7 @@ class Budget:
 
         def look(bucket: Bucket, now: float) -> tuple[Bucket, int]:
             bucket = advanced(bucket, now)
-            return bucket, affordable(bucket, self._allowance, now, seconds)
+            return bucket, affordable(bucket, self._resolved(bucket), now, seconds)
 
         return float(await self._change(look)) + self._leave
 
@@ -81,7 +188,7 @@ class Budget:
         def note(bucket: Bucket, now: float) -> tuple[Bucket, tuple[bool, float, float]]:
             after = refuse(bucket, now, retry_after)
             began = not bucket.is_throttled and after.is_throttled
-            return after, (began, requests_per_second(after, self._allowance), after.not_before - now)
+            return after, (began, requests_per_second(after, highest(after)), after.not_before - now)
 
         # Leave that was taken before is a part of what the service has just refused.
         self._leave = 0
@@ -97,9 +204,14 @@ class Budget:
 
     async def close(self) -> float:
         """Give back what was not used; return the rate as this read has seen it last, in requests a second."""
-        if self._leave or self._seen is None:
+        if self._leave or self._seen is None or (self._is_proven and self._unproven[0]):
             unused, self._leave = self._leave, 0
-            await self._change(lambda bucket, now: (self._given_back(bucket, now, unused), None))
+
+            def end(bucket: Bucket, now: float) -> tuple[Bucket, None]:
+                return self._given_back(self._joined(bucket, now), now, unused), None
+
+            await self._change(end)
+            self._unproven = (0, 0.0)
         assert self._seen is not None  # noqa: S101 - it has just been seen
         return requests_per_second(self._seen, self._allowance)
 
@@ -111,25 +223,35 @@ class Budget:
         self._seen, result = await self._update(seen)
         return result
 
-    async def _fetch(self, patience: float) -> None:
+    async def _fetch(self, patience: float, passed: bool) -> None:
         """Take leave for some requests and wait, for up to `patience` seconds, until it may be used.
 
         Returns without leave when it is to be asked again. Raises ServiceBusError when the wait would be too long.
         """
         stale, self._leave = self._leave, 0
 
-        def fetch(bucket: Bucket, now: float) -> tuple[Bucket, tuple[int, float, bool]]:
+        def fetch(bucket: Bucket, now: float) -> tuple[Bucket, tuple[int, float, bool, float, bool]]:
             was_throttled = bucket.is_throttled
+            bucket = self._joined(bucket, now)
             if stale:
                 bucket = self._given_back(bucket, now, stale)
-            wanted = max(1, int(requests_per_second(bucket, self._allowance) * _BATCH_SECONDS))
-            bucket, had, wait = take(bucket, self._allowance, now, wanted, patience)
-            return bucket, (had, wait, was_throttled and not bucket.is_throttled)
+            is_below = self._is_proven and self._own is not None and lower(self._allowance, bucket)
+            if is_below and not passed:
+                return bucket, (0, 0.0, False, 0.0, True)
+            allowance = highest(bucket)
+            wanted = 1 if passed else int(requests_per_second(bucket, allowance) * _BATCH_SECONDS)
+            bucket, had, wait = take(bucket, allowance, now, max(1, wanted), patience)
+            step = pace(bucket, allowance).step
+            return bucket, (had, wait, was_throttled and not bucket.is_throttled, had * step, is_below)
 
         refusals = self._refusals
-        had, wait, ended = await self._change(fetch)
+        had, wait, ended, seconds, self._is_below = await self._change(fetch)
         assert self._seen is not None  # noqa: S101 - it has just been seen
         taken_up_to = self._seen.next_at
+        if self._is_proven:
+            self._unproven = (0, 0.0)
+        else:
+            self._unproven = (self._unproven[0] + had, self._unproven[1] + seconds)
         if ended and self._log is not None:
             self._log.ended()
         if not had and wait > patience:
@@ -140,24 +262,41 @@ class Budget:
             return
         if wait > _CONFIRMED_AFTER_SECONDS and await self._is_paused():
             return
+        if self._is_below and self._own is not None and wait:
+            await self._own(lambda bucket, _: (delayed(bucket, wait), None))
         self._leave, self._taken_up_to = had, taken_up_to
         self._leave_until = asyncio.get_running_loop().time() + _BATCH_SECONDS
+
+    def _joined(self, bucket: Bucket, now: float) -> Bucket:
+        """Return the bucket in which this reader's allowance counts, once its credential is proven.
+
+        Until then its requests count as such of the other readers; a low allowance of strangers would otherwise move
+        the schedule on by any amount.
+        """
+        if not self._is_proven:
+            return bucket
+        bucket = with_reader(bucket, self._allowance, now)
+        number, seconds = self._unproven
+        missing = number * pace(bucket, highest(bucket)).step - seconds
+        return bucket._replace(next_at=bucket.next_at + missing) if missing > 0 else bucket
+
+    def _resolved(self, bucket: Bucket) -> Allowance:
+        """Return the reader's allowance, with the host's SKU taken into account."""
+        allowance = self._allowance
+        return Allowance(allowance.rate(bucket.sku), int(allowance.size(bucket.sku)))
 
     async def _is_paused(self) -> bool:
         return bool(await self._change(lambda bucket, now: (bucket, bucket.not_before > now)))
 
     def _given_back(self, bucket: Bucket, now: float, unused: int) -> Bucket:
-        return give_back(advanced(bucket, now), self._allowance, now, unused, self._taken_up_to)
+        return give_back(advanced(bucket, now), highest(bucket), now, unused, self._taken_up_to)
 
     def _no_leave(self, wait: float) -> ServiceBusError:
         if self._seen is not None and self._seen.is_throttled:
             return ServiceBusError(
                 Reason.THROTTLED, f"Service Bus asks to slow down; it is asked again in {wait:.1f} s."
             )
-        return ServiceBusError(
-            Reason.BUDGET,
-            "The namespace's budget of management requests does not allow more before the deadline.",
-        )
+        return ServiceBusError(Reason.BUDGET, _BUDGET_MESSAGE)
 
 
 def unshared(allowance: Allowance) -> Budget:

@@ -48,6 +48,11 @@ class Endpoint:
         return host if self.port is None else f"{host}:{self.port}"
 
     @property
+    def service(self) -> str:
+        """One text for all ways to write where one service listens: budgets go by it."""
+        return self.host if self.port == 443 else self.host_port
+
+    @property
     def base_url(self) -> str:
         return f"{self.scheme}://{self.host_port}"
 

@@ -1,5 +1,7 @@
 """The management requests of one read: each within the budget, repeated while the service throttles."""
 
+import asyncio
+
 from .budget import Budget
 from .client import Client, ThrottledError
 from .connection import Endpoint
@@ -10,6 +12,8 @@ from .errors import Reason, ServiceBusError
 _ATTEMPTS = 3
 # A refused token is renewed once; then the spare one has its turn.
 _REFUSALS = 2
+# Of whatever is asked, and slow to come.
+_OF_THE_HOST = frozenset({Reason.DNS, Reason.TLS, Reason.CONNECTION})
 # Bodies of one read together. 20,000 queues with twelve AuthorizationRules each have 300 MB.
 MAX_READ_BYTES = 536_870_912
 
@@ -29,6 +33,9 @@ class Requests:
         self.sent = 0
         self.throttled = 0
         self._received = 0
+        # Until the host has accepted the credential requests go one at a time.
+        self._unproven = asyncio.Lock()
+        self._unproven_error: ServiceBusError | None = None
 
     async def get(self, path: str, wait_until: float | None = None) -> bytes:
         """Return the answer's body; `path` is quoted already. Raises ServiceBusError by cause.
@@ -37,9 +44,36 @@ class Requests:
         (401) is repeated as far as the credential has something else to show: a new token, a spare secret.
         """
         authorization = await self._credential.authorization(self._endpoint)
+        if await self._budget.is_proven():
+            return await self._get(path, authorization, wait_until)
+        async with self._unproven:
+            if not await self._budget.is_proven():
+                return await self._get_unproven(path, authorization, wait_until)
+        return await self._get(path, authorization, wait_until)
+
+    async def _get_unproven(self, path: str, authorization: str, wait_until: float | None) -> bytes:
+        former = self._unproven_error
+        if former is not None and former.reason in _OF_THE_HOST:
+            raise former
+        try:
+            body = await self._get(path, authorization, wait_until)
+        except ServiceBusError as error:
+            # What the host did say tells more than that it may not be asked again soon.
+            if error.reason is Reason.BUDGET:
+                raise former or self._budget.former_failure() or error from None
+            self._unproven_error = error
+            await self._budget.failed(error)
+            raise
+        await self._budget.answered(accepted=True)
+        return body
+
+    async def _get(self, path: str, authorization: str, wait_until: float | None) -> bytes:
         attempts, refusals = _ATTEMPTS, 0
         while True:
-            await self._budget.acquire(self._deadline if wait_until is None else wait_until)
+            until = self._deadline if wait_until is None else wait_until
+            if self._unproven_error is not None:
+                until = 0.0  # one answer before the proof is worth no wait
+            await self._budget.acquire(until)
             self.sent += 1
             try:
                 body = await self._client.get(self._endpoint, path, authorization)
@@ -50,10 +84,13 @@ class Requests:
                 if not attempts:
                     raise
             except ServiceBusError as error:
-                if error.reason is not Reason.UNAUTHORIZED or refusals == _REFUSALS:
+                if error.reason is not Reason.UNAUTHORIZED:
                     raise
-                other = await self._credential.after_refusal(self._endpoint, authorization)
+                other = None
+                if refusals < _REFUSALS:
+                    other = await self._credential.after_refusal(self._endpoint, authorization)
                 if other is None:
+                    await self._budget.answered(accepted=False)
                     raise
                 authorization, refusals = other, refusals + 1
             else:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import logging
 import struct
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -11,38 +12,148 @@ from .. import telemetry
 from ..catalog import Target
 from ..servicebus import clock
 from ..servicebus.bucket import SMALLEST_FACTOR, Allowance, Bucket
-from ..servicebus.budget import Budget, Change
+from ..servicebus.budget import Budget, Change, Update
+from ..servicebus.errors import Reason, ServiceBusError
 from . import shared
-from .store import StoreError
+from .store import Store, StoreError
 
 logger = logging.getLogger(__name__)
 
 # Longer than the longest pause that the service can ask for, and than the way back from it.
 _KEPT_SECONDS = 600.0
 # A version, the numbers of a bucket in their order, and its SKU.
-_VERSION = 1
-_FORMAT = struct.Struct("<B8d8s")
+_VERSION = 2
+_FORMAT = struct.Struct("<B11d8s")
+# For how long it is remembered that a host has accepted a credential.
+_PROVEN_SECONDS = 7 * 86_400.0
+_PROVEN = b"proven"
+# Otherwise when it was asked with it last, by the store's time, and how that failed. Shown for so long.
+_AT = struct.Struct("<d")
+_FAILURE_SECONDS = 120.0
+# In this process: keys, the latest used ones. Touched on the I/O loop alone.
+_MAX_PROVEN = 20_000
+_proven: "OrderedDict[str, None]" = OrderedDict()
 
 
 def budget_for(target: Target, host: str) -> Budget:
     """Return the budget of one read.
 
-    The bucket is that of the team and the Service Bus host, so that two of a team's entries for one host share it. Not
-    of the host alone: another team, which needs no valid credential to name a host, could use it up.
+    The bucket is that of the Service Bus host, whatever team asks: a host is never asked for more than its budget.
+    Strangers, who need no valid credential to name a host, can't use it up: what a team sends with credentials that the
+    host has not accepted so far is limited by a bucket of that team and host.
     """
-    key = hashlib.sha256(f"budget {target.team} {host}".encode()).hexdigest()[:40]
-    allowance = Allowance(target.limits.requests_per_second, target.limits.burst)
+    limits, spec = target.limits, target.credential
+    allowance = Allowance(limits.requests_per_second, limits.burst)
+    credential = spec.credential_id if spec is not None else 0
+    # Lengths are bounded, and no part but the last has a blank.
+    own = f"own {host} {limits.requests_per_second} {limits.burst} {target.team}"
+    return Budget(
+        allowance,
+        _updates(f"budget {host}"),
+        own=_updates(own),
+        proof=_Proof(host, credential, target.team),
+        log=_Episodes(target.name),
+    )
+
+
+class _Proof:
+    """Whether a host has accepted a team's credential, as this process knows it and as the hub's processes share it."""
+
+    def __init__(self, host: str, credential_id: int, team: str) -> None:
+        """`credential_id` 0: one that is not saved, which proves itself with each read."""
+        self._key = _key(f"proven {host} {credential_id} {team}")
+        self._is_saved = credential_id > 0
+        self._former: ServiceBusError | None = None
+        self.update = _updates(f"unproven {host} {team}")
+
+    async def is_proven(self) -> bool:
+        if not self._is_saved:
+            return False
+        if self._key in _proven:
+            _proven.move_to_end(self._key)
+            return True
+        # A look also keeps it for another while.
+        found, now = await _shared(lambda: _keep(self._key, lambda found, now: found or b""))
+        if found == _PROVEN:
+            _remember(self._key)
+            return True
+        self._former = _failure(found, now)
+        return False
+
+    async def failed(self, error: ServiceBusError) -> None:
+        if self._is_saved:
+            text = f"{error.reason}\n{error.message}".encode()[:1000]
+
+            def noted(found: bytes | None, now: float) -> bytes:
+                # Another process may have had better luck meanwhile.
+                return found if found == _PROVEN else _AT.pack(now) + text
+
+            await _shared(lambda: _keep(self._key, noted))
+
+    def former_failure(self) -> ServiceBusError | None:
+        return self._former
+
+    async def note(self, accepted: bool) -> None:
+        if accepted:
+            # The team is no stranger there: what it has used up before goes for nothing.
+            await self.update(lambda bucket, now: (Bucket(), None))
+        if not self._is_saved:
+            return
+        if accepted:
+            _remember(self._key)
+        else:
+            _proven.pop(self._key, None)
+        await _shared(lambda: _keep(self._key, lambda found, now: _PROVEN if accepted else b""))
+
+
+def _remember(key: str) -> None:
+    _proven[key] = None
+    if len(_proven) > _MAX_PROVEN:
+        _proven.popitem(last=False)
+
+
+def _keep(key: str, change: Callable[[bytes | None, float], bytes]) -> tuple[bytes, float]:
+    """Change what is known of a credential; return that, and the store's time."""
+
+    def changed(found: bytes | None, now: float) -> tuple[bytes, tuple[bytes, float]]:
+        value = change(found, now)
+        return value, (value, now)
+
+    try:
+        return shared().do(lambda store: store.update(key, changed, _PROVEN_SECONDS))
+    except StoreError:  # the last store is this process's own memory, so this does not happen
+        return b"", 0.0
+
+
+def _failure(found: bytes, now: float) -> ServiceBusError | None:
+    if len(found) <= _AT.size or not 0 <= now - _AT.unpack_from(found)[0] < _FAILURE_SECONDS:
+        return None
+    reason, _, message = found[_AT.size :].decode(errors="replace").partition("\n")
+    return ServiceBusError(Reason(reason), message) if reason in set(Reason) else None
+
+
+def _updates(name: str) -> Update:
+    """Return what changes the bucket of this name."""
+    key = _key(name)
 
     async def update(change: Change) -> Any:
-        stores = shared()
         try:
-            if stores.waits:
-                return await asyncio.get_running_loop().run_in_executor(None, _update, key, change)
-            return _update(key, change)
+            return await _shared(lambda: _update(key, change))
         except StoreError:  # the last store is this process's own memory, so this does not happen
             return change(Bucket(), clock.now())[1]
 
-    return Budget(allowance, update, log=_Episodes(target.name))
+    return update
+
+
+async def _shared(work: Callable[[], Any]) -> Any:
+    """Do work with the shared stores: aside where it may wait for a network."""
+    if shared().waits:
+        return await asyncio.get_running_loop().run_in_executor(None, work)
+    return work()
+
+
+def _key(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:40]
 
 
 def _update(key: str, change: Change) -> Any:
@@ -50,7 +161,9 @@ def _update(key: str, change: Change) -> Any:
         bucket, result = change(decode(found), now)
         return encode(bucket), result
 
-    update: Callable[..., Any] = lambda store: store.update(key, changed, _KEPT_SECONDS)  # noqa: E731
+    def update(store: Store) -> Any:
+        return store.update(key, changed, _KEPT_SECONDS)
+
     return shared().do(update)
 
 

@@ -25,7 +25,7 @@ _REST_SECONDS = 3.0
 # How old the result of a probe may be for readiness.
 _PROBED_SECONDS = 10.0
 
-# A budget is 73 bytes long.
+# A budget is 97 bytes long.
 MAX_SHARED_VALUE_BYTES = 4_096
 
 T = TypeVar("T")

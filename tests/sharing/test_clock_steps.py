@@ -225,4 +225,4 @@ def test_a_large_burst_over_files_is_kept_to(tmp_path: Path, burst: int) -> None
     # What the schedule loses while the burst is used is less than what it gains in that time.
     assert burst - 10 * (clock.now() - began) - 1 <= granted <= burst
     [path] = tmp_path.glob("*/key.value")
-    assert path.stat().st_size == 73
+    assert path.stat().st_size == 97
