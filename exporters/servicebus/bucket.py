@@ -41,6 +41,9 @@ _SLACK = 1 / 32
 # A pause of so many windows ends the even schedule: the next burst may go out at once. One window would do for the
 # requests as they are sent, but bursts that follow each other could meet at the service when one of them is delayed.
 _PAUSE_WINDOWS = 2
+# For so many seconds steps of the even schedule are taken ahead: as long may pass until a reader notices that another
+# one was refused.
+GROUP_SECONDS = 0.5
 # After this long without a refusal the rate goes up by one step; from a half to the whole takes 10 s.
 _STEP_SECONDS = 5.0
 _STEP = 1.5
@@ -157,9 +160,10 @@ def take(
 ) -> tuple[Bucket, int, float]:
     """Take leave for up to `wanted` requests that may be sent within `patience` seconds.
 
-    Returns the bucket, how many requests are allowed, and the seconds after which they may be sent. The steps of the
-    schedule are then taken, so that waiting readers are served in the order in which they came. If no
-    request is allowed, returns 0 and the seconds after which one would be.
+    Returns the bucket, how many requests are allowed, and the seconds after which they may be sent: at once if that is
+    0, else the first one then and each other one a step of the schedule (`pace`) after the one before. The steps are
+    then taken, so that waiting readers are served in the order in which they came. If no request is allowed, returns 0
+    and the seconds after which one would be.
     """
     bucket = advanced(bucket, now)
     if bucket.not_before > now:
@@ -168,16 +172,12 @@ def take(
     began, due = _schedule(bucket, at, now)
     had = min(wanted, _at_once(at, began, due, now))
     if had > 0:
-        wait = 0.0
-    else:
-        # They go out together when the last of them is due, so the others are late: by no more than may be caught up.
-        had = min(wanted, 1 + int(at.burst * _SLACK))
-        wait = max(0.0, due + (had - 1) * at.step - now)
-        if wait > patience:
-            had, wait = 1, max(0.0, due - now)
-        if wait > patience:
-            return bucket, 0, wait
-    last = max(bucket.last, now + wait)
+        return bucket._replace(began=began, next_at=due + had * at.step, last=max(bucket.last, now)), had, 0.0
+    wait = max(0.0, due - now)
+    if wait > patience:
+        return bucket, 0, wait
+    had = 1 + min(wanted - 1, int(min(patience - wait, GROUP_SECONDS) / at.step))
+    last = max(bucket.last, now + wait + (had - 1) * at.step)
     return bucket._replace(began=began, next_at=due + had * at.step, last=last), had, wait
 
 
@@ -185,10 +185,14 @@ def give_back(bucket: Bucket, allowance: Allowance, now: float, unused: int, tak
     """Return leave that was taken and not used; `taken_up_to` was `next_at` then.
 
     Leave that the schedule has caught up with is lost: given back, it would go out beside what is due. (The slack is
-    left out, for other readers may hold leave too.)
+    left out, for other readers may hold leave too.) So are steps of the even schedule after which others have taken
+    theirs.
     """
-    step = pace(bucket, allowance).step
+    at = pace(bucket, allowance)
+    step = at.step
     if taken_up_to - unused * step < now:
+        return bucket
+    if now >= bucket.began + at.window - step and bucket.next_at > taken_up_to + step * _ROUNDING:
         return bucket
     return bucket._replace(next_at=max(bucket.began, bucket.next_at - unused * step))
 

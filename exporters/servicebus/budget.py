@@ -1,8 +1,9 @@
 """The budget that a read has of its namespace: it takes leave from the shared bucket, and waits until it is due."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from . import clock
 from .bucket import (
@@ -23,9 +24,8 @@ from .bucket import (
 )
 from .errors import Reason, ServiceBusError
 
-# How much of a second's requests is taken at a time, and for how long it may be used: with a high rate not every
-# request asks the shared state.
-_BATCH_SECONDS = 0.02
+# How late leave may be used. Leave is taken for all requests that wait, so it is used when it is due.
+_LATE_SECONDS = 0.02
 # Before leave is used that was taken this long ago, the bucket is asked whether the service has wanted a pause since.
 _CONFIRMED_AFTER_SECONDS = 0.1
 
@@ -77,6 +77,14 @@ class Proof(Protocol):
         ...
 
 
+class _Fetched(NamedTuple):
+    had: int = 0
+    wait: float = 0.0  # seconds until the first one
+    step: float = 0.0  # seconds between two
+    ended: bool = False  # whether an episode of throttling was over
+    is_below: bool = False  # whether the reader's own bucket has to be asked first
+
+
 class Budget:
     """One read's view of a host's bucket; asked before every management request."""
 
@@ -101,8 +109,8 @@ class Budget:
         self._log = log
         # The host's bucket as this read has seen it last.
         self._seen: Bucket | None = None
-        self._leave = 0
-        self._leave_until = 0.0  # the running loop's time()
+        self._leave: deque[float] = deque()  # when each request is due, by the running loop's time()
+        self._waiting = 0
         self._taken_up_to = 0.0  # the bucket's `next_at` when the leave was taken
         self._refusals = 0
         self._turn = asyncio.Lock()
@@ -140,16 +148,42 @@ class Budget:
         `wait_until` is a value of the running loop's time(). Raises ServiceBusError (budget; throttled while the
         service has asked to slow down) as soon as it is clear that there is no leave before it.
         """
+        self._waiting += 1
+        try:
+            async with self._turn:
+                await self._take_turn(wait_until)
+        finally:
+            self._waiting -= 1
+
+    async def _take_turn(self, wait_until: float) -> None:
         loop = asyncio.get_running_loop()
-        async with self._turn:
-            passed = False  # whether the bucket that it is asked besides has given leave
-            while not self._leave or loop.time() > self._leave_until:
+        passed = False  # whether the bucket that is asked besides has given leave
+        while True:
+            refusals = self._refusals
+            while self._leave and self._leave[0] < loop.time() - _LATE_SECONDS:
+                self._leave.popleft()  # lost: it would go out beside what is due now
+            if not self._leave:
                 second = None if passed else await self._second()
                 if second is not None:
                     await self._pass(*second, wait_until)
                     passed = True
                 await self._fetch(max(0.0, wait_until - loop.time()), passed)
-            self._leave -= 1
+                continue
+            due = self._leave[0]
+            if due > max(wait_until, loop.time()):
+                raise self._no_leave(due - loop.time())
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            if refusals == self._refusals and self._leave:
+                self._leave.popleft()
+                return
+
+    async def _all_waiting(self) -> int:
+        """Return how many requests wait, those included that are just about to."""
+        counted = 0
+        while counted < self._waiting:
+            counted = self._waiting
+            await asyncio.sleep(0)
+        return counted
 
     async def _second(self) -> tuple[Update, Allowance, str] | None:
         """Return the bucket to ask before that of the host, its allowance, and what a refusal says."""
@@ -180,7 +214,7 @@ class Budget:
             bucket = advanced(bucket, now)
             return bucket, affordable(bucket, self._resolved(bucket), now, seconds)
 
-        return float(await self._change(look)) + self._leave
+        return float(await self._change(look)) + len(self._leave)
 
     async def throttled(self, retry_after: float | None) -> None:
         """Take note of a 429 or 503; `retry_after` in seconds."""
@@ -191,7 +225,7 @@ class Budget:
             return after, (began, requests_per_second(after, highest(after)), after.not_before - now)
 
         # Leave that was taken before is a part of what the service has just refused.
-        self._leave = 0
+        self._leave.clear()
         self._refusals += 1
         began, rate, pause = await self._change(note)
         if began and self._log is not None:
@@ -205,7 +239,8 @@ class Budget:
     async def close(self) -> float:
         """Give back what was not used; return the rate as this read has seen it last, in requests a second."""
         if self._leave or self._seen is None or (self._is_proven and self._unproven[0]):
-            unused, self._leave = self._leave, 0
+            unused = len(self._leave)
+            self._leave.clear()
 
             def end(bucket: Bucket, now: float) -> tuple[Bucket, None]:
                 return self._given_back(self._joined(bucket, now), now, unused), None
@@ -228,30 +263,29 @@ class Budget:
 
         Returns without leave when it is to be asked again. Raises ServiceBusError when the wait would be too long.
         """
-        stale, self._leave = self._leave, 0
+        wanted = 1 if passed else await self._all_waiting()
 
-        def fetch(bucket: Bucket, now: float) -> tuple[Bucket, tuple[int, float, bool, float, bool]]:
+        def fetch(bucket: Bucket, now: float) -> tuple[Bucket, _Fetched]:
             was_throttled = bucket.is_throttled
             bucket = self._joined(bucket, now)
-            if stale:
-                bucket = self._given_back(bucket, now, stale)
             is_below = self._is_proven and self._own is not None and lower(self._allowance, bucket)
             if is_below and not passed:
-                return bucket, (0, 0.0, False, 0.0, True)
+                return bucket, _Fetched(is_below=True)
             allowance = highest(bucket)
-            wanted = 1 if passed else int(requests_per_second(bucket, allowance) * _BATCH_SECONDS)
-            bucket, had, wait = take(bucket, allowance, now, max(1, wanted), patience)
-            step = pace(bucket, allowance).step
-            return bucket, (had, wait, was_throttled and not bucket.is_throttled, had * step, is_below)
+            bucket, had, wait = take(bucket, allowance, now, wanted, patience)
+            ended = was_throttled and not bucket.is_throttled
+            return bucket, _Fetched(had, wait, pace(bucket, allowance).step, ended, is_below)
 
         refusals = self._refusals
-        had, wait, ended, seconds, self._is_below = await self._change(fetch)
+        had, wait, step, ended, self._is_below = await self._change(fetch)
+        loop = asyncio.get_running_loop()
+        fetched_at = loop.time()
         assert self._seen is not None  # noqa: S101 - it has just been seen
         taken_up_to = self._seen.next_at
         if self._is_proven:
             self._unproven = (0, 0.0)
         else:
-            self._unproven = (self._unproven[0] + had, self._unproven[1] + seconds)
+            self._unproven = (self._unproven[0] + had, self._unproven[1] + had * step)
         if ended and self._log is not None:
             self._log.ended()
         if not had and wait > patience:
@@ -264,8 +298,8 @@ class Budget:
             return
         if self._is_below and self._own is not None and wait:
             await self._own(lambda bucket, _: (delayed(bucket, wait), None))
-        self._leave, self._taken_up_to = had, taken_up_to
-        self._leave_until = asyncio.get_running_loop().time() + _BATCH_SECONDS
+        self._leave.extend(fetched_at + wait + number * step * bool(wait) for number in range(had))
+        self._taken_up_to = taken_up_to
 
     def _joined(self, bucket: Bucket, now: float) -> Bucket:
         """Return the bucket in which this reader's allowance counts, once its credential is proven.
