@@ -181,20 +181,22 @@ def take(
     return bucket._replace(began=began, next_at=due + had * at.step, last=last), had, wait
 
 
-def give_back(bucket: Bucket, allowance: Allowance, now: float, unused: int, taken_up_to: float) -> Bucket:
-    """Return leave that was taken and not used; `taken_up_to` was `next_at` then.
+def give_back(bucket: Bucket, allowance: Allowance, now: float, unused: int, taken: Bucket) -> Bucket:
+    """Return leave that was taken and not used; `taken` is what the bucket was just after.
 
     Leave that the schedule has caught up with is lost: given back, it would go out beside what is due. (The slack is
-    left out, for other readers may hold leave too.) So are steps of the even schedule after which others have taken
-    theirs.
+    left out, for other readers may hold leave too.) So is leave before steps that others hold, and leave from before
+    another burst, or a step of the clock.
     """
     at = pace(bucket, allowance)
-    step = at.step
-    if taken_up_to - unused * step < now:
+    at_once_until = bucket.began + at.window
+    if (
+        bucket.began != taken.began
+        or taken.next_at - unused * at.step < now
+        or bucket.next_at > max(taken.next_at, at_once_until) + at.step * _ROUNDING
+    ):
         return bucket
-    if now >= bucket.began + at.window - step and bucket.next_at > taken_up_to + step * _ROUNDING:
-        return bucket
-    return bucket._replace(next_at=max(bucket.began, bucket.next_at - unused * step))
+    return bucket._replace(next_at=max(bucket.began, bucket.next_at - unused * at.step))
 
 
 def delayed(bucket: Bucket, seconds: float) -> Bucket:

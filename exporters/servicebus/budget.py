@@ -111,7 +111,7 @@ class Budget:
         self._seen: Bucket | None = None
         self._leave: deque[float] = deque()  # when each request is due, by the running loop's time()
         self._waiting = 0
-        self._taken_up_to = 0.0  # the bucket's `next_at` when the leave was taken
+        self._taken = Bucket()  # the bucket when the leave was taken
         self._refusals = 0
         self._turn = asyncio.Lock()
         self._is_proven = proof is None
@@ -281,7 +281,7 @@ class Budget:
         loop = asyncio.get_running_loop()
         fetched_at = loop.time()
         assert self._seen is not None  # noqa: S101 - it has just been seen
-        taken_up_to = self._seen.next_at
+        taken = self._seen
         if self._is_proven:
             self._unproven = (0, 0.0)
         else:
@@ -290,16 +290,19 @@ class Budget:
             self._log.ended()
         if not had and wait > patience:
             raise self._no_leave(wait)
-        if wait:
+        if not had:
             await asyncio.sleep(wait)
-        if not had or refusals != self._refusals:
-            return
-        if wait > _CONFIRMED_AFTER_SECONDS and await self._is_paused():
             return
         if self._is_below and self._own is not None and wait:
             await self._own(lambda bucket, _: (delayed(bucket, wait), None))
+        if wait > _CONFIRMED_AFTER_SECONDS:
+            await asyncio.sleep(wait - _LATE_SECONDS)  # the answer is there when the first request is due
+            if await self._is_paused():
+                return
+        if refusals != self._refusals:
+            return
         self._leave.extend(fetched_at + wait + number * step * bool(wait) for number in range(had))
-        self._taken_up_to = taken_up_to
+        self._taken = taken
 
     def _joined(self, bucket: Bucket, now: float) -> Bucket:
         """Return the bucket in which this reader's allowance counts, once its credential is proven.
@@ -323,7 +326,7 @@ class Budget:
         return bool(await self._change(lambda bucket, now: (bucket, bucket.not_before > now)))
 
     def _given_back(self, bucket: Bucket, now: float, unused: int) -> Bucket:
-        return give_back(advanced(bucket, now), highest(bucket), now, unused, self._taken_up_to)
+        return give_back(advanced(bucket, now), highest(bucket), now, unused, self._taken)
 
     def _no_leave(self, wait: float) -> ServiceBusError:
         if self._seen is not None and self._seen.is_throttled:

@@ -81,7 +81,7 @@ def test_never_more_is_asked_in_any_stretch_of_time_than_the_budget_says(
         assert wait <= patience or not had
         assert had or wait > 0
         if had and event == "unused":
-            bucket = give_back(bucket, allowance, real + ahead, 1, bucket.next_at)
+            bucket = give_back(bucket, allowance, real + ahead, 1, bucket)
             had -= 1
         taken += moments(bucket, allowance, real, had, wait)
         if event == "refused":
@@ -254,10 +254,10 @@ def test_what_can_be_afforded_is_what_a_reader_then_gets() -> None:
 def test_leave_that_is_given_back_can_be_taken_again() -> None:
     bucket, had, _ = take(Bucket(), STANDARD, 1000.0, 30)
     assert had == 30
-    up_to = bucket.next_at
-    bucket = give_back(bucket, STANDARD, 1000.1, 20, up_to)
+    taken = bucket
+    bucket = give_back(bucket, STANDARD, 1000.1, 20, taken)
     # By then the schedule would have used these.
-    assert give_back(bucket, STANDARD, 1000.9, 10, up_to) == bucket
+    assert give_back(bucket, STANDARD, 1000.9, 10, taken) == bucket
     assert take(bucket, STANDARD, 1000.1, 100)[1] == 20
 
 
