@@ -5,6 +5,7 @@ for the process or replica that does. A holder that dies loses the lease: at onc
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -47,6 +48,8 @@ class Answer:
     snapshot: Snapshot
     origin: Origin
     age_seconds: float = 0.0
+    # Of the read, by servicebus.clock; infinite for one that is fresh enough anyway.
+    finished_at: float = math.inf
 
 
 # Reads within so many seconds. Can ask what the last read learnt, for what is carried over; calls the third argument
@@ -67,7 +70,7 @@ class Flights:
 
     def answer(self, target: Target, seconds: float, read: Read, read_on: ReadOn) -> Answer:
         """Return an answer within so many seconds; `read` and `read_on` are called at most once."""
-        key, deadline = key_of(target), time.monotonic() + seconds
+        key, deadline, came_at = key_of(target), time.monotonic() + seconds, clock.now()
         while True:
             with self._lock:
                 first = self._under_way.get(key)
@@ -83,7 +86,8 @@ class Flights:
             except Exception as error:  # of the hub's own making: this one tries by itself
                 logger.debug("A shared read of %s failed: %s", target.name, type(error).__name__)
                 continue
-            if _is_good_for(answer.snapshot, its_deadline, deadline):
+            # Not a read that was over before, and whose result is just being stored.
+            if answer.finished_at >= came_at and _is_good_for(answer.snapshot, its_deadline, deadline):
                 return _again(answer)
 
     def is_under_way(self, target: Target) -> bool:
@@ -145,7 +149,8 @@ class Flights:
                     time.monotonic() + stored.allowed_seconds - (clock.now() - stored.snapshot.began_at)
                 )
                 if _is_good_for(stored.snapshot, its_deadline, deadline):
-                    return Answer(stored.snapshot, Origin.SHARED, clock.now() - stored.snapshot.began_at)
+                    age = clock.now() - stored.snapshot.began_at
+                    return Answer(stored.snapshot, Origin.SHARED, age, stored.finished_at)
 
     def _read(
         self, target: Target, key: str, deadline: float, reads: tuple[Read, ReadOn], lease: Lease
@@ -158,7 +163,8 @@ class Flights:
 
         allowed = max(0.0, deadline - time.monotonic())
         snapshot = read(allowed, former, lease.renew)
-        stored = Stored(allowed, clock.now(), snapshot)
+        finished_at = clock.now()
+        stored = Stored(allowed, finished_at, snapshot)
         if self._is_to_be_kept(target, key, stored):
             if is_cut_short(snapshot):
                 # A read that went on aside, after the last scrape, may have ended meanwhile.
@@ -174,7 +180,7 @@ class Flights:
                 read_on(
                     stored.snapshot, left, partial(self._keep_more, key, allowed, target.limits.max_entities)
                 )
-        return Answer(snapshot, Origin.READ)
+        return Answer(snapshot, Origin.READ, finished_at=finished_at)
 
     def _is_to_be_kept(self, target: Target, key: str, stored: Stored) -> bool:
         if target.limits.cache_seconds or is_cut_short(stored.snapshot) or leases.is_asked_for(key):

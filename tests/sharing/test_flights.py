@@ -1,14 +1,18 @@
 """What scrapes of one process do while another process reads."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from exporters.catalog import catalog
 from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason
 from exporters.sharing import leases
-from exporters.sharing.flights import Flights
+from exporters.sharing.flights import Answer, Flights, Origin
 from exporters.sharing.results import key_of
 from exporters.simulator import SimulatedNamespace
+from exporters.upstream import failed
 from tests.web.conftest import AddTarget, add_target, hub, team
 
 __all__ = ["add_target", "hub", "team"]
@@ -51,6 +55,33 @@ def test_who_waits_for_another_process_looks_more_and_more_rarely(
     finally:
         lease.release()
     assert 3 < len(looks) < 35  # every 20 ms it would be 50
+
+
+def test_a_scrape_that_comes_after_the_read_reads_by_itself_though_the_result_is_still_being_stored(
+    bus: SimulatedNamespace, add_target: AddTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_target(bus)
+    target = catalog.current().targets[bus.name]
+    flights, read, stores = Flights(), threading.Event(), threading.Event()
+
+    def slow_put(*args: object) -> None:
+        read.set()
+        assert stores.wait(20)
+
+    monkeypatch.setattr(flights._kept, "put", slow_put)
+
+    def scrape() -> Answer:
+        return flights.answer(target, 20, lambda *_: failed(Reason.CONNECTION, ""), _never)
+
+    with ThreadPoolExecutor(2) as pool:
+        monkeypatch.setattr(flights, "_is_to_be_kept", lambda *_: not read.is_set())
+        first = pool.submit(scrape)
+        assert read.wait(20)
+        second = pool.submit(scrape)
+        with pytest.raises(TimeoutError):
+            second.result(0.2)
+        stores.set()
+        assert [first.result(20).origin, second.result(20).origin] == [Origin.READ, Origin.READ]
 
 
 def _never(*args: object) -> Snapshot:
