@@ -57,19 +57,18 @@ def read(
     target: Target,
     seconds: float,
     last_read: Callable[[], Snapshot | None] | None = None,
-    meanwhile: Callable[[], None] | None = None,
 ) -> Snapshot:
     """Read a namespace and return what was learnt within so many seconds; never raises for what goes wrong.
 
     It may have to wait for its turn first; it fails with reason `overloaded` when it would not be finished in time.
-    `last_read` is asked when the budget does not allow to read everything; `meanwhile` is called once a second.
+    `last_read` is asked when the budget does not allow to read everything.
     """
     started = time.monotonic()
     if target.credential is None:
         return failed(Reason.CREDENTIAL, target.problem)
     try:
         reading = _read(target, target.credential, started, seconds, last_read)
-        return _io.run(reading, seconds + _GRACE_SECONDS, meanwhile=meanwhile)
+        return _io.run(reading, seconds + _GRACE_SECONDS)
     except TimeoutError:
         # The loop itself is late: the process has more to do than its share of the machine allows.
         return failed(Reason.TIMEOUT, "The hub did not get to an end in time.", time.monotonic() - started)

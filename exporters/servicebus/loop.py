@@ -5,7 +5,6 @@ import concurrent.futures
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -31,31 +30,14 @@ class IoLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
 
-    def run(
-        self,
-        coroutine: Coroutine[Any, Any, T],
-        timeout: float,
-        *,
-        meanwhile: Callable[[], None] | None = None,
-        every: float = 1.0,
-    ) -> T:
-        """Run the coroutine and return its result; after `timeout` seconds cancel it and raise TimeoutError.
-
-        Calls `meanwhile` in the waiting thread, each time that `every` seconds have passed.
-        """
+    def run(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
+        """Run the coroutine and return its result; after `timeout` seconds cancel it and raise TimeoutError."""
         future = asyncio.run_coroutine_threadsafe(coroutine, self._running())
-        deadline = time.monotonic() + timeout
-        while True:
-            left = deadline - time.monotonic()
-            try:
-                return future.result(left if meanwhile is None else min(left, every))
-            except concurrent.futures.TimeoutError:
-                if future.done():  # its own TimeoutError
-                    raise
-                if left <= every or meanwhile is None:
-                    future.cancel()
-                    raise TimeoutError from None
-                meanwhile()
+        try:
+            return future.result(timeout)
+        except concurrent.futures.TimeoutError:
+            future.cancel()  # without effect on one that has raised it itself
+            raise TimeoutError from None
 
     def begin(self, coroutine: Coroutine[Any, Any, None], on_error: Callable[[BaseException], None]) -> None:
         """Run the coroutine aside. Nobody waits for it; `on_error` gets what it raises, on the loop."""

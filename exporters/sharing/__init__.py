@@ -11,9 +11,10 @@ from pathlib import Path
 from django.conf import settings
 
 from .files import FileStore
+from .layered import Layered
 from .memory import MemoryStore
 from .redis import RedisStore
-from .store import Layered, Store
+from .store import Store
 
 
 def shared() -> Layered:
@@ -31,6 +32,7 @@ def _layered(pid: int) -> Layered:
 
 def forget() -> None:
     """Take the stores that the settings name now, as a process that has just begun."""
+    shared().close()
     _layered.cache_clear()
 
 

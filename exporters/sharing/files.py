@@ -3,27 +3,38 @@
 A lock belongs to its open file, so a process that is killed has given its locks up by that. Nothing waits: a lock is
 held for the time of reading and writing one small file (some 20 microseconds), and a lease is taken or not.
 
+A process that is refused a lease writes the name of its mailbox into the lease's file. Mailboxes are named pipes: the
+holder reads the names at the end, and writes the key into each.
+
 The time of this store is the machine's clock since its start, so what an earlier start left is not used: each start has
 a folder of its own.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
+import re
+import secrets
 import shutil
 import struct
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..servicebus import clock
+from .mailbox import Mailbox, letter
 from .store import MAX_SHARED_VALUE_BYTES, Change, Kept, Lease, StoreError, checked, use_everything
 
 T = TypeVar("T")
 
 _VALUE, _LEASE, _RESULT = ".value", ".lease", ".result"
+# Names of mailboxes in a lease's file are read up to here: some 100 processes.
+_NAMES_BYTES = 4096
+# A process that waits: its mailbox, and until when.
+_WAITING = re.compile(r"([0-9a-f]{16}) ([0-9]{1,12}\.[0-9]{3})")
 # What nobody has touched for this long belongs to a namespace that is not scraped any more.
 _OLD_SECONDS = 86_400
 # Of a result: its stamp, and the moment at which its age was 0.
@@ -37,6 +48,8 @@ class FileStore:
     def __init__(self, folder: Path, boot_id: str | None = None) -> None:
         self._parent = folder
         self._folder = folder / (boot_id or clock.boot_id())
+        self._mailboxes = self._folder / "mailboxes"
+        self._mailbox = secrets.token_hex(8)
 
     def update(self, key: str, change: Change[T], seconds: float) -> T:
         with _as_store_error(), self._opened(key + _VALUE) as descriptor:
@@ -51,26 +64,39 @@ class FileStore:
                 os.ftruncate(descriptor, len(changed))
             return result
 
-    def lease(self, key: str, seconds: float) -> Lease | None:
+    def lease(self, key: str, seconds: float, wanted_seconds: float) -> Lease | None:
         with _as_store_error():
-            descriptor = self._open(key + _LEASE)
+            descriptor = self._open(key + _LEASE, os.O_APPEND)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                os.close(descriptor)
+                try:
+                    os.write(descriptor, f"{self._mailbox} {clock.now() + wanted_seconds:.3f}\n".encode())
+                finally:
+                    os.close(descriptor)
                 return None
             except OSError:
                 os.close(descriptor)
                 raise
-            return _FileLease(descriptor)
+            return _FileLease(descriptor, self._mailboxes, key)
 
-    def is_leased(self, key: str) -> bool:
-        with _as_store_error(), self._opened(key + _LEASE) as descriptor:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-            return False
+    def renew(self, leases: Sequence[Any]) -> None:
+        """Nothing to do: a lease lives as long as its process."""
+
+    def ended(self, keys: Sequence[str]) -> list[str]:
+        with _as_store_error():
+            return [key for key in keys if not self._is_leased(key)]
+
+    def listen(self) -> Mailbox:
+        with _as_store_error():
+            path = self._mailboxes / self._mailbox
+            if not path.exists():
+                self._mailboxes.mkdir(mode=0o700, parents=True, exist_ok=True)
+                for former in self._mailboxes.iterdir():
+                    _write_to(former, b"")  # removes those of processes that have ended
+                os.mkfifo(path, 0o600)
+            # For writing too: else it would end whenever no writer has it open.
+            return Mailbox(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
 
     def put(self, key: str, kept: Kept, seconds: float) -> None:
         with _as_store_error():
@@ -112,7 +138,7 @@ class FileStore:
                 if path.is_dir() and path != self._folder:
                     shutil.rmtree(path, ignore_errors=True)
             for path in self._folder.iterdir():
-                if path.stat().st_mtime < time.time() - _OLD_SECONDS:
+                if path != self._mailboxes and path.stat().st_mtime < time.time() - _OLD_SECONDS:
                     path.unlink(missing_ok=True)
 
     def probe(self) -> None:
@@ -127,9 +153,17 @@ class FileStore:
             except FileNotFoundError:
                 return None
 
-    def _open(self, name: str) -> int:
+    def _is_leased(self, key: str) -> bool:
+        with self._opened(key + _LEASE) as descriptor:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+
+    def _open(self, name: str, more_flags: int = 0) -> int:
         path = self._folder / name
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | more_flags
         try:
             return os.open(path, flags, 0o600)
         except FileNotFoundError:
@@ -154,14 +188,69 @@ def _opened_head(found: bytes) -> tuple[str, float]:
 
 
 class _FileLease:
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, mailboxes: Path, key: str) -> None:
         self._descriptor = descriptor
+        self._mailboxes = mailboxes
+        self._key = key
 
-    def renew(self) -> None:
-        """Nothing to do: it lives as long as this process holds it."""
+    def release_unless_wanted(self) -> bool:
+        if self._descriptor < 0:
+            return True
+        with _as_store_error():
+            lines = self._lines()
+            if _waiting(lines):
+                return False
+            self._release(lines)
+        return True
 
     def release(self) -> None:
-        os.close(self._descriptor)
+        if self._descriptor < 0:
+            return
+        with _as_store_error():
+            self._release(self._lines())
+
+    def _lines(self) -> bytes:
+        return os.pread(self._descriptor, _NAMES_BYTES, 0)
+
+    def _release(self, lines: bytes) -> None:
+        try:
+            if lines:
+                # A name that comes between the two is lost. The process then finds the end by its look at all leases.
+                os.ftruncate(self._descriptor, 0)
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            lines += self._lines()  # of those that came before the lease had ended
+        finally:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        for name in _waiting(lines):
+            _write_to(self._mailboxes / name, letter(self._key))
+
+
+def _waiting(lines: bytes) -> set[str]:
+    """Return the names of the mailboxes of the processes that wait at this moment."""
+    names = set()
+    for line in lines.decode("ascii", "replace").splitlines():
+        found = _WAITING.fullmatch(line)
+        if found and float(found[2]) > clock.now():
+            names.add(found[1])
+    return names
+
+
+def _write_to(mailbox: Path, text: bytes) -> None:
+    """Write into a mailbox; remove it if its process has ended."""
+    try:
+        descriptor = os.open(mailbox, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # nobody reads it
+            mailbox.unlink(missing_ok=True)
+        return
+    try:
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):  # the look at all leases makes up for it
+            os.write(descriptor, text)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

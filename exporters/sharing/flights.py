@@ -1,7 +1,8 @@
 """One read for all scrapes of a namespace that overlap, and for later ones while its result is fresh enough.
 
 The threads of a process wait for the one among them that came first. That one either reads, holding the lease, or waits
-for the process or replica that does. A holder that dies loses the lease: at once with files, within seconds with Redis.
+for the process or replica that does. All of them sleep meanwhile: see `watch`. A holder that dies loses the lease:
+at once with files, within seconds with Redis.
 """
 
 import logging
@@ -22,15 +23,12 @@ from ..servicebus.entities import Failure, Snapshot
 from ..servicebus.errors import Reason
 from . import leases
 from .kept import KeptResults
+from .layered import HeldLease, Wait
+from .leases import NoLease
 from .results import Stored, key_of
-from .store import Lease
 
 logger = logging.getLogger(__name__)
 
-# How often a process looks whether another one's read has come to its end: the longer it has waited, the more rarely.
-# In a hub that is late hundreds of threads wait like this, and looking often would keep it from ever catching up.
-_POLL_SECONDS = 0.02
-_POLL_SHARE = 0.1  # of the time waited so far
 # How much sooner another's deadline may be for its timeout to be taken as one's own.
 _SAME_DEADLINE_SECONDS = 0.5
 
@@ -52,9 +50,8 @@ class Answer:
     finished_at: float = math.inf
 
 
-# Reads within so many seconds. Can ask what the last read learnt, for what is carried over; calls the third argument
-# once a second until it has finished.
-Read = Callable[[float, Callable[[], Snapshot | None], Callable[[], None]], Snapshot]
+# Reads within so many seconds. Can ask what the last read learnt, for what is carried over.
+Read = Callable[[float, Callable[[], Snapshot | None]], Snapshot]
 # Goes on aside with a read that the budget cut short, for so many seconds; calls its last argument at the end.
 ReadOn = Callable[[Snapshot, float, Callable[[Snapshot | None], None]], None]
 
@@ -129,20 +126,16 @@ class Flights:
         if cached is not None:
             return cached
         while True:
-            lease = leases.take(key)
-            if lease is not None:
+            lease = leases.take(key, deadline - time.monotonic())
+            if not isinstance(lease, Wait):
                 try:
                     # Another process may have finished between the look and the lease.
                     cached = self._fresh(target, key)
                     return cached or self._read(target, key, deadline, reads, lease)
                 finally:
                     lease.release()
-            leases.ask_for_the_result(key)
-            while leases.is_taken(key):
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return _no_answer_in_time(clock.now() - came_at)
-                time.sleep(min(left, max(_POLL_SECONDS, _POLL_SHARE * (clock.now() - came_at))))
+            if not lease.until_it_ends(deadline - time.monotonic()):
+                return _no_answer_in_time(clock.now() - came_at)
             stored = self._kept.get(key)
             if stored is not None and stored.finished_at >= came_at:
                 its_deadline = (
@@ -153,7 +146,12 @@ class Flights:
                     return Answer(stored.snapshot, Origin.SHARED, age, stored.finished_at)
 
     def _read(
-        self, target: Target, key: str, deadline: float, reads: tuple[Read, ReadOn], lease: Lease
+        self,
+        target: Target,
+        key: str,
+        deadline: float,
+        reads: tuple[Read, ReadOn],
+        lease: HeldLease | NoLease,
     ) -> Answer:
         read, read_on = reads
 
@@ -162,10 +160,11 @@ class Flights:
             return kept.snapshot if kept is not None else None
 
         allowed = max(0.0, deadline - time.monotonic())
-        snapshot = read(allowed, former, lease.renew)
+        snapshot = read(allowed, former)
         finished_at = clock.now()
         stored = Stored(allowed, finished_at, snapshot)
-        if self._is_to_be_kept(target, key, stored):
+        # The last question of all, as it ends the lease if the answer is no.
+        if self._is_to_be_kept(target, key, stored) or not lease.release_unless_wanted():
             if is_cut_short(snapshot):
                 # A read that went on aside, after the last scrape, may have ended meanwhile.
                 beside = former()
@@ -183,7 +182,7 @@ class Flights:
         return Answer(snapshot, Origin.READ, finished_at=finished_at)
 
     def _is_to_be_kept(self, target: Target, key: str, stored: Stored) -> bool:
-        if target.limits.cache_seconds or is_cut_short(stored.snapshot) or leases.is_asked_for(key):
+        if target.limits.cache_seconds or is_cut_short(stored.snapshot):
             return True
         anything = any(failure is None for failure in stored.snapshot.collectors.values())
         return anything and self._kept.is_due(key)

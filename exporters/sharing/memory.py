@@ -1,11 +1,15 @@
 """The store of one process: what is left when nothing else works."""
 
+import os
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..servicebus import clock
+from .mailbox import Mailbox, letter
 from .store import Change, Kept, Lease, checked, use_everything
 
 T = TypeVar("T")
@@ -21,7 +25,9 @@ class MemoryStore:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: dict[str, bytes] = {}
-        self._leases: set[str] = set()
+        # By key, until when (clock.now()) somebody waits for the end.
+        self._leases: dict[str, float] = {}
+        self._pipes: list[_Pipe] = []
         # By key, with the moment at which its age was 0.
         self._results: OrderedDict[str, tuple[float, Kept]] = OrderedDict()
 
@@ -31,15 +37,26 @@ class MemoryStore:
             self._values[key] = checked(changed)
             return result
 
-    def lease(self, key: str, seconds: float) -> Lease | None:
+    def lease(self, key: str, seconds: float, wanted_seconds: float) -> Lease | None:
         with self._lock:
-            if key in self._leases:
+            wanted_until = self._leases.get(key)
+            if wanted_until is not None:
+                self._leases[key] = max(wanted_until, clock.now() + wanted_seconds)
                 return None
-            self._leases.add(key)
+            self._leases[key] = 0.0
         return _MemoryLease(self, key)
 
-    def is_leased(self, key: str) -> bool:
-        return key in self._leases
+    def renew(self, leases: Sequence[Any]) -> None:
+        """Nothing to do: a lease lives as long as this process."""
+
+    def ended(self, keys: Sequence[str]) -> list[str]:
+        return [key for key in keys if key not in self._leases]
+
+    def listen(self) -> "_Pipe":
+        pipe = _Pipe(self)
+        with self._lock:
+            self._pipes.append(pipe)
+        return pipe
 
     def put(self, key: str, kept: Kept, seconds: float) -> None:
         with self._lock:
@@ -64,9 +81,20 @@ class MemoryStore:
         """See Store."""
         use_everything(self, "probe", 1.0)
 
-    def _release(self, key: str) -> None:
+    def _release(self, key: str, *, unless_wanted: bool) -> bool:
         with self._lock:
-            self._leases.discard(key)
+            is_wanted = self._leases.get(key, 0.0) > clock.now()
+            if is_wanted and unless_wanted:
+                return False
+            self._leases.pop(key, None)
+            if is_wanted:
+                for pipe in self._pipes:
+                    pipe.write(key)
+        return True
+
+    def _close(self, pipe: "_Pipe") -> None:
+        with self._lock:
+            self._pipes.remove(pipe)
 
 
 class _MemoryLease:
@@ -74,8 +102,26 @@ class _MemoryLease:
         self._store = store
         self._key = key
 
-    def renew(self) -> None:
-        """Nothing to do."""
+    def release_unless_wanted(self) -> bool:
+        return self._store._release(self._key, unless_wanted=True)
 
     def release(self) -> None:
-        self._store._release(self._key)
+        self._store._release(self._key, unless_wanted=False)
+
+
+class _Pipe(Mailbox):
+    """From the threads of a process to the one that listens."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        end, self._start = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        super().__init__(end)
+
+    def write(self, key: str) -> None:
+        with suppress(BlockingIOError):  # full: a look at all leases makes up for it
+            os.write(self._start, letter(key))
+
+    def close(self) -> None:
+        self._store._close(self)
+        os.close(self._start)
+        super().close()

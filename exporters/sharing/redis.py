@@ -19,9 +19,31 @@ _TIMEOUT_SECONDS = 0.5
 _CONNECTIONS = 10_000
 # How long the keys of a probe live that it doesn't delete.
 _PROBE_SECONDS = 5.0
-# Releases a lease, or renews it, only while it is one's own.
-_RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
-_RENEW = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
+# Takes a lease (KEYS: its own and that of the set of waiting processes; ARGV: its mark, milliseconds). Or notes the
+# channel of a process that is refused, for as long as it waits.
+_TAKE = """
+if redis.call('set', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
+redis.call('sadd', KEYS[2], ARGV[3])
+if redis.call('pttl', KEYS[2]) < tonumber(ARGV[4]) then redis.call('pexpire', KEYS[2], ARGV[4]) end
+return 0
+"""
+# Renews leases (KEYS; ARGV: milliseconds, and their marks) that are still one's own.
+_RENEW = """
+for number, name in ipairs(KEYS) do
+  if redis.call('get', name) == ARGV[number + 1] then redis.call('pexpire', name, ARGV[1]) end
+end
+return 1
+"""
+# Releases a lease that is still one's own, and notifies those that wait (ARGV: its mark, its key). Keeps it while some
+# wait if ARGV[3] is 1.
+_RELEASE = """
+if redis.call('get', KEYS[1]) ~= ARGV[1] then return 1 end
+local channels = redis.call('smembers', KEYS[2])
+if #channels > 0 and ARGV[3] == '1' then return 0 end
+redis.call('del', KEYS[1], KEYS[2])
+for _, channel in ipairs(channels) do redis.call('publish', channel, ARGV[2]) end
+return 1
+"""
 
 
 class RedisStore:
@@ -37,6 +59,8 @@ class RedisStore:
             # No pause and repetition of its own: `Layered` goes on with the next store at once.
             retry=None,
         )
+        # Of this process, for the ends of leases.
+        self._channel = f"{_PREFIX}{secrets.token_hex(8)}"
 
     def update(self, key: str, change: Change[T], seconds: float) -> T:
         name = f"{_PREFIX}{key}:value"
@@ -60,16 +84,29 @@ class RedisStore:
                 if done is not None:
                     return result
 
-    def lease(self, key: str, seconds: float) -> Lease | None:
-        name, mark = f"{_PREFIX}{key}:lease", secrets.token_hex(8)
+    def lease(self, key: str, seconds: float, wanted_seconds: float) -> Lease | None:
+        lease = _RedisLease(self._client, key, seconds)
+        waits = (self._channel, _milliseconds(wanted_seconds))
         with _as_store_error():
-            if self._client.set(name, mark, nx=True, px=_milliseconds(seconds)):
-                return _RedisLease(self._client, name, mark, seconds)
-            return None
+            taken = self._client.eval(
+                _TAKE, 2, lease.name, lease.waiting, lease.mark, _milliseconds(seconds), *waits
+            )
+            return lease if taken else None
 
-    def is_leased(self, key: str) -> bool:
+    def renew(self, leases: "Sequence[_RedisLease]") -> None:
         with _as_store_error():
-            return bool(self._client.exists(f"{_PREFIX}{key}:lease"))
+            names, marks = [lease.name for lease in leases], [lease.mark for lease in leases]
+            seconds = max(lease.seconds for lease in leases)
+            self._client.eval(_RENEW, len(names), *names, _milliseconds(seconds), *marks)
+
+    def ended(self, keys: Sequence[str]) -> list[str]:
+        with _as_store_error():
+            marks = self._client.mget([_lease(key) for key in keys])
+            return [key for key, mark in zip(keys, marks, strict=True) if mark is None]
+
+    def listen(self) -> "_Subscription":
+        with _as_store_error():
+            return _Subscription(self._client.connection_pool, self._channel)
 
     def put(self, key: str, kept: Kept, seconds: float) -> None:
         name = f"{_PREFIX}{key}:result"
@@ -123,19 +160,65 @@ class RedisStore:
 
 
 class _RedisLease:
-    def __init__(self, client: Any, name: str, mark: str, seconds: float) -> None:
+    def __init__(self, client: Any, key: str, seconds: float) -> None:
         self._client = client
-        self._name = name
-        self._mark = mark
-        self._seconds = seconds
+        self._key = key
+        self.name = _lease(key)
+        self.waiting = f"{_PREFIX}{key}:waiting"
+        self.mark = secrets.token_hex(8)
+        self.seconds = seconds
 
-    def renew(self) -> None:
-        with _as_store_error():
-            self._client.eval(_RENEW, 1, self._name, self._mark, _milliseconds(self._seconds))
+    def release_unless_wanted(self) -> bool:
+        return self._release(unless_wanted=True)
 
     def release(self) -> None:
+        self._release(unless_wanted=False)
+
+    def _release(self, *, unless_wanted: bool) -> bool:
         with _as_store_error():
-            self._client.eval(_RELEASE, 1, self._name, self._mark)
+            return bool(
+                self._client.eval(
+                    _RELEASE, 2, self.name, self.waiting, self.mark, self._key, int(unless_wanted)
+                )
+            )
+
+
+class _Subscription:
+    """A connection on which Redis sends the keys of leases that have ended."""
+
+    def __init__(self, pool: Any, channel: str) -> None:
+        self._pool = pool
+        self._connection = pool.get_connection()
+        try:
+            self._connection.send_command("SUBSCRIBE", channel)
+            kind, *_ = self._connection.read_response(push_request=True)
+            if kind != b"subscribe":
+                raise ValueError("no subscription")
+            # redis-py has no other way to wait for several connections at once.
+            self._descriptor: int = self._connection._sock.fileno()
+        except BaseException:
+            self.close()
+            raise
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def read(self) -> list[str]:
+        keys = []
+        with _as_store_error():
+            while self._connection.can_read(0):
+                kind, *_, key = self._connection.read_response(push_request=True)
+                if kind == b"message":
+                    keys.append(str(key, "ascii"))
+        return keys
+
+    def close(self) -> None:
+        self._connection.disconnect()
+        self._pool.release(self._connection)
+
+
+def _lease(key: str) -> str:
+    return f"{_PREFIX}{key}:lease"
 
 
 def _ask(connection: Any, *commands: tuple[Any, ...]) -> list[Any]:
@@ -181,7 +264,10 @@ def _reason(error: redis.RedisError) -> str:
             return reason
     if command := _COMMAND.search(str(error)):
         return f"It doesn't allow the command {command[1].upper()} (docs/operations.md lists what the hub needs)."
+    if "access" in str(error) and "channel" in str(error):
+        return "It doesn't allow the channels hub:* (docs/operations.md)."
     if "executing the script can't run" in str(error):  # Redis 7.0 doesn't say which
-        return "It doesn't allow a command that EVAL runs: GET, DEL or PEXPIRE (docs/operations.md)."
+        commands = "GET, SET, DEL, PTTL, PEXPIRE, SADD, SMEMBERS or PUBLISH"
+        return f"It doesn't allow a command that EVAL runs: {commands} (docs/operations.md)."
     code = _CODE.match(str(error))
     return f"It answers {code[0]}." if code else f"It answers an error ({type(error).__name__})."

@@ -1,29 +1,15 @@
 """Where scrapes keep what they share: small values, results, and leases on a read that is under way.
 
 Three stores do the same in different reach: Redis for replicas, files for the worker processes of one machine, memory
-for the threads of one process. `Layered` uses the first that works. A store that fails is left alone until a probe of
-all that scrapes need succeeds, so that a broken one costs sharing and never a scrape.
+for the threads of one process. `layered.Layered` uses the first that works.
 
 Each store has its own time, which all who use it have in common: Redis its server's, files and memory the machine's
 clock since its start. Ages are differences of a store's own times, so no machine's date plays a part in them.
 """
 
-import logging
-import math
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
-
-from .. import telemetry
-
-logger = logging.getLogger(__name__)
-
-# How long a store that failed is not asked again. Short enough that sharing is back soon after an outage.
-_REST_SECONDS = 3.0
-# How old the result of a probe may be for readiness.
-_PROBED_SECONDS = 10.0
+from typing import Any, Protocol, TypeVar
 
 # A budget is 97 bytes long.
 MAX_SHARED_VALUE_BYTES = 4_096
@@ -40,12 +26,28 @@ class StoreError(Exception):
 class Lease(Protocol):
     """The right to read a namespace alone. Ends with its process, or soon after it."""
 
-    def renew(self) -> None:
-        """Keep it for another while; raise StoreError when that can't be done."""
+    def release_unless_wanted(self) -> bool:
+        """Give it up unless a process waits for the result; return whether it was given up."""
         ...
 
     def release(self) -> None:
-        """Give it up; raise StoreError when that can't be done."""
+        """Give it up, and notify the processes that wait for its end."""
+        ...
+
+
+class Listener(Protocol):
+    """Where a process is notified of the ends of leases that it was refused."""
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when there is something to read."""
+        ...
+
+    def read(self) -> list[str]:
+        """Return the keys of leases that have ended, without waiting. One may be held again by now."""
+        ...
+
+    def close(self) -> None:
+        """Listen no longer."""
         ...
 
 
@@ -73,12 +75,24 @@ class Store(Protocol):
         """
         ...
 
-    def lease(self, key: str, seconds: float) -> Lease | None:
-        """Return the lease, None when somebody else holds it. `seconds`: for how long it lives without a renewal."""
+    def lease(self, key: str, seconds: float, wanted_seconds: float) -> Lease | None:
+        """Return the lease, None when it is held already.
+
+        `seconds`: for how long it lives without a renewal. `wanted_seconds`: for how long a process that is refused
+        waits for its end, and wants the result.
+        """
         ...
 
-    def is_leased(self, key: str) -> bool:
-        """Tell whether somebody holds it."""
+    def renew(self, leases: Sequence[Any]) -> None:
+        """Let these leases of this store live on; those that were lost meanwhile stay lost."""
+        ...
+
+    def ended(self, keys: Sequence[str]) -> list[str]:
+        """Return those of the keys whose lease nobody holds."""
+        ...
+
+    def listen(self) -> Listener:
+        """Begin to listen for the ends of leases that this process was refused or will be."""
         ...
 
     def put(self, key: str, kept: Kept, seconds: float) -> None:
@@ -112,132 +126,19 @@ def checked(value: bytes) -> bytes:
 def use_everything(store: Store, key: str, seconds: float) -> None:
     """Run all methods of a store once, as its probe; what is left of the key is kept for so many seconds."""
     store.update(key, lambda found, now: (b"probe", None), seconds)
-    lease = store.lease(key, seconds)
-    if lease is not None:  # another process probes at this moment
-        lease.renew()
-        lease.release()
-    store.is_leased(key)
+    listener = store.listen()
+    try:
+        lease = store.lease(key, seconds, seconds)
+        if lease is not None:  # another process probes at this moment
+            store.lease(key, seconds, seconds)
+            store.renew([lease])
+            lease.release_unless_wanted()
+            lease.release()
+        listener.read()
+    finally:
+        listener.close()
+    store.ended([key])
     store.put(key, Kept("probe", b"probe", 0.0), seconds)
     store.stamp(key)
     store.get(key)
     store.forget(key)
-
-
-class Layered:
-    """The first store that works."""
-
-    def __init__(self, stores: Sequence[Store]) -> None:
-        self._layers = [_Layer(store) for store in stores]
-
-    @property
-    def waits(self) -> bool:
-        return any(layer.store.waits for layer in self._layers)
-
-    def degraded(self) -> dict[str, str]:
-        """Return the names of the stores that don't work, each with the reason."""
-        return {layer.store.name: layer.problem for layer in self._layers if layer.problem}
-
-    def probe(self) -> None:
-        """Find out which stores work now; a result of the last 10 s will do."""
-        for layer in self._layers:
-            layer.probe(_PROBED_SECONDS)
-
-    def do(self, action: Callable[[Store], T]) -> T:
-        """Return what the action makes of the first store that works; the last one's StoreError if there is none."""
-        return self._first(action)[0]
-
-    def lease(self, key: str, seconds: float) -> Lease | None:
-        """Return the lease of the first store that works, None when somebody else holds it; never raises later on.
-
-        A lease that can't be renewed or released shows that its store doesn't work.
-        """
-        lease, layer = self._first(lambda store: store.lease(key, seconds))
-        return None if lease is None else _WatchedLease(lease, layer)
-
-    def _first(self, action: Callable[[Store], T]) -> "tuple[T, _Layer]":
-        problem: StoreError | None = None
-        for layer in self._layers:
-            if not layer.works():
-                continue
-            try:
-                return action(layer.store), layer
-            except StoreError as error:
-                problem = error
-                layer.note_failure(error)
-        raise problem or StoreError("No store works at this moment.")
-
-
-class _Layer:
-    """A store, and whether it works; safe to be used by many threads."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.problem = ""
-        self._works = False  # until a probe has succeeded
-        self._rests_until = -math.inf  # monotonic
-        self._probed_at = -math.inf  # monotonic
-        self._probing = threading.Lock()
-        self._lock = threading.Lock()
-
-    def works(self) -> bool:
-        """Tell whether the store may be used; probes one that was never used or has rested after a failure."""
-        if self._works:
-            return True
-        if self._rests_until > time.monotonic():
-            return False
-        # The first probe is waited for, as what is shared elsewhere meanwhile would be lost. After a failure one thread
-        # tries, and the others go on with the next store.
-        if not self._probing.acquire(blocking=not self.problem):
-            return False
-        try:
-            if not self._works and self._rests_until <= time.monotonic():
-                self._probe()
-            return self._works
-        finally:
-            self._probing.release()
-
-    def probe(self, seconds: float) -> None:
-        """Probe the store unless that was done within so many seconds."""
-        with self._probing:
-            if time.monotonic() - self._probed_at >= seconds:
-                self._probe()
-
-    def note_failure(self, error: StoreError) -> None:
-        telemetry.SHARED_STATE_ERRORS.labels(self.store.name).inc()
-        with self._lock:
-            first, self.problem = not self.problem, str(error)
-            self._works, self._rests_until = False, time.monotonic() + _REST_SECONDS
-        if first:
-            logger.warning("Scrapes share nothing through %s for now, and go on: %s", self.store.name, error)
-
-    def _probe(self) -> None:
-        try:
-            self.store.probe()
-        except StoreError as error:
-            self.note_failure(error)
-        else:
-            with self._lock:
-                again, self.problem, self._works = bool(self.problem), "", True
-            if again:
-                logger.info("Scrapes share through %s again.", self.store.name)
-        self._probed_at = time.monotonic()
-
-
-class _WatchedLease:
-    """A lease whose failures are those of its store. They cost at most a read that could have been shared."""
-
-    def __init__(self, lease: Lease, layer: _Layer) -> None:
-        self._lease = lease
-        self._layer = layer
-
-    def renew(self) -> None:
-        self._watched(self._lease.renew)
-
-    def release(self) -> None:
-        self._watched(self._lease.release)
-
-    def _watched(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except StoreError as error:
-            self._layer.note_failure(error)

@@ -14,17 +14,18 @@ import pytest
 import redis as redis_client
 
 from bench.servers import Redis, wait_for
-from exporters.sharing import store as store_module
+from exporters.sharing import layered as layered_module
 from exporters.sharing.files import FileStore
-from exporters.sharing.redis import RedisStore
-from exporters.sharing.store import Kept, Layered, StoreError
+from exporters.sharing.layered import HeldLease, Layered
+from exporters.sharing.redis import RedisStore, _RedisLease
+from exporters.sharing.store import Kept, StoreError
 from tests.programs import require
 
 from .conftest import StartHub
 
 ROOT = Path(__file__).resolve().parents[2]
 # What a stingy administrator allows: it looks like enough, and EVAL is not in it.
-WITHOUT_EVAL = "~* &* +@read +@write +@transaction +@connection +time -@scripting"
+WITHOUT_EVAL = "~* &* +@read +@write +@transaction +@connection +@pubsub +time -@scripting"
 
 
 def documented() -> list[str]:
@@ -49,7 +50,7 @@ class Configured(Redis):
 
 @pytest.fixture(autouse=True)
 def _short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "_REST_SECONDS", 0.2)
+    monkeypatch.setattr(layered_module, "_REST_SECONDS", 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +75,9 @@ def as_user(server: Redis, rules: str | Sequence[str], name: str = "hub") -> str
 def use(layered: Layered, key: str = "aa") -> float:
     """Do what a scrape does; return how many seconds it took."""
     started = time.monotonic()
-    lease = layered.lease(key, 3)
-    assert lease is not None
+    lease = layered.lease(key, 3, 60)
+    assert isinstance(lease, HeldLease)
     layered.do(lambda each: each.update(key, lambda found, now: (b"1", None), 60))
-    lease.renew()
     lease.release()
     return time.monotonic() - started
 
@@ -99,7 +99,16 @@ def test_without_eval_scrapes_share_through_files_at_once(server: Redis, tmp_pat
     assert [use(layered) < 0.5 for _ in range(5)] == [True] * 5
     assert "the command EVAL" in layered.degraded()["redis"]
     # Nobody waits for a lease that Redis would have kept.
-    assert not RedisStore(f"redis://127.0.0.1:{server.port}/0").is_leased("aa")
+    assert RedisStore(f"redis://127.0.0.1:{server.port}/0").ended(["aa"]) == ["aa"]
+
+
+def test_without_the_channels_scrapes_share_through_files_and_it_is_said(
+    server: Redis, tmp_path: Path
+) -> None:
+    rules = [rule for rule in documented() if not rule.startswith("&")]
+    layered = Layered([RedisStore(as_user(server, ["resetchannels", *rules])), FileStore(tmp_path)])
+    assert use(layered) < 0.5
+    assert "the channels hub:*" in layered.degraded()["redis"]
 
 
 def test_a_command_that_is_renamed_is_named(tmp_path: Path) -> None:
@@ -246,8 +255,11 @@ def test_no_command_stumbles_over_what_redis_never_sends(foreign_url: str) -> No
     store = RedisStore(foreign_url)
     actions: list[Callable[[], object]] = [
         lambda: store.update("aa", lambda found, now: (b"1", None), 60),
-        lambda: store.lease("aa", 3),
-        lambda: store.is_leased("aa"),
+        lambda: store.lease("aa", 3, 60),
+        lambda: store.renew([_RedisLease(store._client, "aa", 3)]),
+        lambda: _RedisLease(store._client, "aa", 3).release_unless_wanted(),
+        lambda: store.ended(["aa"]),
+        lambda: store.listen().read(),
         lambda: store.put("aa", Kept("stamp", b"body", 0.0), 60),
         lambda: store.stamp("aa"),
         lambda: store.get("aa"),

@@ -1,6 +1,7 @@
 """What all stores promise, whatever they keep it in."""
 
 import os
+import select
 import threading
 import time
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ import pytest
 
 from bench.servers import Redis
 from exporters.sharing.files import FileStore
+from exporters.sharing.layered import Layered
 from exporters.sharing.memory import MemoryStore
 from exporters.sharing.redis import RedisStore
-from exporters.sharing.store import MAX_SHARED_VALUE_BYTES, Kept, Layered, Store, StoreError
+from exporters.sharing.store import MAX_SHARED_VALUE_BYTES, Kept, Store, StoreError
 from tests.programs import require
 
 
@@ -55,20 +57,70 @@ def test_a_value_that_gets_shorter_leaves_nothing_of_the_longer_one(store: Store
 
 
 def test_a_lease_is_one_holders_alone_until_it_is_given_up(store: Store, key: str) -> None:
-    assert not store.is_leased(key)
-    lease = store.lease(key, 60)
+    assert store.ended([key]) == [key]
+    lease = store.lease(key, 60, 60)
     assert lease is not None
-    assert store.is_leased(key)
-    assert store.lease(key, 60) is None
-    other = store.lease(key + "0", 60)
+    assert store.ended([key]) == []
+    assert store.lease(key, 60, 60) is None
+    other = store.lease(key + "0", 60, 60)
     assert other is not None
-    lease.renew()
+    store.renew([lease, other])
     lease.release()
-    assert not store.is_leased(key)
-    again = store.lease(key, 60)
+    assert store.ended([key, key + "0"]) == [key]
+    again = store.lease(key, 60, 60)
     assert again is not None
     again.release()
     other.release()
+
+
+def test_a_lease_that_nobody_waits_for_is_given_up_and_one_that_is_wanted_kept(
+    store: Store, key: str
+) -> None:
+    lease = store.lease(key, 60, 60)
+    assert lease is not None
+    assert lease.release_unless_wanted()
+    assert store.ended([key]) == [key]
+    lease = store.lease(key, 60, 60)
+    assert lease is not None
+    assert store.lease(key, 60, 60) is None
+    assert not lease.release_unless_wanted()
+    assert store.ended([key]) == []
+    lease.release()
+    # Those who waited were served: it is wanted no longer.
+    lease = store.lease(key, 60, 60)
+    assert lease is not None
+    assert lease.release_unless_wanted()
+
+
+def test_who_waits_no_longer_leaves_no_lease_wanted(store: Store, key: str) -> None:
+    lease = store.lease(key, 60, 60)
+    assert lease is not None
+    assert store.lease(key, 60, 0.1) is None
+    assert store.lease(key, 60, 0.3) is None
+    assert store.lease(key, 60, 0.1) is None
+    time.sleep(0.15)
+    assert not lease.release_unless_wanted(), "one of them waits longer"
+    time.sleep(0.2)
+    assert lease.release_unless_wanted()
+
+
+def test_who_was_refused_a_lease_is_notified_of_its_end_once(store: Store, key: str) -> None:
+    listener = store.listen()
+    try:
+        for _ in range(2):
+            leases = [store.lease(f"{key}{number}", 60, 60) for number in range(3)]
+            for number in (0, 2, 2):
+                assert store.lease(f"{key}{number}", 60, 60) is None
+            assert listener.read() == []
+            for lease in leases:
+                assert lease is not None
+                lease.release()
+            assert select.select([listener], [], [], 10)[0]
+            time.sleep(0.05)
+            assert sorted(listener.read()) == [f"{key}0", f"{key}2"]
+            assert listener.read() == []
+    finally:
+        listener.close()
 
 
 def test_of_many_that_want_a_lease_one_has_it(store: Store, key: str) -> None:
@@ -76,7 +128,7 @@ def test_of_many_that_want_a_lease_one_has_it(store: Store, key: str) -> None:
 
     def want(_: int) -> object:
         start.wait(10)
-        return store.lease(key, 60)
+        return store.lease(key, 60, 60)
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(lease is not None for lease in pool.map(want, range(8))) == 1
@@ -160,19 +212,52 @@ def test_a_disk_that_is_full_leaves_no_damaged_value(tmp_path: Path, monkeypatch
     assert store.update("key", lambda found, _: (b"", found), 60) is None
 
 
+def test_mailboxes_of_processes_that_have_ended_are_removed(tmp_path: Path) -> None:
+    ended, waiting = FileStore(tmp_path), FileStore(tmp_path)
+    ended.listen().close()
+    listener = waiting.listen()
+    lease = FileStore(tmp_path).lease("key", 60, 60)
+    assert lease is not None
+    for store in (ended, waiting):
+        assert store.lease("key", 60, 60) is None
+    assert len(list(tmp_path.glob("*/mailboxes/*"))) == 1
+    lease.release()
+    assert listener.read() == ["key"]
+    listener.close()
+    FileStore(tmp_path).listen().close()
+    assert len(list(tmp_path.glob("*/mailboxes/*"))) == 1
+
+
+def test_a_damaged_lease_file_holds_nobody_up(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    lease = store.lease("key", 60, 60)
+    assert lease is not None
+    [path] = tmp_path.glob("*/key.lease")
+    path.write_bytes(b"\xff../../etc nan\n0123456789abcdef 1e999\n" + b"x" * 100_000)
+    assert lease.release_unless_wanted()
+    assert path.stat().st_size == 0
+
+
 def test_a_lease_in_redis_ends_soon_after_its_holder_unless_it_is_renewed(redis_server: Redis) -> None:
     store = RedisStore(redis_server.url)
-    lost, kept = store.lease("lost", 0.5), store.lease("kept", 0.5)
+    lost, kept = store.lease("lost", 0.5, 60), store.lease("kept", 0.5, 60)
     assert lost is not None
     assert kept is not None
     deadline = time.monotonic() + 20
-    while store.is_leased("lost"):
-        kept.renew()
+    while not store.ended(["lost"]):
+        store.renew([kept])
         time.sleep(0.05)
         assert time.monotonic() < deadline
-    assert store.is_leased("kept")
-    lost.release()  # comes too late, and takes nobody's lease away
-    assert store.is_leased("kept")
+    assert store.ended(["kept"]) == []
+    successor = store.lease("lost", 60, 60)
+    assert successor is not None
+    # What comes too late takes nobody's lease away, and keeps nothing alive.
+    store.renew([lost])
+    assert lost.release_unless_wanted()
+    lost.release()
+    assert store.ended(["lost", "kept"]) == []
+    successor.release()
+    kept.release()
 
 
 class Broken(MemoryStore):
@@ -200,7 +285,9 @@ def test_a_folder_that_can_not_be_written_is_an_error_of_the_store(tmp_path: Pat
     (tmp_path / "file").write_text("in the way")
     store = FileStore(tmp_path / "file" / "folder")
     with pytest.raises(StoreError):
-        store.lease("key", 60)
+        store.lease("key", 60, 60)
+    with pytest.raises(StoreError):
+        store.listen()
     with pytest.raises(StoreError):
         store.put("key", Kept("stamp", b"", 0), 60)
 

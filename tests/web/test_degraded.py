@@ -4,8 +4,9 @@ import pytest
 from django.test import Client
 
 from exporters import sharing
+from exporters.sharing.layered import Layered
 from exporters.sharing.memory import MemoryStore
-from exporters.sharing.store import Layered, StoreError
+from exporters.sharing.store import StoreError
 
 
 class Lost(MemoryStore):

@@ -1,0 +1,32 @@
+"""The reading end of a pipe through which a process is notified of the ends of leases."""
+
+import os
+from contextlib import suppress
+
+
+class Mailbox:
+    """A line for each key. A line is shorter than PIPE_BUF, so those of several writers don't mix."""
+
+    def __init__(self, descriptor: int) -> None:
+        """`descriptor`: non-blocking. It is closed with the mailbox."""
+        self._descriptor = descriptor
+        self._rest = b""
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def read(self) -> list[str]:
+        """See Listener."""
+        with suppress(BlockingIOError):
+            while found := os.read(self._descriptor, 65_536):
+                self._rest += found
+        *lines, self._rest = self._rest.split(b"\n")
+        return [line.decode("ascii", "replace") for line in lines]
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def letter(key: str) -> bytes:
+    """Return what is written into a mailbox when the lease of this key has ended."""
+    return f"{key}\n".encode("ascii")
