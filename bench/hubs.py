@@ -36,6 +36,7 @@ class Simulated:
         )
         assert self._process.stdout is not None
         said: dict[str, Any] = json.loads(self._process.stdout.readline())
+        self.port: int = said["port"]
         self.ca_file: str = said["ca_file"]
         self.namespaces: dict[str, str] = said["namespaces"]
 
