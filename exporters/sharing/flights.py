@@ -29,7 +29,9 @@ from .results import Stored, key_of
 
 logger = logging.getLogger(__name__)
 
-# How much sooner another's deadline may be for its timeout to be taken as one's own.
+# What a scrape with a later deadline may be spared.
+_FOR_LACK_OF_TIME = frozenset({Reason.TIMEOUT, Reason.OVERLOADED})
+# How much sooner another's deadline may be for such a failure to be taken as one's own.
 _SAME_DEADLINE_SECONDS = 0.5
 
 
@@ -210,11 +212,12 @@ class Flights:
 
 
 def _is_good_for(snapshot: Snapshot, its_deadline: float, deadline: float) -> bool:
-    """Tell whether another scrape's read will do: one that ran out of time earlier than this one has to will not."""
-    timed_out = any(
-        failure is not None and failure.reason is Reason.TIMEOUT for failure in snapshot.collectors.values()
+    """Tell whether another scrape's read will do: one that lacked time which this scrape has will not."""
+    lacked_time = any(
+        failure is not None and failure.reason in _FOR_LACK_OF_TIME
+        for failure in snapshot.collectors.values()
     )
-    return not timed_out or its_deadline >= deadline - _SAME_DEADLINE_SECONDS
+    return not lacked_time or its_deadline >= deadline - _SAME_DEADLINE_SECONDS
 
 
 def _again(answer: Answer) -> Answer:

@@ -64,5 +64,33 @@ def test_a_scrape_that_comes_after_the_read_reads_by_itself_though_the_result_is
         assert [first.result(20).origin, second.result(20).origin] == [Origin.READ, Origin.READ]
 
 
+@pytest.mark.parametrize("reason", [Reason.TIMEOUT, Reason.OVERLOADED])
+@pytest.mark.parametrize(("seconds", "is_shared"), [(20.0, False), (2.0, True)])
+def test_a_scrape_that_has_more_time_is_not_content_with_a_failure_for_lack_of_time(
+    bus: SimulatedNamespace, add_target: AddTarget, reason: Reason, seconds: float, is_shared: bool
+) -> None:
+    add_target(bus)
+    target = catalog.current().targets[bus.name]
+    flights, reads, fails = Flights(), threading.Event(), threading.Event()
+
+    def failing(*_: object) -> Snapshot:
+        reads.set()
+        assert fails.wait(20)
+        return failed(reason, "")
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(flights.answer, target, 2.0, failing, _never)
+        assert reads.wait(20)
+        second = pool.submit(flights.answer, target, seconds, lambda *_: failed(Reason.DNS, ""), _never)
+        with pytest.raises(TimeoutError):
+            second.result(0.2)
+        fails.set()
+        assert first.result(20).origin is Origin.READ
+        expected = (Origin.SHARED, reason) if is_shared else (Origin.READ, Reason.DNS)
+        [failure] = second.result(20).snapshot.collectors.values()
+        assert failure is not None
+        assert (second.result().origin, failure.reason) == expected
+
+
 def _never(*args: object) -> Snapshot:
     raise AssertionError("the lease is another's")
