@@ -1,8 +1,8 @@
 """`make bench`: the hub beside the exporter that users would write on the SDK, and the floor that no reader gets below.
 
 Prints a table as it measures. The simulator, the hub and the baseline are processes of their own on this machine and
-share its cores; figures are noisy, so only the ratios of one run count. All budgets are lifted. What label rules cost
-comes last (bench.rules).
+share its cores; figures are noisy, so only the ratios of one run count. All budgets are lifted. What a scrape on new
+connections costs (bench.cold) and what label rules cost (bench.rules) comes last.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import yaml
 
 from exporters.servicebus.credentials import sign
 
-from . import goals, rules
+from . import cold, goals, rules
 from .hubs import ROOT, Hub
 from .shapes import LATENCIES, SHAPES, name_of, simulator_of
 
@@ -80,6 +80,7 @@ def main() -> int:
         print(f"\n{'goals':72} {'reached':>9} {'at most':>9}")
         print(*reached, "", sep="\n")
     if options.only is None:
+        cold.main([])
         rules.main()
     return 0
 

@@ -60,6 +60,7 @@ def simulator_of(stack: ExitStack, folder: Path, shapes: Mapping[str, dict[str, 
     (folder / "simulator.yaml").write_text(json.dumps(definition))  # JSON is YAML
     ready = folder / "simulator.json"
     command = ["simulate", "--definition", str(folder / "simulator.yaml"), "--ready-file", str(ready)]
+    command += ["--control-port", "0"]
     process = subprocess.Popen([sys.executable, "manage.py", *command], cwd=ROOT, stdout=subprocess.DEVNULL)
     stack.callback(process.wait, 30)
     stack.callback(process.terminate)

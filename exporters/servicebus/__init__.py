@@ -1,6 +1,7 @@
 """Reads Azure Service Bus namespaces through their management endpoint; knows neither Django nor Prometheus.
 
-reader        all of a namespace within a deadline: its jobs are done side by side by `work`
+reader        all of a namespace within a deadline: its jobs are done side by side by `work`, as far as `parallelism`
+              allows
 requests      sends within a `budget`, which asks the namespace's `bucket`, with `credentials` and through the `client`
 client        one request at a time: `answers` bounds what comes in, `names` looks host names up, `retry_after` reads
               the header of that name

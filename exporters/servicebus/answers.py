@@ -28,15 +28,24 @@ class BoundedAnswers(ResponseHandler):
     aiohttp itself puts interim answers into a queue without an end, and counts no bytes.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, may_use: Callable[[str, str, float], bool]) -> None:
-        """`may_use` tells whether a connection to an address, made then, may be used for a host name."""
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        may_use: Callable[[str, str, float], bool],
+        count: Callable[[str, int], None],
+    ) -> None:
+        """`may_use` tells whether a connection to an address, made then, may be used for a host name.
+
+        `count` is told a host name and 1 when a connection to it is made, -1 when it has ended.
+        """
         super().__init__(loop)
         self._may_use = may_use
+        self._count = count
         self._made_at = loop.time()
         self._in_head = True
         self._received = 0
         self._interim = 0
-        self._place: tuple[str, str] | None = None  # host name and address of the peer; no name without TLS
+        self._host = self._address = ""  # of the peer; empty without TLS
 
     def set_response_params(self, **options: Any) -> None:
         """Begin with the answer to a new request."""
@@ -44,17 +53,23 @@ class BoundedAnswers(ResponseHandler):
         self._received = self._interim = 0
         super().set_response_params(**options)
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        tls, peer = transport.get_extra_info("ssl_object"), transport.get_extra_info("peername")
+        if tls and peer:
+            self._host, self._address = tls.server_hostname or "", peer[0]
+            self._count(self._host, 1)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._host:
+            self._count(self._host, -1)
+        super().connection_lost(exc)
+
     def is_connected(self) -> bool:
         """Tell whether the connection can be used: not after its host's name has moved or did not answer in time."""
         if not super().is_connected():
             return False
-        transport = self.transport
-        assert transport is not None  # noqa: S101 - it is connected
-        if self._place is None:
-            tls, peer = transport.get_extra_info("ssl_object"), transport.get_extra_info("peername")
-            self._place = (tls.server_hostname or "", peer[0]) if tls and peer else ("", "")
-        host, address = self._place
-        return not host or self._may_use(host, address, self._made_at)
+        return not self._host or self._may_use(self._host, self._address, self._made_at)
 
     def close(self) -> None:
         """End the connection at once.

@@ -19,8 +19,12 @@ from .retry_after import retry_after_seconds
 # The largest page seen is 300 kB (100 queues); 1,024 characters of UserMetadata and twelve AuthorizationRules for each
 # would make it 1.5 MB. An endpoint that sends more costs 4 MiB for each of its requests under way.
 MAX_BODY_BYTES = 4 * 1024 * 1024
-# Longer than a common scrape interval, so that a namespace's connections are there for its next scrape.
-_KEEP_ALIVE_SECONDS = 75
+# Longer than the common scrape intervals, so that a namespace's connections are there for its next scrape, and shorter
+# than the 4 minutes after which Azure's load balancers forget an idle connection, by default without telling anybody.
+_KEEP_ALIVE_SECONDS = 180
+# How long an answer that came too late for its read is waited for, and how many of them at a time.
+_LATE_SECONDS = 30.0
+MAX_LATE_ANSWERS = 256
 
 
 class ThrottledError(ServiceBusError):
@@ -65,9 +69,14 @@ class Client:
             limit=0,  # the reader limits how many requests of a namespace are under way
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
         )
+        self._open: dict[str, int] = {}  # TLS connections, by host
+        self._late: set[asyncio.Task[None]] = set()
         # aiohttp has no public way to bound what it reads of an answer. The tests notice if this one goes.
         connector._factory = partial(  # type: ignore[assignment]
-            BoundedAnswers, loop=asyncio.get_running_loop(), may_use=self.resolver.may_use
+            BoundedAnswers,
+            loop=asyncio.get_running_loop(),
+            may_use=self.resolver.may_use,
+            count=self._count_connection,
         )
         self.session = aiohttp.ClientSession(
             connector=connector,
@@ -106,13 +115,16 @@ class Client:
                 url, headers={"Authorization": authorization}, allow_redirects=False
             ) as response:
                 status = response.status
+                if self._late and asyncio.current_task() in self._late:
+                    self.resolver.note_answer(endpoint.host)
                 if status == 200:
                     return await self._body(response)
                 raise _status_error(response)
         except ServiceBusError:
             raise
         except asyncio.CancelledError:  # its deadline has come
-            self.resolver.note_silence(endpoint.host)
+            if asyncio.current_task() not in self._late:
+                self.resolver.note_silence(endpoint.host)
             raise
         except EndpointNotAllowedError as error:
             raise ServiceBusError(Reason.CONNECTION, f"The hub does not connect there. {error}") from None
@@ -120,6 +132,35 @@ class Client:
             raise _connection_error(error, endpoint) from None
         finally:
             self._on_answer(status)
+
+    def is_connected(self, endpoint: Endpoint) -> bool:
+        """Tell whether a TLS connection to the endpoint's host is open, or none is needed."""
+        return endpoint.scheme != "https" or endpoint.host in self._open
+
+    def leave(self, endpoint: Endpoint, task: "asyncio.Task[None]") -> bool:
+        """Let a task that runs get() go on for a while after its deadline, so that its connection can be used again.
+
+        The task ends soon after its answer. Returns False if there are too many of them.
+        """
+        self.resolver.note_silence(endpoint.host)
+        if len(self._late) >= MAX_LATE_ANSWERS:
+            return False
+        self._late.add(task)
+        timer = asyncio.get_running_loop().call_later(_LATE_SECONDS, task.cancel)
+
+        def ended(_: "asyncio.Task[None]") -> None:
+            timer.cancel()
+            self._late.discard(task)
+
+        task.add_done_callback(ended)
+        return True
+
+    def _count_connection(self, host: str, change: int) -> None:
+        number = self._open.get(host, 0) + change
+        if number > 0:
+            self._open[host] = number
+        else:
+            self._open.pop(host, None)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         if (response.content_length or 0) > self._max_body_bytes:
@@ -146,6 +187,10 @@ class Client:
         return TokenTransport(self._policy, self.session, self.resolver.note_silence)
 
     async def close(self) -> None:
+        late = list(self._late)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
         await self.session.close()
 
 

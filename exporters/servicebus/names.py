@@ -97,6 +97,12 @@ class Names(AbstractResolver):
         if name is not None:
             name.silent_at = asyncio.get_running_loop().time()
 
+    def note_answer(self, host: str) -> None:
+        """Take note that a request got its answer late: the connections do lead somewhere."""
+        name = self._names.get(host)
+        if name is not None:
+            name.silent_at = -math.inf
+
     def may_use(self, host: str, address: str, made_at: float) -> bool:
         """Tell whether a kept connection to the address, made then (the loop's time), may be used for the name.
 

@@ -17,6 +17,7 @@ from .credentials import Credential
 from .entities import Failure, NamespaceInfo, Queue, Snapshot, Subscription, Topic
 from .errors import Reason, ServiceBusError
 from .listing import PAGE_SIZE, STEP, Listing
+from .parallelism import Parallelism
 from .requests import Requests
 from .selection import E, Selection
 from .turns import LastRead, Turns
@@ -71,13 +72,19 @@ class Read:
         self._deadline = deadline
         self._budget = budget
         self._info: NamespaceInfo | None = None
-        self._requests = Requests(client, source.endpoint, source.credential, budget, deadline)
+        parallelism = Parallelism(source.concurrency, is_warm=client.is_connected(source.endpoint))
+        self._requests = Requests(client, source.endpoint, source.credential, budget, deadline, parallelism)
         # Not the loop's clock: uvloop's counts in milliseconds.
         self._read_at, self._began_at = time.time(), clock.now()
         self._selection = Selection(source.include, source.exclude, source.max_entities)
         self._turns = Turns(source.last_read, self._began_at - source.max_age_seconds)
         # Who may not see the SKU may still see the rest, which is under way anyway.
-        self._work = Work(optional="namespace", ended=self._jobs_ended)
+        self._work = Work(
+            optional="namespace",
+            ended=self._jobs_ended,
+            allowed=self._requests.allowed,
+            leave=self._requests.leave,
+        )
         self._failures = self._work.failures
         self._entities_read = 0
         self._characters_read = 0
@@ -101,7 +108,7 @@ class Read:
             self._add_pages("queues", self._selection.queues, self._read_queues)
             self._add_pages("topics", self._selection.topics, self._read_topics)
             self._failures["subscriptions"] = None
-        await self._work.run(self._source.concurrency, self._deadline)
+        await self._work.run(self._deadline)
         await self._carry_over()
         self._remember_pages()
         info = self._failures.get("namespace")
@@ -137,7 +144,7 @@ class Read:
     async def subscriptions_of(self, topics: Sequence[Topic]) -> dict[str, list[Subscription]]:
         """Read the subscriptions of these topics alone, in this order; return those that were read whole, by topic."""
         self._add_subscriptions(topics)
-        await self._work.run(self._source.concurrency, self._deadline)
+        await self._work.run(self._deadline)
         await self._budget.close()
         return {
             topic_name: list(listing.entities().values())
@@ -169,7 +176,8 @@ class Read:
     ) -> None:
         """Request the pages that the listing had the last time, side by side."""
         number = self._source.known_pages.get(collector, 1)
-        self._work.add(collector, (partial(read_page, skip) for skip in listing.first_pages(number)))
+        pages = (partial(read_page, skip) for skip in listing.first_pages(number))
+        self._work.add(collector, pages, number)
 
     async def _get(self, path: str, wait_until: float | None = None) -> bytes:
         most = max(MAX_ENTITIES_READ, self._source.max_entities)
@@ -218,7 +226,7 @@ class Read:
         """Request the subscriptions of topics unless that is done already."""
         new = [topic for topic in topics if topic.name not in self._begun]
         self._begun.update(topic.name for topic in new)
-        self._work.add("subscriptions", self._subscription_jobs(new))
+        self._work.add("subscriptions", self._subscription_jobs(new), len(new))
 
     def _subscription_jobs(self, topics: Iterable[Topic]) -> Iterator[Job]:
         for topic in topics:

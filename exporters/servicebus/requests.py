@@ -7,6 +7,7 @@ from .client import Client, ThrottledError
 from .connection import Endpoint
 from .credentials import Credential
 from .errors import Reason, ServiceBusError
+from .parallelism import Parallelism
 
 # A request that is throttled is repeated, as far as the slowed-down budget allows, before its part of the read fails.
 _ATTEMPTS = 3
@@ -22,7 +23,13 @@ class Requests:
     """Sends them, and counts how many were sent and how many of these were throttled."""
 
     def __init__(
-        self, client: Client, endpoint: Endpoint, credential: Credential, budget: Budget, deadline: float
+        self,
+        client: Client,
+        endpoint: Endpoint,
+        credential: Credential,
+        budget: Budget,
+        deadline: float,
+        parallelism: Parallelism,
     ) -> None:
         """`deadline`: a value of the running loop's time()."""
         self._client = client
@@ -30,12 +37,16 @@ class Requests:
         self._credential = credential
         self._budget = budget
         self._deadline = deadline
+        self._parallelism = parallelism
         self.sent = 0
         self.throttled = 0
         self._received = 0
         # Until the host has accepted the credential requests go one at a time.
         self._unproven = asyncio.Lock()
         self._unproven_error: ServiceBusError | None = None
+        # The tasks whose requests are under way, in their order, and since when (the loop's time).
+        self._under_way: dict[asyncio.Task[None], float] = {}
+        self._is_over = False
 
     async def get(self, path: str, wait_until: float | None = None) -> bytes:
         """Return the answer's body; `path` is quoted already. Raises ServiceBusError by cause.
@@ -76,7 +87,7 @@ class Requests:
             await self._budget.acquire(until)
             self.sent += 1
             try:
-                body = await self._client.get(self._endpoint, path, authorization)
+                body = await self._ask(path, authorization)
             except ThrottledError as error:
                 self.throttled += 1
                 await self._budget.throttled(error.retry_after)
@@ -101,3 +112,32 @@ class Requests:
                         f"The namespace sends more than {MAX_READ_BYTES} bytes for one read.",
                     )
                 return body
+
+    def allowed(self, waiting: int) -> int:
+        """Return how many requests may be under way at a time, while so many wait."""
+        if not self._parallelism.may_grow:
+            return self._parallelism.most
+        now = asyncio.get_running_loop().time()
+        since = next(iter(self._under_way.values()), now)
+        return self._parallelism.allowed(waiting, now - since, self._deadline - now)
+
+    def leave(self, task: "asyncio.Task[None]") -> bool:
+        """End the read, as its deadline has come. Tell whether the task goes on until it has its answer.
+
+        A connection whose answer is not read to its end can't be used again, and a new one costs more than the answer.
+        """
+        self._is_over = True
+        return task in self._under_way and self._client.leave(self._endpoint, task)
+
+    async def _ask(self, path: str, authorization: str) -> bytes:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - this is a coroutine
+        began = self._under_way[task] = asyncio.get_running_loop().time()
+        try:
+            body = await self._client.get(self._endpoint, path, authorization)
+        finally:
+            del self._under_way[task]
+            if self._is_over:
+                raise asyncio.CancelledError
+        self._parallelism.note_answer(asyncio.get_running_loop().time() - began)
+        return body

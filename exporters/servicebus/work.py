@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from . import faults
 from .entities import Failure
@@ -11,40 +12,64 @@ from .errors import Reason, ServiceBusError
 
 logger = logging.getLogger(__name__)
 
-# After one of these no further request can do better.
-_HOPELESS = frozenset({Reason.UNAUTHORIZED, Reason.FORBIDDEN, Reason.CREDENTIAL, Reason.DNS, Reason.TLS})
+# After one of these no further request can do better. A refusal of the optional collector says nothing of the others.
+_HOPELESS = frozenset({Reason.CREDENTIAL, Reason.DNS, Reason.TLS})
+_REFUSED = frozenset({Reason.UNAUTHORIZED, Reason.FORBIDDEN})
+
+# How often a read looks whether what waits is worth another worker, while it has fewer than it may.
+_LOOK_SECONDS = 0.1
 
 Job = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Jobs that were added together."""
+
+    collector: str
+    jobs: Iterator[Job]
+    number: int  # as far as is known; there may be fewer
 
 
 class Work:
     """A job belongs to a collector (namespace, queues, ...) and may add further ones while it runs."""
 
-    def __init__(self, optional: str, ended: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        optional: str,
+        ended: Callable[[str], None],
+        allowed: Callable[[int], int],
+        leave: Callable[["asyncio.Task[None]"], bool],
+    ) -> None:
         """`optional`: the collector whose failure says nothing of the others.
 
         `ended` is called with its collector after each job, and when jobs that were added together have all begun.
+        `allowed` is told how many jobs wait, and returns how many may run side by side. `leave` is told of each worker
+        that the deadline interrupts. If it returns True, the worker goes on; otherwise the worker is cancelled.
         """
         self._optional = optional
         self._ended = ended
+        self._allowed = allowed
+        self._leave = leave
         # None: nothing has failed so far.
         self.failures: dict[str, Failure | None] = {}
         # Each is made when a worker is free for it: the peer decides how many there are.
-        self._jobs: deque[tuple[str, Iterator[Job]]] = deque()
+        self._jobs: deque[_Waiting] = deque()
         self._running: dict[str, int] = {}
-        self._workers: asyncio.TaskGroup | None = None
-        self._free = 0  # so many workers more may begin
+        self._workers: set[asyncio.Task[None]] = set()
+        self._at_work = 0  # workers that have not come to their end
+        self._is_on = False
         self._hopeless: Failure | None = None
 
-    def add(self, collector: str, jobs: Iterable[Job]) -> None:
-        """Add jobs behind those that wait."""
+    def add(self, collector: str, jobs: Iterable[Job], number: int = 1) -> None:
+        """Add jobs behind those that wait; `number`: how many they are, at most."""
         self.failures.setdefault(collector, None)
-        self._jobs.append((collector, iter(jobs)))
+        self._jobs.append(_Waiting(collector, iter(jobs), number))
         self._begin_worker()
 
     def add_next(self, collector: str, job: Job) -> None:
         """Add a job before those that wait."""
-        self._jobs.appendleft((collector, iter((job,))))
+        self._jobs.appendleft(_Waiting(collector, iter((job,)), 1))
         self._begin_worker()
 
     def fail(self, collector: str, failure: Failure) -> None:
@@ -53,34 +78,68 @@ class Work:
 
     def is_open(self, collector: str) -> bool:
         """Tell whether a job of the collector runs or waits."""
-        return collector in self._running or any(each == collector for each, _ in self._jobs)
+        return collector in self._running or any(each.collector == collector for each in self._jobs)
 
-    async def run(self, concurrency: int, deadline: float) -> None:
-        """Do all jobs, so many at a time; what is left at `deadline` (the loop's time) has failed with a timeout."""
-        self._free = concurrency
+    async def run(self, deadline: float) -> None:
+        """Do all jobs; what is left at `deadline` (the loop's time) has failed with a timeout."""
+        loop = asyncio.get_running_loop()
+        self._is_on = True
         try:
-            async with asyncio.timeout_at(deadline), asyncio.TaskGroup() as self._workers:
+            self._begin_worker()
+            while self._workers and (left := deadline - loop.time()) > 0:
+                seconds = min(left, _LOOK_SECONDS) if self._jobs else left
+                done, _ = await asyncio.wait(
+                    self._workers, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+                )
+                self._workers -= done
+                for worker in done:
+                    if not worker.cancelled():
+                        worker.result()
                 self._begin_worker()
-        except TimeoutError:
-            waiting = [collector for collector, jobs in self._jobs if next(jobs, None) is not None]
-            for collector in {*self._running, *waiting}:
-                self.fail(collector, Failure(Reason.TIMEOUT, "Not everything was read before the deadline."))
+            if self._workers:
+                interrupted = [worker for worker in self._workers if not self._leave(worker)]
+                for worker in interrupted:
+                    worker.cancel()
+                # One can tell a better reason than the deadline, such as a token that does not come.
+                await asyncio.gather(*interrupted, return_exceptions=True)
+                self._workers = set()
+                waiting = [each.collector for each in self._jobs if next(each.jobs, None) is not None]
+                for collector in {*self._running, *waiting}:
+                    self.fail(
+                        collector, Failure(Reason.TIMEOUT, "Not everything was read before the deadline.")
+                    )
+        finally:
+            self._is_on = False
+            self._jobs.clear()
+            for worker in self._workers:
+                worker.cancel()
+            await asyncio.gather(*self._workers, return_exceptions=True)
 
     def _begin_worker(self) -> None:
-        if self._workers is not None and self._jobs and self._free:
-            self._free -= 1
-            self._workers.create_task(self._work())
+        if self._is_on and self._jobs and self._at_work < self._allowed(self._number_waiting()):
+            self._at_work += 1
+            self._workers.add(asyncio.get_running_loop().create_task(self._work()))
+
+    def _number_waiting(self) -> int:
+        return sum(each.number for each in self._jobs)
 
     async def _work(self) -> None:
+        try:
+            await self._do_jobs()
+        finally:
+            self._at_work -= 1
+
+    async def _do_jobs(self) -> None:
         while self._jobs:
-            collector, jobs = self._jobs[0]
+            waiting = self._jobs[0]
+            collector = waiting.collector
             self._running[collector] = self._running.get(collector, 0) + 1
             try:
-                await self._do_next(collector, jobs)
+                await self._do_next(waiting)
             except ServiceBusError as error:
                 failure = Failure(error.reason, error.message)
                 self.fail(collector, failure)
-                if error.reason in _HOPELESS and collector != self._optional:
+                if error.reason in _HOPELESS or (error.reason in _REFUSED and collector != self._optional):
                     self._hopeless = failure
             except Exception as error:  # a bug: of one collector, not of the whole read
                 self.fail(
@@ -91,16 +150,16 @@ class Work:
             if not self._running[collector]:
                 del self._running[collector]
             self._ended(collector)
-        self._free += 1
 
-    async def _do_next(self, collector: str, jobs: Iterator[Job]) -> None:
+    async def _do_next(self, waiting: _Waiting) -> None:
         if self._hopeless is not None:
             self._jobs.popleft()
-            self.fail(collector, self._hopeless)
+            self.fail(waiting.collector, self._hopeless)
             return
-        job = next(jobs, None)
+        job = next(waiting.jobs, None)
         if job is None:
             self._jobs.popleft()
         else:
+            waiting.number = max(0, waiting.number - 1)
             self._begin_worker()  # for the next one
             await job()

@@ -14,6 +14,7 @@
     POST   /namespaces/<ns>/credits                   {"sender_rate": 600}: enforces the credit rule; DELETE lifts it
     POST   /namespaces/<ns>/own_port                  opens the namespace's own port
     DELETE /namespaces/<ns>/requests                  sets the request counters to 0
+    DELETE /connections                               ends every client's connection
     GET    /identity                                  counters, authority, tenant, metadata endpoint
     POST   /identity/faults, DELETE /identity/faults[/<kind>]
 
@@ -41,7 +42,9 @@ _CHANGEABLE = ("latency", "sku", "messaging_units", "alias")
 
 def open_control(simulator: Simulator, port: int = 0) -> str:
     """Open the control endpoint on loopback and return its URL."""
-    listener = simulator.add_listener(Listener(_Control(simulator).handle, None, host="127.0.0.1", port=port))
+    listener = Listener(_Control(simulator).handle, None, host="127.0.0.1", port=port)
+    listener.is_control = True
+    simulator.add_listener(listener)
     return f"http://127.0.0.1:{listener.port}"
 
 
@@ -78,6 +81,9 @@ class _Control:
                 return state(self._simulator)
             case ["POST", "namespaces"]:
                 return _namespace(definition.add_namespace(body, self._simulator))
+            case ["DELETE", "connections"]:
+                self._simulator.end_connections()
+                return {}
             case [_, "namespaces", name, *rest]:
                 return _change_namespace(self._simulator.namespaces[name.lower()], method, rest, body)
             case ["GET", "identity"]:

@@ -39,6 +39,7 @@ class Listener:
         self._socket: socket.socket | None = _bound(host, port)
         self.port: int = self._socket.getsockname()[1]
         self.mode = "serve"
+        self.is_control = False  # of the simulator itself
         self._server: asyncio.AbstractServer | None = None
         self._web: web.Server | None = None
         self._silent: set[asyncio.BaseTransport] = set()
@@ -69,6 +70,12 @@ class Listener:
         self._server = await loop.create_server(
             self._web, sock=listening, ssl=self._context, backlog=_BACKLOG
         )
+
+    async def end_connections(self) -> None:
+        """End the connections that are open; the port goes on."""
+        for connection in list(self._web.connections) if self._web is not None else ():
+            if connection.transport is not None:
+                connection.transport.abort()
 
     async def close(self) -> None:
         if self._server is not None:

@@ -182,6 +182,12 @@ class Simulator:
         else:
             listener.mode = mode
 
+    def end_connections(self) -> None:
+        """End every connection of a client, as an endpoint does with connections that are idle for long."""
+        for listener in self._listeners:
+            if not listener.is_control:
+                self.call(listener.end_connections())
+
     def listen_for_identity(self, *, plain: bool) -> Listener:
         """Open a port for the token endpoint; `plain`: HTTP, as managed identity endpoints are."""
 

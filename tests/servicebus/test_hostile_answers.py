@@ -22,6 +22,7 @@ from exporters.servicebus.client import Client, ThrottledError
 from exporters.servicebus.connection import Endpoint, EndpointPolicy, parse_connection_string
 from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.errors import Reason, ServiceBusError
+from exporters.servicebus.parallelism import Parallelism
 from exporters.simulator.certificates import CertificateStore
 
 from .raw import here, serving
@@ -185,6 +186,7 @@ async def test_the_bodies_of_one_read_have_a_bound_together(
             SharedKeyCredential("root", "a2V5"),
             unshared(Allowance(requests_per_second=1000, burst=1000)),
             asyncio.get_running_loop().time() + 20,
+            Parallelism(16, is_warm=True),
         )
         assert len(await of_one_read.get("/a")) == len(await of_one_read.get("/a")) == 1_000_000
         with pytest.raises(ServiceBusError, match="2500000 bytes") as caught:

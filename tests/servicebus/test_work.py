@@ -13,13 +13,15 @@ from exporters.servicebus.work import Job, Work
 SECRET = "SharedAccessKey=very-secret"
 
 
-async def run(work: Work, seconds: float = 5, concurrency: int = 3) -> dict[str, Failure | None]:
-    await work.run(concurrency, asyncio.get_running_loop().time() + seconds)
+async def run(work: Work, seconds: float = 5) -> dict[str, Failure | None]:
+    await work.run(asyncio.get_running_loop().time() + seconds)
     return work.failures
 
 
-def new_work(ended: Callable[[str], None] = lambda collector: None) -> Work:
-    return Work(optional="namespace", ended=ended)
+def new_work(ended: Callable[[str], None] = lambda collector: None, concurrency: int = 3) -> Work:
+    return Work(
+        optional="namespace", ended=ended, allowed=lambda waiting: concurrency, leave=lambda worker: False
+    )
 
 
 def failing(error: Exception) -> Job:
@@ -90,11 +92,11 @@ async def test_jobs_are_made_when_a_worker_is_free_for_them() -> None:
             made += 1
             yield job
 
-    work = new_work()
+    work = new_work(concurrency=4)
     work.add("subscriptions", endless())
     late = 0.0
     beats = asyncio.create_task(_longest_pause())
-    failures = await run(work, seconds=0.5, concurrency=4)
+    failures = await run(work, seconds=0.5)
     late = await beats
     assert failures["subscriptions"]
     assert failures["subscriptions"].reason is Reason.TIMEOUT
@@ -105,7 +107,7 @@ async def test_jobs_are_made_when_a_worker_is_free_for_them() -> None:
 
 async def test_jobs_that_are_added_first_are_done_before_those_that_wait() -> None:
     order: list[str] = []
-    work = new_work()
+    work = new_work(concurrency=1)
 
     async def page() -> None:
         order.append("page")
@@ -117,7 +119,7 @@ async def test_jobs_that_are_added_first_are_done_before_those_that_wait() -> No
 
     work.add("queues", [page])
     work.add("subscriptions", [other] * 3)
-    await run(work, concurrency=1)
+    await run(work)
     assert order == ["page"] * 3 + ["other"] * 3
 
 
@@ -140,10 +142,10 @@ async def test_after_a_refused_key_no_job_begins() -> None:
     async def job() -> None:
         done.append(1)
 
-    work = new_work()
+    work = new_work(concurrency=1)
     work.add("queues", [failing(ServiceBusError(Reason.UNAUTHORIZED, "no"))])
     work.add("subscriptions", (job for _ in range(10**9)))
-    failures = await run(work, concurrency=1)
+    failures = await run(work)
     assert done == []
     assert {failure and failure.reason for failure in failures.values()} == {Reason.UNAUTHORIZED}
 

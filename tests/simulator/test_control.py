@@ -1,3 +1,6 @@
+import contextlib
+import socket
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +48,20 @@ def test_counters_are_read_and_reset(call: Call, namespace: SimulatedNamespace) 
     assert requests == {"total": 2, "by_status": {"200": 1, "401": 1}, "in_flight": 0, "most_in_flight": 1}
     call("DELETE", "/namespaces/payments/requests")
     assert call("GET", "/")["namespaces"]["payments"]["requests"]["total"] == 0
+
+
+def test_the_connections_of_clients_are_ended_and_those_of_scripts_are_not(
+    call: Call, simulator: Simulator, namespace: SimulatedNamespace
+) -> None:
+    context = ssl.create_default_context(cafile=str(simulator.ca_file))
+    with (
+        socket.create_connection(("127.0.0.1", simulator.port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=namespace.host.partition(":")[0]) as client,
+    ):
+        call("DELETE", "/connections")
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+    assert call("GET", "/")["namespaces"]
 
 
 def test_faults_and_latency_are_set_and_cleared(call: Call, namespace: SimulatedNamespace) -> None:

@@ -1,0 +1,93 @@
+"""`python -m bench.cold`: what a scrape on new connections costs beside one on kept connections; part of `make bench`.
+
+One hub with one worker process is scraped in turn: cold, after the simulator has ended all connections, and warm. CPU
+is that of gunicorn and its worker. Exits with 1 when a goal is not met.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from .hubs import ROOT
+from .shapes import LATENCIES, SHAPES, name_of, simulator_of
+from .versus import Version
+
+# CPU of a cold scrape at most so many times that of a warm one.
+GOAL = 1.5
+_SHAPES = ("100 queues", "100 queues + 100 topics x 10")
+_LIMITS = {"timeout_seconds": 100, "requests_per_second": 10_000, "burst": 10_000}
+# Before each scrape, of either kind: a processor that has just done the same is faster. The hub notices meanwhile that
+# its connections have ended.
+_PAUSE_SECONDS = 0.1
+# Warm scrapes after a cold one: the first of them opens the connections that the cold one did without.
+_WARM = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.cold", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15, help="cold scrapes of each namespace")
+    options = parser.parse_args(arguments)
+    met = True
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hub-cold-")))
+        simulator = simulator_of(stack, folder, {shape: SHAPES[shape] for shape in _SHAPES})
+        hub = Version(
+            ROOT, {"HUB_ALLOW_LOOPBACK": "1", "HUB_CA_FILE": simulator["ca_file"], "HUB_WORKERS": "1"}
+        )
+        stack.callback(hub.close)
+        strings = {name: each["connection_string"] for name, each in simulator["namespaces"].items()}
+        hub.seed(strings, _LIMITS)
+        hub.start()
+        print(f"cold beside warm scrapes, in turn; ms of one scrape, medians of {options.rounds} rounds")
+        print(
+            f"{'namespace':38} {'latency':>7} | {'cold CPU':>8} {'warm':>6} | {'cold wall':>9} {'warm':>6} | "
+            f"{'CPU ratio':>9} {'at most':>7}"
+        )
+        for shape in _SHAPES:
+            for latency in LATENCIES:
+                met &= _row(hub, simulator["control_url"], shape, latency, options.rounds)
+    return 0 if met else 1
+
+
+def _row(hub: Version, control: str, shape: str, latency: int, rounds: int) -> bool:
+    name = name_of(shape, latency)
+    hub.check(name)
+    cold: list[tuple[float, float]] = []
+    warm: list[tuple[float, float]] = []
+    for _ in range(rounds):
+        request = urllib.request.Request(f"{control}/connections", method="DELETE")
+        urllib.request.urlopen(request, timeout=10).close()
+        cold.append(_scrape(hub, name))
+        hub.scrape(name)
+        warm += [_scrape(hub, name) for _ in range(_WARM)]
+    (cold_cpu, cold_wall), (warm_cpu, warm_wall) = map(_medians, (cold, warm))
+    ratio = cold_cpu / warm_cpu
+    print(
+        f"{shape:38} {latency:>4} ms | {cold_cpu:>8.1f} {warm_cpu:>6.1f} | {cold_wall:>9.1f} {warm_wall:>6.1f} | "
+        f"{ratio:>9.2f} {GOAL:>7.2f} {'met' if ratio <= GOAL else 'NOT MET'}",
+        flush=True,
+    )
+    return ratio <= GOAL
+
+
+def _scrape(hub: Version, name: str) -> tuple[float, float]:
+    """Return the CPU and the wall time of a scrape, in milliseconds."""
+    time.sleep(_PAUSE_SECONDS)
+    cpu, wall = hub.cpu_nanoseconds(), time.perf_counter_ns()
+    hub.scrape(name)
+    wall, cpu = time.perf_counter_ns() - wall, hub.cpu_nanoseconds() - cpu
+    return cpu / 1e6, wall / 1e6
+
+
+def _medians(values: list[tuple[float, float]]) -> tuple[float, float]:
+    return statistics.median(cpu for cpu, _ in values), statistics.median(wall for _, wall in values)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
