@@ -252,3 +252,24 @@ async def test_random_bytes_as_answers_never_give_anything_but_a_known_error(
             except ServiceBusError:
                 failed += 1
     assert failed > 10
+
+
+async def test_a_connection_that_ends_when_it_is_used_again_is_replaced_once(
+    asking: Client, certificates: Path
+) -> None:
+    connections, asked = 0, 0
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections, asked
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        asked += 1
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await reader.readuntil(b"\r\n\r\n")  # and the connection ends instead of an answer
+        asked += 1
+
+    context = CertificateStore(certificates).context()
+    async with serving(answer_once, context) as port:
+        bodies = [await asking.get(here(port), "/", "none") for _ in range(3)]
+    assert bodies == [b"ok"] * 3
+    assert (connections, asked) == (3, 5)
