@@ -7,6 +7,7 @@ started it, and only processes started here are ever signalled.
 import contextlib
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -27,6 +28,9 @@ _PATHS = [
     "/sbin",
 ]
 
+# Below those that Linux gives to outgoing connections by default.
+_PORTS = range(20_000, 32_768)
+
 
 def program(name: str) -> str:
     """Return the path of an installed program; raise FileNotFoundError that names it."""
@@ -37,11 +41,15 @@ def program(name: str) -> str:
 
 
 def free_port() -> int:
-    """Return a port that is free at this moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port that is free at this moment.
+
+    The kernel gives it to no outgoing connection, so it stays free while its server is stopped.
+    """
+    while True:
+        port = random.choice(_PORTS)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for(true: Callable[[], bool], what: str, seconds: float = 30.0) -> None:

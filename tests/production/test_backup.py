@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -68,6 +68,20 @@ class Documented(Hub):
         self.manage("shell", "-c", code)
 
 
+@contextmanager
+def used_until_killed(database: Path) -> Iterator[None]:
+    """Use a database as a program that is killed in the end, so that nothing is moved out of its write-ahead log."""
+    code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(*c.execute('PRAGMA data_version')); input()"
+    command = [sys.executable, "-u", "-c", code, str(database)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        try:
+            yield
+        finally:
+            process.kill()
+
+
 @pytest.fixture
 def simulated() -> Iterator[Simulated]:
     for name in ("pg_dump", "psql"):
@@ -94,8 +108,9 @@ def test_sqlite_comes_back_from_a_backup_that_python_alone_has_made_beside_the_r
         before = hub.shows(token)
         hub.follow(BACKUP, "sqlite3")
         assert (hub.directory / "hub-backup.sqlite3").stat().st_mode & 0o777 == 0o600
-        hub.add_teams()
-        hub.kill()
+        with used_until_killed(hub.directory / "data/hub.sqlite3"):
+            hub.add_teams()
+            hub.kill()
         # What is in it belongs to the file of before, and would be read into the restored one.
         assert (hub.directory / "data/hub.sqlite3-wal").stat().st_size > 0
         hub.follow(RESTORE_SQLITE)
