@@ -128,15 +128,6 @@ class Hub(Server):
                 continue
         return total
 
-    def cpu_seconds(self) -> float:
-        """Return the CPU time of gunicorn and its workers, those that ended included."""
-        own = psutil.Process(self.pid).cpu_times()
-        total = own.user + own.system + own.children_user + own.children_system
-        for worker in self.workers():
-            times = worker.cpu_times()
-            total += times.user + times.system
-        return float(total)
-
     def kill(self) -> None:
         """Kill gunicorn and every worker at once, as a machine that loses its power does."""
         workers = self.workers() if self.is_running() else []

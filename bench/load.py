@@ -12,6 +12,8 @@ import sys
 import time
 from contextlib import ExitStack
 
+import redis
+
 from .hubs import Hub, Simulated, deployed_settings, quantile, unhealthy_lines
 from .prometheus import Prometheus
 from .servers import PostgreSQL, Redis
@@ -52,8 +54,46 @@ def main() -> int:
         )
         # The first round meets cold connections and reads; it is part of the run, as after every upgrade.
         before = hub.cpu_seconds()
+        stores = Stores(database, cache)
         memory, first_round_cpu = _watch(hub, options.seconds, options.interval)
-        return _report(options, hub, servers, simulated, memory, began, first_round_cpu - before)
+        passed, scraped = _report(options, hub, servers, simulated, memory, began, first_round_cpu - before)
+        stores.report(options.seconds, scraped)
+        print("passed" if passed else "NOT PASSED")
+        return 0 if passed else 1
+
+
+class Stores:
+    """What a run asks of PostgreSQL and Redis."""
+
+    def __init__(self, database: PostgreSQL, cache: Redis) -> None:
+        self._database = database
+        self._cache = cache
+        self._before = self._figures()
+
+    def _figures(self) -> tuple[float, float, float, float]:
+        """Return what Redis has done (commands, CPU seconds), and PostgreSQL (transactions, CPU seconds)."""
+        with redis.Redis.from_url(self._cache.url) as client:
+            commands = float(client.info("stats")["total_commands_processed"])
+        transactions = float(
+            self._database.sql("SELECT xact_commit FROM pg_stat_database WHERE datname = 'hub'")
+        )
+        return commands, self._cache.cpu_seconds(), transactions, self._database.cpu_seconds()
+
+    def report(self, seconds: float, scraped: int) -> None:
+        """Print what was done since this object was made."""
+        pairs = zip(self._before, self._figures(), strict=True)
+        commands, redis_cpu, transactions, database_cpu = (after - before for before, after in pairs)
+        with redis.Redis.from_url(self._cache.url) as client:
+            memory = float(client.info("memory")["used_memory"]) / 2**20
+        print(
+            f"Redis             {commands / seconds:.0f} commands a second "
+            f"({commands / max(1, scraped):.1f} a scrape), {redis_cpu / seconds:.3f} cores, {memory:.0f} MiB"
+        )
+        sessions = self._database.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = 'hub'")
+        print(
+            f"PostgreSQL        {transactions / seconds:.1f} transactions a second, "
+            f"{database_cpu / seconds:.3f} cores, {int(sessions) - 1} connections"
+        )
 
 
 def _watch(hub: Hub, seconds: float, interval: float) -> tuple[list[float], float]:
@@ -78,7 +118,8 @@ def _report(
     memory: list[float],
     began: float,
     first_round_cpu: float,
-) -> int:
+) -> tuple[bool, int]:
+    """Print the scrapes; return whether the run has passed, and how many scrapes there were."""
     window = options.seconds + 30
     seconds, settled, failed, empty, empty_at_first, scraped, scraped_at_first = [], [], 0, 0, 0, 0, 0
     first_round_ends = began + options.interval
@@ -131,9 +172,7 @@ def _report(
     problems = unhealthy_lines(hub.log)
     for line in problems[:10]:
         print(f"log: {line[:400]}")
-    verdict = not failed and not empty and p99 < _P99_SECONDS
-    print("passed" if verdict else "NOT PASSED")
-    return 0 if verdict else 1
+    return not failed and not empty and p99 < _P99_SECONDS, scraped
 
 
 def _options() -> argparse.Namespace:

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from .servers import Server, program
 
 
@@ -116,7 +114,3 @@ class Prometheus(PrometheusServer):
             name = series["metric"].get("servicebus_namespace", "")
             found += [(name, float(moment), float(value)) for moment, value in series["values"]]
         return found
-
-    def cpu_seconds(self) -> float:
-        times = psutil.Process(self.pid).cpu_times()
-        return float(times.user + times.system)

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
+
 # Debian puts PostgreSQL's server programs and nginx outside of an ordinary user's PATH.
 _PATHS = [
     *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True),
@@ -104,6 +106,18 @@ class Server(ABC):
 
     def is_up(self) -> bool:
         return accepts(self.port)
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of the process and its children, including children that have ended."""
+        process = psutil.Process(self.pid)
+        own = process.cpu_times()
+        total = own.user + own.system + own.children_user + own.children_system
+        for child in process.children():
+            # A session of PostgreSQL may end meanwhile.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = child.cpu_times()
+                total += times.user + times.system
+        return float(total)
 
     def start(self, user: str | None = None) -> None:
         """Start it and wait until it accepts connections; raise RuntimeError with its output otherwise."""
