@@ -245,7 +245,7 @@ def test_the_hubs_in_compose_are_two_replicas_with_a_folder_each() -> None:
     upstreams = re.findall(
         r"^\s+server ([\w-]+):9580", (DEPLOY / "nginx/nginx.conf").read_text(), re.MULTILINE
     )
-    assert upstreams == ["hub-1", "hub-2"]
+    assert upstreams == ["hub-1", "hub-2"] * 2  # for scrapes, and for the rest
     assert set(upstreams) <= set(services)
     assert services["hub-1"]["volumes"][0] != services["hub-2"]["volumes"][0]
     for hub in upstreams:

@@ -98,6 +98,11 @@ def test_scrapes_go_on_while_postgresql_and_one_hub_are_away_and_everything_else
             "the hubs notice that the database is away",
         )
         both = [(status("/sd"), status("/metrics/load-0000")) for _ in range(5)]
-        hubs[0].stop()
+        # All six at one of them.
+        scraped = [
+            hub for hub in hubs if 'hub_scrapes_total{outcome="success"} 6' in hub.get("/metrics", token)[1]
+        ]
+        assert len(scraped) == 1
+        scraped[0].stop()
         one = [(status("/sd"), status("/metrics/load-0000")) for _ in range(5)]
         assert {*both, *one} == {(503, 200)}
