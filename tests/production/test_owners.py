@@ -99,8 +99,8 @@ class Deployed:
         }
 
 
-def ask(connection: http.client.HTTPConnection, name: str, token: str) -> tuple[int, str]:
-    connection.request("GET", f"/metrics/{name}", headers={"Authorization": f"Bearer {token}"})
+def ask(connection: http.client.HTTPConnection, name: str, token: str, below: str = "") -> tuple[int, str]:
+    connection.request("GET", f"{below}/metrics/{name}", headers={"Authorization": f"Bearer {token}"})
     answer = connection.getresponse()
     return answer.status, answer.read().decode()
 
@@ -169,6 +169,38 @@ def test_a_request_that_was_sent_on_comes_from_its_client(deployed: Deployed) ->
         assert status == 429
         assert deployed.ask(name, "wrong", "127.0.0.3")[0] in (401, 429)
         assert deployed.ask(name, deployed.token)[0] == 200
+
+
+def test_a_request_that_was_sent_on_comes_from_the_client_that_a_trusted_proxy_names() -> None:
+    def status(name: str, client: str) -> int:
+        connection = deployed.connect()
+        headers = {"Authorization": "Bearer wrong", "X-Forwarded-For": client}
+        connection.request("GET", f"/metrics/{name}", headers=headers)
+        found = connection.getresponse().status
+        connection.close()
+        return found
+
+    with ExitStack() as stack:
+        deployed = Deployed(stack, 2, HUB_TRUSTED_PROXIES="127.0.0.1")
+        for number, name in enumerate(NAMESPACES[:6]):
+            guesser, other = f"192.0.2.{number}", f"198.51.100.{number}"
+            assert [status(name, guesser) for _ in range(25)][-1] == 429
+            assert status(name, other) == 401
+            assert deployed.is_scraped(name)
+
+
+def test_a_namespace_stays_with_one_worker_below_a_path_that_a_proxy_keeps() -> None:
+    with ExitStack() as stack:
+        deployed = Deployed(stack, 2, HUB_EXTERNAL_URL="http://localhost/monitoring/hub")
+        for name in NAMESPACES:
+            for _ in range(6):
+                connection = deployed.connect()
+                status, body = ask(connection, name, deployed.token, "/monitoring/hub")
+                connection.close()
+                assert status == 200
+                assert "\nservicebus_up 1" in body
+        readers = deployed.connected()
+    assert sum(map(len, readers.values())) == len(NAMESPACES), readers
 
 
 def test_half_a_request_is_left_with_the_worker_that_it_met(deployed: Deployed) -> None:
