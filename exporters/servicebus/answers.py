@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from aiohttp.client_proto import ResponseHandler
 
@@ -18,6 +18,8 @@ MAX_ANSWER_BYTES = 5_242_880
 # After these, and after 5xx, a connection is not used again: where the name leads, or what stands behind its address,
 # may have changed.
 _REFUSALS = frozenset({401, 403, 404, 410, 421})
+# Read at a time.
+BUFFER_BYTES = 98_304
 # Parsed at a time until the head is complete, so that one piece of data can't hold thousands of interim answers.
 _PIECE = 4_096
 
@@ -33,14 +35,17 @@ class BoundedAnswers(ResponseHandler):
         loop: asyncio.AbstractEventLoop,
         may_use: Callable[[str, str, float], bool],
         count: Callable[[str, int], None],
+        buffer: memoryview,
     ) -> None:
         """`may_use` tells whether a connection to an address, made then, may be used for a host name.
 
-        `count` is told a host name and 1 when a connection to it is made, -1 when it has ended.
+        `count` is told a host name and 1 when a connection to it is made, -1 when it has ended. All connections of a
+        loop read into the same `buffer`, one after the other.
         """
         super().__init__(loop)
         self._may_use = may_use
         self._count = count
+        self._read_buffer = buffer
         self._made_at = loop.time()
         self._in_head = True
         self._received = 0
@@ -59,6 +64,9 @@ class BoundedAnswers(ResponseHandler):
         if tls and peer:
             self._host, self._address = tls.server_hostname or "", peer[0]
             self._count(self._host, 1)
+        if tls:
+            # Of uvloop, whose transports are no asyncio.Transport to isinstance().
+            cast(asyncio.Transport, transport).set_protocol(_Buffered(self, self._read_buffer))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._host:
@@ -135,3 +143,26 @@ class BoundedAnswers(ResponseHandler):
         transport = self.transport
         if transport is not None:
             transport.abort()
+
+
+class _Buffered(asyncio.BufferedProtocol):
+    """Reads what TLS brings into a buffer that is there already, and hands it on.
+
+    Without it uvloop asks for 256 KiB of memory for each of its reads, which are mapped and unmapped: 17 times in a
+    scrape of 100 queues.
+    """
+
+    def __init__(self, answers: BoundedAnswers, buffer: memoryview) -> None:
+        self._answers = answers
+        self._buffer = buffer
+        self.pause_writing = answers.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = answers.resume_writing  # type: ignore[method-assign]
+        self.eof_received = answers.eof_received  # type: ignore[method-assign]
+        self.connection_lost = answers.connection_lost  # type: ignore[method-assign]
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        # A copy, as aiohttp may keep it while others read.
+        self._answers.data_received(bytes(self._buffer[:nbytes]))

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from .answers import BoundedAnswers
+from .answers import BUFFER_BYTES, BoundedAnswers
 from .connection import Endpoint, EndpointNotAllowedError, EndpointPolicy
 from .errors import Reason, ServiceBusError
 from .names import DNS_SECONDS, MAX_KEPT_NAMES, Names
@@ -77,6 +77,7 @@ class Client:
             loop=asyncio.get_running_loop(),
             may_use=self.resolver.may_use,
             count=self._count_connection,
+            buffer=memoryview(bytearray(BUFFER_BYTES)),
         )
         self.session = aiohttp.ClientSession(
             connector=connector,

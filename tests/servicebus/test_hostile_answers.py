@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import hostile
-from exporters.servicebus import requests
-from exporters.servicebus.answers import MAX_INTERIM_ANSWERS
+from exporters.servicebus import answers, requests
+from exporters.servicebus.answers import BUFFER_BYTES, MAX_INTERIM_ANSWERS
 from exporters.servicebus.bucket import Allowance
 from exporters.servicebus.budget import unshared
 from exporters.servicebus.client import Client, ThrottledError
@@ -128,6 +128,37 @@ async def test_some_interim_answers_and_a_whole_answer_are_fine(asking: Client, 
     async with serving(serve, CertificateStore(certificates).context()) as port:
         for _ in range(3):  # each request has the whole number of them
             assert await asking.get(here(port), "/a", "none") == hostile.feed()
+
+
+async def test_answers_that_come_at_the_same_time_are_not_mixed(
+    asking: Client, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces: list[int] = []
+    updated = answers._Buffered.buffer_updated
+
+    def noted(self: answers._Buffered, nbytes: int) -> None:
+        pieces.append(nbytes)
+        updated(self, nbytes)
+
+    monkeypatch.setattr(answers._Buffered, "buffer_updated", noted)
+
+    def body(path: bytes) -> bytes:
+        return path * (3 * BUFFER_BYTES // len(path))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1]
+        answer = hostile.answered(body(path))
+        for start in range(0, len(answer), 50_000):
+            writer.write(answer[start : start + 50_000])
+            await writer.drain()
+            await asyncio.sleep(0)
+        await reader.read()
+
+    paths = [f"/{number}" for number in range(10, 18)]
+    async with serving(serve, CertificateStore(certificates).context()) as port:
+        bodies = await asyncio.gather(*(asking.get(here(port), path, "none") for path in paths))
+    assert bodies == [body(path.encode()) for path in paths]
+    assert sum(pieces) > sum(map(len, bodies))  # all of them came through the common buffer
 
 
 @pytest.mark.parametrize("early", [1, 20, 50, None], ids=["a byte", "half of the head", "the head", "all"])
