@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -40,7 +41,12 @@ class Watched:
         return self.samples().get((name, frozenset(labels.items())), 0)
 
     def pids(self) -> set[int]:
-        return {worker.pid for worker in self.hub.workers() if worker.status() != psutil.STATUS_ZOMBIE}
+        found = set()
+        for worker in self.hub.workers():
+            with suppress(psutil.NoSuchProcess):  # one that has just ended
+                if worker.status() != psutil.STATUS_ZOMBIE:
+                    found.add(worker.pid)
+        return found
 
     def pids_with_files(self) -> set[int]:
         found = {path.stem.rpartition("_")[2] for path in self.folder.glob("*.db")} - {"ended"}
