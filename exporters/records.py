@@ -8,6 +8,7 @@ wait in the queue and the oldest are forgotten.
 import logging
 import os
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,10 @@ from .servicebus.entities import Snapshot
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 2.0
+# Writing takes at most this share of a core, so an overloaded hub writes less often. A status is then written once for
+# several scrapes of its namespace.
+_WRITING_SHARE = 0.05
+_MAX_FLUSH_SECONDS = 30.0
 QUEUE_LENGTH = 10_000
 RECENT = 40  # scrapes in a status's outline
 KEPT = 120  # records of a namespace
@@ -117,9 +122,15 @@ class Recorder:
         finally:
             connection.close()
 
+    def pause_after(self, cpu_seconds: float) -> float:
+        """Return how many seconds to wait before the next write, after one that took so much CPU."""
+        return max(self._flush_seconds, min(_MAX_FLUSH_SECONDS, cpu_seconds / _WRITING_SHARE))
+
     def _run(self) -> None:
+        took = 0.0
         while True:
-            self._wake.wait(self._flush_seconds)
+            self._wake.wait(self.pause_after(took))
+            began = time.thread_time()
             try:
                 self.flush()
                 self._failing = False
@@ -129,6 +140,7 @@ class Recorder:
                 self._failing = True
             finally:
                 connection.close()
+                took = time.thread_time() - began
 
 
 def write(batch: list[Record]) -> None:

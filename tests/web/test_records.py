@@ -181,6 +181,11 @@ def test_the_queue_is_bounded_and_the_oldest_is_forgotten(stored: Namespace, mon
     assert ScrapeRecord.objects.earliest("at").at == NOW + timedelta(seconds=2)
 
 
+@pytest.mark.parametrize(("cpu_seconds", "pause"), [(0.0, 2.0), (0.1, 2.0), (0.5, 10.0), (60.0, 30.0)])
+def test_records_that_cost_much_cpu_are_written_less_often(cpu_seconds: float, pause: float) -> None:
+    assert records.Recorder().pause_after(cpu_seconds) == pause
+
+
 @pytest.mark.parametrize(
     ("exposition", "count"),
     [
