@@ -135,6 +135,13 @@ class Requests:
         began = self._under_way[task] = asyncio.get_running_loop().time()
         try:
             body = await self._client.get(self._endpoint, path, authorization)
+        except ThrottledError as error:
+            if self._is_over:  # nobody repeats it, and later reads have to know
+                await self._budget.throttled(error.retry_after)
+            raise
+        else:
+            if self._is_over:
+                await self._budget.answered(accepted=True)
         finally:
             del self._under_way[task]
             if self._is_over:

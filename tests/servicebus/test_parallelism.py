@@ -7,10 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters.servicebus import client as client_module
+from exporters.servicebus.bucket import Allowance
+from exporters.servicebus.budget import unshared
 from exporters.servicebus.client import Client
-from exporters.servicebus.connection import parse_host
+from exporters.servicebus.connection import parse_connection_string, parse_host
+from exporters.servicebus.credentials import SharedKeyCredential
+from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason
 from exporters.servicebus.parallelism import Parallelism
+from exporters.servicebus.reader import Source, read_namespace
 from exporters.simulator import SimulatedNamespace, Simulator
 
 from .conftest import ReadBus, reasons
@@ -93,15 +98,42 @@ async def test_a_request_that_hangs_does_not_hold_the_others_of_a_first_read_up(
 async def test_a_connection_whose_answer_came_too_late_is_used_again(
     bus: SimulatedNamespace, read_bus: ReadBus
 ) -> None:
-    await read_bus(bus)
-    await read_bus(bus)
-    handshakes = bus.handshakes
+    while bus.handshakes < 2:
+        await read_bus(bus, concurrency=2)
     bus.latency = 0.6
-    assert reasons(await read_bus(bus, seconds=0.2)) == {Reason.TIMEOUT}
-    await asyncio.sleep(0.8)
+    before = len(asyncio.all_tasks())
+    assert reasons(await read_bus(bus, seconds=0.2, concurrency=2)) == {Reason.TIMEOUT}
+    await _until_tasks_are(before)
     bus.latency = 0
-    assert not reasons(await read_bus(bus))
-    assert bus.handshakes == handshakes
+    assert not reasons(await read_bus(bus, concurrency=2))
+    assert bus.handshakes == 2
+
+
+async def test_a_late_answer_that_asks_to_slow_down_is_heard(bus: SimulatedNamespace, client: Client) -> None:
+    connection = parse_connection_string(bus.connection_string)
+    source = Source(parse_host(bus.host), SharedKeyCredential(connection.key_name, connection.key))
+    budget = unshared(Allowance(requests_per_second=100, burst=100))
+
+    async def read(seconds: float) -> Snapshot:
+        deadline = asyncio.get_running_loop().time() + seconds
+        return await read_namespace(source, client, deadline=deadline, budget=budget)
+
+    bus.latency = 0.6
+    bus.faults.set("throttle", retry_after=30)
+    before = len(asyncio.all_tasks())
+    assert reasons(await read(0.2)) == {Reason.TIMEOUT}
+    await _until_tasks_are(before)
+    bus.latency = 0
+    bus.faults.clear()
+    assert reasons(await read(5)) == {Reason.THROTTLED}
+
+
+async def _until_tasks_are(number: int) -> None:
+    for _ in range(400):
+        if len(asyncio.all_tasks()) <= number:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("a task does not end")
 
 
 async def test_an_answer_that_never_comes_is_not_waited_for_without_end(
