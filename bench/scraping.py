@@ -1,4 +1,4 @@
-"""Scrapes as Prometheus makes them: each target at its own moment of the interval, over kept connections.
+"""Scrapes as Prometheus makes them: each target at its own moment of the interval, over a kept connection of its own.
 
 It never waits for an answer before it scrapes the next target; a target whose scrape is still under way skips a turn.
 """
@@ -35,25 +35,32 @@ class Scraper:
         self.done: list[Scrape] = []
         self._address = address
         self._timeout_seconds = timeout_seconds
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=70),
-            timeout=aiohttp.ClientTimeout(total=timeout_seconds),
-            headers={
-                "Authorization": f"Bearer {token}",
-                "Accept": _ACCEPT,
-                "Accept-Encoding": "gzip",
-                "User-Agent": "Prometheus/3.5.0",
-                "X-Prometheus-Scrape-Timeout-Seconds": f"{timeout_seconds:g}",
-            },
-        )
+        self._headers = {
+            "Authorization": f"Bearer {token}",
+            "Accept": _ACCEPT,
+            "Accept-Encoding": "gzip",
+            "User-Agent": "Prometheus/3.5.0",
+            "X-Prometheus-Scrape-Timeout-Seconds": f"{timeout_seconds:g}",
+        }
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
-        await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
+
+    def _session(self, name: str) -> aiohttp.ClientSession:
+        if name not in self._sessions:
+            self._sessions[name] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(keepalive_timeout=70),
+                timeout=aiohttp.ClientTimeout(total=self._timeout_seconds),
+                headers=self._headers,
+            )
+        return self._sessions[name]
 
     async def scrape(self, name: str, due: float) -> Scrape:
         """Scrape once and keep how it ended."""
         try:
-            async with self._session.get(f"http://{self._address}/metrics/{name}") as answer:
+            async with self._session(name).get(f"http://{self._address}/metrics/{name}") as answer:
                 ended = _how_it_ended(answer.status, await answer.read())
         except (TimeoutError, aiohttp.ClientError, OSError):
             ended = "unanswered"
