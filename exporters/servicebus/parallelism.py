@@ -4,9 +4,9 @@ import math
 
 # What waits is worth further connections when it would take longer than this over those that are open. A new TLS
 # connection costs more CPU than ten requests on a kept one, and two round trips before its first request.
-_WORTH_SECONDS = 0.35
-# Of a new answer's time in the average.
-_NEWEST = 0.5
+_WORTH_SECONDS = 0.5
+# Round trips before the first request on a new connection.
+_ROUND_TRIPS = 2
 
 
 class Parallelism:
@@ -21,7 +21,7 @@ class Parallelism:
         """`most`: requests under way at a time, whatever the endpoint does."""
         self.most = most
         self._allowed = most if is_warm else 1
-        self._answer_seconds = 0.0
+        self._answer_seconds = 0.0  # the shortest time; the first one on a connection is longer
 
     @property
     def may_grow(self) -> bool:
@@ -29,9 +29,7 @@ class Parallelism:
 
     def note_answer(self, seconds: float) -> None:
         """Take note of how long an answer took."""
-        if self._answer_seconds:
-            seconds = _NEWEST * seconds + (1 - _NEWEST) * self._answer_seconds
-        self._answer_seconds = seconds
+        self._answer_seconds = min(self._answer_seconds or seconds, seconds)
 
     def allowed(self, waiting: int, asked_seconds: float, left_seconds: float) -> int:
         """Return how many requests may be under way now; the number never falls.
@@ -40,7 +38,7 @@ class Parallelism:
         its answer. `left_seconds`: until the read's deadline.
         """
         if self.may_grow and waiting:
-            answer_seconds = max(self._answer_seconds, asked_seconds)
+            answer_seconds = max(self._answer_seconds, asked_seconds - _ROUND_TRIPS * self._answer_seconds)
             worth = max(0.001, min(_WORTH_SECONDS, left_seconds / 2))
             self._allowed = min(self.most, max(self._allowed, math.ceil(waiting * answer_seconds / worth)))
         return self._allowed
