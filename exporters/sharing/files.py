@@ -89,14 +89,21 @@ class FileStore:
 
     def listen(self) -> Mailbox:
         with _as_store_error():
-            path = self._mailboxes / self._mailbox
-            if not path.exists():
-                self._mailboxes.mkdir(mode=0o700, parents=True, exist_ok=True)
-                for former in self._mailboxes.iterdir():
-                    _write_to(former, b"")  # removes those of processes that have ended
-                os.mkfifo(path, 0o600)
+            self._mailboxes.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for former in self._mailboxes.iterdir():
+                _write_to(former, b"")  # removes those of processes that have ended
+            made = self._folder / f"{self._mailbox}.new"
+            made.unlink(missing_ok=True)
+            os.mkfifo(made, 0o600)
             # For writing too: else it would end whenever no writer has it open.
-            return Mailbox(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+            mailbox = Mailbox(os.open(made, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+            try:
+                # Only now, as others remove a mailbox that nobody has open.
+                os.replace(made, self._mailboxes / self._mailbox)
+            except BaseException:
+                mailbox.close()
+                raise
+            return mailbox
 
     def put(self, key: str, kept: Kept, seconds: float) -> None:
         with _as_store_error():

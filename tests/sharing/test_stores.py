@@ -228,6 +228,17 @@ def test_mailboxes_of_processes_that_have_ended_are_removed(tmp_path: Path) -> N
     assert len(list(tmp_path.glob("*/mailboxes/*"))) == 1
 
 
+def test_processes_that_begin_to_listen_at_once_remove_no_mailbox_of_each_other(tmp_path: Path) -> None:
+    def listen_again_and_again(store: FileStore) -> None:
+        for _ in range(100):
+            mailbox = store.listen()
+            assert (tmp_path / "boot" / "mailboxes" / store._mailbox).exists()
+            mailbox.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(listen_again_and_again, [FileStore(tmp_path, "boot") for _ in range(4)]))
+
+
 def test_a_damaged_lease_file_holds_nobody_up(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     lease = store.lease("key", 60, 60)
