@@ -5,7 +5,6 @@ below HUB_DATA_DIR, and over the threads of a process in any case.
 """
 
 import os
-from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
@@ -16,24 +15,27 @@ from .memory import MemoryStore
 from .redis import RedisStore
 from .store import Store
 
+_layered: dict[int, Layered] = {}  # by process
+
 
 def shared() -> Layered:
     """Return this process's stores, best first. Not carried over a fork, as connections must not be."""
-    return _layered(os.getpid())
+    pid = os.getpid()
+    # Of several that threads make at once the first stays, and the others are never used.
+    return _layered.get(pid) or _layered.setdefault(pid, Layered(_stores()))
 
 
-@lru_cache(maxsize=1)
-def _layered(pid: int) -> Layered:
+def _stores() -> list[Store]:
     stores: list[Store] = [FileStore(folder()), MemoryStore()]
     if settings.HUB_CACHE_URL:
         stores.insert(0, RedisStore(settings.HUB_CACHE_URL))
-    return Layered(stores)
+    return stores
 
 
 def forget() -> None:
     """Take the stores that the settings name now, as a process that has just begun."""
     shared().close()
-    _layered.cache_clear()
+    _layered.clear()
 
 
 def folder() -> Path:

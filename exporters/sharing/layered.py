@@ -143,7 +143,11 @@ class HeldLease:
         self._watch = watch
         self._layer = layer
         self._lease: Lease | None = lease
-        watch.hold(layer, lease)
+        try:
+            watch.hold(layer, lease)
+        except RuntimeError:  # the process can't start another thread
+            self.release()
+            raise
 
     def release_unless_wanted(self) -> bool:
         """Give it up unless a process waits for the result; return whether it is given up."""

@@ -51,8 +51,8 @@ class Watch:
     def hold(self, layer: Layer, lease: Lease) -> None:
         """Renew a lease until `let_go`."""
         with self._lock:
-            self._held[lease] = layer
             self._started()
+            self._held[lease] = layer
 
     def let_go(self, lease: Lease) -> None:
         with self._lock:
@@ -115,8 +115,9 @@ class Watch:
 
     def _started(self) -> "_Thread":
         if self._thread is None:
-            self._thread = _Thread(self)
-            self._thread.start()
+            thread = _Thread(self)
+            thread.start()
+            self._thread = thread
         return self._thread
 
 
