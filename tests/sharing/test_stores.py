@@ -13,6 +13,7 @@ import pytest
 from bench.servers import Redis
 from exporters.sharing.files import FileStore
 from exporters.sharing.layered import Layered
+from exporters.sharing.mailbox import Mailbox
 from exporters.sharing.memory import MemoryStore
 from exporters.sharing.redis import RedisStore
 from exporters.sharing.store import MAX_SHARED_VALUE_BYTES, Kept, Store, StoreError
@@ -229,14 +230,16 @@ def test_mailboxes_of_processes_that_have_ended_are_removed(tmp_path: Path) -> N
 
 
 def test_processes_that_begin_to_listen_at_once_remove_no_mailbox_of_each_other(tmp_path: Path) -> None:
-    def listen_again_and_again(store: FileStore) -> None:
-        for _ in range(100):
-            mailbox = store.listen()
-            assert (tmp_path / "boot" / "mailboxes" / store._mailbox).exists()
-            mailbox.close()
+    def listen(_: int) -> Mailbox:
+        store = FileStore(tmp_path, "boot")
+        mailbox = store.listen()
+        assert (tmp_path / "boot" / "mailboxes" / store._mailbox).exists()
+        return mailbox
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(listen_again_and_again, [FileStore(tmp_path, "boot") for _ in range(4)]))
+        mailboxes = list(pool.map(listen, range(100)))
+    for mailbox in mailboxes:
+        mailbox.close()
 
 
 def test_a_damaged_lease_file_holds_nobody_up(tmp_path: Path) -> None:
