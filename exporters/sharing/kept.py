@@ -77,6 +77,8 @@ class KeptResults:
     def _remember(self, key: str, stamp: str, stored: Stored) -> None:
         with self._lock:
             self._drop(key)
+            if _size(stored) > MAX_DECODED_ENTITIES:
+                return
             self._decoded[key] = (stamp, stored)
             self._decoded_entities += _size(stored)
             while self._decoded_entities > MAX_DECODED_ENTITIES:

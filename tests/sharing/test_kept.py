@@ -67,3 +67,9 @@ def test_a_result_that_another_process_has_replaced_is_not_served(results: KeptR
     assert len(found.snapshot.queues) == 2
     KeptResults().forget("aa")
     assert results.get("aa") is None
+
+
+def test_a_result_above_the_limit_displaces_no_other(results: KeptResults) -> None:
+    results.put("aa", stored(400))
+    results.put("bb", stored(1001))
+    assert list(results._decoded) == ["aa"]
