@@ -22,9 +22,10 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 # Longer than the common scrape intervals, so that a namespace's connections are there for its next scrape, and shorter
 # than the 4 minutes after which Azure's load balancers forget an idle connection, by default without telling anybody.
 _KEEP_ALIVE_SECONDS = 180
-# How long an answer that came too late for its read is waited for, and how many of them at a time.
+# How long an answer that came too late for its read is waited for, and how many of them at a time: what has come of
+# them stays in memory, 256 MiB at most.
 _LATE_SECONDS = 30.0
-MAX_LATE_ANSWERS = 256
+MAX_LATE_ANSWERS = 64
 
 
 class ThrottledError(ServiceBusError):
