@@ -21,9 +21,9 @@ import psutil
 import yaml
 
 from exporters.servicebus.credentials import sign
+from tests.support.hubs import ROOT, Hub
 
 from . import cold, goals, rules
-from .hubs import ROOT, Hub
 from .shapes import LATENCIES, SHAPES, name_of, simulator_of
 
 CONCURRENCY = 32

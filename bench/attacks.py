@@ -1,8 +1,8 @@
 """`python -m bench.attacks`: endpoints that attack the hub, beside 20 healthy namespaces.
 
 A deployed hub (gunicorn with two workers, PostgreSQL, Redis) scrapes 20 namespaces of 100 queues once per second. Each
-attack of bench/hostile.py is scraped beside them by two clients, then all attacks at once by one each. Prints a row for
-each: how the attack's scrapes were answered, how long the healthy scrapes took, and the largest worker. Exits with 1
+attack of tests/support/hostile.py is scraped beside them by two clients, then all attacks at once by one each. Prints
+a row for each: how the attack's scrapes were answered, how long the healthy scrapes took, and the largest worker. Exits with 1
 when a healthy scrape failed or took longer than 1 s, when a worker grew beyond 500 MiB, when an attack was answered
 with anything but 200 within its timeout, or when it made the hub log a traceback.
 """
@@ -21,10 +21,10 @@ from pathlib import Path
 
 import psutil
 
-from .hostile import ATTACKS
-from .hubs import ROOT, Hub, Simulated, deployed_settings, quantile
-from .series import Series, is_up, scrape_of
-from .servers import PostgreSQL, Redis
+from tests.support.hostile import ATTACKS
+from tests.support.hubs import ROOT, Hub, Simulated, deployed_settings, quantile
+from tests.support.series import Series, is_up, scrape_of
+from tests.support.servers import PostgreSQL, Redis
 
 HEALTHY = 20
 QUEUES = 100
@@ -41,7 +41,7 @@ class Hostile:
 
     def __init__(self, certificates: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.hostile", str(certificates)],
+            [sys.executable, "-m", "tests.support.hostile", str(certificates)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -92,7 +92,7 @@ def main() -> int:
         names = {f"attack-{number:02}": name for number, name in enumerate(ATTACKS)}
         strings = {each: hostile.connection_strings[name] for each, name in names.items()}
         wanted = {"namespaces": {**simulated.namespaces, **strings}}
-        token = hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+        token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
         hub.start()
         healthy = sorted(simulated.namespaces)
         for name in healthy:  # cold connections are not what is measured

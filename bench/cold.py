@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from .hubs import ROOT
+from tests.support.hubs import ROOT
+
 from .shapes import LATENCIES, SHAPES, name_of, simulator_of
 from .versus import Version
 

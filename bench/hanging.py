@@ -17,8 +17,8 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from .hubs import Hub, Simulated, quantile
-from .series import Series, is_up, scrape_of
+from tests.support.hubs import Hub, Simulated, quantile
+from tests.support.series import Series, is_up, scrape_of
 
 LIMIT_SECONDS = 1.0
 TIMEOUT_SECONDS = 10.0
@@ -38,7 +38,7 @@ def main() -> int:
         stack.callback(hub.close)
         hub.manage("prepare")
         wanted = {"namespaces": simulated.namespaces}
-        token = hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+        token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
         hub.start()
         return _measure(hub, token, sorted(simulated.namespaces), options.seconds)
 

@@ -13,10 +13,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from exporters.simulator import SimulatedNamespace, Simulator
-
-from .hubs import Hub
-from .prometheus import Prometheus
+from simulator import SimulatedNamespace, Simulator
+from tests.support.hubs import Hub
+from tests.support.prometheus import Prometheus
 
 NAME = "harm"
 SENDER_RATE = 600  # credits a second, of 1,000
@@ -98,7 +97,7 @@ def _hub(stack: ExitStack, bus: SimulatedNamespace, fields: dict[str, Any]) -> t
     stack.callback(hub.close)
     hub.manage("prepare")
     wanted = {"namespaces": {NAME: bus.connection_string}, "fields": fields}
-    token = hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+    token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
     hub.start()
     return hub, token
 

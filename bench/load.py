@@ -14,9 +14,9 @@ from contextlib import ExitStack
 
 import redis
 
-from .hubs import Hub, Simulated, deployed_settings, quantile, unhealthy_lines
-from .prometheus import Prometheus
-from .servers import PostgreSQL, Redis
+from tests.support.hubs import Hub, Simulated, deployed_settings, quantile, unhealthy_lines
+from tests.support.prometheus import Prometheus
+from tests.support.servers import PostgreSQL, Redis
 
 _KEPT = "servicebus_up|servicebus_entities|servicebus_scrape_.*"
 _P99_SECONDS = 1.0
@@ -35,7 +35,7 @@ def main() -> int:
         stack.callback(hub.close)
         hub.manage("prepare")
         wanted = {"namespaces": simulated.namespaces, "cache_seconds": options.cache_seconds}
-        token = hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+        token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
         hub.start()
         began = time.time()
         servers = [

@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from .hubs import Hub, Nginx, Simulated, deployed_settings
-from .prometheus import Prometheus
-from .servers import PostgreSQL, Redis
+from tests.support.hubs import Hub, Nginx, Simulated, deployed_settings
+from tests.support.prometheus import Prometheus
+from tests.support.servers import PostgreSQL, Redis
 
 _KEPT = "servicebus_up"
 # What a scrape that was in flight when its hub was killed can have begun before: one interval's timeout.
@@ -54,7 +54,7 @@ def main() -> int:
             stack.callback(hub.close)
         hubs[0].manage("prepare")
         wanted = {"namespaces": simulated.namespaces, "cache_seconds": 0}
-        token = hubs[0].manage(module="bench.seed", text=json.dumps(wanted)).strip()
+        token = hubs[0].manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
         for hub in hubs:
             hub.start()
         nginx = stack.enter_context(Nginx(hubs))

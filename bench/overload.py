@@ -18,9 +18,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from .hubs import Hub, Simulated, deployed_settings, quantile
+from tests.support.hubs import Hub, Simulated, deployed_settings, quantile
+from tests.support.servers import PostgreSQL, Redis
+
 from .scraping import Scrape, Scraper
-from .servers import PostgreSQL, Redis
 
 _AT_ONCE = 32
 _BUCKET_SECONDS = 5.0
@@ -57,7 +58,9 @@ def main() -> int:
         hub.variables["HUB_WORKERS"] = str(options.workers)
         stack.callback(hub.close)
         hub.manage("prepare")
-        token = hub.manage(module="bench.seed", text=json.dumps({"namespaces": simulated.namespaces})).strip()
+        token = hub.manage(
+            module="tests.support.seed", text=json.dumps({"namespaces": simulated.namespaces})
+        ).strip()
         return asyncio.run(_Run(hub, token, sorted(simulated.namespaces)).run(options.shorter))
 
 

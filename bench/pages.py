@@ -1,7 +1,7 @@
 """`python -m bench.pages`: the time and the size of every page, for an administrator, a team's owner and its viewer.
 
-Fills a hub with bench.company (SQLite, or what HUB_DATABASE_URL and the other settings say), starts it and asks for
-each page a few times. The pages are those of tests/permissions.csv, and of the filters of lists. Exits with 1 when
+Fills a hub with tests.support.company (SQLite, or what HUB_DATABASE_URL and the other settings say), starts it and asks
+for each page a few times. The pages are those of tests/permissions.csv, and of the filters of lists. Exits with 1 when
 a page takes 0.5 s (the median) or has 150 kB (uncompressed).
 """
 
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .hubs import Hub
+from tests.support.hubs import Hub
 
 LIMIT_SECONDS = 0.5
 LIMIT_BYTES = 150_000
@@ -105,7 +105,7 @@ class Browser:
 
 
 def measure(address: str, company: dict[str, Any], rounds: int = 3) -> list[Measured]:
-    """Time every page of a running hub; `company` is what bench.company printed."""
+    """Time every page of a running hub; `company` is what tests.support.company printed."""
     found = []
     for user, name in company["users"].items():
         browser = Browser(address)
@@ -195,7 +195,7 @@ def main() -> int:
     hub = Hub(variables)
     hub.manage("prepare")
     wanted = {"namespaces": options.namespaces, "teams": options.teams}
-    company = json.loads(hub.manage(module="bench.company", text=json.dumps(wanted)))
+    company = json.loads(hub.manage(module="tests.support.company", text=json.dumps(wanted)))
     with hub:
         found = measure(hub.address, company, options.rounds)
     return 0 if report(found, len(found) if options.all else 15) else 1

@@ -1,7 +1,7 @@
 """`python -m bench.reload`: what reading the configuration costs a process, beside whatever the hub does.
 
-Runs with the hub's environment on a database that bench.company filled, and changes namespaces there. Prints JSON: CPU
-milliseconds (without the database's own) of reading everything and of the slowest and the median change, the same for
+Runs with the hub's environment on a database that tests.support.company filled, and changes namespaces there. Prints JSON:
+CPU milliseconds (without the database's own) of reading everything and of the slowest and the median change, the same for
 the copy on disk, and the memory of one configuration in MiB.
 """
 
@@ -27,7 +27,7 @@ def _timed(do: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def _read(known: Any) -> Any:
-    from exporters.loading import read
+    from exporters.configuration.loading import read
 
     return read(known, lambda: None, look_at_references=True)
 
@@ -37,8 +37,8 @@ def main() -> None:
     # A copy of its own: the hub's is the hub's.
     os.environ["HUB_DATA_DIR"] = tempfile.mkdtemp(prefix="hub-reload-")
     django.setup()
+    from exporters.configuration.disk_copy import OutageCopy
     from exporters.models import Namespace
-    from exporters.outage import OutageCopy
 
     list(Namespace.objects.select_related("credential")[:10])
     before = psutil.Process().memory_full_info().uss

@@ -22,10 +22,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporters.simulator import SimulatedNamespace, Simulator
-
-from .hubs import Hub, deployed_settings, quantile, unhealthy_lines
-from .servers import PostgreSQL
+from simulator import SimulatedNamespace, Simulator
+from tests.support.hubs import Hub, deployed_settings, quantile, unhealthy_lines
+from tests.support.servers import PostgreSQL
 
 _INTERVAL_SECONDS = 0.2
 # Between two steps: a person takes longer. Shorter than the hub needs to notice a change, on purpose.
@@ -186,7 +185,7 @@ def measure(seconds: float) -> Figures:
             # Five scrapes a second are more than a namespace's own budget is meant for.
             "fields": {"requests_per_second": 1000, "burst": 1000},
         }
-        token = hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+        token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
         hub.start()
         rotation = Rotation(hub, Admin(hub, hub.variables["HUB_ADMIN_PASSWORD"]), bus, keys)
         end = time.monotonic() + seconds

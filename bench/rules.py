@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from exporters.prometheus import catalogue, labelling
+from exporters.prometheus import labelling, metrics
 from exporters.prometheus.collector import EntityFamilies
 from exporters.prometheus.labelling import LabelRules
 from exporters.prometheus.relabel import Rule
@@ -72,7 +72,7 @@ def _first(queues: Sequence[Queue], rules: tuple[Rule, ...]) -> float:
 def _milliseconds(queues: Sequence[Queue], rules: tuple[Rule, ...]) -> float:
     gc.collect()
     started = time.process_time()
-    groups = catalogue.DEFAULT_GROUPS | {catalogue.MESSAGES}
+    groups = metrics.DEFAULT_GROUPS | {metrics.MESSAGES}
     snapshot = Snapshot(tuple(queues))
     EntityFamilies(snapshot, groups, LabelRules(rules, (("namespace", "payments"),)))
     return (time.process_time() - started) * 1000

@@ -1,6 +1,6 @@
 """`python -m bench.scale`: no scrape is late because the configuration is large and changes.
 
-Seeds 10,000 namespaces in 500 teams (bench.company), starts a deployed hub (PostgreSQL, Redis) and changes one
+Seeds 10,000 namespaces in 500 teams (tests.support.company), starts a deployed hub (PostgreSQL, Redis) and changes one
 namespace a second in the admin while 50 scrapes a second run; the same load on a hub of 10 namespaces first. Prints
 the answers' times of both, the memory over time, what a reload costs, and the times of the pages. Exits with 1 when
 the slowest scrapes (the last one, and one in a thousand) of the large hub took 100 ms longer than those of the small
@@ -18,10 +18,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.hubs import Hub, Simulated, deployed_settings, quantile
+from tests.support.servers import PostgreSQL, Redis
+
 from . import pages as page_times
-from .hubs import Hub, Simulated, deployed_settings, quantile
 from .scraping import Scraper
-from .servers import PostgreSQL, Redis
 
 _SCRAPED = 8  # namespaces, each of them several times a second; the same ones in both hubs
 _SCRAPES_A_SECOND = 50
@@ -104,7 +105,7 @@ def measure(simulated: Simulated, namespaces: int, seconds: float, with_pages: b
             "connection_strings": list(simulated.namespaces.values()),
             "fields": {"requests_per_second": 10_000, "burst": 10_000},
         }
-        company = json.loads(hub.manage(module="bench.company", text=json.dumps(wanted)))
+        company = json.loads(hub.manage(module="tests.support.company", text=json.dumps(wanted)))
         stack.enter_context(hub)
         admin = Admin(hub.address)
         admin.sign_in(company["users"]["administrator"], company["password"])

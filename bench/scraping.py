@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from .series import is_up
+from tests.support.series import is_up
 
 _ACCEPT = (
     "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=1.0.0;q=0.5,"

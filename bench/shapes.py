@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from .hubs import ROOT
+from tests.support.hubs import ROOT
 
 LATENCIES = (0, 20, 50)  # milliseconds
 SHAPES: dict[str, dict[str, int]] = {
@@ -59,9 +59,9 @@ def simulator_of(stack: ExitStack, folder: Path, shapes: Mapping[str, dict[str, 
             )
     (folder / "simulator.yaml").write_text(json.dumps(definition))  # JSON is YAML
     ready = folder / "simulator.json"
-    command = ["simulate", "--definition", str(folder / "simulator.yaml"), "--ready-file", str(ready)]
+    command = ["-m", "simulator", "--definition", str(folder / "simulator.yaml"), "--ready-file", str(ready)]
     command += ["--control-port", "0"]
-    process = subprocess.Popen([sys.executable, "manage.py", *command], cwd=ROOT, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL)
     stack.callback(process.wait, 30)
     stack.callback(process.terminate)
     while not ready.is_file():

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import redis
 
-from .hubs import ROOT, Hub, Simulated
-from .servers import Redis, wait_for
+from tests.support.hubs import ROOT, Hub, Simulated
+from tests.support.servers import Redis, wait_for
+
 from .versus import Version
 
 _CORES = 0.01
@@ -89,7 +90,7 @@ def _measured(
         stack.callback(reader.close)
         reader.manage("prepare")
         wanted = {"namespaces": simulated.namespaces, "fields": _LIMITS}
-        token = reader.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+        token = reader.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
         waiter = Version(root, {**variables, "HUB_DATA_DIR": str(reader.directory / "data")})
         stack.callback(waiter.close)
         for hub in (reader, waiter):

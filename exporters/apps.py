@@ -9,12 +9,10 @@ class ExportersConfig(AppConfig):
     def ready(self) -> None:
         from hub import read_only  # noqa: F401 - connects its receiver
 
-        from . import (
-            audit,  # noqa: F401 - connects its receiver
-            checks,
-            internal_errors,  # noqa: F401 - connects its receiver
-            signals,  # noqa: F401 - connects the receivers
-        )
+        from . import checks
+        from .access import audit  # noqa: F401 - connects its receiver
+        from .configuration import signals  # noqa: F401 - connects the receivers
+        from .telemetry import internal_errors  # noqa: F401 - connects its receiver
 
         checks.register()
 

@@ -18,9 +18,9 @@ from django.db import DatabaseError
 
 from hub.production import ignored_proxy
 
-from .encryption import unreadable
-from .secrets import key_ring
-from .validators import target_label_problem
+from .configuration.reencrypt import unreadable
+from .credentials.encryption import key_ring
+from .models.validators import target_label_problem
 
 # Two labels of a host name or more.
 _SUFFIX = re.compile(r"\.?[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+", re.IGNORECASE | re.ASCII)

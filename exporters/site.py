@@ -17,10 +17,11 @@ from django.utils import timezone
 
 from hub.limits import MAX_SEARCH_CHARACTERS
 
-from . import access, targets
+from .access import roles
 from .models import Credential, Namespace
-from .numbers import whole_number
-from .status import State
+from .pages import dashboard
+from .pages.numbers import whole_number
+from .scraping.status import State
 from .views.changes import changes
 
 
@@ -33,7 +34,7 @@ class SignInForm(AdminAuthenticationForm):
     }
 
     def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
-        if not access.may_sign_in(user):
+        if not roles.may_sign_in(user):
             # Only after the right password: it tells a stranger nothing.
             raise forms.ValidationError(
                 "You are in no team yet. Ask an owner of your team to add you.", code="no_team"
@@ -50,13 +51,13 @@ class Autocomplete(AutocompleteJsonView):
         return term, model_admin, source_field, to_field_name
 
     def has_perm(self, request: HttpRequest, obj: Any = None) -> bool:
-        known = access.is_platform_administrator(request.user) or self.source_field.model in access.RULES
+        known = roles.is_platform_administrator(request.user) or self.source_field.model in roles.RULES
         return bool(known and super().has_perm(request, obj))
 
     def get_queryset(self) -> QuerySet[Any]:
         offered: QuerySet[Any] = super().get_queryset()
         source = self.source_field
-        choices = access.selectable(self.request.user, source.model, source.remote_field.model)
+        choices = roles.selectable(self.request.user, source.model, source.remote_field.model)
         offered = offered.filter(pk__in=choices.order_by().values("pk"))
         return offered.select_related("team") if offered.model is Credential else offered
 
@@ -76,7 +77,7 @@ class HubAdminSite(admin.AdminSite):
     login_form = SignInForm
 
     def has_permission(self, request: HttpRequest) -> bool:
-        return access.may_sign_in(request.user)
+        return roles.may_sign_in(request.user)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         # It redirects to the address of any object by its number, whoever asks.
@@ -102,8 +103,8 @@ class HubAdminSite(admin.AdminSite):
         state = _state(request.GET.get("state", ""))
         search = request.GET.get("q", "").strip()[:MAX_SEARCH_CHARACTERS]
         page = whole_number(request.GET.get("page", ""), digits=5) or 1
-        visible = access.visible(request.user, Namespace.objects.all())
-        board = targets.board(visible, timezone.now(), state=state, search=search, page=page)
+        visible = roles.visible(request.user, Namespace.objects.all())
+        board = dashboard.board(visible, timezone.now(), state=state, search=search, page=page)
         context = {
             **self.each_context(request),
             "title": self.index_title,
@@ -111,7 +112,7 @@ class HubAdminSite(admin.AdminSite):
             "states": list(State),
             "chosen": state,
             "search": search,
-            "may_add": access.allows(request.user, "add", Namespace),
+            "may_add": roles.allows(request.user, "add", Namespace),
             **(extra_context or {}),
         }
         request.current_app = self.name

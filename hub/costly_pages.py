@@ -67,7 +67,7 @@ def _needed(request: HttpRequest) -> tuple[Places | None, str]:
     """Return the places that this page needs one of, and whose it would be."""
     name = request.resolver_match.view_name if request.resolver_match else ""
     if name == _SIGN_IN and request.method == "POST":
-        from exporters.guessing import client_address, network
+        from exporters.access.rate_limit import client_address, network
 
         return sign_ins, network(client_address(request))
     is_costly = name in _COSTLY or (name.startswith("admin:") and request.method == "POST")

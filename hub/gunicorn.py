@@ -108,13 +108,13 @@ def ssl_context(config: Any, default_factory: Callable[[], ssl.SSLContext]) -> s
 
 def on_starting(server: Any) -> None:
     """Refuse settings that can't work; clear away what former runs shared, while no worker uses it."""
-    from exporters import checks, sharing
+    from exporters import checks, shared_state
 
     if errors := checks.errors():
         raise SystemExit("\n".join(errors))
     if _unused := ignored_proxy(os.environ):
         logging.getLogger("hub").warning(_unused)
-    sharing.sweep()
+    shared_state.sweep()
     owners.make_slots(settings.HUB_WORKERS)
 
 
@@ -149,14 +149,14 @@ def post_worker_init(worker: Any) -> None:
         from hub.database_sessions import Session
 
         Session.patience = 20.0  # more than any page's statement takes
-    from exporters.catalog import catalog
+    from exporters.configuration.reloader import reloader
 
-    catalog.warm_up()
+    reloader.warm_up()
 
 
 def child_exit(server: Any, worker: Any) -> None:
     """Keep the counts of a worker that ended; forget its live gauges and its files."""
-    from exporters.multiprocess import bury
+    from exporters.telemetry.multiprocess import bury
 
     bury(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]), worker.pid)
     if owners.slots is not None:
@@ -165,7 +165,7 @@ def child_exit(server: Any, worker: Any) -> None:
 
 def worker_exit(server: Any, worker: Any) -> None:
     """Say goodbye to the endpoints that the worker kept connections to; write what it remembers of scrapes."""
-    from exporters import records, upstream
+    from exporters.scraping import history, upstream
 
     upstream.close()
-    records.recorder.close()
+    history.recorder.close()

@@ -55,7 +55,7 @@ class RequestIdFilter(logging.Filter):
 class WithoutTraceback(logging.Filter):
     """Leaves the text of an exception out of Django's line about a page: it can hold what somebody entered.
 
-    exporters.internal_errors logs the frames.
+    exporters.telemetry.internal_errors logs the frames.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -64,7 +64,7 @@ class WithoutTraceback(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-01-31T12:00:00.123Z INFO exporters.scrape message key=value other="two words"`."""
+    """`2026-01-31T12:00:00.123Z INFO exporters.scraping.scrape message key=value other="two words"`."""
 
     def format(self, record: logging.LogRecord) -> str:
         parts = [_time(record), record.levelname, record.name, record.getMessage()]

@@ -67,11 +67,11 @@ class BoundedBody:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
-        from exporters import access
+        from exporters.access import roles
 
         if (_content_length(request) or 0) <= MAX_REQUEST_BYTES:
             return None
-        return None if access.is_platform_administrator(request.user) else _too_large(MAX_REQUEST_BYTES)
+        return None if roles.is_platform_administrator(request.user) else _too_large(MAX_REQUEST_BYTES)
 
 
 def _content_length(request: HttpRequest) -> int | None:
@@ -130,7 +130,7 @@ class MachineEndpoints:
         except Resolver404:
             return self.get_response(request)
         request.resolver_match = match
-        from exporters.views.auth import TooManyGuessesError, too_many_guesses
+        from exporters.access.scrape_tokens import TooManyGuessesError, too_many_guesses
 
         try:
             response: HttpResponseBase = match.func(request, *match.args, **match.kwargs)

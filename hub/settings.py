@@ -60,7 +60,7 @@ HUB_KEYS_ARE_GENERATED = _secret_key is None or not _encryption_keys
 SECRET_KEY = _secret_key or _kept_key("secret_key", lambda: secrets.token_urlsafe(50))
 # The first encrypts, all decrypt. Apart from SECRET_KEY, so that one can be rotated without the other.
 HUB_ENCRYPTION_KEYS = _encryption_keys or [_kept_key("encryption_key", _new_encryption_key)]
-# Followed while the hub runs (exporters/key_file.py).
+# Followed while the hub runs (exporters/credentials/key_file.py).
 HUB_ENCRYPTION_KEYS_FILE = os.environ.get("HUB_ENCRYPTION_KEYS_FILE", "")
 
 # --- Who may ask ------------------------------------------------------------------------------------------------------
@@ -313,9 +313,9 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 # A stranger who guesses from one address is slowed down there; the user can still sign in from elsewhere.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "exporters.guessing.sign_in_address"
+AXES_CLIENT_IP_CALLABLE = "exporters.access.rate_limit.sign_in_address"
 # Only what is counted is stored, in a bounded number of rows; a try during a lock-out doesn't prolong it.
-AXES_HANDLER = "exporters.sign_in_attempts.SignInAttempts"
+AXES_HANDLER = "exporters.access.sign_in_attempts.SignInAttempts"
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from exporters import records, sharing, token_uses
-from exporters.simulator import SimulatedNamespace, Simulator
+from exporters import shared_state
+from exporters.scraping import history, token_uses
+from simulator import SimulatedNamespace, Simulator
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +16,7 @@ def _no_writing_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
 
     What a flush writes besides, uses of tokens, is forgotten with the test that made them.
     """
-    monkeypatch.setattr(records, "recorder", records.Recorder(in_background=False))
+    monkeypatch.setattr(history, "recorder", history.Recorder(in_background=False))
     token_uses.forget()
 
 
@@ -25,9 +26,9 @@ def _nothing_shared_with_other_tests(
 ) -> Iterator[None]:
     """Give each test its own results and budgets: ports come again, and with them another test's namespace."""
     settings.HUB_DATA_DIR = tmp_path_factory.mktemp("data")
-    sharing.forget()
+    shared_state.forget()
     yield
-    sharing.forget()
+    shared_state.forget()
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +60,6 @@ def bus(simulator: Simulator) -> SimulatedNamespace:
 @pytest.fixture(autouse=True)
 def _nobody_has_guessed() -> None:
     """All tests ask from one address: the wrong tokens of one must not count in the next."""
-    from exporters.guessing import guessing
+    from exporters.access.rate_limit import guessing
 
     guessing.forget()

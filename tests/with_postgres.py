@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-from bench.servers import PostgreSQL, program
+from tests.support.servers import PostgreSQL, program
 
 
 def main(command: list[str]) -> int:

@@ -18,10 +18,10 @@ from simple_history.admin import SimpleHistoryAdmin
 
 from hub.limits import MAX_SEARCH_CHARACTERS
 
-from .. import access
-from ..all_changes import Differences
+from ..access import roles
 from ..models import Credential, Source
-from ..numbers import whole_number
+from ..pages.change_log import Differences
+from ..pages.numbers import whole_number
 from . import choices
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Scoped:
     autocomplete: type[AutocompleteSelect] = choices.AutocompleteOfAll
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        return access.visible(request.user, super().get_queryset(request))  # type: ignore[misc]
+        return roles.visible(request.user, super().get_queryset(request))  # type: ignore[misc]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Leave only the button that adds beside a choice.
@@ -55,8 +55,8 @@ class Scoped:
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         related = db_field.remote_field.model
-        kwargs.setdefault("queryset", access.selectable(request.user, self.model, related))
-        if db_field.name == "team" and not access.is_platform_administrator(request.user):
+        kwargs.setdefault("queryset", roles.selectable(request.user, self.model, related))
+        if db_field.name == "team" and not roles.is_platform_administrator(request.user):
             # Without a team it would be the platform's; label rules may have a namespace instead.
             required = kwargs.setdefault("required", not hasattr(self.model, "namespace"))
             if required:
@@ -74,7 +74,7 @@ class Scoped:
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         related = db_field.remote_field.model
-        kwargs.setdefault("queryset", access.selectable(request.user, self.model, related))
+        kwargs.setdefault("queryset", roles.selectable(request.user, self.model, related))
         if db_field.name not in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
             return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
         widget = choices.AutocompleteMultiple(db_field, self.admin_site)  # type: ignore[attr-defined]
@@ -221,16 +221,16 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
         return self.has_view_permission(request) or self.has_add_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return access.allows(request.user, "view", self.model, obj)
+        return roles.allows(request.user, "view", self.model, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return access.allows(request.user, "add", self.model)
+        return roles.allows(request.user, "add", self.model)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return not comes_from_file(obj) and access.allows(request.user, "change", self.model, obj)
+        return not comes_from_file(obj) and roles.allows(request.user, "change", self.model, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return not comes_from_file(obj) and access.allows(request.user, "delete", self.model, obj)
+        return not comes_from_file(obj) and roles.allows(request.user, "delete", self.model, obj)
 
     def has_view_history_or_change_history_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_view_permission(request)  # get_history_queryset leaves out what is not the user's
@@ -242,7 +242,7 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
             found = super().get_history_queryset(request, history_manager, pk_name, object_id)
         except ValueError:  # no number
             raise Http404 from None
-        seen = access.visible_history(request.user, found, self.model)
+        seen = roles.visible_history(request.user, found, self.model)
         if not seen.exists():
             raise Http404
         return seen
@@ -323,8 +323,8 @@ class TeamInline(Scoped, TabularInline):
 
     def _allows(self, request: HttpRequest, action: str, team: Any) -> bool:
         if team is None:  # Django asks whether there is anything at all
-            return access.allows(request.user, action, self.model)
-        return access.allows_in(request.user, action, self.model, team)
+            return roles.allows(request.user, action, self.model)
+        return roles.allows_in(request.user, action, self.model, team)
 
 
 def _without_records(tree: list[Any]) -> list[Any]:

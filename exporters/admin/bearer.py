@@ -9,9 +9,9 @@ from django.http import HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from .. import access
+from ..access import roles
+from ..formatting import time_tag
 from ..models.bearer import BearerSecret, Scope
-from ..moments import time_tag
 from .base import HubAdmin
 from .keeping import KeepsHidden
 
@@ -30,7 +30,7 @@ class BearerForm(KeepsHidden):
         impossible = set()
         if self.instance.pk:
             impossible.add(Scope.TEAM if self.instance.team_id is None else Scope.ALL_TEAMS)
-        if not access.is_platform_administrator(self.request.user):
+        if not roles.is_platform_administrator(self.request.user):
             impossible.add(Scope.ALL_TEAMS)
         scope.choices = [(value, label) for value, label in scope.choices if value not in impossible]
 
@@ -79,7 +79,7 @@ class BearerAdmin(HubAdmin):
     @admin.action(description="Revoke the selected %(verbose_name_plural)s", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: "QuerySet[Any]") -> None:
         # One of hub.yaml too: the file can't bring it back.
-        chosen = list(access.changeable(request.user, queryset).filter(revoked_at=None))
+        chosen = list(roles.changeable(request.user, queryset).filter(revoked_at=None))
         for each in chosen:
             each.revoke("revoked in the admin")
         names = ", ".join(each.name for each in chosen) or "none was usable"

@@ -8,7 +8,7 @@ from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectM
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from ..numbers import whole_number
+from ..pages.numbers import whole_number
 
 # So many choices are on the page itself, for a browser without JavaScript. More would make it heavy for all others.
 _MOST_CHOICES = 100

@@ -13,9 +13,10 @@ from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_post_parameters
 
-from .. import access, moments
+from .. import formatting
+from ..access import roles
 from ..models import Credential, Namespace
-from ..status import state_of
+from ..scraping.status import state_of
 from .base import SourceFilter
 from .credential_form import CredentialForm, describe_secret
 from .grants import MOST_ROWS, SEARCH, GrantsInline
@@ -115,7 +116,7 @@ class CredentialAdmin(SpareSlot):
         found: QuerySet[Credential] = super().get_queryset(request)
         # Of a platform's identity a member sees how many of the own teams' namespaces use it. A join would count for
         # all credentials what is shown of a page of them.
-        using = access.visible(request.user, Namespace.objects.filter(credential=OuterRef("pk")))
+        using = roles.visible(request.user, Namespace.objects.filter(credential=OuterRef("pk")))
         counted = using.order_by().values("credential").annotate(count=Count("pk")).values("count")
         return found.annotate(namespace_count=Coalesce(Subquery(counted), 0))
 
@@ -123,7 +124,7 @@ class CredentialAdmin(SpareSlot):
         return (GrantsInline,) if obj is not None and obj.team_id is None else ()
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        if access.is_platform_administrator(request.user):
+        if roles.is_platform_administrator(request.user):
             return self.search_fields
         # A platform's identity must not be found by the namespaces of other teams that use it.
         return tuple(name for name in self.search_fields if not name.startswith("namespaces"))
@@ -154,15 +155,15 @@ class CredentialAdmin(SpareSlot):
             using = Namespace.objects.filter(credential=credential).select_related("status", "team")
             context["has_spare"] = credential.has_secret("spare_secret")
             context["has_main"] = credential.has_secret()
-            context["may_test"] = access.allows(request.user, "change", Credential, credential)
+            context["may_test"] = roles.allows(request.user, "change", Credential, credential)
             context["secret_state"] = describe_secret(credential)
             context["spare_state"] = describe_secret(credential, "spare_")
-            using = access.visible(request.user, using).order_by("name")
+            using = roles.visible(request.user, using).order_by("name")
             context["used_by"] = [
                 (namespace, state_of(namespace, timezone.now())) for namespace in using[:_MOST_USES]
             ]
             grants = credential.grants.count()
-            if grants > MOST_ROWS and access.is_platform_administrator(request.user):
+            if grants > MOST_ROWS and roles.is_platform_administrator(request.user):
                 context |= {
                     "grants": grants,
                     "rows": MOST_ROWS,
@@ -195,7 +196,7 @@ class CredentialAdmin(SpareSlot):
 
     @admin.display(description="expires", ordering="expires_at")
     def expires(self, credential: Credential) -> str:
-        shown = moments.time_tag(credential.expires_at, missing="-")
+        shown = formatting.time_tag(credential.expires_at, missing="-")
         if credential.expires_at is not None and credential.expires_at <= timezone.now():
             return format_html("expired {}", shown)
         return shown

@@ -7,12 +7,15 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 
-from .. import access, moments, pasted, references
+from .. import formatting
+from ..access import roles
+from ..credentials import references
+from ..credentials.encryption import SecretUnavailableError
 from ..models import Credential
-from ..secrets import SecretUnavailableError
+from . import pasted
 from .fields import LinesField, SecretField
-from .held import HeldSecrets
 from .keeping import KeepsHidden
+from .pending_secrets import HeldSecrets
 
 
 def describe_secret(credential: Credential, slot: str = "") -> str:
@@ -31,10 +34,10 @@ def describe_secret(credential: Credential, slot: str = "") -> str:
         parts.append("not usable with this kind")
     set_at = getattr(credential, f"{slot}secret_set_at")
     if set_at is not None:
-        parts.append(f"{moments.words((timezone.now() - set_at).total_seconds())} old")
+        parts.append(f"{formatting.words((timezone.now() - set_at).total_seconds())} old")
     if slot and credential.spare_used_at is not None:
         parts.append(
-            f"last needed {moments.relative(credential.spare_used_at)}, as the active one was refused"
+            f"last needed {formatting.relative(credential.spare_used_at)}, as the active one was refused"
         )
     return ", ".join(part for part in parts if part)
 
@@ -97,7 +100,7 @@ class CredentialForm(KeepsHidden):
                     " Leave the input empty to keep it." if self.instance.has_secret(f"{slot}secret") else "",
                 )
         kind_field: Any = self.fields.get("kind")
-        if kind_field is not None and not access.is_platform_administrator(self.request.user):
+        if kind_field is not None and not roles.is_platform_administrator(self.request.user):
             kind_field.choices = [
                 (kind.value, kind.label) for kind in Credential.Kind if not kind.is_platforms
             ]

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from .held import HeldSecrets
+from .pending_secrets import HeldSecrets
 
 
 @dataclass(frozen=True, slots=True)

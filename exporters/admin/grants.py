@@ -6,7 +6,7 @@ from django import forms
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from .. import access
+from ..access import roles
 from ..models import IdentityGrant
 from .base import TabularInline
 from .fields import LinesField
@@ -44,7 +44,7 @@ class GrantsInline(TabularInline):
 
     def _allows(self, request: HttpRequest, credential: Any) -> bool:
         is_the_platforms = credential is None or credential.team_id is None
-        return is_the_platforms and access.is_platform_administrator(request.user)
+        return is_the_platforms and roles.is_platform_administrator(request.user)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._allows(request, obj)

@@ -15,7 +15,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from hub.logs import redacted
 
-from .. import access, config
+from .. import hub_yaml
+from ..access import roles
 from .base import HubAdmin
 
 # A value where a reference belongs. A file with one is refused, and need not even be YAML. First with all lines that
@@ -75,11 +76,11 @@ class HubYaml(HubAdmin):
     @method_decorator(sensitive_post_parameters("text"))
     def import_view(self, request: HttpRequest) -> HttpResponseBase:
         """Show what a file would change, then make the change; `?export` answers with what is stored."""
-        if not access.is_platform_administrator(request.user):
+        if not roles.is_platform_administrator(request.user):
             raise PermissionDenied
         if "export" in request.GET:
             return HttpResponse(
-                config.export(),
+                hub_yaml.export(),
                 content_type="application/yaml; charset=utf-8",
                 headers={
                     "Content-Disposition": 'attachment; filename="hub.yaml"',
@@ -87,9 +88,9 @@ class HubYaml(HubAdmin):
                 },
             )
         form = ImportForm(request.POST, request.FILES) if request.method == "POST" else ImportForm()
-        planned: config.Plan | None = None
+        planned: hub_yaml.Plan | None = None
         if request.method == "POST" and form.is_valid():
-            planned = config.plan(form.cleaned_data["text"], prune=form.cleaned_data["prune"])
+            planned = hub_yaml.plan(form.cleaned_data["text"], prune=form.cleaned_data["prune"])
             if request.POST.get("do") == "apply" and not planned.errors:
                 if request.POST.get("seen") == _fingerprint(planned):
                     return self._applied(request, planned)
@@ -111,10 +112,10 @@ class HubYaml(HubAdmin):
         }
         return TemplateResponse(request, "admin/exporters/import.html", context)
 
-    def _applied(self, request: HttpRequest, planned: config.Plan) -> HttpResponseBase:
+    def _applied(self, request: HttpRequest, planned: hub_yaml.Plan) -> HttpResponseBase:
         try:
-            done = config.apply(planned)
-        except (config.PlanOutdatedError, config.ConfigError) as error:
+            done = hub_yaml.apply(planned)
+        except (hub_yaml.PlanOutdatedError, hub_yaml.ConfigError) as error:
             self.message_user(request, f"Nothing was applied. {error}", messages.ERROR)
         else:
             count = len(done.changes)
@@ -137,6 +138,6 @@ def _without_secrets(text: str) -> str:
     return redacted(_NO_VARIABLE.sub(rf"\1 {_INSTEAD}", told))
 
 
-def _fingerprint(planned: config.Plan) -> str:
+def _fingerprint(planned: hub_yaml.Plan) -> str:
     """Return what tells one difference from another, so that only what was looked at is applied."""
     return hashlib.sha256("\n".join(map(str, planned.changes)).encode()).hexdigest()

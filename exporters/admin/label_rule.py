@@ -9,7 +9,7 @@ from django.db.models import Field
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from .. import access
+from ..access import roles
 from ..models import LabelRule
 from .base import HubAdmin, SourceFilter
 from .fields import LabelNamesField
@@ -34,7 +34,7 @@ class LabelRuleForm(KeepsHidden):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         scope = cleaned.get("team") or cleaned.get("namespace")
-        if not scope and not self.errors and not access.is_platform_administrator(self.request.user):
+        if not scope and not self.errors and not roles.is_platform_administrator(self.request.user):
             self.add_error(
                 "team", "Choose your team or one of its namespaces: rules for all teams are the platform's."
             )

@@ -9,10 +9,10 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import HttpRequest
 
+from ..credentials.encryption import SecretUnavailableError
 from ..models import Namespace
 from ..models.namespaces import default_metric_groups
-from ..secrets import SecretUnavailableError
-from ..validators import METRIC_GROUPS
+from ..models.validators import METRIC_GROUPS
 from . import owned_hosts
 from .base import SourceFilter
 from .fields import LabelsField

@@ -6,9 +6,9 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from .. import access
-from .. import actions as namespace_actions
+from ..access import roles
 from ..models import Namespace
+from ..pages import actions as namespace_actions
 from .base import HubAdmin
 
 Action = Callable[[Iterable[Namespace]], list[namespace_actions.Outcome]]
@@ -43,7 +43,7 @@ class NamespaceActions(HubAdmin):
 
     def _do(self, request: HttpRequest, queryset: "QuerySet[Namespace]", action: Action, done: str) -> None:
         chosen = list(queryset.select_related("team", "credential").order_by("name"))
-        allowed = set(access.changeable(request.user, queryset.order_by()).values_list("pk", flat=True))
+        allowed = set(roles.changeable(request.user, queryset.order_by()).values_list("pk", flat=True))
         outcomes = action([namespace for namespace in chosen if namespace.pk in allowed])
         outcomes += [
             namespace_actions.Outcome(namespace.name, ok=False, problem="needs the role editor in its team")

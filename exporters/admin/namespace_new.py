@@ -13,14 +13,15 @@ from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
-from .. import access, pasted, trial
-from ..catalog import target as target_of
+from ..access import roles
+from ..configuration.derivation import target as target_of
+from ..connection_test import run
 from ..models import Credential, Namespace, Team
-from ..numbers import whole_number
-from . import choices, owned_hosts, trials
+from ..pages.numbers import whole_number
+from . import choices, connection_tests, owned_hosts, pasted
 from .base import HubAdmin
 from .fields import SecretField
-from .held import HeldSecrets
+from .pending_secrets import HeldSecrets
 
 # What the page says of a trial that was made before the namespace was saved.
 _TESTED = {
@@ -77,10 +78,10 @@ class NewNamespaceForm(forms.Form):
         credential: Any = self.fields["credential"]
         secret.widget.held = HeldSecrets(request.session)
         secret.widget.name = "connection_string"
-        team.queryset = access.teams(request.user, access.Role.EDITOR).order_by("name").distinct()
+        team.queryset = roles.teams(request.user, roles.Role.EDITOR).order_by("name").distinct()
         team.initial = team.queryset.first()
         # What the look-up offers.
-        offered = access.selectable(request.user, Namespace, Credential)
+        offered = roles.selectable(request.user, Namespace, Credential)
         credential.queryset = offered.select_related("team").order_by("name").distinct()
 
     def clean_connection_string(self) -> str:
@@ -188,19 +189,19 @@ class NamespaceNew(HubAdmin):
     @method_decorator(sensitive_post_parameters("connection_string"))
     def new_view(self, request: HttpRequest) -> HttpResponseBase:
         """Show the box; `do` says what is done with it: parse (for the script), test, save."""
-        if not access.allows(request.user, "add", Namespace):
+        if not roles.allows(request.user, "add", Namespace):
             raise PermissionDenied
         what = str(request.POST.get("do", "")) if request.method == "POST" else ""
         if what == "parse":
             return _parsed(request)
         form = NewNamespaceForm(request, _with_name(request.POST) if what else None)
-        tried: trial.Trial | None = None
+        tried: run.Trial | None = None
         if what and form.is_valid() and form.namespace is not None:
             if what == "test":
                 target = target_of(form.namespace)
-                if trials.is_followed(request):
-                    return trials.stream(target)
-                tried = trial.run(target)
+                if connection_tests.is_followed(request):
+                    return connection_tests.stream(target)
+                tried = run.run(target)
             elif form.may_store() and (namespace := form.save()) is not None:
                 return self._stored(request, form, namespace)
         context = {
@@ -208,13 +209,13 @@ class NamespaceNew(HubAdmin):
             "title": "Add a namespace",
             "opts": self.opts,
             "form": form,
-            "may_add_a_team": access.allows(request.user, "add", Team),
+            "may_add_a_team": roles.allows(request.user, "add", Team),
             "trial": tried,
             "pasted": _facts(form) if what else None,
             "tested": "" if tried is None else "ok" if tried.ok else "failed",
         }
-        if what and trials.is_followed(request):
-            return trials.refused(form)
+        if what and connection_tests.is_followed(request):
+            return connection_tests.refused(form)
         return TemplateResponse(request, "admin/exporters/namespace_new.html", context)
 
     def _stored(self, request: HttpRequest, form: NewNamespaceForm, namespace: Namespace) -> HttpResponseBase:
@@ -230,7 +231,7 @@ class NamespaceNew(HubAdmin):
 
 
 def _is_owner(request: HttpRequest, team: Team) -> bool:
-    return access.teams(request.user, access.Role.OWNER).filter(pk=team.pk).exists()
+    return roles.teams(request.user, roles.Role.OWNER).filter(pk=team.pk).exists()
 
 
 def _with_name(data: Any) -> Any:
@@ -263,7 +264,7 @@ def _parsed(request: HttpRequest) -> JsonResponse:
         found = pasted.look_at(text)
     except ValidationError as error:
         return JsonResponse({"error": " ".join(error.messages)})
-    teams = access.teams(request.user, access.Role.EDITOR)
+    teams = roles.teams(request.user, roles.Role.EDITOR)
     chosen = whole_number(request.POST.get("team", ""))
     team = teams.filter(pk=chosen).first() if chosen is not None else None
     context = {"pasted": found, "stored": pasted.stored_as(text, team) if team is not None else None}

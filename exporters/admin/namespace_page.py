@@ -13,12 +13,15 @@ from django.utils import timezone
 
 from hub.limits import MAX_SEARCH_CHARACTERS
 
-from .. import access, actions, entity_rows, readings, scrape, targets, trial
-from ..catalog import target as target_of
+from ..access import roles
+from ..configuration.derivation import target as target_of
+from ..connection_test import run
 from ..models import Namespace, Outcome
-from ..numbers import whole_number
-from ..records import KEPT, count_series
-from . import trials
+from ..pages import actions, dashboard, entity_table
+from ..pages.numbers import whole_number
+from ..scraping import last_reading, scrape
+from ..scraping.history import KEPT, count_series
+from . import connection_tests
 from .base import HubList, comes_from_file
 from .scrape_configs import ScrapeConfigs
 
@@ -71,21 +74,21 @@ class NamespacePage(ScrapeConfigs):
     def status_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
         """Show how the scrapes go, and do what a button says: test, scrape, pause, resume, clear."""
         namespace = self._namespace(request, object_id)
-        tried: trial.Trial | None = None
+        tried: run.Trial | None = None
         if request.method == "POST":
-            if not access.allows(request.user, "change", Namespace, namespace):
+            if not roles.allows(request.user, "change", Namespace, namespace):
                 raise PermissionDenied
             what = str(request.POST.get("do", ""))
             if what == "test":
-                if trials.is_followed(request):
-                    return trials.stream(target_of(namespace))
-                tried = trial.run(target_of(namespace))
+                if connection_tests.is_followed(request):
+                    return connection_tests.stream(target_of(namespace))
+                tried = run.run(target_of(namespace))
             else:
                 self._act(request, namespace, what)
                 return HttpResponseRedirect(request.path)
         records = list(namespace.records.order_by("-at")[:KEPT])
         failures = namespace.records.exclude(outcome=Outcome.SUCCESS).order_by("-at")[:_FAILURES]
-        row = targets.row(namespace, timezone.now())
+        row = dashboard.row(namespace, timezone.now())
         context = {
             **self._context(request, namespace, "status"),
             "summary": row.summary,
@@ -109,7 +112,7 @@ class NamespacePage(ScrapeConfigs):
             "sort": request.GET.get("sort", "worst"),
         }
         number = whole_number(request.GET.get("page", ""), digits=5) or 1
-        table = entity_rows.table(result.snapshot, page=number, **choice) if result else None
+        table = entity_table.table(result.snapshot, page=number, **choice) if result else None
         context = {
             **self._context(request, namespace, "entities"),
             **choice,
@@ -147,7 +150,7 @@ class NamespacePage(ScrapeConfigs):
 
     def _namespace(self, request: HttpRequest, object_id: int) -> Namespace:
         """Return the namespace; another team's answers like one that does not exist."""
-        visible = access.visible(
+        visible = roles.visible(
             request.user, Namespace.objects.select_related("team", "credential", "status")
         )
         namespace = visible.filter(pk=object_id).first()
@@ -162,14 +165,14 @@ class NamespacePage(ScrapeConfigs):
         """
         target = target_of(namespace)
         if request.method == "POST":
-            if not access.allows(request.user, "change", Namespace, namespace):
+            if not roles.allows(request.user, "change", Namespace, namespace):
                 raise PermissionDenied
-            return readings.read(target)
-        return readings.last(target)
+            return last_reading.read(target)
+        return last_reading.last(target)
 
     def _changes(self, request: HttpRequest, namespace: Namespace) -> list[Any]:
         """Return the last changes of its settings, the newest first."""
-        records = access.visible_history(request.user, Namespace.history.filter(id=namespace.pk), Namespace)
+        records = roles.visible_history(request.user, Namespace.history.filter(id=namespace.pk), Namespace)
         return list(records.order_by("-history_date")[:5])
 
     def _act(self, request: HttpRequest, namespace: Namespace, what: str) -> None:
@@ -192,7 +195,7 @@ class NamespacePage(ScrapeConfigs):
         return str(self.endpoint(namespace))
 
     def _context(self, request: HttpRequest, namespace: Namespace, tab: str) -> dict[str, Any]:
-        may_change = access.allows(request.user, "change", Namespace, namespace)
+        may_change = roles.allows(request.user, "change", Namespace, namespace)
         return {
             **self.admin_site.each_context(request),
             "title": namespace.name,
@@ -201,7 +204,7 @@ class NamespacePage(ScrapeConfigs):
             "original": namespace,
             "namespace": namespace,
             "tab": tab,
-            "state": targets.state_of(namespace, timezone.now()),
+            "state": dashboard.state_of(namespace, timezone.now()),
             "may_change": may_change,
             "may_switch": may_change and not comes_from_file(namespace),
         }

@@ -10,13 +10,15 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from .. import access, readings, rule_yaml
-from ..catalog import Target
-from ..catalog import target as target_of
-from ..label_rules import label_rules, rules_by_scope, usable
+from ..access import roles
+from ..configuration.derivation import target as target_of
+from ..configuration.label_rules import label_rules, rules_by_scope, usable
+from ..configuration.targets import Target
+from ..hub_yaml import rule_blocks
 from ..models import LabelRule, Namespace, Source
-from ..rule_preview import MOST_ENTITIES, preview
-from ..scrape import Result
+from ..pages.rule_preview import MOST_ENTITIES, preview
+from ..scraping import last_reading
+from ..scraping.scrape import Result
 from .base import HubAdmin
 from .rule_rows import Rows, Scope, fingerprint
 
@@ -37,7 +39,7 @@ class NamespaceRules(HubAdmin):
 
     def rules_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Show the rules and what they do; store them when that is asked for."""
-        visible = access.visible(request.user, Namespace.objects.select_related("team", "credential"))
+        visible = roles.visible(request.user, Namespace.objects.select_related("team", "credential"))
         namespace = visible.filter(pk=object_id).first()
         if namespace is None:
             raise Http404
@@ -52,7 +54,7 @@ class NamespaceRules(HubAdmin):
             what = str(request.POST.get("do", ""))
             if what == "import":
                 try:
-                    rows, pasted = rows.extended(rule_yaml.read(pasted)), ""
+                    rows, pasted = rows.extended(rule_blocks.read(pasted)), ""
                 except ValueError as error:
                     problem = str(error)
             if what == "save":
@@ -116,20 +118,20 @@ def _may_edit(request: HttpRequest, scope: Scope) -> bool:
     if scope.is_too_large:
         return False
     if scope.team is None:
-        return access.is_platform_administrator(request.user)
-    return access.teams(request.user, access.Role.EDITOR).filter(pk=scope.team.pk).exists()
+        return roles.is_platform_administrator(request.user)
+    return roles.teams(request.user, roles.Role.EDITOR).filter(pk=scope.team.pk).exists()
 
 
 def _may_read(request: HttpRequest, namespace: Namespace) -> bool:
-    return access.teams(request.user, access.Role.EDITOR).filter(pk=namespace.team_id).exists()
+    return roles.teams(request.user, roles.Role.EDITOR).filter(pk=namespace.team_id).exists()
 
 
 def _reading(request: HttpRequest, target: Target, namespace: Namespace) -> Result | None:
     """Return the last reading, or a new one for who may have the bus asked."""
-    result = readings.last(target)
+    result = last_reading.last(target)
     again = request.method == "POST" and request.POST.get("do") == "read"
     if (result is None or again) and _may_read(request, namespace):
-        return readings.read(target)
+        return last_reading.read(target)
     return result
 
 
@@ -173,7 +175,7 @@ def _applied(
         "numbered": [
             (f"{scope.word} {number}", form) for number, form in enumerate(rows.forms, from_file + 1)
         ],
-        "yaml": rule_yaml.write(rows.rules()),
+        "yaml": rule_blocks.write(rows.rules()),
         "result": result,
         "preview": None,
     }

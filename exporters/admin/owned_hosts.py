@@ -2,13 +2,13 @@
 
 from django.core.exceptions import ValidationError
 
-from .. import access
-from ..endpoints import check_host
+from ..access import roles
+from ..credentials.endpoints import check_host
 from ..models import Credential
 from .base import comes_from_file
 
 
-def allow(user: access.User, credential: Credential | None, host: str) -> str:
+def allow(user: roles.User, credential: Credential | None, host: str) -> str:
     """Allow the host for this object in memory, if the user may change the credential; return what was added.
 
     The caller hands what is returned to `Credential.allow_host` once the namespace is saved. Empty: nothing was added.
@@ -18,7 +18,7 @@ def allow(user: access.User, credential: Credential | None, host: str) -> str:
     # Who enters a secret in the same form decides where it goes.
     is_new = credential.pk is None
     if not is_new and (
-        comes_from_file(credential) or not access.allows(user, "change", Credential, credential)
+        comes_from_file(credential) or not roles.allows(user, "change", Credential, credential)
     ):
         return ""
     try:

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from ..models import LabelRule, Namespace, Source, Team
 from ..models.rules import MAX_RULES
-from ..numbers import whole_number
+from ..pages.numbers import whole_number
 from ..prometheus.relabel import ACTIONS
 from .fields import LabelNamesField
 

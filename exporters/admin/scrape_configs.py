@@ -6,11 +6,11 @@ from django.contrib.admin.utils import unquote
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from .. import access
-from ..catalog import target as target_of
-from ..label_rules import applying_to, usable_rules
+from ..access import roles
+from ..configuration.derivation import target as target_of
+from ..configuration.label_rules import applying_to, usable_rules
+from ..discovery.snippets import TOKEN_FILE, snippets
 from ..models import Namespace, ScrapeToken, Team
-from ..snippets import TOKEN_FILE, snippets
 from .base import HubAdmin
 
 # A static configuration of more than this is read by nobody.
@@ -34,7 +34,7 @@ class ScrapeConfigs(HubAdmin):
         if isinstance(found, Namespace):
             namespaces = Namespace.objects.filter(pk=found.pk)
         else:
-            namespaces = access.visible(request.user, Namespace.objects.filter(team=team, enabled=True))
+            namespaces = roles.visible(request.user, Namespace.objects.filter(team=team, enabled=True))
         shown = list(namespaces.select_related("team", "credential")[:_MOST_STATIC])
         rules = usable_rules(applying_to([team.pk], [each.pk for each in shown]))
         return {
@@ -48,7 +48,7 @@ class ScrapeConfigs(HubAdmin):
 def _tokens(request: HttpRequest, team: Team, namespace: Namespace | None) -> "QuerySet[ScrapeToken]":
     """Return the usable tokens that open the object and that the user may see."""
     # A platform's token is in nobody's team: only who may see those gets them.
-    found = access.visible(request.user, ScrapeToken.objects.filter(revoked_at=None))
+    found = roles.visible(request.user, ScrapeToken.objects.filter(revoked_at=None))
     listed = Q(namespaces__team=team) if namespace is None else Q(namespaces=namespace)
     opening = (
         Q(scope=ScrapeToken.Scope.ALL_TEAMS)

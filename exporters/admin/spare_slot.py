@@ -8,9 +8,11 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
-from .. import access, catalog, trial
+from ..access import roles
+from ..configuration import derivation
+from ..connection_test import run
+from ..credentials.encryption import SecretUnavailableError
 from ..models import Credential
-from ..secrets import SecretUnavailableError
 from .base import HubAdmin, comes_from_file
 
 # More would take longer than a page may; the key is the same for all.
@@ -32,11 +34,11 @@ class SpareSlot(HubAdmin):
         """Do what `do` says: test-active, test (the spare secret), promote or retire."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        visible = access.visible(request.user, Credential.objects.all())
+        visible = roles.visible(request.user, Credential.objects.all())
         credential = visible.filter(pk=object_id).first()
         if credential is None:
             raise Http404
-        if not access.allows(request.user, "change", Credential, credential):
+        if not roles.allows(request.user, "change", Credential, credential):
             raise PermissionDenied
         what = str(request.POST.get("do", ""))
         try:
@@ -75,23 +77,21 @@ def _swapped(number: int, what: str) -> str:
 def _test(request: HttpRequest, credential: Credential, slot: str) -> None:
     """Read the namespaces that use the credential with one of its secrets alone (`slot`: "" or "spare_")."""
     name = "spare secret" if slot else "active secret"
-    namespaces = access.visible(
-        request.user, credential.namespaces.select_related("team", "credential__team")
-    )
+    namespaces = roles.visible(request.user, credential.namespaces.select_related("team", "credential__team"))
     tried = list(namespaces.order_by("name")[:_TRIED_NAMESPACES])
     if not tried:
         messages.warning(
             request, f"No namespace uses this credential, so there is nothing to try the {name} on."
         )
-    spec = catalog.credential_spec(credential, slot)
+    spec = derivation.credential_spec(credential, slot)
     for namespace in tried:
         # The one to try replaces a secret that can't be had, but goes nowhere that the credential may not go.
         problem = namespace.credential_problem()
         if problem:
             messages.error(request, f"The {name} was not tried on {namespace}: {problem}")
             continue
-        target = replace(catalog.target(namespace), credential=spec, spare=None)
-        result = trial.run(target)
+        target = replace(derivation.target(namespace), credential=spec, spare=None)
+        result = run.run(target)
         if result.ok:
             messages.success(request, f"The {name} opens {namespace}.")
         else:

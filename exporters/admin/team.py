@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 
-from .. import access
+from ..access import roles
 from ..models import Membership, Team
 from .base import HubAdmin, SourceFilter, TeamInline
 from .keeping import KeepsHidden
@@ -53,7 +53,7 @@ class ChoosesUser:
     """A screen or table of memberships: platform administrators look users up, owners of teams name them."""
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "user" and not access.is_platform_administrator(request.user):
+        if db_field.name == "user" and not roles.is_platform_administrator(request.user):
             return UserNameField()
         return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
 
@@ -76,7 +76,7 @@ class TeamAdmin(ScrapeConfigs):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         # The name is in Prometheus, in hub.yaml, and taken once in the hub: whether it is must not be tried out.
-        return () if access.is_platform_administrator(request.user) else ("name",)
+        return () if roles.is_platform_administrator(request.user) else ("name",)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Team]":
         found: QuerySet[Team] = super().get_queryset(request)
@@ -104,7 +104,7 @@ class MembershipAdmin(ChoosesUser, HubAdmin):
     autocomplete_fields = ("user", "team")
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        if access.is_platform_administrator(request.user):
+        if roles.is_platform_administrator(request.user):
             return self.search_fields
         # An owner can add anybody: the address must not be guessed piece by piece.
         return tuple(name for name in self.search_fields if name != "user__email")

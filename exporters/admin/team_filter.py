@@ -8,7 +8,7 @@ from django.contrib.admin.views.main import PAGE_VAR
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from .. import access
+from ..access import roles
 
 # More links would fill the screen.
 _MOST_LINKS = 20
@@ -25,7 +25,7 @@ class TeamFilter(admin.SimpleListFilter):
     path = "team"  # from the model to its team
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        found = access.teams(request.user).order_by("name").distinct().values_list("name", flat=True)
+        found = roles.teams(request.user).order_by("name").distinct().values_list("name", flat=True)
         return [(name, name) for name in found[:_MOST_SUGGESTIONS]]
 
     def has_output(self) -> bool:
@@ -44,7 +44,7 @@ class TeamFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
         if not self.value():
             return queryset
-        teams = access.teams(request.user).filter(name=self.value()).values("pk")
+        teams = roles.teams(request.user).filter(name=self.value()).values("pk")
         return queryset.filter(**{f"{self.path}__in": teams})
 
 

@@ -9,11 +9,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from .. import access
+from ..access import roles
+from ..discovery.snippets import TOKEN_FILE, snippets
+from ..formatting import time_tag
 from ..models import Namespace, ScrapeToken
 from ..models.bearer import Scope
-from ..moments import time_tag
-from ..snippets import TOKEN_FILE, snippets
 from .base import SourceFilter
 from .bearer import BearerAdmin, BearerForm
 from .team_filter import TeamFilter
@@ -112,7 +112,7 @@ class TokenAdmin(BearerAdmin):
         return found.prefetch_related("namespaces")
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        if access.is_platform_administrator(request.user):
+        if roles.is_platform_administrator(request.user):
             return self.search_fields
         # One that went to another team is not to be found by what it is called there.
         return tuple(name for name in self.search_fields if not name.startswith("namespaces"))

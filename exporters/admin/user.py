@@ -8,9 +8,10 @@ from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 
-from .. import access, words
+from ..access import roles
+from ..formatting import time_tag
 from ..models import Membership
-from ..moments import time_tag
+from ..pages import wording
 from .base import HubAdmin, TeamInline
 from .team_filter import MembersTeamFilter
 
@@ -47,7 +48,7 @@ class MembershipsInline(TeamInline):
     extra = 0
 
     def _allows(self, request: HttpRequest, action: str, team: Any) -> bool:
-        return access.is_platform_administrator(request.user)
+        return roles.is_platform_administrator(request.user)
 
 
 @admin.register(User)
@@ -70,7 +71,7 @@ class UserAdmin(HubAdmin, _UserAdmin):  # type: ignore[misc] # the stubs of attr
     )
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        texts = {"labels": words.FIELDS["user"], "help_texts": _HELP_TEXTS}
+        texts = {"labels": wording.FIELDS["user"], "help_texts": _HELP_TEXTS}
         return super().get_form(request, obj, change=change, **texts, **kwargs)
 
     @admin.display(description="administrator", boolean=True, ordering="is_superuser")

@@ -7,21 +7,21 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.utils import timezone
 
-from .. import material, references
-from ..endpoints import check_hosts, endpoint_of
-from ..secrets import EncryptedField, SecretUnavailableError, describe, fingerprint, reveal
+from ..credentials import inspection, references
+from ..credentials.encryption import EncryptedField, SecretUnavailableError, describe, fingerprint, reveal
+from ..credentials.endpoints import check_hosts, endpoint_of
 from ..servicebus.connection import ConnectionString
-from ..validators import (
+from .changes import kept_history
+from .credential_kinds import CredentialKind
+from .source import source_field
+from .teams import Team
+from .validators import (
     client_id_validator,
     slug_validator,
     validate_absolute_path,
     validate_authority,
     validate_tenant_id,
 )
-from .changes import kept_history
-from .credential_kinds import CredentialKind
-from .source import source_field
-from .teams import Team
 from .version import Versioned
 
 
@@ -175,29 +175,29 @@ class Credential(Versioned):
         except references.UnresolvedReferenceError as error:
             raise references.UnresolvedReferenceError(f"The secret of {describe(self)}: {error}") from None
 
-    def facts(self, slot: str = "") -> material.Facts:
+    def facts(self, slot: str = "") -> inspection.Facts:
         """Return what may be told of the secret (`slot`: "" for the active one, "spare_").
 
         Raises SecretUnavailableError, and ValidationError (keyed by field) for a secret that its kind has no
         use for.
         """
         if not self.has_secret(f"{slot}secret"):
-            return material.Facts()
+            return inspection.Facts()
         secret = self.reveal_secret(slot)
         try:
             match self.kind:
                 case self.Kind.CONNECTION_STRING:
-                    return material.examine_connection_string(secret)
+                    return inspection.examine_connection_string(secret)
                 case self.Kind.CLIENT_SECRET:
-                    return material.examine_client_secret(secret)
+                    return inspection.examine_client_secret(secret)
                 case self.Kind.CLIENT_CERTIFICATE:
-                    return material.examine_certificate(secret, self.reveal_certificate_password(slot))
+                    return inspection.examine_certificate(secret, self.reveal_certificate_password(slot))
         except ValidationError as error:
-            field = "certificate_password" if error.code == material.PASSWORD else "secret"
+            field = "certificate_password" if error.code == inspection.PASSWORD else "secret"
             raise ValidationError({slot + field: error}) from None
-        return material.Facts()
+        return inspection.Facts()
 
-    def take_expiry(self, facts: material.Facts, slot: str = "") -> None:
+    def take_expiry(self, facts: inspection.Facts, slot: str = "") -> None:
         """Take over when the secret expires; a client secret doesn't say, so that stays as entered."""
         if self.kind != self.Kind.CLIENT_SECRET:
             setattr(self, f"{slot}expires_at", facts.expires_at)
@@ -266,7 +266,7 @@ class Credential(Versioned):
             self.hosts = check_hosts(self.hosts or [])
         except ValidationError as error:
             errors["hosts"] = " ".join(error.messages)
-        facts = spare = material.Facts()
+        facts = spare = inspection.Facts()
         if not errors:
             try:
                 facts = self.facts()
@@ -284,7 +284,7 @@ class Credential(Versioned):
         if self.pk:
             self._clean_users(facts)
 
-    def _clean_spare(self, facts: material.Facts, spare: material.Facts) -> None:
+    def _clean_spare(self, facts: inspection.Facts, spare: inspection.Facts) -> None:
         if not self.has_secret("spare_secret"):
             return
         if self.reveal_secret("spare_") == self.reveal_secret():
@@ -307,7 +307,7 @@ class Credential(Versioned):
             name for name in others if getattr(self, name)
         }
 
-    def _clean_users(self, facts: material.Facts) -> None:
+    def _clean_users(self, facts: inspection.Facts) -> None:
         """Refuse what would break a namespace that uses this credential."""
         for namespace in self.namespaces.all():  # of what hub.yaml wants, too
             if self.team_id is not None and namespace.team_id != self.team_id:

@@ -3,7 +3,7 @@
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from ..endpoints import check_hosts
+from ..credentials.endpoints import check_hosts
 from .changes import kept_history, name_of
 from .credentials import Credential
 from .teams import Team

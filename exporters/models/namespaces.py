@@ -7,20 +7,20 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.urls import reverse
 
-from ..endpoints import endpoint_of
-from ..secrets import SecretUnavailableError
+from ..credentials.encryption import SecretUnavailableError
+from ..credentials.endpoints import endpoint_of
 from ..servicebus.connection import Endpoint, parse_host
-from ..validators import (
+from .changes import kept_history
+from .credentials import Credential
+from .source import source_field
+from .teams import Team
+from .validators import (
     slug_validator,
     validate_host,
     validate_metric_groups,
     validate_pattern,
     validate_target_labels,
 )
-from .changes import kept_history
-from .credentials import Credential
-from .source import source_field
-from .teams import Team
 from .version import Versioned
 
 

@@ -8,11 +8,11 @@ from django.db import models
 
 from ..prometheus import relabel
 from ..prometheus.patterns import instructions
-from ..validators import validate_pattern, validate_source_labels
 from .changes import kept_history
 from .namespaces import Namespace
 from .source import source_field
 from .teams import Team
+from .validators import validate_pattern, validate_source_labels
 from .version import Versioned
 
 # Of one scope: a namespace, a team or the hub.

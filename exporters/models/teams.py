@@ -3,9 +3,9 @@
 from django.conf import settings
 from django.db import models
 
-from ..validators import slug_validator
 from .changes import kept_history, name_of
 from .source import source_field
+from .validators import slug_validator
 from .version import Versioned
 
 

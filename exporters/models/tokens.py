@@ -3,12 +3,12 @@
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from ..validators import slug_validator
 from .bearer import BearerSecret, Scope
 from .changes import kept_history
 from .namespaces import Namespace
 from .source import source_field
 from .teams import Team
+from .validators import slug_validator
 from .version import Versioned
 
 

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from django.db import models
 from django.utils import timezone
 
-from ..validators import slug_validator
 from .bearer import BearerSecret, Scope
 from .changes import kept_history
 from .namespaces import Namespace
 from .teams import Team
+from .validators import slug_validator
 
 _DAYS = 365
 

@@ -11,10 +11,10 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from ..servicebus.entities import Counts, Snapshot
-from . import catalogue
-from .catalogue import DEFAULT_GROUPS, EntityMetric, ScrapeMetric
+from . import metrics as catalogue
 from .columns import ColumnFamily
 from .labelling import DROPPED, LIMITED, Allowance, Labeller, LabelRules, Labels
+from .metrics import DEFAULT_GROUPS, EntityMetric, ScrapeMetric
 from .relabel import Rule
 from .relabel_outcomes import LabelLimitError
 from .rule_plan import Plan

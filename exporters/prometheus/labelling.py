@@ -9,8 +9,8 @@ from functools import cached_property, lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from . import catalogue
-from .catalogue import EntityMetric
+from . import metrics as catalogue
+from .metrics import EntityMetric
 from .relabel import (
     MAX_LABEL_VALUE_CHARACTERS,
     MAX_LABELS_PER_SERIES,

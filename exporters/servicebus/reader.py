@@ -19,8 +19,8 @@ from .errors import Reason, ServiceBusError
 from .listing import PAGE_SIZE, STEP, Listing
 from .parallelism import Parallelism
 from .requests import Requests
+from .schedule import LastRead, Turns
 from .selection import E, Selection
-from .turns import LastRead, Turns
 from .work import Job, Work
 
 API_VERSION = "2021-05"

@@ -12,11 +12,12 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from .. import degraded, entity_rows, moments, pictures, words
-from ..internal_errors import guarded
+from .. import formatting
 from ..models import NamespaceStatus, ScrapeRecord
-from ..status import State
-from ..targets import Row
+from ..pages import charts, degraded, entity_table, wording
+from ..pages.dashboard import Row
+from ..scraping.status import State
+from ..telemetry.internal_errors import guarded
 
 register = template.Library()
 F = TypeVar("F", bound=Callable[..., Any])
@@ -58,23 +59,23 @@ def degraded_sentences() -> list[str]:
 @_shown
 def ago(moment: datetime | None, missing: str = "never") -> SafeString:
     # What a template finds nothing for is an empty string here.
-    return moments.time_tag(moment or None, missing=missing)
+    return formatting.time_tag(moment or None, missing=missing)
 
 
 @_shown
 def lasting(moment: datetime) -> SafeString:
     """For how long it has been so since then."""
-    return moments.lasting_tag(moment)
+    return formatting.lasting_tag(moment)
 
 
 @_shown
 def seconds(value: float | None) -> str:
-    return moments.seconds_text(value)
+    return formatting.seconds_text(value)
 
 
 @_shown
 def thousands(value: float | None) -> SafeString:
-    return moments.thousands(value)
+    return formatting.thousands(value)
 
 
 @_shown
@@ -84,25 +85,25 @@ def chip(state: State) -> SafeString:
 
 @_shown
 def sparkline(status: NamespaceStatus | None) -> SafeString | str:
-    return pictures.sparkline(status.recent, status.allowed_seconds) if status is not None else ""
+    return charts.sparkline(status.recent, status.allowed_seconds) if status is not None else ""
 
 
 @_shown
 def duration_bar(row: Row) -> SafeString:
     """The last scrape's duration against what it was allowed."""
-    return pictures.share_bar(row.share, f"{row.share:.0%} of the time allowed")
+    return charts.share_bar(row.share, f"{row.share:.0%} of the time allowed")
 
 
 @_shown
 def what_next(opts: "Options[Any]") -> str:
     """What to do where there is none of this model yet."""
-    return words.EMPTY.get(str(opts.model_name), "")
+    return wording.EMPTY.get(str(opts.model_name), "")
 
 
 @_shown
 def what_stops(opts: "Options[Any]") -> str:
     """What stops when one of this model is deleted."""
-    return words.STOPS.get(str(opts.model_name), "")
+    return wording.STOPS.get(str(opts.model_name), "")
 
 
 @_shown
@@ -139,11 +140,11 @@ def of_unix(seconds: float | None) -> datetime | None:
 
 
 @_shown
-def size_bar(row: entity_rows.Row) -> SafeString | str:
+def size_bar(row: entity_table.Row) -> SafeString | str:
     """An entity's size against its maximum."""
     if not row.max_size_bytes or row.size_bytes is None:
         return ""
-    return pictures.share_bar(row.share, f"{row.share:.0%} full")
+    return charts.share_bar(row.share, f"{row.share:.0%} full")
 
 
 @_shown
@@ -162,17 +163,17 @@ def most_series(records: Sequence[ScrapeRecord]) -> int:
 def durations(records: Sequence[ScrapeRecord]) -> SafeString:
     """How long the scrapes took, newest first in `records`."""
     most = most_allowed(records)
-    return pictures.history(
+    return charts.history(
         [
             (
                 record.outcome,
                 record.duration_seconds,
-                f"{record.at:%H:%M:%S} UTC: {record.outcome}, {moments.seconds_text(record.duration_seconds)}",
+                f"{record.at:%H:%M:%S} UTC: {record.outcome}, {formatting.seconds_text(record.duration_seconds)}",
             )
             for record in reversed(records)
         ],
         most,
-        f"Durations of the last {len(records)} scrapes against {moments.seconds_text(most)} allowed; "
+        f"Durations of the last {len(records)} scrapes against {formatting.seconds_text(most)} allowed; "
         f"{sum(record.outcome != 'success' for record in records)} were not whole",
     )
 
@@ -181,7 +182,7 @@ def durations(records: Sequence[ScrapeRecord]) -> SafeString:
 def series_history(records: Sequence[ScrapeRecord]) -> SafeString:
     """How many series the scrapes had, newest first in `records`."""
     most = most_series(records)
-    return pictures.history(
+    return charts.history(
         [
             (record.outcome, record.series, f"{record.at:%H:%M:%S} UTC: {record.series} series")
             for record in reversed(records)

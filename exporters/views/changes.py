@@ -6,8 +6,9 @@ from django import forms
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
-from .. import access, all_changes
+from ..access import roles
 from ..models import Team
+from ..pages import change_log
 
 
 class ChangesForm(forms.Form):
@@ -26,16 +27,16 @@ class ChangesForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "user name"}),
     )
 
-    def __init__(self, data: Any, user: access.User) -> None:
+    def __init__(self, data: Any, user: roles.User) -> None:
         super().__init__(data)
         fields: dict[str, Any] = self.fields
-        fields["team"].queryset = access.teams(user).order_by("name").distinct()
-        kinds = [(key, str(model._meta.verbose_name)) for key, model in all_changes.kinds(user).items()]
+        fields["team"].queryset = roles.teams(user).order_by("name").distinct()
+        kinds = [(key, str(model._meta.verbose_name)) for key, model in change_log.kinds(user).items()]
         fields["kind"].choices = [("", "all"), *kinds]
 
-    def wanted(self) -> all_changes.Wanted:
+    def wanted(self) -> change_log.Wanted:
         """Return what was asked for; call it on a valid form."""
-        return all_changes.Wanted(
+        return change_log.Wanted(
             search=self.cleaned_data["q"],
             team=self.cleaned_data["team"],
             kind=self.cleaned_data["kind"],
@@ -46,7 +47,7 @@ class ChangesForm(forms.Form):
 def changes(request: HttpRequest, context: dict[str, Any]) -> TemplateResponse:
     """Show what was changed in the user's teams, newest first; `context` is the admin's."""
     form = ChangesForm(request.GET, request.user)
-    page = all_changes.page(request.user, form.wanted(), request.GET.get("page")) if form.is_valid() else None
+    page = change_log.page(request.user, form.wanted(), request.GET.get("page")) if form.is_valid() else None
     filtered = any(request.GET.get(name) for name in form.fields)
     return TemplateResponse(
         request,

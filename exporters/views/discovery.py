@@ -4,16 +4,17 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
-from .. import discovery, telemetry
-from ..catalog import catalog
-from .auth import grant_for, unauthorized
+from ..access.scrape_tokens import grant_for, unauthorized
+from ..configuration.reloader import reloader
+from ..discovery import targets as discovery
+from ..telemetry import metrics
 
 
 @require_safe
 def targets(request: HttpRequest) -> HttpResponse:
     """Answer as _targets says, and count it."""
     response = _targets(request)
-    telemetry.DISCOVERY_REQUESTS.labels(str(response.status_code)).inc()
+    metrics.DISCOVERY_REQUESTS.labels(str(response.status_code)).inc()
     return response
 
 
@@ -25,8 +26,8 @@ def _targets(request: HttpRequest) -> HttpResponse:
     a list is not made from it, as nobody could tell an old one from the truth.
     """
     try:
-        configuration = catalog.current()
-        problem = catalog.problem()
+        configuration = reloader.current()
+        problem = reloader.problem()
     except DatabaseError as error:
         problem = str(error)
     if problem:

@@ -12,11 +12,11 @@ from django.views.decorators.http import require_safe
 
 from hub.read_only import why_away
 
-from .. import degraded as degraded_state
-from .. import sharing
-from ..catalog import catalog
+from .. import shared_state
+from ..configuration.reloader import reloader
+from ..credentials.encryption import UndecryptableError
 from ..models import Credential
-from ..secrets import UndecryptableError
+from ..pages import degraded as degraded_state
 
 # A probe's time is short (a kubelet waits for 1 s unless told otherwise), and a hub that serves scrapes must
 # not be taken out of service because its database hangs.
@@ -52,13 +52,13 @@ def ready(request: HttpRequest) -> HttpResponse:
     degraded = [name for name, state in checks.items() if state != "ok"]
     answer: dict[str, object] = {"ready": servable, "degraded": degraded, "checks": checks}
     if servable and degraded:
-        answer["configuration_age_seconds"] = round(catalog.age_seconds(), 1)
+        answer["configuration_age_seconds"] = round(reloader.age_seconds(), 1)
     return JsonResponse(answer, status=200 if servable else 503)
 
 
 def _configuration() -> str:
     try:
-        catalog.current()
+        reloader.current()
     except Exception:
         return "never read: the database doesn't answer or is not migrated; run `manage.py prepare`"
     return "ok"
@@ -134,7 +134,7 @@ def _keys() -> str:
 
 
 def _probe_shared_state() -> dict[str, str]:
-    sharing.shared().probe()
+    shared_state.shared().probe()
     return {}
 
 

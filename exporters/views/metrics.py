@@ -7,12 +7,14 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
-from .. import internal_errors, records, telemetry
-from ..catalog import Configuration, catalog
+from ..access.scrape_tokens import grant_for, unauthorized
+from ..configuration.reloader import reloader
+from ..configuration.targets import Configuration
 from ..prometheus.negotiation import accepts_gzip
 from ..prometheus.text import compress, negotiate
-from ..scrape import exposition, scrape
-from .auth import grant_for, unauthorized
+from ..scraping import history
+from ..scraping.scrape import exposition, scrape
+from ..telemetry import internal_errors, metrics
 
 # Kept back from Prometheus's timeout for rendering and the way back.
 _RESERVE_SECONDS = 0.5
@@ -52,7 +54,7 @@ def _plain(text: str, status: int) -> HttpResponse:
 
 def _configuration() -> Configuration | HttpResponse:
     try:
-        return catalog.current()
+        return reloader.current()
     except DatabaseError:
         return _plain(
             "The configuration can't be read: the database doesn't answer or is not migrated (see /-/ready).",
@@ -94,7 +96,7 @@ def namespace(request: HttpRequest, name: str) -> HttpResponse:
     result = scrape(target, seconds)
     answer = exposition(target, result, request.headers.get("Accept", ""))
     result = answer.result
-    records.remember(target.namespace_id, result.snapshot, result.age_seconds, seconds, answer.body)
+    history.remember(target.namespace_id, result.snapshot, result.age_seconds, seconds, answer.body)
     return _answer(request, answer.body, answer.content_type)
 
 
@@ -108,5 +110,5 @@ def hub(request: HttpRequest) -> HttpResponse:
     if grant is None and not settings.HUB_METRICS_OPEN:
         return unauthorized()
     answer_format = negotiate(request.headers.get("Accept", ""))
-    body = answer_format.encode(telemetry.registry(configuration, grant))
+    body = answer_format.encode(metrics.registry(configuration, grant))
     return _answer(request, body, answer_format.content_type)

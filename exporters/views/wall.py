@@ -5,8 +5,8 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from .. import targets
 from ..models import WallLink
+from ..pages import dashboard
 
 # What can be read from a few metres away fits about as many; the worst come first.
 _TILES = 60
@@ -18,7 +18,7 @@ def wall(request: HttpRequest, token: str) -> HttpResponse:
     link = WallLink.opened_by(token)
     if link is None:
         raise Http404
-    board = targets.board(link.targets(), timezone.now(), page_size=_TILES)
+    board = dashboard.board(link.targets(), timezone.now(), page_size=_TILES)
     context = {"board": board, "title": link.team.name if link.team else "All teams", "now": timezone.now()}
     response = render(request, "wall.html", context)
     # The address is a secret: it goes into no cache, no index and no other site's log.

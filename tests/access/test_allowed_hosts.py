@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
-from exporters import catalog, config
+from exporters import hub_yaml
+from exporters.configuration import derivation, loading
 from exporters.models import Credential, Namespace
 
 from . import people
@@ -76,7 +77,7 @@ def test_an_editor_sends_it_nowhere_else(objects: dict[str, Any], entra: Credent
 def test_an_editor_uses_it_where_it_is_allowed(objects: dict[str, Any], entra: Credential) -> None:
     answer = people.client("editor").post(f"{ADMIN}/namespace/new/", _new(ALLOWED, objects))
     assert answer.status_code == 302
-    assert catalog.load().targets["new"].credential is not None
+    assert loading.load().targets["new"].credential is not None
 
 
 @pytest.mark.parametrize("who", ["owner", "admin"])
@@ -99,7 +100,7 @@ def test_an_owner_allows_a_host_by_saving_a_namespace_there(
     assert entra.hosts == [ALLOWED, host]
     assert entra.reveal_secret() == "a-client-secret-of-payments"
     assert entra.history.first().history_change_reason == "a namespace was given it"
-    assert catalog.load().targets["new"].credential is not None
+    assert loading.load().targets["new"].credential is not None
 
 
 def test_an_owner_of_another_team_allows_nothing(objects: dict[str, Any], entra: Credential) -> None:
@@ -127,7 +128,7 @@ def test_however_it_came_into_the_database_it_is_not_used(
     with pytest.raises(ValidationError):
         _stored(objects, entra, host).full_clean()
     _stored(objects, entra, host).save()
-    target = catalog.load().targets["payments-bus"]
+    target = loading.load().targets["payments-bus"]
     assert target.credential is target.spare is None
     assert "may not be sent to" in target.problem
     form = {"action": "test", "_selected_action": [objects["namespace"]]}
@@ -144,7 +145,7 @@ def test_however_it_came_into_the_database_it_is_not_used(
 def test_without_hosts_it_is_sent_nowhere(objects: dict[str, Any], entra: Credential, hosts: Any) -> None:
     Credential.objects.filter(pk=entra.pk).update(hosts=hosts or [])
     entra.refresh_from_db()
-    assert catalog.target(_stored(objects, entra, ALLOWED)).credential is None
+    assert derivation.target(_stored(objects, entra, ALLOWED)).credential is None
 
 
 def test_a_host_in_use_is_not_taken_away(objects: dict[str, Any], entra: Credential) -> None:
@@ -176,13 +177,13 @@ def test_hub_yaml_names_the_hosts(objects: dict[str, Any], monkeypatch: pytest.M
         f" host: {ALLOWED}}}\n"
     )
     for hosts in ("", ", hosts: []", ", hosts: [stolen.servicebus.windows.net]"):
-        assert any("may not be sent to" in message for message in config.plan(text % hosts).messages())
-    (message,) = config.plan(text % ", hosts: [evil.example]").messages()
+        assert any("may not be sent to" in message for message in hub_yaml.plan(text % hosts).messages())
+    (message,) = hub_yaml.plan(text % ", hosts: [evil.example]").messages()
     assert "is not a Service Bus endpoint" in message
     good = text % f", hosts: [{ALLOWED.upper()}]"
-    config.apply(config.plan(good))
-    assert not config.plan(good).changes
-    assert not config.plan(config.export()).changes
+    hub_yaml.apply(hub_yaml.plan(good))
+    assert not hub_yaml.plan(good).changes
+    assert not hub_yaml.plan(hub_yaml.export()).changes
     # What comes from the file is changed there, by an owner too.
     form = {"do": "test", "name": "new", "host": OTHER[0], "team": objects["team"]}
     form["credential"] = Credential.objects.get(name="of-the-file").pk
@@ -206,9 +207,9 @@ def test_a_host_beside_a_connection_string_leads_it_nowhere(objects: dict[str, A
     with pytest.raises(ValidationError):
         namespace.full_clean()
     namespace.save()
-    target = catalog.load().targets["payments-bus"]
+    target = loading.load().targets["payments-bus"]
     if target.credential is not None:  # the read itself tells the two names apart
-        from exporters import upstream
+        from exporters.scraping import upstream
         from exporters.servicebus.errors import ServiceBusError
 
         with pytest.raises(ServiceBusError, match="The connection string is for"):
@@ -220,7 +221,7 @@ def test_its_own_host_needs_no_permission(objects: dict[str, Any], host: str) ->
     key = Credential.objects.get(pk=objects["credential"])
     namespace = _stored(objects, key, host)
     namespace.full_clean()
-    assert catalog.target(namespace).credential is not None
+    assert derivation.target(namespace).credential is not None
 
 
 def test_an_owner_may_lead_a_connection_string_to_another_port(objects: dict[str, Any]) -> None:

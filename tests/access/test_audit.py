@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from exporters import config
+from exporters import hub_yaml
 from exporters.models import Credential, Namespace
 
 from . import people
@@ -61,11 +61,11 @@ def test_a_plan_which_changes_nothing_is_not_told(
     caplog.set_level("INFO")
     text = "teams:\n  - name: payments\n"
     with django_capture_on_commit_callbacks(execute=True):
-        planned = config.plan(text)
+        planned = hub_yaml.plan(text)
     assert len(planned.changes) == 1
     assert [record for record in caplog.records if record.name == "audit"] == []
     with django_capture_on_commit_callbacks(execute=True):
-        config.apply(planned)
+        hub_yaml.apply(planned)
     (line,) = [record for record in caplog.records if record.name == "audit"]
     assert (line.user, line.address, line.reason) == ("the hub", "", "apply_config hub.yaml")
 

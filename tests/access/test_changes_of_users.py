@@ -11,8 +11,9 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.core import management
 
-from exporters import all_changes, startup
+from exporters.management import startup
 from exporters.models import Team
+from exporters.pages import change_log
 
 from . import people
 
@@ -31,7 +32,7 @@ def _kept(user: User) -> list[Any]:
     return list(User.history.filter(id=user.pk).order_by("history_id"))[1:]  # type: ignore[attr-defined]
 
 
-def _changes(who: str, **query: str) -> list[all_changes.Change]:
+def _changes(who: str, **query: str) -> list[change_log.Change]:
     return list(people.client(who).get("/admin/changes/", query).context["page"].object_list)
 
 

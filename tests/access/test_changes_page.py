@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from exporters import all_changes
 from exporters.models import Credential, IdentityGrant, Membership, Namespace, Team
+from exporters.pages import change_log
 
 from . import people
 
@@ -24,7 +24,7 @@ def _pause(who: str, namespace: int, address: str = "192.0.2.7") -> None:
     people.client(who).post("/admin/exporters/namespace/", action, REMOTE_ADDR=address)
 
 
-def _shown(who: str, **query: str) -> list[all_changes.Change]:
+def _shown(who: str, **query: str) -> list[change_log.Change]:
     answer = people.client(who).get(PAGE, query)
     assert answer.status_code == 200
     page = answer.context["page"]
@@ -135,10 +135,10 @@ def test_a_page_number_that_is_none_shows_a_page(objects: dict[str, Any], number
 
 
 def test_the_newest_change_is_first_and_older_ones_are_on_further_pages(objects: dict[str, Any]) -> None:
-    for number in range(all_changes.PER_PAGE + 5):
+    for number in range(change_log.PER_PAGE + 5):
         Team.objects.create(name=f"paged-{number:03}")
-    assert _shown("admin")[0].name == f"paged-{all_changes.PER_PAGE + 4:03}"
-    assert len(_shown("admin", q="paged")) == all_changes.PER_PAGE
+    assert _shown("admin")[0].name == f"paged-{change_log.PER_PAGE + 4:03}"
+    assert len(_shown("admin", q="paged")) == change_log.PER_PAGE
     assert [each.name for each in _shown("admin", q="paged", page="2")] == [
         f"paged-{n:03}" for n in (4, 3, 2, 1, 0)
     ]

@@ -11,8 +11,10 @@ from django.contrib.auth.models import User
 from django.db import models
 from django.test import Client, RequestFactory
 
-from exporters import access, catalog, endpoints, guessing
-from exporters.catalog import Configuration, Grant
+from exporters.access import rate_limit, roles
+from exporters.configuration import derivation, loading
+from exporters.configuration.targets import Configuration, Grant
+from exporters.credentials import endpoints
 from exporters.models import (
     Credential,
     IdentityGrant,
@@ -60,7 +62,7 @@ def _uses(
         IdentityGrant.objects.create(credential=credential, team_id=objects["team"], hosts=granted)
     namespace = Namespace.objects.get(pk=objects["namespace"])
     namespace.credential = credential
-    return catalog.target(namespace).credential is not None
+    return derivation.target(namespace).credential is not None
 
 
 def _wall(scope: str, team: int | None) -> bool:
@@ -69,7 +71,7 @@ def _wall(scope: str, team: int | None) -> bool:
 
 def _role(role: str) -> bool:
     Membership.objects.filter(user__username="viewer").update(role=role)
-    return access.teams(User.objects.get(username="viewer")).exists()
+    return roles.teams(User.objects.get(username="viewer")).exists()
 
 
 def _connects(*suffixes: str) -> bool:
@@ -83,7 +85,7 @@ def _connects(*suffixes: str) -> bool:
 def _believes_forwarded(settings: Any, proxies: list[Any]) -> bool:
     settings.HUB_TRUSTED_PROXIES = proxies
     request = RequestFactory().get("/", headers={"X-Forwarded-For": "203.0.113.9"}, REMOTE_ADDR="10.0.0.1")
-    return guessing.client_address(request) == "203.0.113.9"
+    return rate_limit.client_address(request) == "203.0.113.9"
 
 
 def _scrapes(header: dict[str, str]) -> bool:
@@ -99,34 +101,34 @@ def _page(settings: Any, hosts: list[str]) -> bool:
 # and with each of the empty ones it opens nothing.
 ROWS: dict[str, tuple[Callable[[dict[str, Any], Any], bool], list[Callable[[dict[str, Any], Any], bool]]]] = {
     "a token's scope and team": (
-        lambda o, s: _opens(catalog.load(), scope="team", team="payments-team"),
+        lambda o, s: _opens(loading.load(), scope="team", team="payments-team"),
         [
-            lambda o, s: _opens(catalog.load()),
-            lambda o, s: _opens(catalog.load(), scope="team"),
-            lambda o, s: _opens(catalog.load(), scope="team", team=""),
-            lambda o, s: _opens(catalog.load(), team="payments-team"),
+            lambda o, s: _opens(loading.load()),
+            lambda o, s: _opens(loading.load(), scope="team"),
+            lambda o, s: _opens(loading.load(), scope="team", team=""),
+            lambda o, s: _opens(loading.load(), team="payments-team"),
         ],
     ),
     "a token's list": (
-        lambda o, s: _opens(catalog.load(), scope="listed", namespaces=frozenset({"payments-bus"})),
+        lambda o, s: _opens(loading.load(), scope="listed", namespaces=frozenset({"payments-bus"})),
         [
-            lambda o, s: _opens(catalog.load(), scope="listed"),
-            lambda o, s: _opens(catalog.load(), scope="listed", team="payments-team"),
-            lambda o, s: _opens(catalog.load(), namespaces=frozenset({"payments-bus"})),
+            lambda o, s: _opens(loading.load(), scope="listed"),
+            lambda o, s: _opens(loading.load(), scope="listed", team="payments-team"),
+            lambda o, s: _opens(loading.load(), namespaces=frozenset({"payments-bus"})),
             lambda o, s: _opens(
-                catalog.load(), scope="listed", team="orders-team", namespaces=frozenset({"payments-bus"})
+                loading.load(), scope="listed", team="orders-team", namespaces=frozenset({"payments-bus"})
             ),
         ],
     ),
     "what a token sees of the hub's metrics": (
-        lambda o, s: _sees(catalog.load(), scope="all_teams"),
+        lambda o, s: _sees(loading.load(), scope="all_teams"),
         [
-            lambda o, s: _sees(catalog.load()),
-            lambda o, s: _sees(catalog.load(), scope="listed"),
-            lambda o, s: _sees(catalog.load(), scope="team"),
-            lambda o, s: _sees(catalog.load(), scope="team", team=""),
-            lambda o, s: _sees(catalog.load(), team="payments-team"),
-            lambda o, s: _sees(catalog.load(), scope="unknown", team="payments-team"),
+            lambda o, s: _sees(loading.load()),
+            lambda o, s: _sees(loading.load(), scope="listed"),
+            lambda o, s: _sees(loading.load(), scope="team"),
+            lambda o, s: _sees(loading.load(), scope="team", team=""),
+            lambda o, s: _sees(loading.load(), team="payments-team"),
+            lambda o, s: _sees(loading.load(), scope="unknown", team="payments-team"),
         ],
     ),
     "a wall link's scope and team": (
@@ -227,7 +229,7 @@ def test_no_team_of_what_grants_access_can_go_missing() -> None:
     """A reference that is set to NULL when its object is deleted would turn “one team's” into “nobody's” or “all's”."""
     found = {
         f"{model.__name__}.{field.name}"
-        for model in access.RULES
+        for model in roles.RULES
         for field in model._meta.get_fields()
         if isinstance(field, models.ForeignKey)
         and field.remote_field.on_delete not in (models.CASCADE, models.RESTRICT, models.PROTECT)
@@ -251,7 +253,7 @@ def test_only_an_expiry_that_is_left_empty_by_its_maker_never_ends(objects: dict
     assert ScrapeToken(name="x").expires_at is None
     token = ScrapeToken.objects.get(name="expired-token")
     grant = replace(_grant(scope="all_teams"), token_hash=token.token_hash, expires_at=token.expires_at)
-    configuration = replace(catalog.load(), grants={token.token_hash: grant})
+    configuration = replace(loading.load(), grants={token.token_hash: grant})
     assert configuration.grant("secret-of-expired-token") is None
 
 
@@ -264,7 +266,7 @@ def test_no_field_tells_that_empty_means_all() -> None:
     means_all = re.compile(r"(?:Empty|None chosen|Without)[^.]*\ball\b", re.IGNORECASE)
     found = {
         f"{model.__name__}.{field.name}"
-        for model in access.RULES
+        for model in roles.RULES
         for field in model._meta.get_fields()
         if means_all.search(str(getattr(field, "help_text", "")))
     }
@@ -274,7 +276,7 @@ def test_no_field_tells_that_empty_means_all() -> None:
 def test_where_a_team_may_be_missing_something_else_says_what_is_opened() -> None:
     found = {
         model.__name__
-        for model in access.RULES
+        for model in roles.RULES
         for field in model._meta.get_fields()
         if isinstance(field, models.ForeignKey) and field.related_model is Team and field.null
     }

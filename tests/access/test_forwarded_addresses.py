@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from exporters import guessing
+from exporters.access import rate_limit
 
 PROXY = "192.0.2.10"
 CLIENT = "203.0.113.7"
@@ -21,13 +21,13 @@ CLIENT = "203.0.113.7"
 @pytest.fixture(autouse=True)
 def _behind_a_proxy(settings: Any) -> None:
     settings.HUB_TRUSTED_PROXIES = [ip_network(PROXY), ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
-    guessing._tell_once.cache_clear()
+    rate_limit._tell_once.cache_clear()
 
 
 def seen(forwarded_for: str | None, remote: str = PROXY) -> str:
     headers = {} if forwarded_for is None else {"X-Forwarded-For": forwarded_for}
     request = RequestFactory().get("/sd", REMOTE_ADDR=remote, headers=headers)
-    return guessing.client_address(request)
+    return rate_limit.client_address(request)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_whatever_the_header_holds_there_is_one_plain_address(forwarded_for: str
     assert (address == "") == (remote in ("", "garbage"))
     if address:
         assert str(ipaddress.ip_address(address)) == address
-        assert guessing.network(address)
+        assert rate_limit.network(address)
 
 
 def test_a_proxy_that_sends_no_address_is_told_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from exporters.catalog import catalog
-from exporters.guessing import Guessing, guessing, network
+from exporters.access.rate_limit import Guessing, guessing, network
+from exporters.configuration.reloader import reloader
 
 from . import people
 
@@ -17,7 +17,7 @@ ASKED = "/metrics/payments-bus"
 
 @pytest.fixture
 def objects(db: None) -> Iterator[dict[str, Any]]:
-    catalog.forget()
+    reloader.forget()
     guessing.forget()
     made = people.make()
     yield made

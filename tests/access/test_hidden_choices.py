@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db.models import ForeignKey, ManyToManyField
 from django.test import RequestFactory
 
-from exporters import access
+from exporters.access import roles
 from exporters.admin.keeping import KeepsHidden
 from exporters.models import Credential, IdentityGrant, Membership, Namespace, ScrapeToken
 
@@ -30,9 +30,9 @@ def _forms_of(who: str) -> list[tuple[str, type[forms.ModelForm], Any]]:
     request.session = {}  # type: ignore[assignment]
     found = []
     for model, screen in admin.site._registry.items():
-        if model not in access.RULES:
+        if model not in roles.RULES:
             continue
-        stored = access.changeable(request.user, model._default_manager.all()).first()
+        stored = roles.changeable(request.user, model._default_manager.all()).first()
         if stored is None or not screen.has_change_permission(request, stored):
             continue
         found.append((model.__name__, screen.get_form(request, stored, change=True), stored))

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
-from exporters import catalog, config
+from exporters import hub_yaml
+from exporters.configuration import derivation, loading
 from exporters.models import Credential, IdentityGrant, Namespace, Team
 
 from . import people
@@ -76,22 +77,22 @@ def test_it_is_for_the_granted_host_alone(objects: dict[str, Any], granted: Iden
     with pytest.raises(ValidationError, match="not granted to team payments-team"):
         _namespace(objects, host).full_clean()
     # However it came into the database, it is not used.
-    assert catalog.target(_namespace(objects)).credential is not None
-    target = catalog.target(_namespace(objects, host))
+    assert derivation.target(_namespace(objects)).credential is not None
+    target = derivation.target(_namespace(objects, host))
     assert target.credential is None
     assert "not granted" in target.problem
 
 
 def test_a_grant_that_ended_stops_the_scrapes(objects: dict[str, Any], granted: IdentityGrant) -> None:
     _namespace(objects).save()
-    assert catalog.load().targets["payments-bus"].credential is not None
+    assert loading.load().targets["payments-bus"].credential is not None
     granted.delete()
-    assert "not granted" in catalog.load().targets["payments-bus"].problem
+    assert "not granted" in loading.load().targets["payments-bus"].problem
 
 
 def test_a_credential_of_another_team_is_not_used_either(objects: dict[str, Any]) -> None:
     Namespace.objects.filter(pk=objects["namespace"]).update(credential=objects["other_credential"])
-    assert "belongs to another team" in catalog.load().targets["payments-bus"].problem
+    assert "belongs to another team" in loading.load().targets["payments-bus"].problem
 
 
 def test_a_test_of_its_secret_asks_for_the_grant_too(objects: dict[str, Any]) -> None:
@@ -136,12 +137,12 @@ credentials:
     grants:
       - {team: payments-team, hosts: [%s]}
 """
-    config.apply(config.plan(text % HOST))
+    hub_yaml.apply(hub_yaml.plan(text % HOST))
     assert IdentityGrant.objects.get().hosts == [HOST]
-    assert not config.plan(text % HOST).changes
-    (problem,) = config.plan(text % "evil.example").messages()
+    assert not hub_yaml.plan(text % HOST).changes
+    (problem,) = hub_yaml.plan(text % "evil.example").messages()
     assert "is not a Service Bus endpoint" in problem
-    config.apply(config.plan(text.partition("    grants")[0]))
+    hub_yaml.apply(hub_yaml.plan(text.partition("    grants")[0]))
     assert not IdentityGrant.objects.exists()
 
 

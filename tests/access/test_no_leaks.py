@@ -12,11 +12,11 @@ from django.core import management
 from django.db import connection, transaction
 from django.test import Client
 
-from exporters import records, upstream
-from exporters.catalog import catalog
-from exporters.loading import everything
+from exporters.configuration.disk_copy import OutageCopy
+from exporters.configuration.loading import everything
+from exporters.configuration.reloader import reloader
 from exporters.models import Credential, Namespace
-from exporters.outage import OutageCopy
+from exporters.scraping import history, upstream
 from hub.logs import JsonFormatter, TextFormatter
 from tests.configuration.conftest import CLIENT, TENANT
 
@@ -39,7 +39,7 @@ def _string(key: str) -> str:
 @pytest.fixture
 def objects(db: None, settings: Any) -> Iterator[dict[str, Any]]:
     settings.HUB_ALLOW_LOOPBACK = True  # nothing listens there: every read fails
-    catalog.forget()
+    reloader.forget()
     upstream.close()
     made = people.make()
     credential = Credential.objects.get(pk=made["credential"])
@@ -62,7 +62,7 @@ def objects(db: None, settings: Any) -> Iterator[dict[str, Any]]:
     )
     yield made
     upstream.close()
-    catalog.forget()
+    reloader.forget()
 
 
 class Listener(logging.Handler):
@@ -152,8 +152,8 @@ def test_what_is_stored_and_kept_is_encrypted(objects: dict[str, Any], log: List
         "/metrics/payments-bus", headers={"X-Prometheus-Scrape-Timeout-Seconds": "1"}
     )
     assert "servicebus_up 0" in scraped.content.decode()
-    records.recorder.flush()
-    configuration = catalog.current()
+    history.recorder.flush()
+    configuration = reloader.current()
     copy = OutageCopy()
     copy.keep(everything())
     kept = copy.path.read_bytes().decode("latin-1")

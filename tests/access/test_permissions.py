@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from exporters.catalog import catalog
+from exporters.configuration.reloader import reloader
 from exporters.models import ConfigurationVersion, Membership
 
 from . import people
@@ -26,7 +26,7 @@ _DRAWN = re.compile(
 
 @pytest.fixture
 def objects(db: None) -> dict[str, Any]:
-    catalog.forget()
+    reloader.forget()
     return people.make()
 
 

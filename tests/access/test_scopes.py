@@ -10,8 +10,10 @@ from django.db.models.signals import pre_delete
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from exporters import catalog, config, discovery
-from exporters.catalog import Grant
+from exporters import hub_yaml
+from exporters.configuration import loading
+from exporters.configuration.targets import Grant
+from exporters.discovery import targets
 from exporters.models import Namespace, ScrapeToken, Team, WallLink
 
 from . import people
@@ -21,7 +23,7 @@ ADMIN = "/admin/exporters"
 
 def opened() -> dict[str, set[str]]:
     """Return the namespaces that each token of `given` opens, as the configuration is compiled."""
-    configuration = catalog.load()
+    configuration = loading.load()
     return {
         grant.name: {target.name for target in configuration.targets.values() if grant.opens(target)}
         for grant in configuration.grants.values()
@@ -247,7 +249,7 @@ def test_a_file_that_leaves_it_open_is_refused(
     objects: dict[str, Any], monkeypatch: pytest.MonkeyPatch, text: str, message: str
 ) -> None:
     monkeypatch.setenv("SCOPES_TOKEN", "x" * 30)
-    found = config.plan(_entry(text)).messages()
+    found = hub_yaml.plan(_entry(text)).messages()
     assert len(found) == 1
     assert message in found[0]
 
@@ -257,11 +259,11 @@ def test_a_file_may_list_nothing_and_its_export_says_the_same(
 ) -> None:
     monkeypatch.setenv("SCOPES_TOKEN", "x" * 30)
     text = _entry(", scope: listed, team: payments-team, namespaces: []")
-    config.apply(config.plan(text))
+    hub_yaml.apply(hub_yaml.plan(text))
     assert ScrapeToken.objects.get(name="new").opens == "no namespaces"
-    assert not config.plan(text).changes
-    assert not config.plan(config.export()).changes
-    assert config.export().count("scope: ") == ScrapeToken.objects.count()
+    assert not hub_yaml.plan(text).changes
+    assert not hub_yaml.plan(hub_yaml.export()).changes
+    assert hub_yaml.export().count("scope: ") == ScrapeToken.objects.count()
 
 
 def test_what_the_history_says_of_a_wider_scope(objects: dict[str, Any]) -> None:
@@ -275,18 +277,18 @@ def test_what_the_history_says_of_a_wider_scope(objects: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("scope", ["", "all", "unknown"])
 def test_a_grant_without_a_known_scope_opens_nothing(objects: dict[str, Any], scope: str) -> None:
-    target = catalog.load().targets["n1"]
+    target = loading.load().targets["n1"]
     grant = Grant(0, "x", "", scope, None, frozenset(), None)
     assert not grant.opens(target)
 
 
 def test_discovery_tells_a_limited_token_of_no_other_team(objects: dict[str, Any]) -> None:
-    configuration = catalog.load()
+    configuration = loading.load()
     (grant,) = (each for each in configuration.grants.values() if each.name == "for-two-of-the-platform")
-    assert len(discovery.groups(configuration, grant, "payments-team")) == 2
+    assert len(targets.groups(configuration, grant, "payments-team")) == 2
     for team in ("orders-team", "no-such-team"):
-        with pytest.raises(discovery.UnknownTeamError):
-            discovery.groups(configuration, grant, team)
+        with pytest.raises(targets.UnknownTeamError):
+            targets.groups(configuration, grant, team)
 
 
 def _edit(objects: dict[str, Any], who: str, token: ScrapeToken) -> None:
@@ -338,7 +340,7 @@ def test_whatever_happens_a_limited_token_opens_what_it_was_given_at_most(data: 
                     for token in ScrapeToken.objects.filter(name__in=given):
                         _edit(objects, "editor" if step == "edit" else "admin", token)
                 case "apply":
-                    plan = config.plan(config.export())
+                    plan = hub_yaml.plan(hub_yaml.export())
                     assert (plan.messages(), plan.changes) == ([], ())
             for name, names_opened in opened().items():
                 if name in given:

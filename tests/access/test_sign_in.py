@@ -12,7 +12,7 @@ from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
-from exporters import sign_in_attempts
+from exporters.access import sign_in_attempts
 
 pytestmark = pytest.mark.django_db
 

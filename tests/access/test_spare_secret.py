@@ -6,10 +6,10 @@ import pytest
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporters import spare_uses
-from exporters.catalog import catalog
+from exporters.configuration.reloader import reloader
 from exporters.models import Credential, Namespace
-from exporters.simulator import SimulatedNamespace, Simulator
+from exporters.scraping import spare_uses
+from simulator import SimulatedNamespace, Simulator
 from tests.web.conftest import AddTarget, add_target, hub, scraper, team, token
 
 __all__ = ["add_target", "hub", "scraper", "team", "token"]
@@ -146,8 +146,8 @@ def test_promoting_swaps_and_retiring_forgets(both: tuple[str, str], owner: Clie
 def test_a_ciphertext_moved_from_slot_to_slot_does_not_decrypt(both: tuple[str, str]) -> None:
     credential = Credential.objects.get()
     Credential.objects.update(secret=credential.spare_secret)
-    catalog.forget()
-    assert "can't be decrypted" in catalog.current().targets["payments"].problem
+    reloader.forget()
+    assert "can't be decrypted" in reloader.current().targets["payments"].problem
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
-from exporters import config
-from exporters.endpoints import policy
+from exporters import hub_yaml
+from exporters.credentials.endpoints import policy
 from exporters.models import Credential, Namespace, Team
 from exporters.servicebus.client import Client
 from exporters.servicebus.connection import Endpoint, EndpointNotAllowedError, parse_host
@@ -138,7 +138,7 @@ def test_what_is_no_service_bus_name_is_refused_where_it_is_entered(team: Team, 
 def test_what_is_no_service_bus_name_is_refused_where_it_is_imported(team: Team, host: str) -> None:
     quoted = host.replace("\\", "\\\\")
     text = f'namespaces:\n  - {{name: x, team: payments, host: "{quoted}"}}\n'
-    assert any("namespaces[0].host" in message for message in config.plan(text).messages())
+    assert any("namespaces[0].host" in message for message in hub_yaml.plan(text).messages())
     assert not Namespace.objects.exists()
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from exporters import config
+from exporters import hub_yaml
 from exporters.models import Source, Team
 
 PATH = "/admin/exporters/namespace/import/"
@@ -64,7 +64,7 @@ def test_what_is_no_text_and_what_is_missing_is_said_at_the_field(browser: Clien
 
 def test_what_is_stored_can_be_downloaded(browser: Client, team: Team) -> None:
     answer = browser.get(PATH, {"export": ""})
-    assert answer.content.decode() == config.export()
+    assert answer.content.decode() == hub_yaml.export()
     assert "payments" in answer.content.decode()
 
 

@@ -10,7 +10,7 @@ from django.db.models.signals import pre_save
 from django.test import Client
 
 from exporters.models import Credential, Membership, Namespace, Team
-from exporters.simulator import SimulatedNamespace
+from simulator import SimulatedNamespace
 from tests.web.conftest import hub
 
 __all__ = ["hub"]

@@ -7,10 +7,11 @@ import pytest
 from django.contrib.messages import get_messages
 from django.test import Client
 
-from exporters import actions, entity_rows, readings, records
 from exporters.models import LabelRule, Namespace, Team
+from exporters.pages import actions, entity_table
+from exporters.scraping import history, last_reading
 from exporters.servicebus.entities import Counts, Queue, Snapshot, Subscription
-from exporters.simulator import SimulatedNamespace
+from simulator import SimulatedNamespace
 from tests.web.conftest import AddTarget, add_target, hub, team
 
 __all__ = ["add_target", "hub", "team"]
@@ -18,7 +19,7 @@ __all__ = ["add_target", "hub", "team"]
 
 @pytest.fixture
 def namespace(add_target: AddTarget, bus: SimulatedNamespace) -> Namespace:
-    readings.forget()
+    last_reading.forget()
     return add_target(bus)
 
 
@@ -45,7 +46,7 @@ def test_the_status_shows_state_records_and_failures(
     actions.scrape_now([namespace])
     bus.faults.set("unauthorized")
     actions.scrape_now([namespace])
-    records.recorder.flush()
+    history.recorder.flush()
     page = browser.get(_path(namespace, "status")).content.decode()
     assert "state-failing" in page
     assert "Durations of the last 2 scrapes" in page
@@ -157,7 +158,7 @@ def test_the_worst_come_first() -> None:
         ),
         subscriptions=(Subscription("t", "s", counts=Counts(0, 7, 0, 0, 0)),),
     )
-    rows = entity_rows.table(snapshot).rows
+    rows = entity_table.table(snapshot).rows
     assert [row.name for row in rows] == ["closed", "full", "s", "dead", "busy", "unknown"]
     assert rows[0].unusual_status == "receive disabled"
     assert rows[-1].active is None
@@ -165,6 +166,6 @@ def test_the_worst_come_first() -> None:
 
 def test_many_entities_come_in_pages() -> None:
     snapshot = Snapshot(queues=tuple(Queue(f"q{number:03}") for number in range(250)))
-    last = entity_rows.table(snapshot, sort="name", page=99)
+    last = entity_table.table(snapshot, sort="name", page=99)
     assert (last.page, last.pages, last.found) == (3, 3, 250)
     assert [row.name for row in last.rows][-1] == "q249"

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from exporters.models import ScrapeToken, Source, Team
-from exporters.words import EMPTY, STOPS
+from exporters.pages.wording import EMPTY, STOPS
 from tests.configuration.conftest import KEY
 
 SCREENS = [

@@ -13,10 +13,10 @@ import yaml
 from django.test import Client
 from django.utils import timezone
 
-from exporters.catalog import catalog
+from exporters.configuration.reloader import reloader
+from exporters.discovery.snippets import TOKEN_FILE
 from exporters.models import Membership, Namespace, ScrapeToken, Team
-from exporters.snippets import TOKEN_FILE
-from tests import programs
+from tests.support import programs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 @pytest.fixture(autouse=True)
 def _hub(settings: Any) -> None:
     settings.HUB_EXTERNAL_URL = "https://hub.example.com"
-    catalog.forget()
+    reloader.forget()
 
 
 def page(browser: Client, thing: Namespace | Team) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from exporters.admission_queue import AdmissionQueue, Entrant, Verdict
+from exporters.scraping.admission_queue import AdmissionQueue, Entrant, Verdict
 
 STEP = 0.02
 # Turns of the loop that a read takes: so many reads' parts come before the next one's.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.admission_queue import AdmissionQueue, Entrant, Verdict, cost_of
+from exporters.scraping.admission_queue import AdmissionQueue, Entrant, Verdict, cost_of
 from exporters.servicebus.entities import Queue, Snapshot
 
 from .process import Process, Read

@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bench.hubs import Hub
-from bench.servers import wait_for
-from exporters.admission import MESSAGE
-from exporters.simulator import Simulator
+from exporters.scraping.admission import MESSAGE
+from simulator import Simulator
 from tests.failures.test_isolation import Scraped, StartHub, start_hub
+from tests.support.hubs import Hub
+from tests.support.servers import wait_for
 
 __all__ = ["start_hub"]
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests import programs
+from tests.support import programs
 
 from .demo import PASSWORD, Demo, running
 from .watched import Watch

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.hubs import Hub
-from exporters.simulator import SimulatedNamespace, Simulator
-from exporters.simulator.definition import add_namespace
+from simulator import SimulatedNamespace, Simulator
+from simulator.definition import add_namespace
+from tests.support.hubs import Hub
 
 PASSWORD = "browser-browser"
 ADMINISTRATOR = "admin"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from bench.servers import program
+from tests.support.servers import program
 
 from .conftest import sign_in
 from .demo import Demo, running

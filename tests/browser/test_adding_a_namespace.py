@@ -5,10 +5,10 @@ from pathlib import Path
 import yaml
 from playwright.sync_api import Page, expect
 
-from bench.prometheus import Prometheus
-from bench.servers import wait_for
-from exporters.snippets import TOKEN_FILE
-from tests import programs
+from exporters.discovery.snippets import TOKEN_FILE
+from tests.support import programs
+from tests.support.prometheus import Prometheus
+from tests.support.servers import wait_for
 
 from .conftest import OpenPage
 from .demo import Demo

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporters import config
+from exporters import hub_yaml
 from exporters.models import Credential, Namespace, Team
 
 KEY = "cGxhbnRlZC1zZWNyZXQta2V5LW9mLXBheW1lbnRzLTAwNGYyYQ=="
@@ -129,9 +129,9 @@ def whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     return WHOLE.replace("TOKEN_FILE", str(tmp_path / "token"))
 
 
-def apply(text: str, prune: bool = False) -> config.Plan:
-    return config.apply(config.plan(text, prune=prune))
+def apply(text: str, prune: bool = False) -> hub_yaml.Plan:
+    return hub_yaml.apply(hub_yaml.plan(text, prune=prune))
 
 
 def errors(text: str, prune: bool = False) -> list[str]:
-    return config.plan(text, prune=prune).messages()
+    return hub_yaml.plan(text, prune=prune).messages()

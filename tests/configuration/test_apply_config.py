@@ -6,8 +6,8 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 
-from exporters import config
-from exporters.config.application import Application
+from exporters import hub_yaml
+from exporters.hub_yaml.application import Application
 from exporters.models import ConfigurationVersion, Credential, LabelRule, Namespace, ScrapeToken, Team
 
 from .conftest import CLIENT, CLIENT_SECRET, CONNECTION_STRING, KEY, TENANT, TOKEN, apply
@@ -77,7 +77,7 @@ def test_the_difference_names_each_changed_value(whole: str) -> None:
     changed = whole.replace("concurrency: 8", "concurrency: 32").replace(
         "environment: prod", "environment: live"
     )
-    plan = config.plan(changed)
+    plan = hub_yaml.plan(changed)
     assert [str(change) for change in plan.changes] == [
         "~ namespace payments-prod\n"
         "    labels: {environment: prod, version: 1.10} -> {environment: live, version: 1.10}\n"
@@ -111,7 +111,7 @@ def test_a_secret_that_changed_shows_as_a_fingerprint_alone(
     monkeypatch.setenv(
         "PAYMENTS_CONNECTION_STRING", CONNECTION_STRING.replace(KEY, "another+key+that+is+planted=")
     )
-    plan = config.plan(whole)
+    plan = hub_yaml.plan(whole)
     (change,) = plan.changes
     (field,) = change.fields
     assert field.name == "secret's fingerprint"
@@ -122,7 +122,7 @@ def test_a_secret_that_changed_shows_as_a_fingerprint_alone(
 
 def test_no_secret_is_in_the_plan_its_errors_or_the_database(whole: str) -> None:
     plan = apply(whole)
-    out = repr(plan.changes) + repr(plan.warnings) + repr(plan.errors) + config.export()
+    out = repr(plan.changes) + repr(plan.warnings) + repr(plan.errors) + hub_yaml.export()
     dump = StringIO()
     call_command("dumpdata", stdout=dump)
     for secret in (KEY, CLIENT_SECRET, TOKEN):
@@ -138,17 +138,17 @@ def test_an_object_of_the_admin_moves_to_the_file_visibly(team: Team) -> None:
 
 
 def test_a_plan_that_is_outdated_is_not_applied(whole: str) -> None:
-    plan = config.plan(whole)
+    plan = hub_yaml.plan(whole)
     Team.objects.create(name="payments")
-    with pytest.raises(config.PlanOutdatedError):
-        config.apply(plan)
+    with pytest.raises(hub_yaml.PlanOutdatedError):
+        hub_yaml.apply(plan)
     assert not Namespace.objects.exists()
 
 
 def test_a_file_with_one_mistake_changes_nothing_at_all(whole: str) -> None:
-    plan = config.plan(whole.replace("concurrency: 8", "concurrency: 0"))
-    with pytest.raises(config.ConfigError):
-        config.apply(plan)
+    plan = hub_yaml.plan(whole.replace("concurrency: 8", "concurrency: 0"))
+    with pytest.raises(hub_yaml.ConfigError):
+        hub_yaml.apply(plan)
     assert not Team.objects.exists()
 
 

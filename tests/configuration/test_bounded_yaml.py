@@ -10,11 +10,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters import rule_yaml
-from exporters.config.bounded_yaml import MAX_YAML_CHARACTERS, MAX_YAML_DEPTH, MAX_YAML_VALUES
-from exporters.config.document import MAX_YAML_MISTAKES, BadValueError, Document, Node, TooLargeError
-from exporters.config.schema import read
-from exporters.rule_yaml import MAX_PASTED_CHARACTERS, MAX_PASTED_VALUES, BlockError
+from exporters.hub_yaml import rule_blocks
+from exporters.hub_yaml.bounded_yaml import MAX_YAML_CHARACTERS, MAX_YAML_DEPTH, MAX_YAML_VALUES
+from exporters.hub_yaml.document import MAX_YAML_MISTAKES, BadValueError, Document, Node, TooLargeError
+from exporters.hub_yaml.rule_blocks import MAX_PASTED_CHARACTERS, MAX_PASTED_VALUES, BlockError
+from exporters.hub_yaml.schema import read
 
 
 def plain(node: Node) -> Any:
@@ -132,7 +132,7 @@ def test_any_text_is_read_as_pyyaml_reads_it_or_is_refused() -> None:
 )
 def test_a_number_beyond_python_is_no_yaml(text: str) -> None:
     with pytest.raises(BlockError, match="This is not YAML"):
-        rule_yaml.read(text)
+        rule_blocks.read(text)
     document = Document()
     assert document.parse(text) is None
     assert document.problems
@@ -176,7 +176,7 @@ def cpu_seconds(call: Any) -> float:
 
 def refused(block: str) -> str:
     with pytest.raises(BlockError) as caught:
-        rule_yaml.read(block)
+        rule_blocks.read(block)
     return str(caught.value)
 
 
@@ -267,7 +267,7 @@ def test_no_scalar_of_any_tag_breaks_a_reader(reader: Any) -> None:
 @given(text=st.text(max_size=40))
 def test_whatever_is_pasted_is_rules_or_a_problem(text: str) -> None:
     try:
-        found = len(rule_yaml.read(text))
+        found = len(rule_blocks.read(text))
     except BlockError as error:
         found = len(str(error))
     assert found

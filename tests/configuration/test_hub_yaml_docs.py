@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.config.schema import KINDS, Kind
+from exporters.hub_yaml.schema import KINDS, Kind
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs" / "hub-yaml.md"
 

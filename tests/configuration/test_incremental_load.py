@@ -14,9 +14,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import RestrictedError
 from django.test import Client
 
-from exporters import config, loading
-from exporters.loaded import Loaded
-from exporters.loading import everything, read
+from exporters import hub_yaml
+from exporters.configuration import loading
+from exporters.configuration.loaded import Loaded
+from exporters.configuration.loading import everything, read
 from exporters.models import (
     ConfigurationChange,
     ConfigurationVersion,
@@ -79,7 +80,7 @@ class Changes:
         self.number += 1
         # A clash with the history's foreign keys or a name that is taken: then nothing was changed.
         with (
-            suppress(IntegrityError, RestrictedError, ValidationError, config.ConfigError),
+            suppress(IntegrityError, RestrictedError, ValidationError, hub_yaml.ConfigError),
             transaction.atomic(),
         ):
             way()
@@ -243,10 +244,10 @@ class Changes:
 
     def _do_file(self) -> None:
         text = FILE.format(number=self.number, file=self.file, host=self.chance.choice(HOSTS))
-        config.apply(config.plan(text))
+        hub_yaml.apply(hub_yaml.plan(text))
 
     def _do_file_without_anything(self) -> None:
-        config.apply(config.plan("", prune=True))
+        hub_yaml.apply(hub_yaml.plan("", prune=True))
 
     def _do_secret_file(self) -> None:
         self.file.write_text(SECRET.format(self.chance.choice(HOSTS), f"file{self.number}"))
@@ -336,7 +337,7 @@ def test_very_many_changes_of_one_version_are_noted_as_everything(
 ) -> None:
     monkeypatch.setattr(versions, "MAX_CHANGES_OF_A_VERSION", 2)
     before = ConfigurationChange.objects.count()
-    config.apply(config.plan("teams: [{name: a}, {name: b}, {name: c}]"))
+    hub_yaml.apply(hub_yaml.plan("teams: [{name: a}, {name: b}, {name: c}]"))
     assert ConfigurationChange.objects.count() == before + 1
     assert {"a", "b", "c"} < read_again(known).configuration.teams
 

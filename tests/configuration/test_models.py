@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
+from exporters.credentials.encryption import SecretUnavailableError
 from exporters.models import Credential, Namespace, ScrapeToken, Team
-from exporters.secrets import SecretUnavailableError
 from tests.admin.conftest import certificate, keys
 
 from .conftest import CLIENT, CLIENT_SECRET, CONNECTION_STRING, KEY, TENANT

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
-from exporters import config, rule_yaml
+from exporters import hub_yaml
+from exporters.hub_yaml import rule_blocks
+from exporters.hub_yaml.rule_blocks import BlockError
 from exporters.models import LabelRule
 from exporters.prometheus.relabel import Rule, RuleError, problems
-from exporters.rule_yaml import BlockError
-from tests import programs
+from tests.support import programs
 
 from .conftest import apply, errors
 
@@ -63,7 +64,7 @@ def taken_by_prometheus(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[s
 def refusal(action: str, key: str, empty: str) -> str:
     """Return why the hub refuses a pasted rule; empty where it takes it."""
     try:
-        (values,) = rule_yaml.read(block(action, key, empty))
+        (values,) = rule_blocks.read(block(action, key, empty))
     except BlockError as error:
         return str(error)
     return " ".join(problems(LabelRule(**values).rule(), legacy_names=True).values())
@@ -79,7 +80,7 @@ def test_an_empty_key_is_taken_where_prometheus_takes_it(
 
 
 def test_an_empty_regex_drops_nothing_that_has_a_name() -> None:
-    (values,) = rule_yaml.read("- {action: drop, source_labels: [name], regex: }")
+    (values,) = rule_blocks.read("- {action: drop, source_labels: [name], regex: }")
     assert LabelRule(**values).rule().regex == ""
 
 
@@ -97,7 +98,7 @@ def test_hub_yaml_and_its_export_keep_an_empty_value_apart_from_the_default() ->
         ("(.*)", "", "$1"),
         ("(.*)", ";", ""),
     ]
-    exported = config.export()
+    exported = hub_yaml.export()
     written: Any = yaml.safe_load(exported)["label_rules"]
     assert [(rule.get("regex"), rule.get("separator"), rule.get("replacement")) for rule in written] == [
         ("", None, None),
@@ -105,7 +106,7 @@ def test_hub_yaml_and_its_export_keep_an_empty_value_apart_from_the_default() ->
         (None, None, ""),
     ]
     assert apply(exported).changes == ()
-    assert rule_yaml.read(rule_yaml.write(LabelRule.objects.order_by("position")))[0]["regex"] == ""
+    assert rule_blocks.read(rule_blocks.write(LabelRule.objects.order_by("position")))[0]["regex"] == ""
 
 
 @pytest.mark.django_db

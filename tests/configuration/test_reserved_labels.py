@@ -7,14 +7,14 @@ from django.core.exceptions import ValidationError
 
 from exporters.checks import check_settings
 from exporters.models import Namespace
-from exporters.prometheus import catalogue
+from exporters.models.validators import MAX_NAMESPACE_LABELS, validate_target_labels
+from exporters.prometheus import metrics
 from exporters.prometheus.relabel import MAX_LABEL_VALUE_CHARACTERS
-from exporters.validators import MAX_NAMESPACE_LABELS, validate_target_labels
 
 from .conftest import errors
 
 OF_METRICS = sorted(
-    {label for metric in (*catalogue.ENTITY_METRICS, *catalogue.SCRAPE_METRICS) for label in metric.labels}  # type: ignore[attr-defined]
+    {label for metric in (*metrics.ENTITY_METRICS, *metrics.SCRAPE_METRICS) for label in metric.labels}  # type: ignore[attr-defined]
 )
 
 

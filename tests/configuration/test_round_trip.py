@@ -12,10 +12,10 @@ from django.db import transaction
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from exporters import config
+from exporters import hub_yaml
 from exporters.models import Credential, IdentityGrant, LabelRule, Namespace, ScrapeToken, Team
+from exporters.models.validators import METRIC_GROUPS
 from exporters.prometheus.relabel import ANYTHING
-from exporters.validators import METRIC_GROUPS
 
 from .conftest import CLIENT, CLIENT_SECRET, CONNECTION_STRING, KEY, TENANT
 
@@ -140,15 +140,15 @@ def configurations(draw: st.DrawFn) -> None:
 def test_whatever_is_stored_comes_back_unchanged(data: st.DataObject) -> None:
     with transaction.atomic():
         data.draw(configurations())
-        text = config.export()
-        plan = config.plan(text, prune=True)
+        text = hub_yaml.export()
+        plan = hub_yaml.plan(text, prune=True)
         assert plan.messages() == []
         assert plan.changes == ()
         transaction.set_rollback(True)
 
 
 def test_the_export_holds_no_secret_and_leaves_defaults_out(namespace: Namespace) -> None:
-    text = config.export()
+    text = hub_yaml.export()
     assert KEY not in text
     mark = Credential.objects.get().secret_fingerprint
     assert yaml.safe_load(text) == {
@@ -169,16 +169,16 @@ def test_the_export_holds_no_secret_and_leaves_defaults_out(namespace: Namespace
 
 
 def test_another_hub_applies_an_export_and_exports_the_same(whole: str) -> None:
-    config.apply(config.plan(whole))
+    hub_yaml.apply(hub_yaml.plan(whole))
     out = StringIO()
     call_command("export_config", stdout=out)
     first = out.getvalue()
-    config.apply(config.plan("", prune=True))
+    hub_yaml.apply(hub_yaml.plan("", prune=True))
     assert not Team.objects.exists()
-    config.apply(config.plan(first))
-    assert config.export() == first
+    hub_yaml.apply(hub_yaml.plan(first))
+    assert hub_yaml.export() == first
 
 
 def test_an_empty_hub_exports_a_file_that_can_be_applied(tmp_path: Path) -> None:
-    (tmp_path / "hub.yaml").write_text(config.export())
+    (tmp_path / "hub.yaml").write_text(hub_yaml.export())
     call_command("apply_config", str(tmp_path / "hub.yaml"), stdout=StringIO())

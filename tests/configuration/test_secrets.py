@@ -12,8 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from exporters.credentials.encryption import KeyRing, Sealed, UndecryptableError, fingerprint
 from exporters.models import Credential, Team
-from exporters.secrets import KeyRing, Sealed, UndecryptableError, fingerprint
 
 from .conftest import CONNECTION_STRING, KEY
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bench.hubs import Hub, deployed_settings
-from bench.servers import PostgreSQL
-from exporters.simulator import Simulator
-from tests import programs
+from simulator import Simulator
+from tests.support import programs
+from tests.support.hubs import Hub, deployed_settings
+from tests.support.servers import PostgreSQL
 
 from .world import World
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.hubs import Hub
-from bench.servers import free_port, wait_for
-from tests import programs
+from tests.support import programs
+from tests.support.hubs import Hub
+from tests.support.servers import free_port, wait_for
 
 from .world import PATIENCE_SECONDS, ROOT, ShippedPrometheus, shorter
 

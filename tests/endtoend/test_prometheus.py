@@ -6,7 +6,7 @@ import urllib.request
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from tests import programs
+from tests.support import programs
 
 from .proxy import Proxy
 from .world import ShippedPrometheus, World, shorter

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.hubs import Hub
-from bench.prometheus import PrometheusServer
-from bench.servers import PostgreSQL, wait_for
-from exporters.simulator import Simulator
+from simulator import Simulator
+from tests.support.hubs import Hub
+from tests.support.prometheus import PrometheusServer
+from tests.support.servers import PostgreSQL, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_SECONDS = 90.0  # a slow machine with much else to do

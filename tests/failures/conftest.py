@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench.hubs import Hub
-from exporters.simulator import Simulator
+from simulator import Simulator
+from tests.support.hubs import Hub
 
 from . import matrix
 

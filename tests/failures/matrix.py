@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporters.simulator import SimulatedNamespace, Simulator
+from simulator import SimulatedNamespace, Simulator
 
 Prepare = Callable[[SimulatedNamespace], None]
 

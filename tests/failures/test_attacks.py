@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from bench.attacks import Hostile, reasons_of
-from bench.hostile import ATTACKS
-from bench.hubs import Hub
-from bench.series import is_up, scrape_of
-from exporters.simulator import Simulator
+from simulator import Simulator
+from tests.support.hostile import ATTACKS
+from tests.support.hubs import Hub
+from tests.support.series import is_up, scrape_of
 
 TOKEN = "sbh_the-attacks-on-a-throw-away-hub"
 NAMES = {attack: f"attack-{number:02}" for number, attack in enumerate(ATTACKS)}

@@ -13,11 +13,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from bench.hubs import Hub
-from bench.servers import wait_for
-from bench.simulated import hang
-from exporters.scrape import MAX_SCRAPES_OF_A_NAMESPACE
-from exporters.simulator import Simulator
+from exporters.scraping.scrape import MAX_SCRAPES_OF_A_NAMESPACE
+from simulator import Simulator
+from tests.support.hubs import Hub
+from tests.support.servers import wait_for
+from tests.support.simulated import hang
 
 HANGING = 30
 # Without an answer for longer than anything below takes, also on a busy machine.
@@ -74,7 +74,7 @@ def start_hub(simulator: Simulator) -> Iterator[StartHub]:
                 for name, bus in simulator.namespaces.items()
             }
             wanted = {"namespaces": namespaces, "fields": {"timeout_seconds": 30}}
-            token = hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+            token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
             hub.start()
             return Scraped(hub, token, sorted(namespaces))
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.prometheus import Prometheus
-from bench.servers import wait_for
 from exporters.servicebus.errors import Reason
+from tests.support.prometheus import Prometheus
+from tests.support.servers import wait_for
 
 from . import matrix
 from .conftest import TOKEN, Scene

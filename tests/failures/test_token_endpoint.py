@@ -7,9 +7,9 @@ from urllib.request import Request, urlopen
 
 import yaml
 
-from bench.hubs import Hub
-from bench.servers import wait_for
-from exporters.simulator import Simulator
+from simulator import Simulator
+from tests.support.hubs import Hub
+from tests.support.servers import wait_for
 
 from .conftest import TOKEN
 from .matrix import Row, build, token_endpoint

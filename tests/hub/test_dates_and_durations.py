@@ -34,16 +34,22 @@ LISTED = {
     "exporters/admin/credential.py:CredentialAdmin.expires": _EXPIRY,
     "exporters/admin/credential.py:ExpiryFilter.queryset": _EXPIRY,
     "exporters/admin/credential_form.py:describe_secret": _PAGE,
-    "exporters/admin/held.py:HeldSecrets._current": "sessions are shared by hubs and outlive the machine's start",
-    "exporters/admin/held.py:HeldSecrets.hold": "sessions are shared by hubs and outlive the machine's start",
+    "exporters/admin/pending_secrets.py:HeldSecrets._current": (
+        "sessions are shared by hubs and outlive the machine's start"
+    ),
+    "exporters/admin/pending_secrets.py:HeldSecrets.hold": (
+        "sessions are shared by hubs and outlive the machine's start"
+    ),
     "exporters/admin/namespace_page.py:NamespacePage._context": _PAGE,
     "exporters/admin/namespace_page.py:NamespacePage.status_view": _PAGE,
     "exporters/admin/token.py:StateFilter.queryset": _EXPIRY,
-    "exporters/configuration.py:Configuration.grant": _EXPIRY,
-    "exporters/config/secret_values.py:set_revoked": _RECORDED,
-    "exporters/dates.py:latest_possible": "finds dates that were written before a clock was set back",
-    "exporters/dates.py:seconds_ago": _SHOWN,
-    "exporters/key_file.py:KeyFile.keys": _CHANGED,
+    "exporters/configuration/targets.py:Configuration.grant": _EXPIRY,
+    "exporters/hub_yaml/secret_values.py:set_revoked": _RECORDED,
+    "exporters/scraping/dates.py:latest_possible": (
+        "finds dates that were written before a clock was set back"
+    ),
+    "exporters/scraping/dates.py:seconds_ago": _SHOWN,
+    "exporters/credentials/key_file.py:KeyFile.keys": _CHANGED,
     "exporters/models/bearer.py:BearerSecret": _RECORDED,
     "exporters/models/bearer.py:BearerSecret.is_usable": _EXPIRY,
     "exporters/models/bearer.py:BearerSecret.revoke": _RECORDED,
@@ -52,23 +58,33 @@ LISTED = {
     "exporters/models/namespaces.py:Namespace": _RECORDED,
     "exporters/models/teams.py:Team": _RECORDED,
     "exporters/models/wall.py:in_a_year": _EXPIRY,
-    "exporters/moments.py:lasting_tag": _PAGE,
-    "exporters/moments.py:relative": _PAGE,
-    "exporters/outage.py:OutageCopy.keep": "the copy is for the time after a restart, when no other clock goes on",
-    "exporters/outage.py:OutageCopy.read": "the copy is for the time after a restart, when no other clock goes on",
-    "exporters/records.py:remember": _SHOWN,
-    "exporters/references.py:signature": _CHANGED,
-    "exporters/servicebus/retry_after.py:retry_after_seconds": "it can be a date; the pause is at most a minute",
+    "exporters/formatting.py:lasting_tag": _PAGE,
+    "exporters/formatting.py:relative": _PAGE,
+    "exporters/configuration/disk_copy.py:OutageCopy.keep": (
+        "the copy is for the time after a restart, when no other clock goes on"
+    ),
+    "exporters/configuration/disk_copy.py:OutageCopy.read": (
+        "the copy is for the time after a restart, when no other clock goes on"
+    ),
+    "exporters/scraping/history.py:remember": _SHOWN,
+    "exporters/credentials/references.py:signature": _CHANGED,
+    "exporters/servicebus/retry_after.py:retry_after_seconds": (
+        "it can be a date; the pause is at most a minute"
+    ),
     "exporters/servicebus/credentials.py:SharedAccessSignatureCredential.__init__": _PASSES,
     "exporters/servicebus/credentials.py:SharedKeyCredential.__init__": _PASSES,
     "exporters/servicebus/credentials.py:_utc": _SHOWN,
-    "exporters/servicebus/entra.py:EntraCredential.__init__": "read once a token, to learn how long it lives",
+    "exporters/servicebus/entra.py:EntraCredential.__init__": (
+        "read once a token, to learn how long it lives"
+    ),
     "exporters/servicebus/reader.py:Read.__init__": _SHOWN,
-    "exporters/sharing/files.py:FileStore.sweep": "a file's last use can't be had otherwise; too early costs a read",
-    "exporters/sharing/flights.py:_no_answer_in_time": _SHOWN,
+    "exporters/shared_state/files.py:FileStore.sweep": (
+        "a file's last use can't be had otherwise; too early costs a read"
+    ),
+    "exporters/scraping/single_flight.py:_no_answer_in_time": _SHOWN,
     "exporters/site.py:HubAdminSite.index": _PAGE,
-    "exporters/trial.py:_tls": _EXPIRY,
-    "exporters/upstream.py:failed": _SHOWN,
+    "exporters/connection_test/run.py:_tls": _EXPIRY,
+    "exporters/scraping/upstream.py:failed": _SHOWN,
     "exporters/views/wall.py:wall": _PAGE,
     "hub/sessions.py:SessionStore._get_session_from_db": _EXPIRY,
     "hub/tls.py:Certificate._state": _CHANGED,

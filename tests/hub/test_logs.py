@@ -11,7 +11,7 @@ from hub.logs import JsonFormatter, TextFormatter, logging_config
 def _record(**extra: object) -> logging.LogRecord:
     record = logging.makeLogRecord(
         {
-            "name": "exporters.scrape",
+            "name": "exporters.scraping.scrape",
             "levelno": logging.INFO,
             "levelname": "INFO",
             "msg": "Scraped %s",

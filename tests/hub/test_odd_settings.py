@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.hubs import Hub
-from bench.servers import wait_for
+from tests.support.hubs import Hub
+from tests.support.servers import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = re.findall(

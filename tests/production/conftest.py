@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from bench.servers import PostgreSQL
-from tests import programs
+from tests.support import programs
+from tests.support.servers import PostgreSQL
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -12,15 +12,15 @@ import django
 def answer(command: dict[str, Any]) -> dict[str, Any]:
     from django.db import connection
 
-    from exporters import keeper
-    from exporters.catalog import catalog
+    from exporters.configuration import reloader as reloading
+    from exporters.configuration.reloader import reloader
     from exporters.models import Team
 
     started = time.monotonic()
     try:
         match command["do"]:
             case "current":
-                configuration = catalog.current()
+                configuration = reloader.current()
                 result: dict[str, Any] = {
                     "names": sorted(configuration.targets),
                     "secrets": sorted(
@@ -46,13 +46,13 @@ def answer(command: dict[str, Any]) -> dict[str, Any]:
                 response = health.ready(RequestFactory().get("/-/ready"))
                 result = {"status": response.status_code, "body": json.loads(response.content)}
             case "max_age":
-                keeper._MAX_AGE_SECONDS = command["seconds"]
+                reloading._MAX_AGE_SECONDS = command["seconds"]
                 result = {}
             case "forked":
                 read, write = os.pipe()
                 child = os.fork()
                 if child == 0:
-                    os.write(write, json.dumps(sorted(catalog.current().targets)).encode())
+                    os.write(write, json.dumps(sorted(reloader.current().targets)).encode())
                     os._exit(0)
                 os.close(write)
                 os.waitpid(child, 0)
@@ -69,8 +69,8 @@ def answer(command: dict[str, Any]) -> dict[str, Any]:
     return {
         **result,
         "seconds": time.monotonic() - started,
-        "age": catalog.age_seconds(),
-        "problem": catalog.problem(),
+        "age": reloader.age_seconds(),
+        "problem": reloader.problem(),
     }
 
 

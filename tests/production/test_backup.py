@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.hubs import Hub, Simulated, deployed_settings
-from bench.servers import PostgreSQL, program
-from tests import programs
+from tests.support import programs
+from tests.support.hubs import Hub, Simulated, deployed_settings
+from tests.support.servers import PostgreSQL, program
 
 from .conftest import ROOT
 
@@ -92,7 +92,9 @@ def simulated() -> Iterator[Simulated]:
 
 def start(hub: Documented, simulated: Simulated) -> str:
     hub.manage("prepare")
-    token = hub.manage(module="bench.seed", text=json.dumps({"namespaces": simulated.namespaces})).strip()
+    token = hub.manage(
+        module="tests.support.seed", text=json.dumps({"namespaces": simulated.namespaces})
+    ).strip()
     hub.start()
     return token
 

@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import sync_playwright
 
-from bench.hubs import Hub
-from bench.prometheus import PrometheusServer
-from bench.servers import Server, program, wait_for
-from exporters.simulator import Simulator
-from tests import programs
+from simulator import Simulator
 from tests.browser.watched import Watch
+from tests.support import programs
+from tests.support.hubs import Hub
+from tests.support.prometheus import PrometheusServer
+from tests.support.servers import Server, program, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -83,7 +83,7 @@ def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         stack.callback(hub.close)
         hub.manage("prepare")
         token = hub.manage(
-            module="bench.seed", text=json.dumps({"namespaces": {"orders": bus.connection_string}})
+            module="tests.support.seed", text=json.dumps({"namespaces": {"orders": bus.connection_string}})
         ).strip()
         hub.start()
         proxy.configure(f"http://{hub.address}" + ("/" if request.param == "removed" else ""))

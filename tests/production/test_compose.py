@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench.hubs import Hub, Nginx, Simulated
-from bench.prometheus import Prometheus
-from bench.servers import PostgreSQL, Redis, wait_for
-from tests import programs
+from tests.support import programs
+from tests.support.hubs import Hub, Nginx, Simulated
+from tests.support.prometheus import Prometheus
+from tests.support.servers import PostgreSQL, Redis, wait_for
 
 from .conftest import ROOT
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.hubs import Hub, Simulated
-from bench.servers import wait_for
+from tests.support.hubs import Hub, Simulated
+from tests.support.servers import wait_for
 
 from .test_tls import KEYS, WithTLS, make
 
@@ -69,7 +69,7 @@ def scraped() -> Iterator[tuple[Hub, str]]:
         hub.manage("prepare")
         fields = {"requests_per_second": 1000, "burst": 1000}
         wanted = {"namespaces": simulated.namespaces, "fields": fields}
-        token = hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+        token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
         hub.start()
         yield hub, token
 

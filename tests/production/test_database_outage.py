@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.servers import PostgreSQL
+from tests.support.servers import PostgreSQL
 
 from .conftest import StartHolder, encryption_key
 
@@ -145,7 +145,7 @@ def _write_another_version(copy: Path, environment: dict[str, str]) -> None:
     import hashlib
     from urllib.parse import urlsplit
 
-    from exporters.secrets import KeyRing
+    from exporters.credentials.encryption import KeyRing
 
     url = urlsplit(environment["HUB_DATABASE_URL"])
     identity = ["django.db.backends.postgresql", url.hostname or "", str(url.port), url.path[1:]]

@@ -15,9 +15,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bench.hubs import Hub, Simulated, deployed_settings
-from bench.servers import PostgreSQL, wait_for
-from tests import programs
+from tests.support import programs
+from tests.support.hubs import Hub, Simulated, deployed_settings
+from tests.support.servers import PostgreSQL, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -69,7 +69,9 @@ def deployed(database: PostgreSQL, url: str) -> Iterator[Deployment]:
         hub = Hub({**deployed_settings(url, "", simulated.ca_file), "HUB_WORKERS": "1"})
         stack.callback(hub.close)
         hub.manage("prepare")
-        token = hub.manage(module="bench.seed", text=json.dumps({"namespaces": simulated.namespaces})).strip()
+        token = hub.manage(
+            module="tests.support.seed", text=json.dumps({"namespaces": simulated.namespaces})
+        ).strip()
         hub.start()
         yield Deployment(hub, token, next(iter(simulated.namespaces)))
 

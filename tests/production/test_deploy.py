@@ -15,8 +15,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from bench.servers import free_port
-from tests import programs
+from tests.support import programs
+from tests.support.servers import free_port
 
 from .conftest import ROOT
 
@@ -301,7 +301,7 @@ def test_the_script_makes_every_secret_once_and_keeps_it(tmp_path: Path) -> None
     subprocess.run([script, "hub.example.com"], check=True, capture_output=True, timeout=60)
     assert {path.name: path.read_text() for path in folder.rglob("*") if path.is_file()} == first
 
-    from exporters.secrets import KeyRing
+    from exporters.credentials.encryption import KeyRing
 
     ring = KeyRing([first["encryption_keys"]])
     assert ring.open(ring.seal("secret", "row"), "row") == "secret"

@@ -12,9 +12,9 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.hubs import Hub
-from bench.servers import wait_for
-from exporters.simulator import SimulatedNamespace, Simulator
+from simulator import SimulatedNamespace, Simulator
+from tests.support.hubs import Hub
+from tests.support.servers import wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -76,7 +76,7 @@ def watched(simulator: Simulator, bus: SimulatedNamespace, tmp_path: Path) -> It
     try:
         hub.manage("prepare")
         wanted = {"namespaces": {bus.name: bus.connection_string}}
-        token = hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+        token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
         hub.start()
         yield Watched(hub, token, folder)
     finally:

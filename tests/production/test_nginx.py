@@ -9,9 +9,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from bench.hubs import Hub, Nginx, Simulated, deployed_settings
-from bench.servers import PostgreSQL, wait_for
-from tests import programs
+from tests.support import programs
+from tests.support.hubs import Hub, Nginx, Simulated, deployed_settings
+from tests.support.servers import PostgreSQL, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -33,7 +33,7 @@ def nginx() -> Iterator[Nginx]:
         )
         stack.callback(hub.close)
         hub.manage("prepare")
-        hub.manage(module="bench.seed", text=json.dumps({"namespaces": {}}))
+        hub.manage(module="tests.support.seed", text=json.dumps({"namespaces": {}}))
         hub.start()
         yield stack.enter_context(Nginx([hub, hub]))
 
@@ -79,7 +79,7 @@ def test_scrapes_go_on_while_postgresql_and_one_hub_are_away_and_everything_else
             stack.callback(hub.close)
         hubs[0].manage("prepare")
         wanted = {"namespaces": simulated.namespaces}
-        token = hubs[0].manage(module="bench.seed", text=json.dumps(wanted)).strip()
+        token = hubs[0].manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
         for hub in hubs:
             hub.start()
         nginx = stack.enter_context(Nginx(hubs))

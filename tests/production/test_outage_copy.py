@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporters.catalog import Configuration
-from exporters.plain_data import decode, encode
+from exporters.configuration.plain_data import decode, encode
+from exporters.configuration.targets import Configuration
 
 st.register_type_strategy(float, st.floats(allow_nan=False))
 st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))

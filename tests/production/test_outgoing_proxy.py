@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.hubs import Hub
-from exporters.simulator import Simulator
+from simulator import Simulator
+from tests.support.hubs import Hub
 
 from .conftest import ROOT
 
@@ -45,7 +45,8 @@ def test_scrapes_and_the_probe_go_directly_and_the_log_says_it_once(
         try:
             hub.manage("prepare")
             token = hub.manage(
-                module="bench.seed", text=json.dumps({"namespaces": {"orders": bus.connection_string}})
+                module="tests.support.seed",
+                text=json.dumps({"namespaces": {"orders": bus.connection_string}}),
             ).strip()
             # This process asks the hub directly, whatever its own environment names.
             hub.start()

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.hubs import Hub, Simulated
-from bench.servers import wait_for
+from tests.support.hubs import Hub, Simulated
+from tests.support.servers import wait_for
 
 from .test_tls import KEYS, WithTLS, make
 
@@ -43,7 +43,7 @@ class Deployed:
         self.hub.manage("prepare")
         fields = {"requests_per_second": 1000, "burst": 1000, "concurrency": 1}
         wanted = {"namespaces": self.simulated.namespaces, "fields": fields}
-        self.token = self.hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+        self.token = self.hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
         self.hub.start()
         self.wait_for_workers()
 

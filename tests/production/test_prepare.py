@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from bench.hubs import Hub, deployed_settings
-from bench.servers import PostgreSQL, wait_for
+from tests.support.hubs import Hub, deployed_settings
+from tests.support.servers import PostgreSQL, wait_for
 
 from .conftest import manage
 

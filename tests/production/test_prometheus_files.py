@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from exporters.prometheus import catalogue
-from tests import programs
+from exporters.prometheus import metrics
+from tests.support import programs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -97,7 +97,7 @@ def test_every_alert_says_what_to_do_about_it() -> None:
 def test_a_query_names_only_metrics_that_exist(expression: str) -> None:
     documented = (ROOT / "docs" / "hub-metrics.md").read_text()
     known = set(re.findall(r"^\| `(\w+)` \|", documented, re.MULTILINE)) | OF_PROMETHEUS
-    known |= {metric.name for metric in (*catalogue.ENTITY_METRICS, *catalogue.SCRAPE_METRICS)}
+    known |= {metric.name for metric in (*metrics.ENTITY_METRICS, *metrics.SCRAPE_METRICS)}
     known |= {rule["record"] for rule in rules("record")}
     known.add("hub_scrape_duration_seconds_bucket")
     named = set(

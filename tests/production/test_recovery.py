@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from bench.hubs import Hub, Simulated, deployed_settings
-from bench.servers import PostgreSQL, Redis, wait_for
-from tests import programs
+from tests.support import programs
+from tests.support.hubs import Hub, Simulated, deployed_settings
+from tests.support.servers import PostgreSQL, Redis, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -50,7 +50,7 @@ def deployment() -> Iterator[Deployment]:
         stack.callback(hub.close)
         hub.manage("prepare")
         wanted = {"namespaces": simulated.namespaces, "cache_seconds": 0}
-        token = hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+        token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
         hub.start()
         yield Deployment(hub, database, cache, token, list(simulated.namespaces))
 

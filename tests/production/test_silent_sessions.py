@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from bench.hubs import Hub
-from bench.servers import PostgreSQL, wait_for
 from hub.database_sessions import Session
-from tests.programs import require
+from tests.support.hubs import Hub
+from tests.support.programs import require
+from tests.support.servers import PostgreSQL, wait_for
 
 KEYS = {"HUB_SECRET_KEY": "k" * 60, "HUB_ENCRYPTION_KEYS": "A" * 43 + "="}
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.hubs import Hub
-from bench.servers import accepts, wait_for
-from tests import programs
+from tests.support import programs
+from tests.support.hubs import Hub
+from tests.support.servers import accepts, wait_for
 
 from .conftest import ROOT
 

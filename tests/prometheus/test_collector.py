@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporters.prometheus import catalogue, text
+from exporters.prometheus import metrics, text
 from exporters.prometheus.collector import SnapshotCollector
 from exporters.servicebus.entities import (
     Counts,
@@ -20,7 +20,7 @@ from exporters.servicebus.entities import (
     Topic,
 )
 from exporters.servicebus.errors import Reason
-from tests import programs
+from tests.support import programs
 
 FULL = Snapshot(
     queues=(
@@ -80,9 +80,9 @@ def value(found: Samples, metric: str, /, **labels: str) -> float | None:
 
 def test_every_metric_of_the_catalogue_appears_with_the_labels_it_declares() -> None:
     failed = replace(FULL, collectors={**FULL.collectors, "namespace": Failure(Reason.TIMEOUT, "late")})
-    found = samples(failed, groups=catalogue.GROUPS, max_entities=20_000)
+    found = samples(failed, groups=metrics.GROUPS, max_entities=20_000)
     declared = {
-        metric.name: set(metric.labels) for metric in (*catalogue.ENTITY_METRICS, *catalogue.SCRAPE_METRICS)
+        metric.name: set(metric.labels) for metric in (*metrics.ENTITY_METRICS, *metrics.SCRAPE_METRICS)
     }
     seen: dict[str, set[str]] = {}
     for name, labels in found:
@@ -140,15 +140,15 @@ def test_a_read_that_never_began_is_no_success() -> None:
     assert value(samples(Snapshot()), "servicebus_up") == 0
 
 
-@pytest.mark.parametrize("group", catalogue.GROUPS)
+@pytest.mark.parametrize("group", metrics.GROUPS)
 def test_a_group_can_be_switched_off(group: str) -> None:
-    without = names(samples(FULL, groups=set(catalogue.GROUPS) - {group}, max_entities=20_000))
-    every = (*catalogue.ENTITY_METRICS, *catalogue.SCRAPE_METRICS)
+    without = names(samples(FULL, groups=set(metrics.GROUPS) - {group}, max_entities=20_000))
+    every = (*metrics.ENTITY_METRICS, *metrics.SCRAPE_METRICS)
     assert without == {metric.name for metric in every if metric.group != group} - {"servicebus_scrape_error"}
 
 
 def test_families_are_neither_repeated_nor_interleaved() -> None:
-    families = [family.name for family in SnapshotCollector(FULL, groups=catalogue.GROUPS).collect()]
+    families = [family.name for family in SnapshotCollector(FULL, groups=metrics.GROUPS).collect()]
     assert [name for name, times in Counter(families).items() if times > 1] == []
     for family in SnapshotCollector(FULL).collect():
         assert {sample.name for sample in family.samples} == {family.name}
@@ -157,7 +157,7 @@ def test_families_are_neither_repeated_nor_interleaved() -> None:
 def test_promtool_finds_nothing() -> None:
     promtool = programs.require("promtool")
     failed = replace(FULL, collectors={**FULL.collectors, "namespace": Failure(Reason.TIMEOUT, "late")})
-    families = SnapshotCollector(failed, groups=catalogue.GROUPS).collect()
+    families = SnapshotCollector(failed, groups=metrics.GROUPS).collect()
     body = text.render(families, text.negotiate(""))
     done = subprocess.run(
         [promtool, "check", "metrics"], input=body, capture_output=True, timeout=60, check=False

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from exporters.prometheus import catalogue, text
+from exporters.prometheus import metrics, text
 from exporters.prometheus.collector import SnapshotCollector
 from exporters.prometheus.labelling import LabelRules
 from exporters.prometheus.relabel import Rule
 from exporters.servicebus.entities import Counts, NamespaceInfo, Queue, Snapshot, Subscription, Topic
-from tests import programs
+from tests.support import programs
 
 from .test_collector import Samples, names, samples, value
 
@@ -158,7 +158,7 @@ def test_a_renamed_metric_keeps_its_type_and_joins_one_that_has_the_name() -> No
 def test_a_rule_touches_nothing_that_is_about_the_scrape() -> None:
     plain = labelled()
     found = labelled({"action": "drop", "source_labels": ["__name__"], "regex": ".*"})
-    about = {metric.name for metric in catalogue.SCRAPE_METRICS}
+    about = {metric.name for metric in metrics.SCRAPE_METRICS}
     assert names(found) == names(plain) & about
     same = about - {"servicebus_entities", "servicebus_entities_dropped"}
     assert {key: found[key] for key in found if key[0] in same} == {
@@ -179,7 +179,7 @@ def test_a_metric_cannot_lose_its_name_or_take_one_that_is_none() -> None:
 
 def test_a_series_without_any_label_left_is_dropped_as_prometheus_does() -> None:
     found = labelled({"action": "labelkeep", "regex": "owner"})
-    assert names(found) <= {metric.name for metric in catalogue.SCRAPE_METRICS}
+    assert names(found) <= {metric.name for metric in metrics.SCRAPE_METRICS}
 
 
 def test_labels_that_no_prometheus_reads_are_left_out() -> None:
@@ -208,7 +208,7 @@ RENAMES: tuple[dict[str, object], ...] = (
 def test_the_exposition_stays_valid(config: dict[str, object], accept: str) -> None:
     rules = LabelRules((Rule.from_config(config),), tuple(META.items()))
     body = text.render(
-        SnapshotCollector(BUS, rules=rules, groups=catalogue.GROUPS).collect(), text.negotiate(accept)
+        SnapshotCollector(BUS, rules=rules, groups=metrics.GROUPS).collect(), text.negotiate(accept)
     )
     lines = body.decode().splitlines()
     series = [line.rsplit(" ", 1)[0] for line in lines if not line.startswith("#")]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from exporters import rule_preview
-from exporters.prometheus import catalogue, labelling, relabel_actions
+from exporters.pages import rule_preview
+from exporters.prometheus import labelling, metrics, relabel_actions
 from exporters.prometheus.collector import EntityFamilies
 from exporters.prometheus.labelling import LabelRules
 from exporters.prometheus.patterns import MAX_PATTERN_CHARACTERS, instructions, pattern_problem
@@ -24,7 +24,7 @@ from exporters.prometheus.relabel_actions import process
 from exporters.prometheus.relabel_outcomes import LabelLimitError
 from exporters.servicebus.entities import Counts, Queue, Snapshot, Topic
 
-GROUPS = frozenset(catalogue.GROUPS) | {catalogue.MESSAGES}
+GROUPS = frozenset(metrics.GROUPS) | {metrics.MESSAGES}
 COUNTS = Counts(1, 2, 3, 4, 5)
 TWO = Snapshot((Queue("orders", "active", COUNTS), Queue("tmp", "active", COUNTS)))
 DOUBLE = {"source_labels": ["name"], "target_label": "name", "replacement": "$1$1"}

@@ -19,13 +19,13 @@ from typing import Any
 
 import pytest
 
-from bench.prometheus import PrometheusServer
-from exporters.prometheus import catalogue, text
+from exporters.prometheus import metrics, text
 from exporters.prometheus.collector import SnapshotCollector
 from exporters.prometheus.labelling import LabelRules
 from exporters.prometheus.relabel import ACTIONS, Rule, RuleError
 from exporters.servicebus.entities import Queue, Snapshot
-from tests import programs
+from tests.support import programs
+from tests.support.prometheus import PrometheusServer
 
 from . import rule_lists
 
@@ -33,9 +33,9 @@ pytestmark = pytest.mark.e2e
 
 CASES = 250
 SEED = 20_260_101
-GROUPS = {catalogue.STATE, catalogue.INFO}
+GROUPS = {metrics.STATE, metrics.INFO}
 # What a scrape says about itself, here and in Prometheus.
-ABOUT = {metric.name for metric in catalogue.SCRAPE_METRICS}
+ABOUT = {metric.name for metric in metrics.SCRAPE_METRICS}
 
 
 @dataclass(frozen=True)

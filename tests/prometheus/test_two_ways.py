@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporters.prometheus import catalogue, labelling, rule_plan, text
+from exporters.prometheus import labelling, metrics, rule_plan, text
 from exporters.prometheus.collector import EntityFamilies, SnapshotCollector
 from exporters.prometheus.labelling import LabelRules
 from exporters.prometheus.relabel import Rule
@@ -15,7 +15,7 @@ from exporters.servicebus.entities import Counts, Queue, Snapshot
 
 from . import rule_lists
 
-GROUPS = frozenset(catalogue.GROUPS) | {catalogue.MESSAGES}
+GROUPS = frozenset(metrics.GROUPS) | {metrics.MESSAGES}
 META = (("namespace", "payments"), ("team", "a"), ("label_env", "prod"))
 
 

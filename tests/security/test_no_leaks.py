@@ -17,10 +17,10 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.hubs import ROOT, Hub
-from bench.servers import wait_for
-from tests import programs
 from tests.access.table import Case, cases
+from tests.support import programs
+from tests.support.hubs import ROOT, Hub
+from tests.support.servers import wait_for
 
 from . import world as worlds
 from .browser import Browser
@@ -34,7 +34,7 @@ VISITORS = ("owner", "viewer", "other-owner", "admin", "anonymous")
 _DESTRUCTIVE = re.compile(r"delete|logout|revoke|retire|move to|make oneself|import", re.IGNORECASE)
 _TYPED = ("typed-key", "typed-secret", "typed-password", "typed-signature")
 
-_KEY_RING = "import django; django.setup(); from exporters.secrets import key_ring; key_ring()"
+_KEY_RING = "import django; django.setup(); from exporters.credentials.encryption import key_ring; key_ring()"
 
 
 class Tour:

@@ -3,7 +3,7 @@
 import pytest
 
 from bench import rotation
-from tests import programs
+from tests.support import programs
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("rotation")]
 

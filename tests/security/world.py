@@ -13,10 +13,10 @@ import redis
 import yaml
 from cryptography.hazmat.primitives import serialization
 
-from bench.hubs import Hub
-from bench.servers import PostgreSQL, Redis, program
-from exporters.simulator import Simulator
-from exporters.simulator.identity import Application
+from simulator import Simulator
+from simulator.identity import Application
+from tests.support.hubs import Hub
+from tests.support.servers import PostgreSQL, Redis, program
 
 # Of the owner's password: it belongs into the row of the user, and nowhere else.
 PASSWORD_HASH = "owner-password-hash"

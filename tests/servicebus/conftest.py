@@ -12,7 +12,7 @@ from exporters.servicebus.credentials import Credential, SharedKeyCredential
 from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason
 from exporters.servicebus.reader import Source, read_namespace
-from exporters.simulator import SimulatedNamespace, Simulator
+from simulator import SimulatedNamespace, Simulator
 
 
 @pytest.fixture

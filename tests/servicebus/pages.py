@@ -4,15 +4,15 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 
 from exporters.servicebus import atom
-from exporters.simulator import render
-from exporters.simulator.entities import (
+from simulator import render
+from simulator.entities import (
     SharedKey,
     SimulatedEntity,
     SimulatedQueue,
     SimulatedSubscription,
     SimulatedTopic,
 )
-from tests.programs import RECORDINGS
+from tests.support.programs import RECORDINGS
 
 HOST = "tests.servicebus.windows.net"
 _NOON = dt.datetime(2026, 11, 27, 12, 0, 0, 123456, tzinfo=dt.UTC)

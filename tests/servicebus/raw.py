@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from exporters.servicebus.connection import Endpoint
-from exporters.simulator.certificates import Authority, CertificateStore
+from simulator.certificates import Authority, CertificateStore
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

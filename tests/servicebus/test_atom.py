@@ -15,8 +15,8 @@ from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.entities import Counts, NamespaceInfo
 from exporters.servicebus.errors import Reason, ServiceBusError
 from exporters.servicebus.shapes import QUEUE
-from exporters.simulator import Simulator
-from tests.programs import require_recordings
+from simulator import Simulator
+from tests.support.programs import require_recordings
 
 ZEROS = Counts(0, 0, 0, 0, 0)
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporters.scraping.budgets import decode, encode
 from exporters.servicebus import clock
 from exporters.servicebus.bucket import (
     Allowance,
@@ -24,7 +25,6 @@ from exporters.servicebus.bucket import (
 )
 from exporters.servicebus.budget import Budget, Change, unshared
 from exporters.servicebus.errors import Reason, ServiceBusError
-from exporters.sharing.budgets import decode, encode
 
 STANDARD = Allowance()
 

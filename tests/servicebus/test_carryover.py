@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from exporters.servicebus.background_read import with_fresher
 from exporters.servicebus.bucket import Allowance
 from exporters.servicebus.budget import unshared
 from exporters.servicebus.client import Client
 from exporters.servicebus.connection import parse_connection_string, parse_host
-from exporters.servicebus.continuation import with_fresher
 from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.entities import Failure, Snapshot
 from exporters.servicebus.errors import Reason
 from exporters.servicebus.reader import Source, read_namespace
-from exporters.simulator import SimulatedNamespace, Simulator
+from simulator import SimulatedNamespace, Simulator
 
 # $namespaceinfo and a page each of queues and topics come before subscriptions.
 LISTINGS = 3

@@ -11,7 +11,7 @@ from exporters.prometheus import text
 from exporters.prometheus.collector import SnapshotCollector
 from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason
-from exporters.simulator import SimulatedNamespace, Simulator
+from simulator import SimulatedNamespace, Simulator
 
 from .conftest import ReadBus, reasons
 

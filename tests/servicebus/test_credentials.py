@@ -6,7 +6,7 @@ from exporters.servicebus.client import Client
 from exporters.servicebus.connection import Endpoint, parse_connection_string, parse_host
 from exporters.servicebus.credentials import SharedAccessSignatureCredential, SharedKeyCredential
 from exporters.servicebus.errors import Reason, ServiceBusError
-from exporters.simulator import SimulatedNamespace
+from simulator import SimulatedNamespace
 
 from .conftest import ReadBus, reasons
 

@@ -17,9 +17,9 @@ from exporters.servicebus.connection import Endpoint
 from exporters.servicebus.credentials import Credential, CredentialPair, SharedKeyCredential
 from exporters.servicebus.entra import EntraCredential
 from exporters.servicebus.errors import Reason, ServiceBusError
-from exporters.simulator import SimulatedNamespace, Simulator
-from exporters.simulator.identity import Application
-from exporters.simulator.tokens import SigningKey
+from simulator import SimulatedNamespace, Simulator
+from simulator.identity import Application
+from simulator.tokens import SigningKey
 
 from .conftest import ReadBus, reasons
 from .raw import serving

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench import hostile
 from exporters.servicebus import answers, requests
 from exporters.servicebus.answers import BUFFER_BYTES, MAX_INTERIM_ANSWERS
 from exporters.servicebus.bucket import Allowance
@@ -23,7 +22,8 @@ from exporters.servicebus.connection import Endpoint, EndpointPolicy, parse_conn
 from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.errors import Reason, ServiceBusError
 from exporters.servicebus.parallelism import Parallelism
-from exporters.simulator.certificates import CertificateStore
+from simulator.certificates import CertificateStore
+from tests.support import hostile
 
 from .raw import here, serving
 
@@ -70,7 +70,7 @@ async def asking(certificates: Path) -> AsyncIterator[Client]:
 def attackers(certificates: Path) -> Iterator[dict[str, Endpoint]]:
     """The attacks, each served at an endpoint of its own by another process."""
     with subprocess.Popen(
-        [sys.executable, "-m", "bench.hostile", str(certificates)],
+        [sys.executable, "-m", "tests.support.hostile", str(certificates)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

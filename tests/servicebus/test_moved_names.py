@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from bench import hostile
 from exporters.servicebus import names
 from exporters.servicebus.client import Client
 from exporters.servicebus.connection import Endpoint, EndpointPolicy
 from exporters.servicebus.errors import Reason, ServiceBusError
-from exporters.simulator.certificates import CertificateStore
+from simulator.certificates import CertificateStore
+from tests.support import hostile
 
 from .raw import context_for, serving
 

@@ -16,7 +16,7 @@ from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason
 from exporters.servicebus.parallelism import Parallelism
 from exporters.servicebus.reader import Source, read_namespace
-from exporters.simulator import SimulatedNamespace, Simulator
+from simulator import SimulatedNamespace, Simulator
 
 from .conftest import ReadBus, reasons
 

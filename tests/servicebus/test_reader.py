@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from bench import hostile
 from exporters.servicebus import reader
 from exporters.servicebus.client import Client
 from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.errors import Reason
 from exporters.servicebus.reader import Source
-from exporters.simulator import SimulatedNamespace, Simulator
-from exporters.simulator.certificates import CertificateStore
+from simulator import SimulatedNamespace, Simulator
+from simulator.certificates import CertificateStore
+from tests.support import hostile
 
 from .conftest import ReadBus, reasons
 from .raw import here, serving

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from exporters.servicebus.entities import Queue, Subscription, Topic
 from exporters.servicebus.listing import enough
 from exporters.servicebus.selection import Selection
-from exporters.simulator import SimulatedNamespace, Simulator
+from simulator import SimulatedNamespace, Simulator
 
 from .conftest import ReadBus, reasons
 

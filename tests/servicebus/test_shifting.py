@@ -17,7 +17,7 @@ from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason
 from exporters.servicebus.listing import MAX_LISTING_REPAIRS, STEP
 from exporters.servicebus.reader import Source, read_namespace
-from exporters.simulator.certificates import CertificateStore
+from simulator.certificates import CertificateStore
 
 from .strangers import Stranger
 

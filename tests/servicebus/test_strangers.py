@@ -12,7 +12,7 @@ from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason
 from exporters.servicebus.reader import Source, read_namespace
-from exporters.simulator.certificates import CertificateStore
+from simulator.certificates import CertificateStore
 
 from .strangers import Stranger
 

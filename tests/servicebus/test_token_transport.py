@@ -11,8 +11,8 @@ from exporters.servicebus.client import Client
 from exporters.servicebus.connection import EndpointNotAllowedError, EndpointPolicy, parse_host
 from exporters.servicebus.entra import client_secret_credential
 from exporters.servicebus.errors import Reason, ServiceBusError
-from exporters.simulator import Simulator
-from exporters.simulator.certificates import CertificateStore
+from simulator import Simulator
+from simulator.certificates import CertificateStore
 
 SECRET = "planted~client~secret~of~the~sign~in"
 TENANT = "0f5a9f6e-1111-4222-8333-444455556666"

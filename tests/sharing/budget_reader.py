@@ -16,12 +16,12 @@ import django
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
     django.setup()
+    from exporters.scraping.budgets import decode, encode
     from exporters.servicebus import clock
     from exporters.servicebus.bucket import Allowance, take
-    from exporters.sharing.budgets import decode, encode
-    from exporters.sharing.files import FileStore
-    from exporters.sharing.redis import RedisStore
-    from exporters.sharing.store import Store
+    from exporters.shared_state.files import FileStore
+    from exporters.shared_state.redis import RedisStore
+    from exporters.shared_state.store import Store
 
     wanted = json.loads(sys.argv[1])
     store: Store = RedisStore(wanted["redis"]) if "redis" in wanted else FileStore(Path(wanted["files"]))

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from bench.hubs import Hub
-from bench.servers import Redis
-from exporters.simulator import SimulatedNamespace, Simulator
-from tests.programs import require
+from simulator import SimulatedNamespace, Simulator
+from tests.support.hubs import Hub
+from tests.support.programs import require
+from tests.support.servers import Redis
 
 StartHub = Callable[..., tuple[Hub, str]]
 
@@ -38,7 +38,7 @@ def start_hub(simulator: Simulator, bus: SimulatedNamespace) -> Iterator[StartHu
                 "cache_seconds": cache_seconds,
                 "fields": fields or {},
             }
-            token = hub.manage(module="bench.seed", text=json.dumps(wanted)).strip()
+            token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
             hub.start()
             return hub, token
 

@@ -28,11 +28,11 @@ def say(**what: Any) -> None:
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
     django.setup()
-    from exporters.configuration import CredentialSpec, Limits, Target
+    from exporters.configuration.targets import CredentialSpec, Limits, Target
+    from exporters.scraping.single_flight import Flights
     from exporters.servicebus import clock
     from exporters.servicebus.entities import Failure, Queue, Snapshot
     from exporters.servicebus.errors import Reason
-    from exporters.sharing.flights import Flights
 
     wanted = json.loads(sys.argv[1])
     flights = Flights()

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from bench.servers import Redis
+from exporters.scraping.budgets import decode, encode
 from exporters.servicebus.bucket import Allowance
 from exporters.servicebus.budget import Budget, Change, Update
 from exporters.servicebus.errors import ServiceBusError
-from exporters.sharing.budgets import decode, encode
-from exporters.sharing.files import FileStore
-from exporters.sharing.redis import RedisStore
-from exporters.sharing.store import Store
+from exporters.shared_state.files import FileStore
+from exporters.shared_state.redis import RedisStore
+from exporters.shared_state.store import Store
 from tests.servicebus.test_budget_moments import most_in_a_window
+from tests.support.servers import Redis
 
 SECONDS = 4.0
 # How late a request may go out on a busy machine.

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.servers import Redis
+from exporters.scraping.budgets import decode, encode
 from exporters.servicebus import clock
 from exporters.servicebus.bucket import Allowance, take
-from exporters.sharing.budgets import decode, encode
-from exporters.sharing.files import FileStore
-from exporters.simulator import SimulatedNamespace
-from tests.clocks import SteppedClock
-from tests.programs import require
+from exporters.shared_state.files import FileStore
+from simulator import SimulatedNamespace
+from tests.support.clocks import SteppedClock
+from tests.support.programs import require
+from tests.support.servers import Redis
 
 from .conftest import StartHub
 from .test_one_read import reads, scrape, value

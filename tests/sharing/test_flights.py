@@ -5,15 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from exporters.catalog import catalog
+from exporters.configuration.reloader import reloader
+from exporters.scraping.results import key_of
+from exporters.scraping.single_flight import Answer, Flights, Origin
+from exporters.scraping.upstream import failed
 from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason
-from exporters.sharing import leases
-from exporters.sharing.flights import Answer, Flights, Origin
-from exporters.sharing.layered import HeldLease
-from exporters.sharing.results import key_of
-from exporters.simulator import SimulatedNamespace
-from exporters.upstream import failed
+from exporters.shared_state import leases
+from exporters.shared_state.layered import HeldLease
+from simulator import SimulatedNamespace
 from tests.web.conftest import AddTarget, add_target, hub, team
 
 __all__ = ["add_target", "hub", "team"]
@@ -23,7 +23,7 @@ def test_who_waits_in_vain_for_the_read_of_another_process_says_for_how_long(
     bus: SimulatedNamespace, add_target: AddTarget
 ) -> None:
     add_target(bus)
-    target = catalog.current().targets[bus.name]
+    target = reloader.current().targets[bus.name]
     lease = leases.take(key_of(target), 60)
     assert isinstance(lease, HeldLease)
 
@@ -41,7 +41,7 @@ def test_a_scrape_that_comes_after_the_read_reads_by_itself_though_the_result_is
     bus: SimulatedNamespace, add_target: AddTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_target(bus)
-    target = catalog.current().targets[bus.name]
+    target = reloader.current().targets[bus.name]
     flights, read, stores = Flights(), threading.Event(), threading.Event()
 
     def slow_put(*args: object) -> None:
@@ -70,7 +70,7 @@ def test_a_scrape_that_has_more_time_is_not_content_with_a_failure_for_lack_of_t
     bus: SimulatedNamespace, add_target: AddTarget, reason: Reason, seconds: float, is_shared: bool
 ) -> None:
     add_target(bus)
-    target = catalog.current().targets[bus.name]
+    target = reloader.current().targets[bus.name]
     flights, reads, fails = Flights(), threading.Event(), threading.Event()
 
     def failing(*_: object) -> Snapshot:

@@ -2,11 +2,11 @@
 
 import pytest
 
+from exporters.scraping import result_cache as kept_module
+from exporters.scraping.result_cache import KeptResults
+from exporters.scraping.results import Stored
 from exporters.servicebus import clock
 from exporters.servicebus.entities import Queue, Snapshot
-from exporters.sharing import kept as kept_module
-from exporters.sharing.kept import KeptResults
-from exporters.sharing.results import Stored
 
 
 @pytest.fixture

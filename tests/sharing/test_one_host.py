@@ -5,7 +5,9 @@ from itertools import count
 
 import pytest
 
-from exporters.configuration import CredentialSpec, Limits, Target
+from exporters.configuration.targets import CredentialSpec, Limits, Target
+from exporters.scraping import budgets
+from exporters.scraping.budgets import budget_for
 from exporters.servicebus.bucket import Allowance, Bucket, with_reader
 from exporters.servicebus.budget import Budget
 from exporters.servicebus.client import Client
@@ -14,9 +16,7 @@ from exporters.servicebus.credentials import CredentialPair, SharedKeyCredential
 from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason, ServiceBusError
 from exporters.servicebus.reader import Source, read_namespace
-from exporters.sharing import budgets
-from exporters.sharing.budgets import budget_for
-from exporters.simulator import SimulatedNamespace, Simulator
+from simulator import SimulatedNamespace, Simulator
 
 _hosts = count()
 # No test sees more of it come in.

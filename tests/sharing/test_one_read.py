@@ -9,9 +9,9 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.hubs import Hub
-from bench.servers import Redis, wait_for
-from exporters.simulator import SimulatedNamespace
+from simulator import SimulatedNamespace
+from tests.support.hubs import Hub
+from tests.support.servers import Redis, wait_for
 
 from .conftest import StartHub
 
@@ -151,7 +151,7 @@ def test_what_is_shared_holds_no_secret(start_hub: StartHub, bus: SimulatedNames
     scrape(hub, token)
     files = [path for path in (hub.directory / "data" / "shared").glob("*/*") if path.is_file()]
     assert any(path.name.endswith(".result") for path in files)
-    from exporters.sharing.results import decode
+    from exporters.scraping.results import decode
 
     for path in files:
         held = path.read_bytes()

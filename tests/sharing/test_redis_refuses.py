@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import redis as redis_client
 
-from bench.servers import Redis, wait_for
-from exporters.sharing import layered as layered_module
-from exporters.sharing.files import FileStore
-from exporters.sharing.layered import HeldLease, Layered
-from exporters.sharing.redis import RedisStore, _RedisLease
-from exporters.sharing.store import Kept, StoreError
-from tests.programs import require
+from exporters.shared_state import layered as layered_module
+from exporters.shared_state.files import FileStore
+from exporters.shared_state.layered import HeldLease, Layered
+from exporters.shared_state.redis import RedisStore, _RedisLease
+from exporters.shared_state.store import Kept, StoreError
+from tests.support.programs import require
+from tests.support.servers import Redis, wait_for
 
 from .conftest import StartHub
 

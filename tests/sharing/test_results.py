@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporters.scraping.results import Stored, decode, encode
 from exporters.servicebus.entities import (
     Counts,
     Failure,
@@ -17,7 +18,6 @@ from exporters.servicebus.entities import (
     Topic,
 )
 from exporters.servicebus.errors import Reason
-from exporters.sharing.results import Stored, decode, encode
 
 numbers = st.integers(0, 2**62)
 texts = st.text(max_size=20)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.servers import Redis
-from exporters.sharing.files import FileStore
-from exporters.sharing.layered import Layered
-from exporters.sharing.mailbox import Mailbox
-from exporters.sharing.memory import MemoryStore
-from exporters.sharing.redis import RedisStore
-from exporters.sharing.store import MAX_SHARED_VALUE_BYTES, Kept, Store, StoreError
-from tests.programs import require
+from exporters.shared_state.files import FileStore
+from exporters.shared_state.layered import Layered
+from exporters.shared_state.mailbox import Mailbox
+from exporters.shared_state.memory import MemoryStore
+from exporters.shared_state.redis import RedisStore
+from exporters.shared_state.store import MAX_SHARED_VALUE_BYTES, Kept, Store, StoreError
+from tests.support.programs import require
+from tests.support.servers import Redis
 
 
 @pytest.fixture(scope="module")

@@ -20,14 +20,14 @@ from typing import Any
 import pytest
 import redis as redis_client
 
-from bench.servers import Redis, wait_for
 from exporters.servicebus import clock
-from exporters.sharing import watch
-from exporters.sharing.files import FileStore
-from exporters.sharing.layered import HeldLease, Layered, Wait
-from exporters.sharing.memory import MemoryStore
-from exporters.sharing.redis import RedisStore
-from exporters.sharing.store import Store
+from exporters.shared_state import watch
+from exporters.shared_state.files import FileStore
+from exporters.shared_state.layered import HeldLease, Layered, Wait
+from exporters.shared_state.memory import MemoryStore
+from exporters.shared_state.redis import RedisStore
+from exporters.shared_state.store import Store
+from tests.support.servers import Redis, wait_for
 
 ROOT = Path(__file__).parents[2]
 # What a scrape may be late on a machine that does much else. A Redis that hangs takes 0.5 s of it for each call.

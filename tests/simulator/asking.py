@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
-from exporters.simulator import SimulatedNamespace
+from simulator import SimulatedNamespace
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 CONNECT = "{http://schemas.microsoft.com/netservices/2010/10/servicebus/connect}"

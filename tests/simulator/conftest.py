@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporters.simulator import SimulatedNamespace, Simulator
+from simulator import SimulatedNamespace, Simulator
 
 
 @pytest.fixture(scope="session")

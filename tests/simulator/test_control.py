@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from exporters.simulator import SimulatedNamespace, Simulator
-from exporters.simulator.control import open_control
+from simulator import SimulatedNamespace, Simulator
+from simulator.control import open_control
 
 from .asking import get, plain
 

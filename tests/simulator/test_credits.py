@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporters.simulator import SimulatedNamespace
-from exporters.simulator.credits import Credits
+from simulator import SimulatedNamespace
+from simulator.credits import Credits
 
 from .asking import get
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from exporters.simulator import Simulator
-from exporters.simulator.definition import DefinitionError, apply, read
-from exporters.simulator.drift import Drift
+from simulator import Simulator
+from simulator.definition import DefinitionError, apply, read
+from simulator.drift import Drift
 
 from .asking import get
 

@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from exporters.simulator import SimulatedNamespace, Simulator
+from simulator import SimulatedNamespace, Simulator
 
 from .asking import CONNECT, connection, get, listing
 

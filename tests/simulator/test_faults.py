@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporters.simulator import SimulatedNamespace, Simulator
+from simulator import SimulatedNamespace, Simulator
 
 from .asking import connection, get, listing
 

@@ -16,8 +16,8 @@ from azure.identity.aio import (
     WorkloadIdentityCredential,
 )
 
-from exporters.simulator import SimulatedNamespace, Simulator
-from exporters.simulator.identity import Application
+from simulator import SimulatedNamespace, Simulator
+from simulator.identity import Application
 
 from .asking import get
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from exporters.simulator import SimulatedNamespace
-from tests import programs
+from simulator import SimulatedNamespace
+from tests.support import programs
 
 # One worker runs these: they share the folder that npm installs into.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("npm")]

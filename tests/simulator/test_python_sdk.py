@@ -7,7 +7,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.servicebus.management import ApiVersion, ServiceBusAdministrationClient
 
-from exporters.simulator import SimulatedNamespace
+from simulator import SimulatedNamespace
 
 FOREVER = dt.timedelta.max
 CREATED = dt.datetime(2024, 3, 1, 12, 30, 15, 250_000, tzinfo=dt.UTC)

@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from exporters.simulator import SimulatedNamespace, Simulator
-from tests import programs
+from simulator import SimulatedNamespace, Simulator
+from tests.support import programs
 
 from .asking import ATOM, get
 

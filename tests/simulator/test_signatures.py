@@ -2,9 +2,9 @@ import time
 
 import pytest
 
-from exporters.simulator import SimulatedNamespace
-from exporters.simulator.signatures import sign
-from tests import programs
+from simulator import SimulatedNamespace
+from simulator.signatures import sign
+from tests.support import programs
 
 from .asking import get
 

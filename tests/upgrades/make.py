@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.servers import PostgreSQL, program
 from hub.version import VERSION
+from tests.support.servers import PostgreSQL, program
 
 from . import ENCRYPTION_KEY, SECRET_KEY, SECRETS, STORED_CONNECTION_STRING
 

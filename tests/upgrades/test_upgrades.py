@@ -10,9 +10,9 @@ import pytest
 from django.db import migrations, models
 from django.db.migrations.loader import MigrationLoader
 
-from bench.servers import PostgreSQL
-from tests import programs
 from tests.production.conftest import Holder
+from tests.support import programs
+from tests.support.servers import PostgreSQL
 
 from . import SECRETS, STORED_CONNECTION_STRING
 from .make import HERE, ROOT, environment, make, manage

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from exporters import token_uses, upstream
-from exporters.catalog import catalog
+from exporters.configuration.reloader import reloader
 from exporters.models import Credential, Namespace, ScrapeToken, Team
-from exporters.simulator import SimulatedNamespace, Simulator
+from exporters.scraping import token_uses, upstream
+from simulator import SimulatedNamespace, Simulator
 
 
 @pytest.fixture
@@ -18,11 +18,11 @@ def hub(db: None, simulator: Simulator, settings: Any) -> Iterator[None]:
     settings.HUB_ALLOW_LOOPBACK = True
     settings.HUB_CA_FILE = str(simulator.ca_file)
     upstream.close()
-    catalog.forget()
+    reloader.forget()
     token_uses.forget()
     yield
     upstream.close()
-    catalog.forget()
+    reloader.forget()
     # A later test, without a database, would write them.
     token_uses.forget()
 

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from exporters import actions, records
-from exporters.catalog import catalog
+from exporters.configuration.reloader import reloader
 from exporters.models import Credential, Membership, Namespace, ScrapeRecord, Source, Team
-from exporters.simulator import SimulatedNamespace, Simulator
+from exporters.pages import actions
+from exporters.scraping import history
+from simulator import SimulatedNamespace, Simulator
 
 from .conftest import AddTarget
 
@@ -44,7 +45,7 @@ def test_scraping_two_at_once_says_which_failed_and_why(two: list[Namespace]) ->
 
 def test_what_is_scraped_by_hand_is_remembered(two: list[Namespace]) -> None:
     actions.scrape_now(two)
-    records.recorder.flush()
+    history.recorder.flush()
     seen = {each.name: each.status.outcome for each in Namespace.objects.select_related("status")}
     assert seen == {"payments": "success", "payments-stage": "failure"}
 
@@ -77,7 +78,7 @@ def test_a_namespace_of_the_file_is_paused_in_the_file(browser: Client, two: lis
 def test_the_list_tests_many_and_remembers_nothing(browser: Client, two: list[Namespace]) -> None:
     actions.pause(two)
     assert _post(browser, "test", two) == "Tested: 1 ok, 1 failed: payments-stage unauthorized."
-    records.recorder.flush()
+    history.recorder.flush()
     assert not ScrapeRecord.objects.exists()
 
 
@@ -85,7 +86,7 @@ def test_clearing_the_cache_of_many_makes_the_next_scrape_read_anew(
     browser: Client, two: list[Namespace], bus: SimulatedNamespace, scraper: Client
 ) -> None:
     Namespace.objects.update(cache_seconds=600)
-    catalog.forget()
+    reloader.forget()
     scraper.get("/metrics/payments")
     asked = len(bus.requests)
     scraper.get("/metrics/payments")

@@ -9,8 +9,8 @@ import pytest
 import requests
 from django.test import Client
 
-from exporters import readings
-from exporters.catalog import catalog
+from exporters.configuration.reloader import reloader
+from exporters.scraping import last_reading
 from hub import costly_pages
 from hub.costly_pages import (
     MAX_COSTLY_PAGES,
@@ -35,8 +35,8 @@ def _all_places_are_free() -> Iterator[None]:
 
 @pytest.fixture
 def objects(db: None) -> dict[str, Any]:
-    catalog.forget()
-    readings.forget()
+    reloader.forget()
+    last_reading.forget()
     return people.make()
 
 
@@ -87,7 +87,7 @@ def test_a_page_that_fails_or_is_refused_gives_its_place_back(
 ) -> None:
     client = people.client("viewer")
     client.raise_request_exception = False
-    monkeypatch.setattr(readings, "last", lambda target: 1 / 0)
+    monkeypatch.setattr(last_reading, "last", lambda target: 1 / 0)
     for _ in range(2 * MAX_COSTLY_PAGES_OF_A_USER):
         assert client.get(f"{NAMESPACE}/{objects['namespace']}/entities/").status_code == 500
         assert client.post(f"{NAMESPACE}/{objects['namespace']}/status/").status_code == 403

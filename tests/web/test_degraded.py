@@ -3,10 +3,10 @@
 import pytest
 from django.test import Client
 
-from exporters import sharing
-from exporters.sharing.layered import Layered
-from exporters.sharing.memory import MemoryStore
-from exporters.sharing.store import StoreError
+from exporters import shared_state
+from exporters.shared_state.layered import Layered
+from exporters.shared_state.memory import MemoryStore
+from exporters.shared_state.store import StoreError
 
 
 class Lost(MemoryStore):
@@ -23,7 +23,7 @@ def test_a_lost_redis_is_told_on_admin_pages_and_by_readiness(
     assert "share nothing through redis" not in admin_client.get("/admin/").content.decode()
     layered = Layered([Lost(), MemoryStore()])
     layered.do(lambda store: store.stamp("key"))
-    monkeypatch.setattr(sharing, "shared", lambda: layered)
+    monkeypatch.setattr(shared_state, "shared", lambda: layered)
     for path in ("/admin/", "/admin/exporters/namespace/"):
         assert "share nothing through redis" in admin_client.get(path).content.decode()
         assert "redis: connection refused" in admin_client.get(path).content.decode()

@@ -9,10 +9,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from exporters import records
-from exporters.catalog import catalog
+from exporters.configuration.reloader import reloader
 from exporters.models import Namespace, ScrapeToken, Team
-from exporters.simulator import SimulatedNamespace
+from exporters.scraping import history
+from simulator import SimulatedNamespace
 
 AddTarget = Callable[..., Namespace]
 
@@ -198,7 +198,7 @@ def test_while_the_configuration_can_not_be_read_the_list_is_a_503_and_never_an_
 ) -> None:
     add_target(bus)
     assert scraper.get("/sd").status_code == 200
-    monkeypatch.setattr(catalog, "_problem", "the database has not answered")
+    monkeypatch.setattr(reloader, "_problem", "the database has not answered")
     response = scraper.get("/sd")
     assert (response.status_code, response["Content-Type"]) == (503, "text/plain; charset=utf-8")
     assert scraper.get("/metrics/payments").status_code == 200
@@ -214,14 +214,14 @@ def test_a_thousand_namespaces_are_listed_whole(team: Team, scraper: Client) -> 
 
 def test_the_hub_remembers_when_and_from_where_a_token_was_shown(hub: None, scraper: Client) -> None:
     assert ScrapeToken.objects.get().last_used_at is None
-    version = catalog.current().version
+    version = reloader.current().version
     scraper.get("/sd", REMOTE_ADDR="203.0.113.9")
-    records.recorder.flush()
+    history.recorder.flush()
     token = ScrapeToken.objects.get()
     assert token.last_used_at is not None
     assert (timezone.now() - token.last_used_at) < timedelta(minutes=1)
     assert token.last_used_address == "203.0.113.9"
-    assert catalog.current().version == version, "a use is no change of the configuration"
+    assert reloader.current().version == version, "a use is no change of the configuration"
     assert token.history.count() == 1
 
 
@@ -231,24 +231,24 @@ def test_a_token_is_written_at_most_once_a_minute(
     for _ in range(3):
         scraper.get("/sd")
     with django_assert_num_queries(1):
-        records.recorder.flush()
+        history.recorder.flush()
     scraper.get("/sd")
     with django_assert_num_queries(0):
-        records.recorder.flush()
+        history.recorder.flush()
 
 
 def test_a_use_that_another_replica_saw_later_stays(hub: None, scraper: Client) -> None:
     later = timezone.now() + timedelta(seconds=30)
     ScrapeToken.objects.update(last_used_at=later)
     scraper.get("/sd", REMOTE_ADDR="")
-    records.recorder.flush()
+    history.recorder.flush()
     assert ScrapeToken.objects.get().last_used_at == later
 
 
 def test_a_use_that_was_dated_before_the_clock_was_set_back_gives_way(hub: None, scraper: Client) -> None:
     ScrapeToken.objects.update(last_used_at=timezone.now() + timedelta(hours=1))
     scraper.get("/sd")
-    records.recorder.flush()
+    history.recorder.flush()
     last_used_at = ScrapeToken.objects.get().last_used_at
     assert last_used_at is not None
     assert timedelta(0) < timezone.now() - last_used_at < timedelta(minutes=1)

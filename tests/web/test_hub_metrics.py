@@ -12,12 +12,12 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporters import telemetry
-from exporters.catalog import catalog
+from exporters.configuration.reloader import reloader
 from exporters.models import Credential, Namespace, ScrapeToken, Team
-from exporters.processes import Processes
-from exporters.simulator import SimulatedNamespace
-from tests import programs
+from exporters.telemetry import metrics
+from exporters.telemetry.processes import Processes
+from simulator import SimulatedNamespace
+from tests.support import programs
 
 from .test_discovery import token_of
 
@@ -46,9 +46,9 @@ def rows_of(registry: CollectorRegistry | list[Metric]) -> set[tuple[str, str, s
 
 
 def test_the_documentation_lists_every_metric_as_it_is(hub: None) -> None:
-    configuration = catalog.current()
-    real = rows_of(list(telemetry.REGISTRY.collect()))
-    real |= rows_of(list(telemetry.Moment(configuration).collect()))
+    configuration = reloader.current()
+    real = rows_of(list(metrics.REGISTRY.collect()))
+    real |= rows_of(list(metrics.Moment(configuration).collect()))
     real |= rows_of(list(Processes(os.getpid()).collect()))
     lines = re.findall(r"^\| `(\w+)` \| (\w+) \|(.*)\| (.*) \|$", DOCS.read_text(), re.MULTILINE)
     assert {(name, kind, meaning) for name, kind, _, meaning in lines} == real
@@ -59,7 +59,7 @@ def test_the_documentation_names_every_label(
     bus: SimulatedNamespace, add_target: AddTarget, scraper: Client, team: Team
 ) -> None:
     add_target(bus)
-    telemetry.SPARE_USED.labels("payments-key", "payments").inc()
+    metrics.SPARE_USED.labels("payments-key", "payments").inc()
     Credential.objects.update(expires_at=EXPIRY)
     ScrapeToken.objects.update(expires_at=EXPIRY)
     Team.objects.get().save()
@@ -168,7 +168,7 @@ def test_a_team_that_gets_the_name_of_another_one_sees_none_of_its_credentials(
     bus: SimulatedNamespace, add_target: AddTarget, scraper: Client, team: Team
 ) -> None:
     add_target(bus)
-    telemetry.SPARE_USED.labels("payments-key", "payments").inc()
+    metrics.SPARE_USED.labels("payments-key", "payments").inc()
     told = 'hub_credential_spare_used_total{credential="payments-key",team="payments"}'
     assert told in scraper.get("/metrics").content.decode()
     team.name = "formerly-payments"

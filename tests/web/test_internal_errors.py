@@ -14,16 +14,20 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.servers import wait_for
-from exporters import actions, records, scrape, telemetry, trial, upstream
-from exporters.catalog import target as target_of
+from exporters.access import scrape_tokens
+from exporters.configuration.derivation import target as target_of
+from exporters.connection_test import run
 from exporters.models import Namespace, NamespaceStatus, ScrapeRecord
+from exporters.pages import actions
 from exporters.prometheus.collector import SnapshotCollector
+from exporters.scraping import history, scrape, upstream
 from exporters.servicebus import atom, faults
 from exporters.servicebus.errors import Reason
 from exporters.servicebus.loop import IoLoop
-from exporters.simulator import SimulatedNamespace
-from exporters.views import auth, metrics
+from exporters.telemetry import metrics as telemetry
+from exporters.views import metrics
+from simulator import SimulatedNamespace
+from tests.support.servers import wait_for
 
 AddTarget = Callable[..., Namespace]
 SECRET = "SharedAccessKey of a body"
@@ -99,7 +103,7 @@ def test_a_bug_in_any_stage_of_a_scrape_is_answered_logged_counted_and_shown(
     assert "in bug" in caplog.text, "the frames of the traceback"
     assert "ZeroDivisionError" in caplog.text
     assert SECRET not in caplog.text
-    records.recorder.flush()
+    history.recorder.flush()
     assert ScrapeRecord.objects.get().reason == "internal"
     assert NamespaceStatus.objects.get().reason == "internal"
     shown = admin_client.get(f"/admin/exporters/namespace/{namespace.pk}/status/").content.decode()
@@ -117,7 +121,7 @@ def test_a_bug_fails_the_test_the_action_and_the_command_as_it_fails_a_scrape(
 ) -> None:
     namespace = add_target(bus)
     breaks(stage)
-    tried = trial.run(target_of(namespace))
+    tried = run.run(target_of(namespace))
     assert not tried.ok
     assert "its log has the traceback" in tried.problem
     (outcome,) = actions.scrape_now([namespace])
@@ -138,7 +142,7 @@ def test_a_record_that_can_not_be_made_fails_no_scrape(
 ) -> None:
     add_target(bus)
     before = _count("records")
-    breaks((records, "count_series"))
+    breaks((history, "count_series"))
     response = scraper.get("/metrics/payments")
     assert b"\nservicebus_up 1.0\n" in response.content
     assert _count("records") == before + 1
@@ -154,7 +158,7 @@ def test_a_record_that_can_not_be_made_fails_no_scrape(
         (Gauge, "dec"),
         (Gauge, "set_to_current_time"),
         (Histogram, "observe"),
-        (auth.token_uses, "note"),
+        (scrape_tokens.token_uses, "note"),
         (metrics, "compress"),
         (metrics, "accepts_gzip"),
     ],
@@ -193,7 +197,7 @@ def test_a_bug_before_the_read_is_a_step_of_the_connection_test(
     namespace = add_target(bus)
     before = _count("reading")
     breaks(stage)
-    tried = trial.run(target_of(namespace))
+    tried = run.run(target_of(namespace))
     assert "its log has the traceback" in tried.problem
     assert _count("reading") == before + 1
     assert SECRET not in caplog.text + tried.problem
@@ -205,7 +209,7 @@ def test_a_collector_that_a_bug_stops_is_counted_in_a_connection_test_too(
     namespace = add_target(bus)
     before = _count("reading")
     breaks((atom, "parse_topics"))
-    assert not trial.run(target_of(namespace)).ok
+    assert not run.run(target_of(namespace)).ok
     assert _count("reading") > before
 
 

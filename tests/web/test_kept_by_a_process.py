@@ -2,9 +2,9 @@
 
 import pytest
 
-from exporters import scrape, upstream
-from exporters.catalog import target
+from exporters.configuration.derivation import target
 from exporters.models import Namespace, Team
+from exporters.scraping import scrape, upstream
 from exporters.servicebus.errors import Reason
 
 

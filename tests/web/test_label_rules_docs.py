@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from exporters import rule_yaml
-from exporters.prometheus import catalogue, labelling
+from exporters.hub_yaml import rule_blocks
+from exporters.prometheus import labelling, metrics
 from exporters.prometheus.labelling import LabelRules
 from exporters.prometheus.relabel import ACTIONS, Rule
 from exporters.prometheus.relabel_actions import process
@@ -16,7 +16,7 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
 
 
 def rules(block: str) -> tuple[Rule, ...]:
-    return tuple(Rule.from_config(rule, legacy_names=True) for rule in rule_yaml.read(block))
+    return tuple(Rule.from_config(rule, legacy_names=True) for rule in rule_blocks.read(block))
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -36,7 +36,7 @@ def test_every_label_that_a_rule_sees_is_documented_and_no_other() -> None:
     meta = tuple((name, "") for name in ("namespace", "host", "team", "sku", "label_<name>"))
     seen = {
         name
-        for kind in (catalogue.QUEUE, catalogue.TOPIC, catalogue.SUBSCRIPTION)
+        for kind in (metrics.QUEUE, metrics.TOPIC, metrics.SUBSCRIPTION)
         for name in LabelRules((), meta).label_names(kind)
         if name.startswith(labelling.PREFIX)
     }

@@ -5,10 +5,10 @@ import time
 import pytest
 from django.test import Client
 
-from bench.servers import wait_for
-from exporters.catalog import catalog
-from exporters.scrape import last_result
-from exporters.simulator import SimulatedNamespace, Simulator
+from exporters.configuration.reloader import reloader
+from exporters.scraping.scrape import last_result
+from simulator import SimulatedNamespace, Simulator
+from tests.support.servers import wait_for
 
 from .conftest import AddTarget
 
@@ -28,7 +28,7 @@ def test_after_its_answer_the_hub_reads_on_within_the_budget_for_the_next_scrape
     large: SimulatedNamespace, add_target: AddTarget, scraper: Client
 ) -> None:
     add_target(large, requests_per_second=RATE, burst=BURST, timeout_seconds=6)
-    target = catalog.current().targets["large"]
+    target = reloader.current().targets["large"]
     started = time.time()
     body = scraper.get("/metrics/large").content.decode()
     assert 'servicebus_scrape_error{reason="budget"} 1.0' in body

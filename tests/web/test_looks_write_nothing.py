@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from exporters import config
-from exporters.catalog import catalog
+from exporters import hub_yaml
+from exporters.configuration.reloader import reloader
 from tests.access import people
 from tests.access.table import cases
 
@@ -17,7 +17,7 @@ NAMESPACE = "/admin/exporters/namespace"
 
 @pytest.fixture
 def objects(db: None) -> dict[str, Any]:
-    catalog.forget()
+    reloader.forget()
     return people.make()
 
 
@@ -96,26 +96,26 @@ def test_a_plan_asks_the_database_as_often_for_many_namespaces_as_for_few(db: No
     asked = []
     for count in (5, 60):
         with _statements(lambda sql: True) as found:
-            plan = config.plan(_file(count))
+            plan = hub_yaml.plan(_file(count))
         assert plan.messages() == []
         asked.append(len(found))
     assert asked[0] == asked[1] < 15
-    config.apply(plan)
+    hub_yaml.apply(plan)
     with _statements(lambda sql: True) as found:
-        assert len(config.plan(_file(60, concurrency=5)).changes) == 60
+        assert len(hub_yaml.plan(_file(60, concurrency=5)).changes) == 60
     assert len(found) == asked[0]
 
 
 def test_an_application_counts_as_one_change_and_a_change_meanwhile_is_noticed(db: None) -> None:
     from exporters.models import ConfigurationVersion, Namespace
 
-    plan = config.plan(_file(30))
+    plan = hub_yaml.plan(_file(30))
     before = ConfigurationVersion.read().number
-    config.apply(plan)
+    hub_yaml.apply(plan)
     assert ConfigurationVersion.read().number == before + 1
-    config.apply(config.plan(_file(30)))
+    hub_yaml.apply(hub_yaml.plan(_file(30)))
     assert ConfigurationVersion.read().number == before + 1
-    outdated = config.plan(_file(30, concurrency=5))
+    outdated = hub_yaml.plan(_file(30, concurrency=5))
     Namespace.objects.get(name="ns-7").delete()
-    with pytest.raises(config.PlanOutdatedError):
-        config.apply(outdated)
+    with pytest.raises(hub_yaml.PlanOutdatedError):
+        hub_yaml.apply(outdated)

@@ -8,9 +8,10 @@ from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from bench import company, pages
-from exporters import readings
-from exporters.catalog import catalog
+from bench import pages
+from exporters.configuration.reloader import reloader
+from exporters.scraping import last_reading
+from tests.support import company
 
 # What lists all of something on purpose: a file, and what goes with a team that is deleted; what shows a reading.
 WHOLE = ("?export", "/sd", "/-/", "/team/{team}/delete/", "/entities/", "/exposition/")
@@ -19,9 +20,9 @@ FEW, MANY = 120, 400
 
 @pytest.fixture(autouse=True)
 def _nothing_in_memory(db: None) -> Iterator[None]:
-    catalog.forget()
+    reloader.forget()
     yield
-    catalog.forget()
+    reloader.forget()
 
 
 def _measured(namespaces: int, who: str) -> dict[str, tuple[int, int]]:
@@ -43,8 +44,8 @@ def _measured(namespaces: int, who: str) -> dict[str, tuple[int, int]]:
             assert answer.status_code == 200, path
             found[path] = len(answer.content), len(captured)
         transaction.set_rollback(True)
-    catalog.forget()
-    readings.forget()
+    reloader.forget()
+    last_reading.forget()
     return found
 
 

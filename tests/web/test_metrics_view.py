@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporters.models import Credential, Namespace, ScrapeToken, Team
-from exporters.simulator import SimulatedNamespace, Simulator
+from simulator import SimulatedNamespace, Simulator
 
 AddTarget = Callable[..., Namespace]
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]

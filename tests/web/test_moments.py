@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from exporters import moments
+from exporters import formatting
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -27,22 +27,22 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
     ],
 )
 def test_a_moment_is_said_relative_to_now(seconds: float, said: str) -> None:
-    assert moments.relative(NOW - timedelta(seconds=seconds), NOW) == said
+    assert formatting.relative(NOW - timedelta(seconds=seconds), NOW) == said
 
 
 def test_the_exact_moment_is_shown_on_hover() -> None:
-    html = moments.time_tag(NOW - timedelta(seconds=12), NOW)
+    html = formatting.time_tag(NOW - timedelta(seconds=12), NOW)
     expected = '<time datetime="2026-03-01T11:59:48+00:00" title="2026-03-01 11:59:48 UTC">12 s ago</time>'
     assert html == expected
 
 
 def test_how_long_something_lasts_is_said_with_its_beginning_on_hover() -> None:
-    html = moments.lasting_tag(NOW - timedelta(minutes=5), NOW)
+    html = formatting.lasting_tag(NOW - timedelta(minutes=5), NOW)
     assert html == '<time datetime="2026-03-01T11:55:00+00:00" title="2026-03-01 11:55:00 UTC">5 min</time>'
 
 
 def test_no_moment_is_said_in_a_word() -> None:
-    assert ">never<" in moments.time_tag(None)
+    assert ">never<" in formatting.time_tag(None)
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_no_moment_is_said_in_a_word() -> None:
     [(0.045, "45 ms"), (0.34, "0.34 s"), (9.5, "9.5 s"), (300, "300 s"), (1234, "1234 s"), (None, "-")],
 )
 def test_durations_are_short(value: float | None, said: str) -> None:
-    assert moments.seconds_text(value) == said
+    assert formatting.seconds_text(value) == said
 
 
 def test_large_numbers_have_their_thousands_apart() -> None:
-    assert moments.thousands(1234567) == "1\u202f234\u202f567"
+    assert formatting.thousands(1234567) == "1\u202f234\u202f567"

@@ -10,9 +10,9 @@ import yaml
 from django.test import Client
 from django.utils.html import strip_tags
 
-from exporters import readings
 from exporters.models import LabelRule, Membership, Namespace, Team
-from exporters.simulator import SimulatedNamespace
+from exporters.scraping import last_reading
+from simulator import SimulatedNamespace
 
 from .conftest import AddTarget
 
@@ -29,9 +29,9 @@ BLANK = {
 
 @pytest.fixture
 def target(add_target: AddTarget, bus: SimulatedNamespace) -> Iterator[Namespace]:
-    readings.forget()
+    last_reading.forget()
     yield add_target(bus, labels={"environment": "prod"})
-    readings.forget()
+    last_reading.forget()
 
 
 @pytest.fixture

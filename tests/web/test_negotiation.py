@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporters.models import Namespace
-from exporters.simulator import SimulatedNamespace
+from simulator import SimulatedNamespace
 
 AddTarget = Callable[..., Namespace]
 PATHS = ["/metrics", "/metrics/payments"]

@@ -16,7 +16,7 @@ from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from exporters.admin.base import HubAdmin
-from exporters.catalog import catalog
+from exporters.configuration.reloader import reloader
 from tests.access import people
 
 # In the place of a number or a name in an address, percent-encoded.
@@ -101,7 +101,7 @@ LOOKUPS = ("regex", "iregex", "range", "in", "year", "isnull", "contains", "date
 
 @pytest.fixture
 def objects(db: None) -> dict[str, Any]:
-    catalog.forget()
+    reloader.forget()
     return people.make()
 
 

@@ -11,9 +11,8 @@ from django.db import models, transaction
 from django.test import Client
 from django.utils import timezone
 
-from exporters import entity_rows, readings, scrape, targets, telemetry
-from exporters.catalog import catalog
-from exporters.catalog import target as target_of
+from exporters.configuration.derivation import target as target_of
+from exporters.configuration.reloader import reloader
 from exporters.models import (
     Credential,
     IdentityGrant,
@@ -23,7 +22,10 @@ from exporters.models import (
     ScrapeRecord,
     Team,
 )
+from exporters.pages import dashboard, entity_table
+from exporters.scraping import last_reading, scrape
 from exporters.servicebus.entities import Counts, Queue, Snapshot, Subscription, Topic
+from exporters.telemetry import metrics
 from tests.access import people
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -48,8 +50,8 @@ PAGES = ("/admin/", "/wall/{wall}", "/admin/exporters/namespace/{namespace}/stat
 
 @pytest.fixture
 def objects(db: None) -> dict[str, Any]:
-    catalog.forget()
-    readings.forget()
+    reloader.forget()
+    last_reading.forget()
     made = people.make()
     namespace = Namespace.objects.get(pk=made["namespace"])
     shared = {
@@ -95,7 +97,7 @@ def _odd_rows() -> Iterator[tuple[type[models.Model], str, Any]]:
 
 
 def _errors() -> float:
-    return telemetry.INTERNAL_ERRORS.labels("page")._value.get()
+    return metrics.INTERNAL_ERRORS.labels("page")._value.get()
 
 
 def test_an_odd_value_of_a_scrape_takes_no_page_away(objects: dict[str, Any], admin: Client) -> None:
@@ -138,7 +140,7 @@ def test_what_can_not_be_shown_is_a_question_mark_and_counted(
 def test_a_bug_in_the_state_of_one_target_leaves_the_others(
     objects: dict[str, Any], admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exporters import status
+    from exporters.scraping import status
 
     right = status.summary
 
@@ -151,7 +153,7 @@ def test_a_bug_in_the_state_of_one_target_leaves_the_others(
     page = admin.get("/admin/").text
     assert "payments-bus" in page
     assert "orders-bus" in page
-    assert targets.UNREADABLE.replace("'", "&#x27;") in page
+    assert dashboard.UNREADABLE.replace("'", "&#x27;") in page
     assert admin.get(PAGES[2].format(**objects)).status_code == 200
 
 
@@ -189,10 +191,10 @@ def test_an_odd_entity_takes_no_page_away(
     failed = []
     for number, snapshot in enumerate(_odd_snapshots()):
         result = scrape.Result(snapshot)
-        monkeypatch.setattr(readings, "last", lambda target, result=result: result)
+        monkeypatch.setattr(last_reading, "last", lambda target, result=result: result)
         pages = ["entities/", "exposition/", "exposition/?raw=1"]
         if number % 6 == 0:
-            pages += ["rules/", *(f"entities/?sort={sort}" for sort in entity_rows._KEYS)]
+            pages += ["rules/", *(f"entities/?sort={sort}" for sort in entity_table._KEYS)]
         for page in pages:
             answer = admin.get(f"/admin/exporters/namespace/{namespace.pk}/{page}")
             if answer.status_code != 200:
@@ -207,7 +209,7 @@ def test_a_page_that_fails_names_its_request_and_logs_no_text(
     def fail(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(SECRET)
 
-    monkeypatch.setattr(targets, "board", fail)
+    monkeypatch.setattr(dashboard, "board", fail)
     before = _errors()
     with caplog.at_level(logging.INFO):
         answer = admin.get("/admin/", headers={"X-Request-ID": "the-request-7"})

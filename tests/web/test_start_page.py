@@ -10,9 +10,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from exporters import targets
 from exporters.models import Membership, Namespace, NamespaceStatus, Team
-from exporters.status import State
+from exporters.pages import dashboard
+from exporters.scraping.status import State
 
 Make = Any
 
@@ -125,7 +125,7 @@ def test_targets_are_found_by_state_and_by_words(
 def test_pages_are_turned_and_the_counts_are_of_all(
     administrator: Client, one_of_each: None, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(targets.board, "__kwdefaults__", {**targets.board.__kwdefaults__, "page_size": 4})
+    monkeypatch.setattr(dashboard.board, "__kwdefaults__", {**dashboard.board.__kwdefaults__, "page_size": 4})
     assert _names(administrator, "/admin/?page=2") == ["a-up", "b-paused"]
     assert _names(administrator, "/admin/?page=99") == ["a-up", "b-paused"]
     assert administrator.get("/admin/?page=2").context["board"].total == 6
@@ -182,7 +182,7 @@ def test_a_target_with_an_interval_of_its_own_is_stale_after_five_of_them(make: 
     namespace = make("slow", scraped=1000)
     namespace.scrape_interval_seconds = 300
     namespace.save()
-    board = targets.board(Namespace.objects.all(), timezone.now())
+    board = dashboard.board(Namespace.objects.all(), timezone.now())
     assert board.rows[0].state is State.UP
     later: datetime = timezone.now() + timedelta(seconds=600)
-    assert targets.board(Namespace.objects.all(), later).rows[0].state is State.STALE
+    assert dashboard.board(Namespace.objects.all(), later).rows[0].state is State.STALE

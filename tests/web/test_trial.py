@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
-from exporters import catalog, records, scrape, trial, upstream
+from exporters.configuration import derivation
+from exporters.connection_test import run
+from exporters.connection_test.run import State, Trial
 from exporters.models import Credential, LabelRule, Namespace, NamespaceStatus, Team
-from exporters.simulator import SimulatedNamespace, Simulator
-from exporters.trial import State, Trial
+from exporters.scraping import history, scrape, upstream
 from hub.places import Places
+from simulator import SimulatedNamespace, Simulator
 
 
 def _unsaved(team: Team, secret: str, **fields: Any) -> Namespace:
@@ -17,20 +19,20 @@ def _unsaved(team: Team, secret: str, **fields: Any) -> Namespace:
 
 
 def _try(namespace: Namespace) -> Trial:
-    return trial.run(catalog.target(namespace))
+    return run.run(derivation.target(namespace))
 
 
 def _states(tried: Trial) -> dict[str, str]:
     return {step.name: str(step.state) for step in tried.steps}
 
 
-def _step(tried: Trial, name: str) -> trial.Step:
+def _step(tried: Trial, name: str) -> run.Step:
     return next(step for step in tried.steps if step.name == name)
 
 
 def test_what_is_not_saved_yet_is_tried_out_step_by_step(team: Team, bus: SimulatedNamespace) -> None:
     tried = _try(_unsaved(team, bus.connection_string))
-    assert [step.name for step in tried.steps] == list(trial.STEPS)
+    assert [step.name for step in tried.steps] == list(run.STEPS)
     assert set(_states(tried).values()) == {"good"}
     assert tried.ok
     assert "RootManageSharedAccessKey" in _step(tried, "Understood").detail
@@ -51,14 +53,14 @@ def test_the_exposition_is_what_prometheus_gets_with_label_rules_applied(
     namespace = _unsaved(team, bus.connection_string)
     tried = _try(namespace)
     assert 'domain="team",name="team/invoices"' in tried.exposition
-    target = catalog.target(namespace)
+    target = derivation.target(namespace)
     answer = scrape.exposition(target, scrape.scrape(target, 9), "")
-    assert tried.series == records.count_series(answer.body)
+    assert tried.series == history.count_series(answer.body)
 
 
 def test_nothing_is_stored_and_nothing_is_remembered(team: Team, bus: SimulatedNamespace) -> None:
     _try(_unsaved(team, bus.connection_string))
-    records.recorder.flush()
+    history.recorder.flush()
     assert not Namespace.objects.exists()
     assert not Credential.objects.exists()
     assert not NamespaceStatus.objects.exists()
@@ -69,7 +71,7 @@ def test_nothing_is_stored_and_nothing_is_remembered(team: Team, bus: SimulatedN
 def test_a_connection_made_for_a_trial_is_closed_when_its_step_ends(
     team: Team, bus: SimulatedNamespace
 ) -> None:
-    at, _ = upstream.endpoint(catalog.target(_unsaved(team, bus.connection_string)))
+    at, _ = upstream.endpoint(derivation.target(_unsaved(team, bus.connection_string)))
     for _ in range(30):
         upstream.handshake(at, upstream.addresses(at, 5), 5)
         # A loop that ends with an open connection warns, and a warning fails the test.
@@ -174,4 +176,4 @@ def test_the_time_allowed_is_what_prometheus_would_give(
     team: Team, timeout: float | None, allowed: float
 ) -> None:
     namespace = Namespace(name="n", team=team, timeout_seconds=9.5, scrape_timeout_seconds=timeout)
-    assert trial.time_allowed(catalog.target(namespace)) == allowed
+    assert run.time_allowed(derivation.target(namespace)) == allowed

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from exporters import records, status
-from exporters.status import ADVICE, State
+from exporters.scraping import history, status
+from exporters.scraping.status import ADVICE, State
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEXT = (ROOT / "docs" / "web-ui.md").read_text(encoding="utf-8")
@@ -36,7 +36,7 @@ def test_every_picture_that_a_text_shows_is_there() -> None:
 
 
 def test_what_is_kept_is_what_is_said() -> None:
-    assert f"last {records.KEPT} scrapes" in TEXT
-    assert f"last {records.KEPT_FAILURES} failures" in TEXT
-    assert f"last {records.RECENT} scrapes: one bar" in " ".join(TEXT.split())
-    assert records.FLUSH_SECONDS == 2
+    assert f"last {history.KEPT} scrapes" in TEXT
+    assert f"last {history.KEPT_FAILURES} failures" in TEXT
+    assert f"last {history.RECENT} scrapes: one bar" in " ".join(TEXT.split())
+    assert history.FLUSH_SECONDS == 2

@@ -15,7 +15,7 @@ from typing import Self
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.servers import free_port, wait_for
+from tests.support.servers import free_port, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]

@@ -9,8 +9,8 @@ import psutil
 import pytest
 import requests
 
-from bench.servers import wait_for
-from tests import programs
+from tests.support import programs
+from tests.support.servers import wait_for
 
 from .running import ROOT, Running, printed, samples, value
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from azure.servicebus.management import ServiceBusAdministrationClient
 
-from exporters.simulator import SimulatedNamespace, Simulator
+from simulator import SimulatedNamespace, Simulator
 
 from .running import Running, Samples, value
 

@@ -7,7 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exporters import config, startup
+from exporters import hub_yaml
+from exporters.management import startup
 
 
 class Command(BaseCommand):
@@ -41,11 +42,11 @@ class Command(BaseCommand):
             self.stdout.write("The hub is in use already; nothing was changed.")
             return
         shown = "<standard input>" if name == "-" else name
-        plan = config.plan(self._read(name), file_name=shown, prune=options["prune"])
+        plan = hub_yaml.plan(self._read(name), file_name=shown, prune=options["prune"])
         if plan.errors:
             raise CommandError("\n".join(["Nothing was changed.", *plan.messages()]))
         if not options["dry_run"]:
-            config.apply(plan)
+            hub_yaml.apply(plan)
         for warning in plan.warnings:
             self.stderr.write(f"Warning: {warning.within(shown)}")
         for change in plan.changes:

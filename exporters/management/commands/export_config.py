@@ -4,11 +4,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from exporters import config
+from exporters import hub_yaml
 
 
 class Command(BaseCommand):
     help = "Print the stored configuration as hub.yaml. Secrets appear as references or fingerprints alone."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.write(config.export(), ending="")
+        self.stdout.write(hub_yaml.export(), ending="")

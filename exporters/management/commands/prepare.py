@@ -6,8 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from exporters import startup
-from exporters.encryption import unreadable
+from exporters.configuration.reencrypt import unreadable
+from exporters.management import startup
 from hub.environment import shown
 from hub.production import refusal
 

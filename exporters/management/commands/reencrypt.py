@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from exporters.encryption import reencrypt
+from exporters.configuration.reencrypt import reencrypt
 
 
 class Command(BaseCommand):

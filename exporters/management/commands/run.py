@@ -17,7 +17,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exporters import startup
+from exporters.management import startup
 from hub import probe
 
 _EXAMPLES = Path(settings.BASE_DIR) / "examples"
@@ -120,8 +120,8 @@ def _start_simulator(children: list[Child]) -> dict[str, Any]:
     definition = _EXAMPLES / "demo-simulator.yaml"
     command = [
         sys.executable,
-        "manage.py",
-        "simulate",
+        "-m",
+        "simulator",
         "--definition",
         str(definition),
         "--directory",

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exporters import catalog
+from exporters.configuration import derivation
 from exporters.models import Namespace
-from exporters.scrape import exposition, scrape
+from exporters.scraping.scrape import exposition, scrape
 
 
 class Command(BaseCommand):
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         if namespace is None:
             known = ", ".join(Namespace.objects.values_list("name", flat=True)[:20]) or "none yet"
             raise CommandError(f"There is no namespace {name}. Known: {known}.")
-        target = catalog.target(namespace)
+        target = derivation.target(namespace)
         answer = exposition(target, scrape(target, timeout or target.limits.timeout_seconds), "")
         self.stdout.write(answer.body.decode(), ending="")
         collectors = answer.result.snapshot.collectors

@@ -1,0 +1,103 @@
+"""A connection string that somebody pasted: what it is for, what its key can and can't do, what to call the target."""
+
+import hmac
+import re
+from dataclasses import dataclass
+
+from .. import formatting
+from ..credentials.encryption import SecretUnavailableError, fingerprint
+from ..credentials.inspection import Facts, examine_connection_string
+from ..models import Credential, Team
+from ..servicebus.connection import Endpoint
+
+# Names of namespaces and credentials are at most this long; some room is left for a suffix.
+_LONGEST = 55
+_QUOTES = ('""', "''", "“”")
+_ROOT_KEY = "RootManageSharedAccessKey"
+
+
+@dataclass(frozen=True, slots=True)
+class Pasted:
+    """What may be shown of it: nothing here is secret."""
+
+    endpoint: Endpoint
+    key_name: str
+    entity_path: str
+    name: str  # suggested for the target
+    remarks: tuple[str, ...]  # what the key can and can't do
+
+
+def tidied(text: str) -> str:
+    """Return a connection string without what came along when it was copied: quotes around it, line ends within."""
+    text = "".join(line.strip() for line in text.splitlines())
+    if len(text) >= 2 and text[0] + text[-1] in _QUOTES:
+        return text[1:-1].strip()
+    return text
+
+
+def look_at(text: str) -> Pasted:
+    """Return what a connection string says; raise ValidationError with what is wrong and how to put it right."""
+    facts = examine_connection_string(text)
+    connection = facts.connection
+    assert connection is not None  # noqa: S101 - of a connection string there is one
+    return Pasted(
+        endpoint=connection.endpoint,
+        key_name=connection.key_name,
+        entity_path=connection.entity_path,
+        name=suggest_name(connection.endpoint, connection.entity_path),
+        remarks=tuple(_remarks(facts, connection.key_name, connection.entity_path)),
+    )
+
+
+def _remarks(facts: Facts, key_name: str, entity_path: str) -> list[str]:
+    remarks = []
+    if entity_path:
+        remarks.append(
+            f"It opens {entity_path} alone: the namespace's other queues and topics, and its SKU, stay unseen."
+        )
+    if facts.connection is not None and facts.connection.signature:
+        ends = (
+            f"ends {formatting.relative(facts.expires_at)}"
+            if facts.expires_at
+            else "has no end that can be read"
+        )
+        remarks.append(f"It is a ready-made signature: it {ends}, and the hub can't renew it.")
+    elif key_name == _ROOT_KEY:
+        remarks.append(
+            "It is the namespace's root key: whoever has it may also send, receive and delete. A policy of the "
+            "hub's own with Manage can be taken back by itself."
+        )
+    if not remarks or key_name != _ROOT_KEY:
+        remarks.append("A connection string doesn't say whether its key has the Manage right: the test does.")
+    return remarks
+
+
+def suggest_name(endpoint: Endpoint, entity_path: str = "") -> str:
+    """Return a name for the target in the form that names have: payments-prod, payments-prod-orders."""
+    first = endpoint.host.partition(".")[0]
+    words = f"{first}-{entity_path}" if entity_path else first
+    return re.sub(r"[^a-z0-9]+", "-", words.lower())[:_LONGEST].strip("-")
+
+
+def stored_as(text: str, team: Team) -> Credential | None:
+    """Return the team's credential that holds this very connection string, None when there is none."""
+    candidates = Credential.objects.filter(
+        team=team, kind=Credential.Kind.CONNECTION_STRING, secret_fingerprint=fingerprint(text)
+    )
+    for credential in candidates:
+        try:
+            # A fingerprint is short; the secret itself decides.
+            if hmac.compare_digest(credential.reveal_secret().encode(), text.encode()):
+                return credential
+        except SecretUnavailableError:
+            continue
+    return None
+
+
+def free_credential_name(name: str, team: Team) -> str:
+    """Return a credential's name for a target: its own, or with a number when the team has one of that name."""
+    name = name[:_LONGEST]
+    taken = set(Credential.objects.filter(team=team, name__startswith=name).values_list("name", flat=True))
+    if name not in taken:
+        return name
+    return next(f"{name}-{number}" for number in range(2, len(taken) + 3) if f"{name}-{number}" not in taken)

@@ -1,0 +1,84 @@
+"""From a stored namespace to the target that a scrape needs: its credential in the clear, its rules, its limits."""
+
+import contextlib
+from dataclasses import fields
+from functools import lru_cache
+
+from django.core.exceptions import ValidationError
+
+from ..credentials.encryption import SecretUnavailableError
+from ..models import Credential, Namespace
+from .label_rules import UsableRules, applying_to, rules_of, usable_rules
+from .targets import CredentialSpec, Limits, Target
+
+# Most namespaces have the same of these, and share one object.
+_LIMITS = tuple(field.name for field in fields(Limits))
+_limits = lru_cache(maxsize=1024, typed=True)(Limits)
+
+
+@lru_cache(maxsize=1024)
+def _groups(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(names)
+
+
+def target(namespace: Namespace, rules: UsableRules | None = None) -> Target:
+    """Return a stored namespace as it is scraped; it need not be saved, so that a form can be tried out."""
+    if rules is None:
+        rules = usable_rules(applying_to([namespace.team_id], [namespace.pk]))
+    spec: CredentialSpec | None = None
+    spare: CredentialSpec | None = None
+    problem = ""
+    if namespace.credential is None:
+        problem = f"Namespace {namespace.name} has no credential; choose one in the admin."
+    else:
+        try:
+            problem = _credential_problem(namespace)
+            spec = None if problem else credential_spec(namespace.credential)
+        except SecretUnavailableError as error:
+            problem = str(error)
+        if spec is not None and namespace.credential.has_secret("spare_secret"):
+            # One that can't be had is missed only when the active one is refused; the system checks name it.
+            with contextlib.suppress(SecretUnavailableError):
+                spare = credential_spec(namespace.credential, "spare_")
+    return Target(
+        name=namespace.name,
+        team=namespace.team.name,
+        enabled=namespace.enabled,
+        host=namespace.host,
+        credential=spec,
+        spare=spare,
+        problem=problem,
+        labels=tuple(sorted(namespace.labels.items())),
+        include=namespace.include,
+        exclude=namespace.exclude,
+        groups=_groups(tuple(namespace.metric_groups)),
+        limits=_limits(*(getattr(namespace, name) for name in _LIMITS)),
+        scrape_interval_seconds=namespace.scrape_interval_seconds,
+        scrape_timeout_seconds=namespace.scrape_timeout_seconds,
+        rules=rules_of(namespace, rules),
+        namespace_id=namespace.pk or 0,
+    )
+
+
+def _credential_problem(namespace: Namespace) -> str:
+    """Say why a namespace may not use its credential: what allowed it can end after the namespace was saved."""
+    try:
+        return namespace.credential_problem()
+    except ValidationError as error:
+        return " ".join(error.messages)
+
+
+def credential_spec(credential: Credential, slot: str = "") -> CredentialSpec:
+    """Return a slot's secret with what goes with it; `slot` is "" or "spare_"."""
+    return CredentialSpec(
+        kind=credential.kind,
+        secret=credential.reveal_secret(slot),
+        certificate_password=credential.reveal_certificate_password(slot),
+        credential_id=credential.pk or 0,
+        name=credential.name,
+        team=credential.team.name if credential.team else "",
+        tenant_id=credential.tenant_id,
+        client_id=credential.client_id,
+        authority=credential.authority,
+        token_file=credential.token_file,
+    )

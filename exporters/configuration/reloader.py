@@ -1,0 +1,220 @@
+"""Keeps the configuration of a process fresh, without ever letting a scrape wait for it.
+
+The version row is asked at most every HUB_CATALOG_SECONDS, in a thread aside from the requests; what changed is read
+there. While the database doesn't answer, the last configuration goes on for as long as the outage lasts; a process
+that never had one takes the copy on disk.
+"""
+
+import logging
+import math
+import os
+import threading
+import time
+
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection
+
+from ..servicebus import clock
+from . import loading
+from .disk_copy import OutageCopy
+from .loaded import Loaded
+from .targets import Configuration
+
+logger = logging.getLogger(__name__)
+
+# References to files and variables can change without the database.
+_REFERENCES_SECONDS = 30.0
+# A configuration that is older than this is not used while the database lives; a request waits for the fresh one.
+_MAX_AGE_SECONDS = 5.0
+# For how long a request waits for the database when there is something to fall back on, and when there is
+# nothing (more than the pool waits for a connection, so that its own error comes first).
+_PATIENCE_SECONDS = 1.0
+_FIRST_PATIENCE_SECONDS = 5.0
+# A request waits for everything to be read again for so long; then it goes on with what is known.
+_SHORT_SECONDS = 0.05
+# Scrapes go on while everything is read again: after so much work in one go it rests for twice as long.
+_SLICE_SECONDS = 0.001
+_REST_SECONDS = 0.002
+
+
+class ConfigurationUnavailable(DatabaseError):  # noqa: N818 - a state of the hub rather than a mistake in it
+    """There is no configuration to go on from: no answer of the database yet, and no usable copy."""
+
+
+class Refresh(threading.Thread):
+    """One look at the database, aside from the requests that wait for it."""
+
+    def __init__(self, reloader: "Reloader") -> None:
+        super().__init__(name="configuration", daemon=True)
+        self._reloader = reloader
+        self.over = threading.Event()
+        # Set with `over` when everything is read, which takes a while, and there is a configuration to go on with.
+        self.takes_long = False
+        self._began_at = self._rested_at = 0.0
+
+    def run(self) -> None:
+        close_old_connections()
+        try:
+            self._reloader.look(self)
+        finally:
+            connection.close()
+            self.over.set()
+
+    def step(self) -> None:
+        """Let others run, between two rows of a whole configuration."""
+        if not self._reloader.is_known():
+            return  # nobody is served yet
+        now = time.perf_counter()
+        if not self._began_at:
+            self._began_at = self._rested_at = now
+        if not self.takes_long and now - self._began_at > _SHORT_SECONDS:
+            self.takes_long = True
+            self.over.set()
+        if now - self._rested_at > _SLICE_SECONDS:
+            time.sleep(_REST_SECONDS)
+            self._rested_at = time.perf_counter()
+
+
+class Reloader:
+    """Holds one process's configuration; safe to be asked by many threads."""
+
+    def __init__(self) -> None:
+        self._copy = OutageCopy()
+        self.forget()
+
+    def forget(self) -> None:
+        """Start over, as a process that has just begun."""
+        self._configuration: Configuration | None = None
+        self._loaded: Loaded | None = None  # None also while the configuration is the copy on disk
+        self._right_at = -math.inf  # when the configuration was last known to be right
+        self._looked_at_references_at = -math.inf
+        self._dirty = False
+        self._problem = ""  # what the database last failed with; empty while it answers
+        self._lock = threading.RLock()
+        self._refresh: Refresh | None = None
+        self._pid = os.getpid()
+        self._copy.forget()
+
+    def current(self) -> Configuration:
+        """Return the configuration; raise ConfigurationUnavailable when there is none to be had."""
+        self._mind_fork()
+        configuration = self._configuration
+        if configuration is not None and not self._is_older_than(settings.HUB_CATALOG_SECONDS):
+            return configuration
+        if connection.in_atomic_block:
+            # What this transaction wrote is visible to it alone and may be rolled back: read it here, keep nothing.
+            return loading.everything().configuration
+        if configuration is None:
+            self._wait_for_refresh(
+                _FIRST_PATIENCE_SECONDS if not self._copy.path.exists() else _PATIENCE_SECONDS
+            )
+            self._fall_back()
+        elif self._problem or not self._is_older_than(_MAX_AGE_SECONDS):
+            self._begin_refresh()
+        else:
+            self._wait_for_refresh(_PATIENCE_SECONDS)
+        configuration = self._configuration
+        if configuration is None:
+            raise ConfigurationUnavailable(
+                f"The configuration can't be read: {self._problem or 'no answer yet'}"
+            )
+        return configuration
+
+    def warm_up(self) -> None:
+        """Begin to read the configuration, so that the first request finds it."""
+        self._mind_fork()
+        self._begin_refresh()
+
+    def invalidate(self) -> None:
+        """Look again before the next answer: this process has changed the configuration itself."""
+        self._dirty = True
+
+    def is_known(self) -> bool:
+        """Tell whether there is a configuration, be it an old one."""
+        return self._configuration is not None
+
+    def age_seconds(self) -> float:
+        """Return how long ago the configuration was last known to be right; 0 before there is one."""
+        return clock.now() - self._right_at if self._configuration is not None else 0.0
+
+    def problem(self) -> str:
+        """Return why the configuration can't be held against the database; empty while it can."""
+        return self._problem
+
+    def _mind_fork(self) -> None:
+        if self._pid != os.getpid():  # locks and threads don't survive a fork
+            self._lock, self._refresh, self._pid = threading.RLock(), None, os.getpid()
+
+    def _is_older_than(self, seconds: float) -> bool:
+        return self._dirty or clock.now() - self._right_at > seconds
+
+    def _begin_refresh(self) -> Refresh:
+        """Return the refresh that is under way, or begin one."""
+        with self._lock:
+            if self._refresh is None or not self._refresh.is_alive():
+                self._refresh = Refresh(self)
+                self._refresh.start()
+            return self._refresh
+
+    def _wait_for_refresh(self, patience: float) -> None:
+        """Read what changed; wait so many seconds for it at most."""
+        deadline = time.monotonic() + patience
+        while True:
+            refresh = self._begin_refresh()
+            if not refresh.over.wait(max(0.0, deadline - time.monotonic())):
+                self._note_problem(f"the database has not answered within {patience:g} s")
+                return
+            # A refresh that was under way when this process made a change may have missed it: then once more.
+            if self._problem or refresh.takes_long or not self._dirty:
+                return
+            refresh.join(max(0.0, deadline - time.monotonic()))
+
+    def look(self, refresh: Refresh) -> None:
+        """Take over what changed; whatever the driver raises, the last configuration goes on."""
+        try:
+            self._look(refresh)
+        except Exception as error:
+            self._note_problem(" ".join(str(error).split()) or type(error).__name__)
+            return
+        if self._problem:
+            logger.info("The configuration can be read again.")
+        self._problem = ""
+
+    def _look(self, refresh: Refresh) -> None:
+        now = clock.now()  # before the reading: what changes after it is seen by the next one
+        references = now - self._looked_at_references_at > _REFERENCES_SECONDS
+        was_dirty, self._dirty = self._dirty, False
+        try:
+            loaded = loading.read(self._loaded, refresh.step, look_at_references=references)
+        except BaseException:
+            self._dirty = was_dirty or self._dirty
+            raise
+        with self._lock:
+            self._loaded, self._configuration, self._right_at = loaded, loaded.configuration, now
+            if references:
+                self._looked_at_references_at = now
+        if connection.vendor != "sqlite":  # whose file lies beside the copy
+            self._copy.keep(loaded, refresh.step)
+
+    def _note_problem(self, problem: str) -> None:
+        if not self._problem:
+            known = self._configuration is not None
+            consequence = "going on with the last one" if known else "there is none yet"
+            logger.error("The configuration can't be read, %s: %s", consequence, problem)
+        self._problem = problem
+
+    def _fall_back(self) -> None:
+        if self._configuration is not None or connection.vendor == "sqlite":
+            return
+        with self._lock:  # of those who wait, one reads it
+            if self._configuration is not None:
+                return
+            found = self._copy.read()
+            # The database may have answered in the meantime.
+            if found is not None and self._configuration is None:
+                self._configuration, age = found
+                self._right_at = clock.now() - age
+                logger.warning("Going on with the copy on disk, last known to be right %.0f s ago.", age)
+
+
+reloader = Reloader()

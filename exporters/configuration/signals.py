@@ -1,0 +1,61 @@
+"""Tells the catalog that the configuration changed: this process at once, the others by the version row."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Model
+from django.db.models.signals import m2m_changed, post_delete, post_save
+from django.dispatch import receiver
+
+from ..models import ConfigurationVersion, Credential, IdentityGrant, LabelRule, Namespace, ScrapeToken, Team
+from .reloader import reloader
+
+_CONFIGURATION = (Team, Credential, IdentityGrant, Namespace, LabelRule, ScrapeToken)
+
+Changes = Iterable[tuple[str, int]]
+
+
+@receiver([post_save, post_delete], dispatch_uid="configuration_changed")
+def _configuration_changed(sender: type[Model], instance: Model, **kwargs: Any) -> None:
+    if sender in _CONFIGURATION:
+        _changed([_named(instance)])
+
+
+@receiver(m2m_changed, sender=ScrapeToken.namespaces.through, dispatch_uid="token_namespaces_changed")
+def _token_namespaces_changed(instance: Model, model: type[Model], pk_set: Any, **kwargs: Any) -> None:
+    # From either end: `instance` is the token or a namespace, `pk_set` holds the others. Without it all are removed.
+    name = model._meta.model_name or ""
+    _changed([_named(instance), *((name, pk) for pk in pk_set or ())])
+
+
+def _named(instance: Model) -> tuple[str, int]:
+    return instance._meta.model_name or "", instance.pk
+
+
+# What a block of as_one_change has collected; None outside of one.
+_collected: ContextVar[set[tuple[str, int]] | None] = ContextVar("collected", default=None)
+
+
+@contextmanager
+def as_one_change() -> Iterator[None]:
+    """Count all changes within as one, at their end; use it in a transaction."""
+    collected: set[tuple[str, int]] = set()
+    token = _collected.set(collected)
+    try:
+        yield
+    finally:
+        _collected.reset(token)
+    _changed(collected)
+
+
+def _changed(changes: Changes) -> None:
+    collected = _collected.get()
+    if collected is not None:
+        collected.update(changes)
+        return
+    ConfigurationVersion.bump(changes)
+    transaction.on_commit(reloader.invalidate)
+    reloader.invalidate()

@@ -1,0 +1,140 @@
+"""A trial: what a scrape of a namespace would be like, step by step, before it is saved or at any time after.
+
+It takes the way of a scrape (catalog.target(), the same admission, connections and budget), stores nothing, and its
+words hold no secret.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from django.utils import timezone
+
+from .. import formatting
+from ..configuration.targets import Target
+from ..scraping import scrape, upstream
+from ..scraping.history import count_series
+from ..servicebus.connection import ConnectionString, Endpoint
+from ..servicebus.entities import Failure, Snapshot
+from ..servicebus.errors import Reason, ServiceBusError
+from ..servicebus.reachability import Handshake
+from ..telemetry import internal_errors
+from .advice import fix
+from .steps import AUTHORISED, BUDGET, ENTITIES, NAME, PARSED, SKU, TIME, TLS, State, Step, after_the_read
+
+__all__ = ["State", "Step", "Trial", "follow", "run", "time_allowed"]
+
+STEPS = (PARSED, NAME, TLS, AUTHORISED, SKU, ENTITIES, TIME, BUDGET)
+# Each of looking up and connecting; either takes milliseconds where it works.
+_STEP_SECONDS = 5.0
+# Prometheus's default scrape_timeout of 10 s, less what the hub keeps for rendering and the way back.
+_DEFAULT_TIMEOUT_SECONDS = 10.0
+_RESERVE_SECONDS = 0.5
+# More than a screen holds; the beginning shows what the series look like.
+_LINES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """All steps; then what Prometheus would get, as far as something was read."""
+
+    steps: tuple[Step, ...]
+    exposition: str = ""  # its first lines
+    cut: bool = False  # there are more
+    series: int = 0
+    snapshot: Snapshot = field(default_factory=Snapshot)
+
+    @property
+    def ok(self) -> bool:
+        return all(step.state is not State.BAD for step in self.steps)
+
+    @property
+    def problem(self) -> str:
+        """The first failure in one line; empty when there is none."""
+        return next((step.detail for step in self.steps if step.state is State.BAD), "")
+
+
+def run(target: Target, seconds: float | None = None) -> Trial:
+    """Try the target out and return everything at once; `seconds` as in follow()."""
+    *_, last = follow(target, seconds)
+    assert isinstance(last, Trial)  # noqa: S101 - follow() ends with one
+    return last
+
+
+def time_allowed(target: Target) -> float:
+    """Return the seconds that Prometheus would give this target's scrape, as far as the hub knows."""
+    timeout = target.scrape_timeout_seconds or _DEFAULT_TIMEOUT_SECONDS
+    return min(target.limits.timeout_seconds, max(timeout - _RESERVE_SECONDS, timeout / 2))
+
+
+def follow(target: Target, seconds: float | None = None) -> Iterator[Step | Trial]:
+    """Yield each step as it ends, and the whole trial at last. Uses no database, so that it can be streamed.
+
+    `seconds` is what the read may take; without it, what Prometheus would give it.
+    """
+    allowed = time_allowed(target) if seconds is None else seconds
+    steps: list[Step] = []
+    connection: ConnectionString | None = None
+    began = time.monotonic()
+
+    def note(step: Step) -> Step:
+        steps.append(step)
+        return step
+
+    try:
+        endpoint, connection = upstream.endpoint(target)
+        yield note(Step(PARSED, State.GOOD, _said_of(endpoint, connection), time.monotonic() - began))
+        began = time.monotonic()
+        found = upstream.addresses(endpoint, _STEP_SECONDS)
+        yield note(Step(NAME, State.GOOD, _listed(found), time.monotonic() - began))
+        began = time.monotonic()
+        yield note(_tls(upstream.handshake(endpoint, found, _STEP_SECONDS), began))
+    except Exception as error:
+        failure = _failure(error)
+        advice = fix(failure.reason, target.credential, connection)
+        yield note(Step(STEPS[len(steps)], State.BAD, failure.message, time.monotonic() - began, advice))
+        for name in STEPS[len(steps) :]:
+            yield note(Step(name, State.SKIPPED, "not tried"))
+        yield Trial(tuple(steps))
+        return
+    result = scrape.try_out(target, allowed)
+    answer = scrape.exposition(target, result, "")
+    for step in after_the_read(answer.result.snapshot, target, allowed, connection):
+        yield note(step)
+    lines = answer.body.decode().splitlines()
+    shown, cut = "\n".join(lines[:_LINES]), len(lines) > _LINES
+    yield Trial(tuple(steps), shown, cut, count_series(answer.body), answer.result.snapshot)
+
+
+def _failure(error: Exception) -> Failure:
+    if isinstance(error, ServiceBusError):
+        return Failure(error.reason, error.message)
+    internal_errors.report("reading", error)
+    return Failure(Reason.INTERNAL, f"The hub has a bug ({type(error).__name__}); its log has the traceback.")
+
+
+def _said_of(endpoint: Endpoint, connection: ConnectionString | None) -> str:
+    parts = [str(endpoint)]
+    if connection is not None and connection.key_name:
+        parts.append(f"key {connection.key_name}")
+    if connection is not None and connection.signature:
+        parts.append("a shared access signature")
+    if connection is not None and connection.entity_path:
+        parts.append(f"only {connection.entity_path}")
+    return ", ".join(parts)
+
+
+def _listed(addresses: list[str]) -> str:
+    more = f" and {len(addresses) - 3} more" if len(addresses) > 3 else ""
+    return ", ".join(addresses[:3]) + more
+
+
+def _tls(made: Handshake, began: float) -> Step:
+    seconds = time.monotonic() - began
+    if not made.version:
+        return Step(TLS, State.WARN, f"none: plain HTTP with {made.address}", seconds)
+    detail = f"{made.version} with {made.address}"
+    if made.certificate_expires is not None:
+        left = made.certificate_expires - timezone.now()
+        detail += f", certificate good for {formatting.words(left.total_seconds())}"
+    return Step(TLS, State.GOOD, detail, seconds)

@@ -1,0 +1,168 @@
+"""What a read tells a trial: authorised, the SKU, how much there is, whether it fits the timeout and the budget."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ..configuration.targets import Target
+from ..formatting import seconds_text
+from ..servicebus.bucket import Allowance
+from ..servicebus.connection import ConnectionString
+from ..servicebus.entities import Failure, Snapshot
+from ..servicebus.errors import Reason
+from .advice import fix
+
+PARSED, NAME, TLS, AUTHORISED, SKU = "Understood", "Name resolved", "TLS", "Authorised", "SKU"
+ENTITIES, TIME, BUDGET = "Entities", "Fits the timeout", "Budget"
+
+# Each management request takes 10 of the 1,000 credits that a Standard namespace has a second.
+_CREDITS_PER_REQUEST, _CREDITS = 10, 1000
+# Prometheus's own default, for what a scrape's share of the interval is.
+_INTERVAL_SECONDS = 60.0
+
+
+class State(StrEnum):
+    """How a step ended; also the class by which pages colour it."""
+
+    GOOD = "good"
+    WARN = "warn"
+    BAD = "bad"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was tried: its name, what was found, how long it took (seconds), and what mends it."""
+
+    name: str
+    state: State
+    detail: str
+    seconds: float | None = None
+    fix: str = ""
+
+
+def after_the_read(
+    snapshot: Snapshot, target: Target, allowed: float, connection: ConnectionString | None
+) -> Iterator[Step]:
+    """Yield the steps that a read answers, in the order in which one looks at them."""
+    failures = [failure for failure in snapshot.collectors.values() if failure is not None]
+    # Anything that was read shows that the credential opens the door.
+    anything = bool(snapshot.info or snapshot.queues or snapshot.topics)
+    first = failures[0] if failures else None
+    if not anything and first is not None:
+        yield _failed(AUTHORISED, first, target, connection, None)
+        for name in (SKU, ENTITIES, TIME, BUDGET):
+            yield Step(name, State.SKIPPED, "not known without an answer")
+        return
+    yield _authorised(target, connection)
+    yield _sku(snapshot, connection)
+    yield _entities(snapshot, first, target, connection)
+    yield _time(snapshot, allowed, first)
+    yield _budget(snapshot, target, allowed)
+
+
+def _authorised(target: Target, connection: ConnectionString | None) -> Step:
+    if connection is None:
+        return Step(AUTHORISED, State.GOOD, "Service Bus accepts the token.")
+    if connection.entity_path:
+        return Step(AUTHORISED, State.GOOD, f"The key opens “{connection.entity_path}” alone.")
+    return Step(AUTHORISED, State.GOOD, "Service Bus accepts the key, and it has the Manage right.")
+
+
+def _sku(snapshot: Snapshot, connection: ConnectionString | None) -> Step:
+    if snapshot.info is None or snapshot.info.sku is None:
+        if connection is not None and connection.entity_path:
+            return Step(SKU, State.SKIPPED, "An entity's own key doesn't open the namespace's data.")
+        return Step(SKU, State.WARN, "The namespace did not say.")
+    units = snapshot.info.messaging_units
+    plural = "s" if units != 1 else ""
+    return Step(SKU, State.GOOD, snapshot.info.sku + (f", {units} messaging unit{plural}" if units else ""))
+
+
+def _entities(
+    snapshot: Snapshot, failure: Failure | None, target: Target, connection: ConnectionString | None
+) -> Step:
+    detail = (
+        f"{_count(len(snapshot.queues), 'queue')}, {_count(len(snapshot.topics), 'topic')}, "
+        f"{_count(len(snapshot.subscriptions), 'subscription')} by {_count(snapshot.requests, 'request')}"
+    )
+    left_out = [f"{count} {_LEFT_OUT.get(reason, reason)}" for reason, count in snapshot.dropped.items()]
+    if left_out:
+        detail += f" ({', '.join(left_out)})"
+    if failure is not None:
+        found = _failed(ENTITIES, failure, target, connection, snapshot.duration_seconds)
+        return Step(
+            ENTITIES, State.BAD, f"Not all was read: {detail}. {found.detail}", found.seconds, found.fix
+        )
+    if snapshot.throttled_requests:
+        throttled = f"{_count(snapshot.throttled_requests, 'request')} throttled"
+        return Step(ENTITIES, State.WARN, f"{detail}, {throttled}", snapshot.duration_seconds)
+    if not (snapshot.queues or snapshot.topics):
+        return Step(
+            ENTITIES,
+            State.WARN,
+            f"{detail}: there is nothing to show",
+            snapshot.duration_seconds,
+            "Look at include and exclude." if snapshot.dropped else "",
+        )
+    return Step(ENTITIES, State.GOOD, detail, snapshot.duration_seconds)
+
+
+_LEFT_OUT = {
+    "filtered": "left out by include and exclude",
+    "duplicate": "listed twice",
+    "limit": "above the limit of entities",
+    "rule": "dropped by label rules",
+}
+
+
+def _time(snapshot: Snapshot, allowed: float, failure: Failure | None) -> Step:
+    took = f"{seconds_text(snapshot.duration_seconds)} of {seconds_text(allowed)}"
+    raise_it = "Raise Prometheus's scrape_timeout and the namespace's timeout, or leave entities out."
+    if failure is not None and failure.reason in {Reason.TIMEOUT, Reason.BUDGET}:
+        return Step(
+            TIME,
+            State.BAD,
+            f"No: {took} were not enough.",
+            fix=raise_it,
+        )
+    if snapshot.duration_seconds > 0.8 * allowed:
+        return Step(TIME, State.WARN, f"Barely: it took {took}.", fix=raise_it)
+    return Step(TIME, State.GOOD, f"Yes: it took {took}.")
+
+
+def _budget(snapshot: Snapshot, target: Target, allowed: float) -> Step:
+    """Say what the budget means for a whole read: how long it takes at least, and what it costs the namespace."""
+    sku = snapshot.info.sku if snapshot.info else None
+    allowance = Allowance(target.limits.requests_per_second, target.limits.burst)
+    rate, burst = allowance.rate(sku or ""), allowance.size(sku or "")
+    least = max(0, snapshot.requests - burst) / rate
+    detail = f"{_count(snapshot.requests, 'request')} at {rate:g} a second: " + (
+        "a full read need not wait." if least <= 0 else f"a full read takes {seconds_text(least)} at least."
+    )
+    if sku == "Standard":
+        share = min(1.0, snapshot.requests / rate) * rate * _CREDITS_PER_REQUEST / _CREDITS
+        interval = target.scrape_interval_seconds or _INTERVAL_SECONDS
+        detail += (
+            f" While it reads, it takes at most {share:.0%} of the namespace's credits; over a scrape interval of "
+            f"{interval:g} s, {snapshot.requests * _CREDITS_PER_REQUEST / (_CREDITS * interval):.1%}."
+        )
+    if least > allowed:
+        return Step(
+            BUDGET,
+            State.BAD,
+            detail + f" Only {seconds_text(allowed)} are allowed.",
+            fix="Raise the timeout or the requests per second, or leave entities out with exclude.",
+        )
+    return Step(BUDGET, State.WARN if least > 0.8 * allowed else State.GOOD, detail)
+
+
+def _failed(
+    name: str, failure: Failure, target: Target, connection: ConnectionString | None, seconds: float | None
+) -> Step:
+    return Step(name, State.BAD, failure.message, seconds, fix(failure.reason, target.credential, connection))
+
+
+def _count(number: int, noun: str) -> str:
+    plural = noun if number == 1 else f"{noun}s"
+    return f"{number:,} {plural}".replace(",", "\u202f")

@@ -1,0 +1,125 @@
+"""Looks into a secret: is it what its kind of credential needs, and what of it may be shown."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import parse_qs
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from django.core.exceptions import ValidationError
+
+from ..servicebus.connection import ConnectionString, ConnectionStringError, parse_connection_string
+from ..servicebus.credentials import signature_expiry
+from .endpoints import check_endpoint
+
+# The code of an error that is the password's, not the certificate's.
+PASSWORD = "password"  # noqa: S105
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What may be told of a secret to those who may see its credential."""
+
+    summary: str = ""  # for example: key RootManageSharedAccessKey, ends 4f2a
+    expires_at: datetime | None = None
+    connection: ConnectionString | None = None  # of a connection string; holds the secret, but never shows it
+
+
+def examine_connection_string(secret: str) -> Facts:
+    """Raise ValidationError with what is wrong with a connection string, and how to put it right."""
+    try:
+        connection = parse_connection_string(secret)
+    except ConnectionStringError as error:
+        raise ValidationError(str(error)) from None
+    check_endpoint(connection.endpoint)
+    if connection.signature:
+        expires = signature_expiry(connection.signature)
+        expires_at = None if expires is None else _moment(expires)
+        key_name = connection.key_name or _signature_part(connection.signature, "skn")
+        return Facts(
+            ", ".join(filter(None, ["shared access signature", key_name and f"key {key_name}"])),
+            expires_at,
+            connection,
+        )
+    summary = f"key {connection.key_name}" + _ending(connection.key or "")
+    return Facts(summary, None, connection)
+
+
+def examine_client_secret(secret: str) -> Facts:
+    if _GUID.match(secret):
+        raise ValidationError(
+            "This is the ID of a client secret, not the secret. Azure shows the secret in the column Value, "
+            "once, when it is created."
+        )
+    return Facts("client secret" + _ending(secret))
+
+
+def examine_certificate(pem: str, password: str) -> Facts:
+    """Raise ValidationError for what Entra ID can't use: it takes an RSA key and its certificate.
+
+    An expired certificate is no error here: a file of many credentials is applied as a whole, and one of them
+    must not keep the others out.
+    """
+    data = pem.encode()
+    if b"-----BEGIN" not in data:
+        raise ValidationError(
+            "This is not PEM. Paste the certificate and its private key as text, beginning with -----BEGIN; "
+            "`openssl pkcs12 -in file.pfx -out file.pem` converts a PFX file."
+        )
+    try:
+        certificate = x509.load_pem_x509_certificate(data)
+    except ValueError:
+        raise ValidationError(
+            "There is no readable certificate in it (-----BEGIN CERTIFICATE-----). Paste the whole file."
+        ) from None
+    key = _private_key(data, password)
+    if not isinstance(key, RSAPrivateKey):
+        raise ValidationError("The private key is not RSA, and Entra ID signs in with RSA keys only.")
+    if key.public_key() != certificate.public_key():
+        raise ValidationError(
+            "The private key doesn't belong to the certificate. The certificate of the key must come first "
+            "in the file."
+        )
+    thumbprint = certificate.fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303 - Azure's name
+    return Facts(f"certificate with thumbprint {thumbprint}", certificate.not_valid_after_utc)
+
+
+def _private_key(data: bytes, password: str) -> object:
+    if b"PRIVATE KEY-----" not in data:
+        raise ValidationError(
+            "The private key is missing (-----BEGIN PRIVATE KEY-----). Paste it with the certificate."
+        )
+    encrypted = b"ENCRYPTED" in data
+    if password and not encrypted:
+        raise ValidationError("The private key is not encrypted: leave the password empty.", PASSWORD)
+    try:
+        return load_pem_private_key(data, password.encode() if password else None)
+    except TypeError:
+        raise ValidationError("The private key is encrypted: give its password too.", PASSWORD) from None
+    except ValueError:
+        if encrypted:
+            raise ValidationError("The password doesn't open the private key.", PASSWORD) from None
+        raise ValidationError("The private key can't be read. Paste the whole file.") from None
+
+
+def _ending(secret: str) -> str:
+    """Return the secret's last four characters, by which people recognise it; of a short one nothing."""
+    visible = secret.rstrip("=")  # the same padding ends every key
+    return f", ends {visible[-4:]}" if len(visible) >= 24 else ""
+
+
+def _signature_part(signature: str, name: str) -> str:
+    query = signature.removeprefix("SharedAccessSignature").strip()
+    return parse_qs(query).get(name, [""])[0]
+
+
+def _moment(seconds: float) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

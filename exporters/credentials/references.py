@@ -1,0 +1,92 @@
+"""Secrets kept elsewhere: a reference {"env": NAME} or {"file": PATH}, read whenever the secret is needed."""
+
+import os
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+
+from django.conf import settings
+
+from .encryption import SecretUnavailableError
+
+# A certificate with its chain stays far below; a device or a log file would fill the memory.
+_MAXIMUM_BYTES = 1024 * 1024
+
+# What opens the hub itself must not be sent to a Service Bus endpoint as somebody's key.
+_FORBIDDEN = frozenset(
+    {"HUB_SECRET_KEY", "HUB_ENCRYPTION_KEYS", "HUB_DATABASE_URL", "HUB_CACHE_URL", "HUB_ADMIN_PASSWORD"}
+)
+
+
+class UnresolvedReferenceError(SecretUnavailableError):
+    """A reference to an environment variable or file that isn't there."""
+
+
+def describe(reference: Mapping[str, str]) -> str:
+    """Return where a reference points, for people: environment variable NAME, or file PATH."""
+    kind, place = next(iter(reference.items()))
+    return f"environment variable {place}" if kind == "env" else f"file {place}"
+
+
+def resolve(reference: Mapping[str, str]) -> str:
+    """Return the secret without the line ends after it; raise UnresolvedReferenceError saying what to set."""
+    kind, place = next(iter(reference.items()))
+    value = _from_environment(place) if kind == "env" else _from_file(place)
+    value = value.rstrip("\r\n")
+    if not value:
+        raise UnresolvedReferenceError(f"The {describe(reference)} is empty.")
+    return value
+
+
+def _from_environment(name: str) -> str:
+    if name in _FORBIDDEN:
+        raise UnresolvedReferenceError(f"{name} is the hub's own secret and can't be used as another one.")
+    value = os.environ.get(name)
+    if value is None:
+        # What doesn't look like a name can be the secret itself, put in the place of the name.
+        named = name if name == name.upper() else "that is named here"
+        raise UnresolvedReferenceError(
+            f"The environment variable {named} is not set. Set it where the hub runs."
+        )
+    return value
+
+
+def _opens_the_hub(path: str) -> bool:
+    """Tell whether a file holds what opens the hub itself: named by its variables, made by it, or its environment."""
+    real = os.path.realpath(path)
+    named = [name for variable in _FORBIDDEN if (name := os.environ.get(f"{variable}_FILE"))]
+    made = [f"{settings.HUB_DATA_DIR}/{name}" for name in ("secret_key", "encryption_key", "admin_password")]
+    return real.startswith("/proc/") or any(real == os.path.realpath(own) for own in (*named, *made))
+
+
+def _from_file(path: str) -> str:
+    if _opens_the_hub(path):
+        raise UnresolvedReferenceError(f"The file {path} is the hub's own and can't be used as a secret.")
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_MAXIMUM_BYTES + 1)
+    except OSError as error:
+        raise UnresolvedReferenceError(f"The file {path} can't be read: {error.strerror or error}.") from None
+    if len(content) > _MAXIMUM_BYTES:
+        raise UnresolvedReferenceError(f"The file {path} is larger than 1 MiB, which no secret is.")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UnresolvedReferenceError(
+            f"The file {path} is not text. A certificate is needed as PEM; `openssl pkcs12 -in file.pfx "
+            "-out file.pem` "
+            "converts a PFX file."
+        ) from None
+
+
+def signature(reference: Mapping[str, str]) -> Hashable:
+    """Return what differs when the secret that is referred to has changed, without reading a file."""
+    kind, place = next(iter(reference.items()))
+    if kind == "env":
+        return os.environ.get(place)
+    try:
+        status = os.stat(place)
+    except OSError as error:
+        return error.errno
+    except (TypeError, ValueError):  # no path
+        return None
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

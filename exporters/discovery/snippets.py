@@ -1,0 +1,114 @@
+"""What to put into Prometheus's configuration for this hub, as text that is ready to copy."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from django.conf import settings
+
+from ..configuration.targets import Target
+from .targets import address, duration, path, target_labels, timing
+
+TOKEN_FILE = "/etc/prometheus/servicebus-token"  # noqa: S105 - where the token is put, not the token
+_SECRET = {"name": "servicebus-hub", "key": "scrape-token"}
+# Often enough for a namespace to be scraped within a minute after it was added.
+_REFRESH = "30s"
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    key: str
+    title: str
+    remark: str
+    text: str
+
+
+def snippets(team: str, targets: Iterable[Target]) -> list[Snippet]:
+    """Return the ways to have a team's namespaces scraped, the best one first; `targets` are for the static one."""
+    return [
+        Snippet(
+            "http-sd",
+            "HTTP service discovery (recommended)",
+            f"All enabled namespaces that the token opens, with their labels: also those of team {team} that are "
+            "added later. For prometheus.yml.",
+            _yaml({"scrape_configs": [_http_sd()]}),
+        ),
+        Snippet(
+            "static",
+            "Static",
+            "For a Prometheus that can't use service discovery. What changes in the hub must be changed here as well.",
+            _yaml({"scrape_configs": [_static(targets)]}),
+        ),
+        Snippet(
+            "operator",
+            "Prometheus Operator",
+            "The token is in a Secret of the same namespace: kubectl create secret generic "
+            f"{_SECRET['name']} --from-file={_SECRET['key']}=FILE",
+            _yaml(_operator(team)),
+        ),
+    ]
+
+
+def _authorization() -> dict[str, Any]:
+    return {"authorization": {"credentials_file": TOKEN_FILE}}
+
+
+def _sd_url() -> str:
+    return f"{settings.HUB_EXTERNAL_URL}/sd"
+
+
+def _http_sd() -> dict[str, Any]:
+    return {
+        "job_name": "servicebus",
+        **_authorization(),
+        "http_sd_configs": [{"url": _sd_url(), "refresh_interval": _REFRESH, **_authorization()}],
+    }
+
+
+def _static(targets: Iterable[Target]) -> dict[str, Any]:
+    scheme, host_port = address()
+    return {
+        "job_name": "servicebus",
+        "scheme": scheme,
+        **_authorization(),
+        "static_configs": [
+            {
+                "targets": [host_port],
+                "labels": {
+                    "__metrics_path__": path(target.name),
+                    **{f"__{name}__": duration(seconds) for name, seconds in timing(target)},
+                    **target_labels(target),
+                },
+            }
+            for target in targets
+        ],
+    }
+
+
+def _operator(team: str) -> dict[str, Any]:
+    authorization = {"authorization": {"credentials": dict(_SECRET)}}
+    return {
+        "apiVersion": "monitoring.coreos.com/v1alpha1",
+        "kind": "ScrapeConfig",
+        "metadata": {"name": f"servicebus-{team}"},
+        "spec": {
+            "authorization": dict(authorization["authorization"]),
+            "httpSDConfigs": [{"url": _sd_url(), "refreshInterval": _REFRESH, **authorization}],
+            # What the alerts and dashboards know it by; the operator has a name of its own.
+            "relabelings": [{"targetLabel": "job", "replacement": "servicebus"}],
+        },
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes each value out where it stands: an alias is of no use to who copies a part."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _yaml(value: Any) -> str:
+    return yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, default_flow_style=False, allow_unicode=True, width=120
+    )

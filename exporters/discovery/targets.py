@@ -1,0 +1,100 @@
+"""The targets of a token as Prometheus's HTTP service discovery takes them: one group a namespace.
+
+https://prometheus.io/docs/prometheus/latest/http_sd/
+"""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+
+from ..configuration.targets import Configuration, Grant, Target
+from ..credentials.endpoints import endpoint_of
+from ..models import Credential
+from ..servicebus.connection import ConnectionStringError, parse_connection_string
+
+# What the hub keeps back of Prometheus's timeout: views/metrics.py.
+_RESERVE_SECONDS = 0.5
+
+
+class UnknownTeamError(LookupError):
+    """There is no such team, or the token may not see it."""
+
+
+def groups(configuration: Configuration, grant: Grant, team: str | None) -> list[dict[str, Any]]:
+    """Return the target groups of the enabled namespaces that a token opens, all of them or those of one team.
+
+    Raises UnknownTeamError: an empty list would make a slip of the pen look like a team without namespaces.
+    """
+    opened = [target for target in configuration.targets.values() if grant.opens(target)]
+    if team is not None:
+        opened = [target for target in opened if target.team == team]
+        if team not in configuration.teams or not (opened or grant.sees_team(team)):
+            raise UnknownTeamError(team)
+    return [_group(target) for target in opened if target.enabled]
+
+
+def address() -> tuple[str, str]:
+    """Return the scheme and the host:port under which Prometheus reaches this hub (HUB_EXTERNAL_URL)."""
+    url = urlsplit(settings.HUB_EXTERNAL_URL)
+    host = url.hostname or "localhost"
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return url.scheme, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def path(name: str) -> str:
+    """Return the path of a namespace's metrics, below whatever path HUB_EXTERNAL_URL has."""
+    return f"{urlsplit(settings.HUB_EXTERNAL_URL).path}/metrics/{name}"
+
+
+def target_labels(target: Target) -> dict[str, str]:
+    """Return the labels that every series of a namespace gets in Prometheus."""
+    return {**dict(target.labels), settings.HUB_NAMESPACE_LABEL: target.name, "team": target.team}
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a duration of Prometheus, which takes no fractions: 10s, 1500ms."""
+    return f"{seconds:.0f}s" if seconds == int(seconds) else f"{round(seconds * 1000)}ms"
+
+
+def timing(target: Target) -> Iterator[tuple[str, float]]:
+    """Yield what of `scrape_interval` and `scrape_timeout` is to be set, in seconds.
+
+    Prometheus drops a target whose timeout is above its interval. So a namespace with an interval of its own gets a
+    timeout too, whatever prometheus.yml says: as long as the hub reads at most, within the interval.
+    """
+    interval, timeout = target.scrape_interval_seconds, target.scrape_timeout_seconds
+    if interval is not None:
+        yield "scrape_interval", interval
+        if timeout is None:
+            timeout = min(interval, target.limits.timeout_seconds + _RESERVE_SECONDS)
+    if timeout is not None:
+        yield "scrape_timeout", timeout
+
+
+def _group(target: Target) -> dict[str, Any]:
+    scheme, host_port = address()
+    labels = target_labels(target)
+    labels |= {"__scheme__": scheme, "__metrics_path__": path(target.name)}
+    labels |= {f"__{name}__": duration(seconds) for name, seconds in timing(target)}
+    labels |= {
+        "__meta_servicebus_namespace": target.name,
+        "__meta_servicebus_team": target.team,
+        "__meta_servicebus_host": _host(target),
+        "__meta_servicebus_credential_kind": target.credential.kind if target.credential else "",
+    }
+    labels |= {f"__meta_servicebus_label_{name}": value for name, value in target.labels}
+    return {"targets": [host_port], "labels": labels}
+
+
+def _host(target: Target) -> str:
+    """Return the Service Bus host, empty where it is not known."""
+    try:
+        connection = None
+        if target.credential and target.credential.kind == Credential.Kind.CONNECTION_STRING:
+            connection = parse_connection_string(target.credential.secret)
+        return endpoint_of(target.host, connection).host
+    except (ConnectionStringError, ValidationError):
+        return ""

@@ -1,0 +1,285 @@
+"""One run of a file against what is stored: first in memory, then `write` makes the changes."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.db.models import ForeignKey, Model
+
+from ..configuration.signals import as_one_change
+from ..credentials.encryption import SecretUnavailableError
+from ..credentials.endpoints import check_hosts
+from ..models import Credential, IdentityGrant, LabelRule, Namespace, ScrapeToken, Source, Team
+from . import secret_values
+from .changes import Change, difference, name_of, snapshot
+from .document import Document, Problem, suggestion
+from .grants import entry_grants, set_grants
+from .pruning import prune
+from .rules import match, positions
+from .schema import KIND_OF, KINDS, Entry, Kind
+from .stored import NAMED_IN_A_TEAM, Stored, remember, write
+
+
+class Application:
+    """Applies the file's objects kind by kind, so that what a later kind refers to is there.
+
+    Everything is changed in memory first and checked afterwards: a credential and its namespace may change together,
+    and each alone would contradict the other's old state. Nothing is written meanwhile, so a look holds no lock.
+    """
+
+    def __init__(self, document: Document, sections: dict[str, list[Entry]], file_name: str) -> None:
+        self.document = document
+        # The histories keep 100 characters; the end of a long path says more than its beginning.
+        self.file_name = file_name[-70:]
+        self.sections = sections
+        self.stored = Stored()
+        self.writes: list[Callable[[], object]] = []
+        self.changes: list[Change] = []
+        self.warnings: list[Problem] = []
+        self.kept: list[str] = []
+        self._applied: list[tuple[Entry, Any]] = []
+        self._faulty: set[tuple[str, str]] = set()  # what refers to these needs no error of its own
+
+    @property
+    def reason(self) -> str:
+        """What the histories say of how a change came about."""
+        return f"apply_config {self.file_name}"
+
+    def run(self, with_prune: bool) -> None:
+        for kind in KINDS:
+            entries = self.sections.get(kind.section, [])
+            if kind.model is LabelRule:
+                self._rules(entries)
+            else:
+                self._named(kind, entries)
+        self.stored.note_users()
+        for entry, item in self._applied:
+            self._check(entry, item)
+        if not self.document.problems:
+            named = {(type(item), item.pk) for _, item in self._applied}
+            prune(self, named, with_prune)
+
+    # Objects with a name
+    def _named(self, kind: Kind, entries: Iterable[Entry]) -> None:
+        seen: dict[tuple[str, str], Entry] = {}
+        for entry in entries:
+            name = entry.get("name") or ""
+            identity = (entry.get("team") or "" if kind.model in NAMED_IN_A_TEAM else "", name)
+            if not name and not entry.faulty:
+                entry.report("name", "Every " + kind.word + " needs a name.")
+            if name and identity in seen:
+                first = seen[identity].nodes["name"].problem("").line
+                entry.report("name", f"There is another {kind.word} of this name in line {first}.")
+                continue
+            seen[identity] = entry
+            if not entry.faulty:
+                self._save_named(kind, entry)
+            if entry.faulty:
+                self._faulty.add((kind.section, name))
+
+    def _save_named(self, kind: Kind, entry: Entry) -> None:
+        item: Any = self._stored(kind, entry) or kind.model()
+        before = snapshot(item)
+        self._fill(entry, item)
+        namespaces = self._token_namespaces(entry, item) if isinstance(item, ScrapeToken) else None
+        if entry.faulty or not self._fields_are_legal(entry, item):
+            return
+        after = snapshot(item)
+        if namespaces is not None:
+            after["namespaces"] = sorted(namespace.name for namespace in namespaces)
+        if isinstance(item, Credential):
+            granted = entry_grants(self, entry)
+            if entry.faulty:
+                return
+            after["grants"] = [{"team": team.name, "hosts": hosts} for team, hosts in granted]
+        self._save(entry, item, before, after)
+        if isinstance(item, Credential) and after["grants"] != before["grants"]:
+            grants = [IdentityGrant(credential=item, team=team, hosts=hosts) for team, hosts in granted]
+            remember(item, "grants", grants)
+            self.writes.append(partial(set_grants, item, granted, self.reason))
+        if (
+            isinstance(item, ScrapeToken)
+            and namespaces is not None
+            and after["namespaces"] != before["namespaces"]
+        ):
+            remember(item, "namespaces", namespaces)
+            self.writes.append(partial(_set_namespaces, item, namespaces))
+
+    def _stored(self, kind: Kind, entry: Entry) -> Any:
+        team = entry.get("team") or "" if kind.model in NAMED_IN_A_TEAM else ""
+        return self.stored.named(kind.model, entry.get("name") or "", team)
+
+    def _fill(self, entry: Entry, item: Any) -> None:
+        """Set every attribute from the file; what the file leaves out goes back to its default."""
+        fresh: Any = entry.kind.model()
+        for key in entry.kind.keys:
+            value = entry.get(key.name)
+            match key.attribute:
+                case "team" | "namespace" | "credential":
+                    setattr(item, key.attribute, self._related(entry, key.name))
+                case "secret" | "certificate_password" | "spare_secret" | "spare_certificate_password":
+                    secret_values.set_secret(self, entry, item, key.attribute)
+                case "token":
+                    secret_values.set_token(self, entry, item)
+                case "revoked":
+                    secret_values.set_revoked(self, entry, item)
+                case "scope":
+                    item.scope = self._scope(entry, item)
+                case "hosts":
+                    item.hosts = self._hosts(entry)
+                case "namespaces" | "grants":
+                    pass  # set once the object has a row
+                case "source":
+                    item.source = value or Source.FILE
+                case attribute:
+                    setattr(item, attribute, getattr(fresh, attribute) if value is None else value)
+        if isinstance(item, Namespace) and item.team_id is None and not entry.faulty:
+            entry.report("team", "Every namespace belongs to a team; name it here.")
+        if isinstance(item, Credential) and not entry.faulty:
+            try:
+                item.take_expiry(item.facts())
+                item.take_expiry(item.facts("spare_"), "spare_")
+            except (SecretUnavailableError, ValidationError):
+                return  # the check afterwards says so
+
+    def _related(self, entry: Entry, key: str) -> Any:
+        name = entry.get(key)
+        return self.find(entry, key, name) if name else None
+
+    def find(self, entry: Entry, key: str, name: str) -> Any:
+        """Return the object that a key refers to; None, with a problem noted, where there is none."""
+        kind = {"team": KIND_OF[Team], "credential": KIND_OF[Credential]}.get(key, KIND_OF[Namespace])
+        if (kind.section, name) in self._faulty:
+            entry.faulty = True
+            return None
+        # Of credentials the team's own; else the platform's.
+        own = entry.get("team") or "" if kind.model is Credential else ""
+        found = self.stored.named(kind.model, name, own) or self.stored.named(kind.model, name)
+        if found is None:
+            entry.report(
+                key,
+                f"There is no {kind.word} “{name}”, neither in this file nor in the "
+                f"hub.{suggestion(name, self.stored.names(kind.model))}",
+            )
+        return found
+
+    def _hosts(self, entry: Entry) -> list[str]:
+        try:
+            return check_hosts(entry.get("hosts") or [])
+        except ValidationError as error:
+            entry.report("hosts", " ".join(error.messages))
+            return []
+
+    def _scope(self, entry: Entry, item: ScrapeToken) -> str:
+        """Return what the file says that a token opens; what is left out opens nothing, so it is a mistake."""
+        item.scope = entry.get("scope") or ""
+        if item.scope not in ScrapeToken.Scope.values:
+            entry.report(
+                "scope",
+                "Say what the token opens: `scope: team` (all namespaces of its team), `scope: all_teams` (those "
+                "of all teams), or `scope: listed` (those under `namespaces`).",
+            )
+        elif entry.get("namespaces") and item.scope != ScrapeToken.Scope.LISTED:
+            entry.report(
+                "namespaces", "Leave this out, or write `scope: listed` to open these namespaces alone."
+            )
+        elif not entry.faulty:
+            self._report(entry, item.clean_scope)
+        return item.scope
+
+    def _token_namespaces(self, entry: Entry, item: ScrapeToken) -> list[Namespace]:
+        found = [
+            self.find(entry, "namespaces", name) for name in dict.fromkeys(entry.get("namespaces") or [])
+        ]
+        for namespace in found:
+            if namespace is not None and item.team is not None and namespace.team_id != item.team_id:
+                entry.report(
+                    "namespaces",
+                    f"Namespace “{namespace}” belongs to team “{namespace.team}”, not to “{item.team}”.",
+                )
+        return [namespace for namespace in found if namespace is not None]
+
+    # Label rules, which have none
+    def _rules(self, entries: Iterable[Entry]) -> None:
+        scopes: dict[tuple[Team | None, Namespace | None], list[tuple[Entry, LabelRule]]] = {}
+        for entry in entries:
+            wanted = LabelRule()
+            if entry.faulty:
+                continue
+            self._fill(entry, wanted)
+            if wanted.namespace is not None and wanted.team_id not in (None, wanted.namespace.team_id):
+                entry.report(
+                    "namespace", f"Namespace “{wanted.namespace}” belongs to team “{wanted.namespace.team}”."
+                )
+            if wanted.namespace is not None and wanted.team is None:
+                wanted.team = wanted.namespace.team
+            if not entry.faulty:
+                scopes.setdefault((wanted.team, wanted.namespace), []).append((entry, wanted))
+        for (team, namespace), pairs in scopes.items():
+            stored = self.stored.rules(team, namespace)
+            found = match(stored, [wanted for _, wanted in pairs])
+            places = positions(found)
+            for (entry, wanted), existing, position in zip(pairs, found, places, strict=True):
+                self._save_rule(entry, wanted, existing, position)
+            problem = LabelRule.problem_together(self.stored.rules(team, namespace))
+            if problem:
+                pairs[-1][0].report("", problem)
+
+    def _save_rule(self, entry: Entry, wanted: LabelRule, existing: LabelRule | None, position: int) -> None:
+        item = existing or wanted
+        before = {**snapshot(item), "position": item.position} if existing else snapshot(LabelRule())
+        if existing is not None:
+            self._fill(entry, item)
+            item.team, item.namespace = wanted.team, wanted.namespace
+        item.position = position
+        if self._fields_are_legal(entry, item):
+            self._save(
+                entry, item, before, {**snapshot(item), "position": position} if existing else snapshot(item)
+            )
+
+    def _save(self, entry: Entry, item: Any, before: dict[str, Any], after: dict[str, Any]) -> None:
+        fields = difference(before, after)
+        if item.pk is None or fields:
+            action = "changed" if item.pk else "created"
+            item._change_reason = self.reason
+            if item.pk is None:
+                self.stored.add(item)
+            self.writes.append(partial(write, item))
+            self.changes.append(Change(action, entry.kind.word, name_of(item), fields))
+        self._applied.append((entry, item))
+
+    def _fields_are_legal(self, entry: Entry, item: Any) -> bool:
+        """Check each field alone, before the database sees it: it could refuse a text that is too long."""
+        # What it refers to was found by name, and may have no row yet.
+        related = [field.name for field in item._meta.fields if isinstance(field, ForeignKey)]
+        return self._report(entry, lambda: item.clean_fields(exclude=related))
+
+    def _check(self, entry: Entry, item: Model) -> None:
+        # Names can't be taken by others: an object that has the file's name is the file's object.
+        self._report(entry, item.clean)
+
+    def _report(self, entry: Entry, check: Any) -> bool:
+        try:
+            check()
+        except ValidationError as error:
+            names = {key.attribute: key.name for key in entry.kind.keys} | {NON_FIELD_ERRORS: ""}
+            for attribute, messages in error.message_dict.items():
+                entry.report(names.get(attribute, attribute), " ".join(messages))
+            return False
+        return True
+
+    def write(self) -> None:
+        """Make the changes, in the file's order; within the caller's transaction."""
+        if not self.writes:
+            return
+        with as_one_change():
+            for change in self.writes:
+                change()
+
+    def warn(self, entry: Entry, name: str, message: str) -> None:
+        self.warnings.append(entry.nodes.get(name, entry.node).problem(message))
+
+
+def _set_namespaces(token: ScrapeToken, namespaces: list[Namespace]) -> None:
+    token.namespaces.set(namespaces)

@@ -1,0 +1,49 @@
+"""Grants of the platform's credentials in hub.yaml."""
+
+from typing import TYPE_CHECKING
+
+from django.core.exceptions import ValidationError
+
+from ..credentials.endpoints import check_hosts
+from ..models import Credential, IdentityGrant, Team
+from .schema import Entry
+
+if TYPE_CHECKING:
+    from .application import Application
+
+Granted = list[tuple[Team, list[str]]]
+
+
+def entry_grants(application: "Application", entry: Entry) -> Granted:
+    """Return to whom the file grants a credential, by the team's name; problems are noted in the entry."""
+    granted: Granted = []
+    for grant in entry.get("grants") or []:
+        team = application.find(entry, "team", grant["team"])
+        if team is None:
+            continue
+        if any(other == team for other, _ in granted):
+            entry.report("grants", f"Team “{team}” stands here twice; put its hosts together.")
+        try:
+            hosts = check_hosts(grant["hosts"])
+        except ValidationError as error:
+            entry.report("grants", " ".join(error.messages))
+            continue
+        if not hosts:
+            entry.report("grants", f"Name the hosts for which team “{team}” may use it.")
+        granted.append((team, hosts))
+    if granted and entry.get("team"):
+        entry.report("grants", "Only a credential without a team is granted to teams.")
+    return sorted(granted, key=lambda each: each[0].name)
+
+
+def set_grants(credential: Credential, granted: Granted, reason: str) -> None:
+    """Store what the file grants; what it no longer names ends."""
+    for old in credential.grants.exclude(team__in=[team for team, _ in granted]):
+        old._change_reason = reason  # type: ignore[attr-defined]
+        old.delete()
+    for team, hosts in granted:
+        grant = credential.grants.filter(team=team).first() or IdentityGrant(credential=credential, team=team)
+        if grant.hosts != hosts:
+            grant.hosts = hosts
+            grant._change_reason = reason  # type: ignore[attr-defined]
+            grant.save()

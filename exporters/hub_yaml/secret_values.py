@@ -1,0 +1,101 @@
+"""Secrets of objects in hub.yaml: a reference is kept and resolved, `stored` keeps what is there."""
+
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+
+from ..credentials import references
+from ..models import Credential, ScrapeToken
+from .schema import Entry, SecretReference
+
+if TYPE_CHECKING:
+    from .application import Application
+
+# A token that people make up themselves is guessed more easily than one of the hub's 256 random bits. 8 is
+# the least that is accepted; below 24 the plan warns.
+_SHORTEST_TOKEN = 8
+_GOOD_TOKEN = 24
+
+
+def set_secret(application: "Application", entry: Entry, item: Credential, name: str) -> None:
+    """Set a credential's secret or certificate password from the file."""
+    wanted: SecretReference | None = entry.get(name)
+    if wanted is not None and wanted.kind == "stored":
+        if not getattr(item, name):
+            entry.report(
+                name,
+                "Nothing is stored for this credential in this hub. Name where the secret is, "
+                "{env: VARIABLE} or "
+                "{file: /path}, or create the credential in the admin.",
+            )
+        elif wanted.place != getattr(item, f"{name}_fingerprint"):
+            application.warn(entry, name, "Another secret was stored in the meantime; it is kept.")
+        return
+    setattr(item, name, "")
+    setattr(item, f"{name}_reference", wanted.reference if wanted else {})
+    value = _resolve(entry, name, wanted) if wanted else ""
+    if value is not None:
+        item.note_secret(name, value)
+
+
+def set_token(application: "Application", entry: Entry, item: ScrapeToken) -> None:
+    """Set a token's hash from the file."""
+    wanted: SecretReference | None = entry.get("token")
+    if wanted is None:
+        entry.report("token", "Name where the token is: {env: VARIABLE} or {file: /path}.")
+    elif wanted.kind == "stored":
+        if not item.token_hash:
+            entry.report(
+                "token",
+                "Nothing is stored for this token in this hub. Name where it is, {env: VARIABLE} or "
+                "{file: /path}, or "
+                "create the token in the admin.",
+            )
+        elif wanted.place != item.fingerprint:
+            application.warn(entry, "token", "Another token was stored in the meantime; it is kept.")
+        item.token_reference = {}
+    else:
+        item.token_reference = wanted.reference
+        value = _resolve(entry, "token", wanted)
+        if value is not None:
+            _check_token(application, entry, value)
+            item.set_token(value)
+            other = application.stored.token_with(item.token_hash, but=item)
+            if other is not None:
+                owner = f"team “{other.team}”" if other.team else "all teams"
+                entry.report(
+                    "token", f"The same token is in use as “{other.name}” of {owner}. Make another one."
+                )
+
+
+def set_revoked(application: "Application", entry: Entry, item: ScrapeToken) -> None:
+    """Revoke a token that the file says is revoked; one that was revoked here stays so whatever the file
+    says.
+    """
+    if entry.get("revoked"):
+        item.revoked_at = item.revoked_at or timezone.now()
+    elif item.revoked_at is not None:
+        application.warn(
+            entry, "name", "This token was revoked and stays revoked. Give a new one another name."
+        )
+
+
+def _check_token(application: "Application", entry: Entry, value: str) -> None:
+    if len(value) < _SHORTEST_TOKEN or not value.isascii() or not value.isprintable() or " " in value:
+        entry.report(
+            "token",
+            f"A token needs {_SHORTEST_TOKEN} characters or more, printable ASCII without spaces; "
+            "`openssl rand -hex 32` makes a good one.",
+        )
+    elif len(value) < _GOOD_TOKEN:
+        application.warn(
+            entry, "token", "This token is short; `openssl rand -hex 32` makes one that can't be guessed."
+        )
+
+
+def _resolve(entry: Entry, name: str, wanted: SecretReference) -> str | None:
+    try:
+        return references.resolve(wanted.reference)
+    except references.UnresolvedReferenceError as error:
+        entry.report(name, str(error))
+        return None

@@ -1,0 +1,130 @@
+"""What can be done to namespaces from the web, to one or to many at once: pause, resume, scrape now, test.
+
+Who calls has looked up what the user may change; each function answers with an outcome a namespace.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from ..configuration import derivation
+from ..configuration.targets import Target
+from ..connection_test import run
+from ..models import Namespace, Source
+from ..scraping import history, last_reading
+from ..scraping.scrape import exposition, forget, scrape
+from ..servicebus.entities import Snapshot
+
+# Reads side by side. Each waits for Service Bus and has a budget of its own; more would only fill the page's memory.
+_AT_ONCE = 8
+# For all of an action's reads: well below the minute after which proxies give a page up.
+_SECONDS = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an action ended for one namespace: one word or a few of why not, and the whole of it in `detail`."""
+
+    namespace: str
+    ok: bool
+    problem: str = ""
+    detail: str = ""
+
+
+def pause(namespaces: Iterable[Namespace]) -> list[Outcome]:
+    """Stop scraping: /metrics/<name> answers 404 and service discovery leaves the target out."""
+    return [_switch(namespace, enabled=False) for namespace in namespaces]
+
+
+def resume(namespaces: Iterable[Namespace]) -> list[Outcome]:
+    """Scrape again."""
+    return [_switch(namespace, enabled=True) for namespace in namespaces]
+
+
+def scrape_now(namespaces: Iterable[Namespace]) -> list[Outcome]:
+    """Scrape as Prometheus would, and remember it; a paused namespace is left alone."""
+    outcomes = in_parallel(_scrape, [derivation.target(namespace) for namespace in namespaces])
+    history.settle()  # who pressed the button looks for the scrape on the next page
+    return outcomes
+
+
+def test(namespaces: Iterable[Namespace]) -> list[Outcome]:
+    """Try each out as its own page does; nothing is remembered, and a paused namespace can be tried too."""
+    return in_parallel(_try_out, [derivation.target(namespace) for namespace in namespaces])
+
+
+def clear_cache(namespaces: Iterable[Namespace]) -> list[Outcome]:
+    """Drop what is kept of former reads: the next scrape reads anew, and carries nothing over."""
+    outcomes = []
+    for namespace in namespaces:
+        target = derivation.target(namespace)
+        forget(target)
+        last_reading.forget_one(target)
+        outcomes.append(Outcome(namespace.name, ok=True))
+    return outcomes
+
+
+def in_parallel(work: Callable[[Target, float], Outcome], targets: Sequence[Target]) -> list[Outcome]:
+    """Do something that takes a while to each target, some at a time, within 25 s for all.
+
+    `work` gets the target and the seconds that it may take. It must not use the database: it runs in a thread.
+    """
+    deadline = time.monotonic() + _SECONDS
+
+    def one(target: Target) -> Outcome:
+        left = deadline - time.monotonic()
+        if left < 0.5:
+            return Outcome(target.name, ok=False, problem="not begun in time")
+        return work(target, min(left, target.limits.timeout_seconds))
+
+    if not targets:
+        return []
+    with ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(targets)), thread_name_prefix="action") as pool:
+        return list(pool.map(one, targets))
+
+
+def report(outcomes: Sequence[Outcome]) -> str:
+    """Return the outcomes in one line: 3 ok, 1 failed: payments-stage unauthorized."""
+    failed = [outcome for outcome in outcomes if not outcome.ok]
+    line = f"{len(outcomes) - len(failed)} ok"
+    if failed:
+        line += f", {len(failed)} failed: " + ", ".join(f"{each.namespace} {each.problem}" for each in failed)
+    return line
+
+
+def _switch(namespace: Namespace, *, enabled: bool) -> Outcome:
+    if namespace.source == Source.FILE:
+        return Outcome(
+            namespace.name, ok=False, problem="comes from hub.yaml, which says whether it is enabled"
+        )
+    if namespace.enabled != enabled:
+        namespace.enabled = enabled
+        namespace.save(update_fields=["enabled"])
+    return Outcome(namespace.name, ok=True)
+
+
+def _scrape(target: Target, seconds: float) -> Outcome:
+    if not target.enabled:
+        return Outcome(target.name, ok=False, problem="paused")
+    result = scrape(target, seconds)
+    answer = exposition(target, result, "")
+    result = answer.result
+    history.remember(target.namespace_id, result.snapshot, result.age_seconds, seconds, answer.body)
+    return _outcome(target, answer.result.snapshot)
+
+
+def _try_out(target: Target, seconds: float) -> Outcome:
+    done = run.run(target, seconds)
+    outcome = _outcome(target, done.snapshot)
+    if outcome.ok and not done.ok:  # it failed before there was anything to read
+        step = next(each for each in done.steps if each.state is run.State.BAD)
+        return Outcome(target.name, ok=False, problem=f"({step.detail})", detail=step.fix)
+    return outcome
+
+
+def _outcome(target: Target, snapshot: Snapshot) -> Outcome:
+    for failure in snapshot.collectors.values():
+        if failure is not None:
+            return Outcome(target.name, ok=False, problem=str(failure.reason), detail=failure.message)
+    return Outcome(target.name, ok=True)

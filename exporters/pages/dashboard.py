@@ -1,0 +1,109 @@
+"""All targets that somebody may see, worst first: the start page and the wall page.
+
+Two queries, however many targets there are: one finds every target's state, one reads what is shown of a page of them.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+
+from ..models import Namespace, NamespaceStatus
+from ..scraping import status
+from ..scraping.status import FACTS, Facts, State, Summary
+from ..telemetry.internal_errors import guarded
+
+PAGE_SIZE = 50
+
+UNREADABLE = "What is stored of its last scrape can't be shown."
+REPORT_IT = "Report the traceback in the hub's log: this is a fault of the hub."
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One target as it is shown."""
+
+    namespace: Namespace
+    status: NamespaceStatus | None
+    summary: Summary
+
+    @property
+    def state(self) -> State:
+        return self.summary.state
+
+    @property
+    def share(self) -> float:
+        """How much of the time that it was allowed the last scrape took, from 0 to 1."""
+        if self.status is None or self.status.allowed_seconds <= 0:
+            return 0.0
+        return min(1.0, self.status.duration_seconds / self.status.allowed_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A page of targets, and how many there are of each state on all pages."""
+
+    rows: list[Row]
+    counts: dict[State, int]
+    found: int  # with the chosen state
+    page: int
+    pages: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+
+def board(
+    namespaces: "QuerySet[Namespace]",
+    now: datetime,
+    *,
+    state: State | None = None,
+    search: str = "",
+    page: int = 1,
+    page_size: int = PAGE_SIZE,
+) -> Board:
+    """Return a page of these namespaces. A page above the last one is the last one."""
+    if search:
+        namespaces = namespaces.filter(
+            Q(name__icontains=search) | Q(team__name__icontains=search) | Q(host__icontains=search)
+        )
+    # Plain values: of ten thousand namespaces the objects alone would take a quarter of a second.
+    states = [
+        (_state(Facts(*facts), now), name, key)
+        for key, name, *facts in namespaces.order_by().values_list("pk", "name", *FACTS)
+    ]
+    counts = Counter(each for each, _, _ in states)
+    chosen = sorted(
+        (each for each in states if state is None or each[0] is state),
+        key=lambda each: (each[0].rank, each[1]),
+    )
+    pages = max(1, -(-len(chosen) // page_size))
+    page = min(max(1, page), pages)
+    keys = [key for _, _, key in chosen[(page - 1) * page_size : page * page_size]]
+    read = namespaces.select_related("status", "team").in_bulk(keys)
+    return Board(
+        rows=[row(read[key], now) for key in keys if key in read],  # one may be gone or another team's by now
+        counts={each: counts[each] for each in State if counts[each]},
+        found=len(chosen),
+        page=page,
+        pages=pages,
+    )
+
+
+def state_of(namespace: Namespace, now: datetime) -> State:
+    """Return the namespace's state, failing for what can't be understood."""
+    return guarded(lambda: status.state_of(namespace, now), lambda: State.FAILING)
+
+
+def _state(facts: Facts, now: datetime) -> State:
+    return guarded(lambda: status.state_from(facts, now), lambda: State.FAILING)
+
+
+def row(namespace: Namespace, now: datetime) -> Row:
+    """Return the namespace as it is shown, whatever is stored of its last scrape."""
+    return guarded(
+        lambda: Row(namespace, getattr(namespace, "status", None), status.summary(namespace, now)),
+        lambda: Row(namespace, None, Summary(State.FAILING, None, UNREADABLE, REPORT_IT)),
+    )

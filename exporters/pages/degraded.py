@@ -1,0 +1,41 @@
+"""What doesn't work at this moment although scrapes are answered: said by readiness and on every page of the admin."""
+
+from collections.abc import Mapping
+
+from .. import formatting
+from .. import shared_state as sharing
+from ..configuration.reloader import reloader
+
+# A configuration is at most 5 s old while the database lives (HUB_CATALOG_SECONDS); what is older is told.
+_OLD_SECONDS = 10.0
+
+
+def shared_state() -> str:
+    """Return `ok`, or what the loss of the shared state means and why, as the last use or probe found it."""
+    lost = sharing.shared().degraded()
+    if not lost:
+        return "ok"
+    return f"not shared through {_reasons(lost)} {_consequence(lost)}"
+
+
+def sentences() -> list[str]:
+    """Return one sentence for each thing that is degraded in this process; none in good times."""
+    found = []
+    age = reloader.age_seconds()
+    if reloader.problem() and age > _OLD_SECONDS:
+        found.append(
+            f"The configuration could not be read for {formatting.words(age)}. Scrapes go on with the last one; "
+            "what is changed now has no effect on them until it can be read again."
+        )
+    if lost := sharing.shared().degraded():
+        found.append(f"Scrapes share nothing through {_reasons(lost)} They go on. {_consequence(lost)}")
+    return found
+
+
+def _reasons(lost: Mapping[str, str]) -> str:
+    return " ".join(f"{name}: {reason}" for name, reason in lost.items())
+
+
+def _consequence(lost: Mapping[str, str]) -> str:
+    alone = "process" if "files" in lost else "replica"
+    return f"Each {alone} reads and budgets on its own."

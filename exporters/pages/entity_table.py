@@ -1,0 +1,119 @@
+"""A reading's queues, topics and subscriptions as rows of a table: searched, sorted, the worst first."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..servicebus.entities import Queue, Snapshot, Subscription, Topic
+
+PAGE_SIZE = 100
+KINDS = ("queue", "topic", "subscription")
+# What Service Bus calls an entity that works as usual.
+_ACTIVE = "active"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One entity; None is what the service did not say. Sizes in bytes, `accessed` in Unix seconds."""
+
+    kind: str
+    name: str
+    topic: str
+    status: str | None
+    active: int | None
+    dead_letter: int | None
+    scheduled: int | None
+    size_bytes: int | None
+    max_size_bytes: int | None
+    accessed: float | None
+
+    @property
+    def share(self) -> float:
+        """How full it is, from 0 to 1."""
+        size, most = self.size_bytes or 0, self.max_size_bytes or 0
+        if most <= 0:
+            return 0.0
+        return 1.0 if size >= most else size / most
+
+    @property
+    def unusual_status(self) -> str:
+        return "" if self.status in (None, _ACTIVE) else str(self.status).replace("_", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A page of rows, and how many there are of each kind on all pages."""
+
+    rows: Sequence[Row]
+    counts: dict[str, int]
+    found: int
+    page: int
+    pages: int
+
+
+# By the words of the address; the greatest first, names from the front.
+_KEYS: dict[str, Callable[[Row], tuple[float, ...]]] = {
+    "active": lambda row: (_known(row.active),),
+    "dead_letter": lambda row: (_known(row.dead_letter),),
+    "scheduled": lambda row: (_known(row.scheduled),),
+    "size": lambda row: (row.share, _known(row.size_bytes)),
+    "accessed": lambda row: (_known(row.accessed),),
+}
+
+
+def table(
+    snapshot: Snapshot, *, search: str = "", kind: str = "", sort: str = "worst", page: int = 1
+) -> Table:
+    """Return a page of the snapshot's entities. An unknown kind or order is none; a page above the last is the last."""
+    words = search.lower()
+    found = [row for row in _rows(snapshot) if words in row.name.lower() or words in row.topic.lower()]
+    counts = {each: sum(row.kind == each for row in found) for each in KINDS}
+    if kind in KINDS:
+        found = [row for row in found if row.kind == kind]
+    found.sort(key=lambda row: (row.topic or row.name, row.name))
+    if sort in _KEYS:
+        found.sort(key=_KEYS[sort], reverse=True)
+    elif sort != "name":
+        found.sort(key=_badness, reverse=True)
+    pages = max(1, -(-len(found) // PAGE_SIZE))
+    page = min(max(1, page), pages)
+    return Table(found[(page - 1) * PAGE_SIZE : page * PAGE_SIZE], counts, len(found), page, pages)
+
+
+def _badness(row: Row) -> tuple[float, ...]:
+    """Disabled, nearly full, with dead letters, with many messages: in this order."""
+    return (
+        bool(row.unusual_status),
+        row.share if row.share > 0.8 else 0.0,
+        _known(row.dead_letter),
+        _known(row.active),
+    )
+
+
+def _known(value: float | None) -> float:
+    return -1.0 if value is None else value
+
+
+def _rows(snapshot: Snapshot) -> list[Row]:
+    entities: list[tuple[str, Queue | Topic | Subscription]] = [
+        *(("queue", each) for each in snapshot.queues),
+        *(("topic", each) for each in snapshot.topics),
+        *(("subscription", each) for each in snapshot.subscriptions),
+    ]
+    return [_row(kind, entity) for kind, entity in entities]
+
+
+def _row(kind: str, entity: Queue | Topic | Subscription) -> Row:
+    counts = entity.counts
+    sized = None if isinstance(entity, Subscription) else entity
+    return Row(
+        kind=kind,
+        name=entity.name,
+        topic=entity.topic_name if isinstance(entity, Subscription) else "",
+        status=entity.status,
+        active=counts.active if counts else None,
+        dead_letter=counts.dead_letter if counts else None,
+        scheduled=counts.scheduled if counts else None,
+        size_bytes=sized.size_bytes if sized else None,
+        max_size_bytes=sized.max_size_bytes if sized else None,
+        accessed=entity.accessed,
+    )

@@ -1,0 +1,323 @@
+"""Every metric of a namespace, declared once: name, help, labels, group, and how to read it off what was read.
+
+`python -m exporters.prometheus.metrics` prints the table of docs/metrics.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+# Groups that a namespace can switch off; `messages` (counts by state, sizes) and `scrape` are always there.
+MESSAGES = "messages"
+SCRAPE = "scrape"
+COUNTS = "counts"
+TIMES = "times"
+STATE = "state"
+SETTINGS = "settings"
+INFO = "info"
+NAMESPACE = "namespace"
+GROUPS = (COUNTS, TIMES, STATE, SETTINGS, INFO, NAMESPACE)
+DEFAULT_GROUPS = frozenset(GROUPS) - {INFO}
+
+QUEUE = "queue"
+TOPIC = "topic"
+SUBSCRIPTION = "subscription"
+
+ENTITY_LABELS = {QUEUE: ("name",), TOPIC: ("name",), SUBSCRIPTION: ("name", "topic_name")}
+
+
+@dataclass(frozen=True, slots=True)
+class EntityMetric:
+    """A gauge with one sample for each entity of a kind of which the service said the value."""
+
+    name: str
+    help: str
+    kind: str
+    group: str
+    read: Callable[[Any], Any]  # from the entity, or from its Counts when `of_counts`; None makes no sample
+    absent: str  # when there is no sample
+    of_counts: bool = False
+    # Labels beside the entity's own. None makes no sample.
+    extra_labels: Callable[[Any], dict[str, str] | None] | None = None
+    extra_label_names: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return (*ENTITY_LABELS[self.kind], *self.extra_label_names)
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapeMetric:
+    """A gauge about the namespace as a whole or about the scrape itself; the collector makes its samples."""
+
+    name: str
+    help: str
+    group: str
+    labels: tuple[str, ...] = ()
+    absent: str = "never"
+
+
+_STATES = (
+    ("active", "Messages ready to be received."),
+    ("dead_letter", "Messages in the dead-letter queue."),
+    ("scheduled", "Messages scheduled for a later time."),
+    ("transfer", "Messages on their way to another entity (auto-forwarding, send via)."),
+    ("transfer_dead_letter", "Messages that could not be transferred to another entity."),
+)
+_NO_COUNTS = "the service left the counts out, as it does while it throttles"
+
+
+def _one(entity: Any) -> int:
+    return 1
+
+
+def _status_labels(entity: Any) -> dict[str, str] | None:
+    return {"status": entity.status} if entity.status else None
+
+
+def _info_labels(entity: Any) -> dict[str, str]:
+    labels = {}
+    for name in ("forward_to", "forward_dead_lettered_messages_to"):
+        if hasattr(entity, name):
+            labels[name] = getattr(entity, name) or ""
+    for name in ("requires_session", "partitioned"):
+        if hasattr(entity, name):
+            value = getattr(entity, name)
+            labels[name] = "" if value is None else str(value).lower()
+    return labels
+
+
+_INFO_LABELS = {
+    QUEUE: ("forward_to", "forward_dead_lettered_messages_to", "requires_session", "partitioned"),
+    TOPIC: ("partitioned",),
+    SUBSCRIPTION: ("forward_to", "forward_dead_lettered_messages_to", "requires_session"),
+}
+
+
+def _declare(kind: str) -> list[EntityMetric]:
+    prefix, of = f"servicebus_{kind}", f"of the {kind}"
+    stores = kind in {QUEUE, TOPIC}
+    receives = kind in {QUEUE, SUBSCRIPTION}
+    unsaid = "the service did not say"
+
+    def field(name: str, help_text: str, group: str, attribute: str, absent: str = unsaid) -> EntityMetric:
+        return EntityMetric(f"{prefix}_{name}", help_text, kind, group, attrgetter(attribute), absent)
+
+    declared = [
+        EntityMetric(
+            f"{prefix}_{state}_messages", text, kind, MESSAGES, attrgetter(state), _NO_COUNTS, of_counts=True
+        )
+        for state, text in _STATES
+    ]
+    if stores:
+        declared += [
+            field("size_bytes", f"Size {of} in bytes.", MESSAGES, "size_bytes"),
+            field("max_size_bytes", f"Size that the {kind} may reach, in bytes.", MESSAGES, "max_size_bytes"),
+        ]
+    if receives:
+        declared.append(
+            field(
+                "messages",
+                "Messages in all states, the service's own total (MessageCount).",
+                COUNTS,
+                "messages",
+            )
+        )
+    else:
+        declared.append(field("subscriptions", "Subscriptions of the topic.", COUNTS, "subscription_count"))
+    declared += [
+        field("created_timestamp_seconds", f"When the {kind} was created, Unix time.", TIMES, "created"),
+        field(
+            "updated_timestamp_seconds",
+            f"When the settings {of} were last changed, Unix time.",
+            TIMES,
+            "updated",
+        ),
+        field(
+            "accessed_timestamp_seconds",
+            f"When the {kind} was last sent to or received from, Unix time.",
+            TIMES,
+            "accessed",
+            "it was never accessed",
+        ),
+        EntityMetric(
+            f"{prefix}_status",
+            f"1 for the status {of}: active, disabled, send_disabled, receive_disabled, ...",
+            kind,
+            STATE,
+            _one,
+            unsaid,
+            extra_labels=_status_labels,
+            extra_label_names=("status",),
+        ),
+    ]
+    if receives:
+        declared += [
+            # The service calls it MaxDeliveryCount; promtool reserves the suffix _count for histograms and summaries.
+            field(
+                "max_deliveries",
+                "Deliveries after which a message is dead-lettered.",
+                SETTINGS,
+                "max_delivery_count",
+            ),
+            field(
+                "lock_duration_seconds",
+                "How long a received message stays locked.",
+                SETTINGS,
+                "lock_duration_seconds",
+            ),
+        ]
+    declared += [
+        field(
+            "default_message_ttl_seconds",
+            "How long a message lives unless it says otherwise.",
+            SETTINGS,
+            "default_message_ttl_seconds",
+            "messages live forever",
+        ),
+        EntityMetric(
+            f"{prefix}_info",
+            f"Settings {of} as labels; always 1.",
+            kind,
+            INFO,
+            _one,
+            "never",
+            extra_labels=_info_labels,
+            extra_label_names=_INFO_LABELS[kind],
+        ),
+    ]
+    return declared
+
+
+ENTITY_METRICS: tuple[EntityMetric, ...] = tuple(
+    metric for kind in (QUEUE, TOPIC, SUBSCRIPTION) for metric in _declare(kind)
+)
+
+UP = ScrapeMetric(
+    "servicebus_up",
+    "1 when everything that was asked for was read, else 0; what was read is shown even then.",
+    SCRAPE,
+)
+DURATION = ScrapeMetric("servicebus_scrape_duration_seconds", "How long reading the namespace took.", SCRAPE)
+COLLECTOR_SUCCESS = ScrapeMetric(
+    "servicebus_scrape_collector_success",
+    "1 when this part (namespace, queues, topics, subscriptions) was read whole, else 0.",
+    SCRAPE,
+    ("collector",),
+    "the part was not asked for",
+)
+REQUESTS = ScrapeMetric("servicebus_scrape_requests", "Management requests that the reading took.", SCRAPE)
+THROTTLED_REQUESTS = ScrapeMetric(
+    "servicebus_scrape_throttled_requests", "Management requests that were answered 429 or 503.", SCRAPE
+)
+AGE = ScrapeMetric(
+    "servicebus_scrape_age_seconds", "Age of the reading: 0 unless it was made for an earlier scrape.", SCRAPE
+)
+OLDEST = ScrapeMetric(
+    "servicebus_scrape_oldest_sample_age_seconds",
+    "Age of the oldest values: above the reading's own where subscriptions are carried over because the budget does "
+    "not allow to read all of them each time.",
+    SCRAPE,
+    (),
+    "nothing was read",
+)
+BUDGET = ScrapeMetric(
+    "servicebus_scrape_budget_requests_per_second",
+    "Management requests a second that the namespace may be asked at this moment; less than usual while Service Bus "
+    "throttles.",
+    SCRAPE,
+    (),
+    "the read never began",
+)
+ERROR = ScrapeMetric(
+    "servicebus_scrape_error",
+    "1 for each reason why something could not be read.",
+    SCRAPE,
+    ("reason",),
+    "everything was read",
+)
+NAMESPACE_INFO = ScrapeMetric(
+    "servicebus_namespace_info",
+    "The namespace's SKU as a label; always 1.",
+    NAMESPACE,
+    ("sku",),
+    "it was not read",
+)
+MESSAGING_UNITS = ScrapeMetric(
+    "servicebus_namespace_messaging_units",
+    "Messaging units of a Premium namespace.",
+    NAMESPACE,
+    (),
+    "not Premium",
+)
+ENTITIES = ScrapeMetric(
+    "servicebus_entities",
+    "Entities shown, by kind (queue, topic, subscription).",
+    NAMESPACE,
+    ("kind",),
+    "this kind was not read whole",
+)
+ENTITIES_LIMIT = ScrapeMetric(
+    "servicebus_entities_limit",
+    "Entities that are shown at most, all kinds together (max_entities).",
+    NAMESPACE,
+)
+ENTITIES_DROPPED = ScrapeMetric(
+    "servicebus_entities_dropped",
+    "Entities left out: by the include and exclude patterns (filtered), by a label rule (rule), because they came "
+    "twice (but where pages overlap) or rules made one of their series equal to another (duplicate), above "
+    "max_entities (limit), or because labels are above the limits (label_limit).",
+    NAMESPACE,
+    ("reason",),
+    "nothing was read whole",
+)
+SCRAPE_METRICS: tuple[ScrapeMetric, ...] = (
+    UP,
+    DURATION,
+    COLLECTOR_SUCCESS,
+    REQUESTS,
+    THROTTLED_REQUESTS,
+    AGE,
+    OLDEST,
+    BUDGET,
+    ERROR,
+    NAMESPACE_INFO,
+    MESSAGING_UNITS,
+    ENTITIES,
+    ENTITIES_LIMIT,
+    ENTITIES_DROPPED,
+)
+
+# The names of all labels that metrics of a namespace have; a target label of such a name would hide theirs.
+METRIC_LABELS = frozenset(
+    [label for metric in ENTITY_METRICS for label in metric.labels]
+    + [label for metric in SCRAPE_METRICS for label in metric.labels]
+)
+
+
+def table() -> str:
+    """Return the catalogue as the Markdown tables of docs/metrics.md."""
+    lines = []
+    headings = {QUEUE: "Queues", TOPIC: "Topics", SUBSCRIPTION: "Subscriptions"}
+    rows: dict[str, list[EntityMetric | ScrapeMetric]] = {
+        "The scrape and the namespace": list(SCRAPE_METRICS)
+    }
+    for kind, heading in headings.items():
+        rows[heading] = [metric for metric in ENTITY_METRICS if metric.kind == kind]
+    for heading, metrics in rows.items():
+        lines += [
+            f"## {heading}",
+            "",
+            "| metric | labels | group | meaning | no sample when |",
+            "| --- | --- | --- | --- | --- |",
+        ]
+        for metric in metrics:
+            labels = ", ".join(f"`{label}`" for label in metric.labels)
+            lines.append(f"| `{metric.name}` | {labels} | {metric.group} | {metric.help} | {metric.absent} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table())  # noqa: T201 - that is what it is for

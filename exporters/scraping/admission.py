@@ -1,0 +1,103 @@
+"""The admission of reads on the I/O loop: a read waits there for its turn, in no thread's time and with no lock.
+
+What decides is in admission_queue.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ..servicebus.entities import Snapshot
+from ..servicebus.errors import Reason, ServiceBusError
+from ..telemetry import internal_errors, metrics
+from .admission_queue import AdmissionQueue, Entrant, Verdict
+
+# How often the line is looked at while reads wait.
+_TICK_SECONDS = 0.02
+MESSAGE = (
+    "The hub has more to read than it can finish in time. Give it more CPU, add a hub, scrape less often, or set "
+    "cache_seconds where several servers scrape the same namespaces."
+)
+
+
+class Admission:
+    """Made once for each process, on the I/O loop."""
+
+    def __init__(self) -> None:
+        self._queue = AdmissionQueue(time.monotonic())
+        self._turns: dict[Entrant, asyncio.Future[bool]] = {}
+        self._under_way = 0
+        # For threads, which must not look at the queue itself.
+        self._wait_seconds = 0.0
+        self._refused_aside: set[str] = set()
+        self._next_tick: asyncio.TimerHandle | None = None
+
+    @asynccontextmanager
+    async def admitted(self, name: str, asked_at: float, deadline: float) -> AsyncIterator[None]:
+        """Wait until a read may begin; raise ServiceBusError (overloaded) if it can't be finished in time.
+
+        `name` is empty for a trial. `asked_at`: when a thread handed the read to the loop, which tells how late the
+        loop is. Both times are those of time.monotonic().
+        """
+        now = time.monotonic()
+        entrant = Entrant(name, asked_at, deadline)
+        verdict = self._queue.arrive(entrant, now, now - asked_at)
+        if verdict is Verdict.WAITS:
+            verdict = await self._wait(entrant)
+        if verdict is Verdict.REFUSED:
+            raise ServiceBusError(Reason.OVERLOADED, MESSAGE)
+        self._under_way += 1
+        self._tell()
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            self._tell()
+
+    def refuses(self, name: str, seconds: float) -> bool:
+        """Tell whether a scrape that has so many seconds would be refused. Costs next to nothing; for any thread."""
+        if self._wait_seconds <= self._queue.promised_share(name) * seconds:
+            return False
+        self._refused_aside.add(name)
+        return True
+
+    def learn(self, name: str, snapshot: Snapshot) -> None:
+        """Take note of what a read was like, for the next one of this namespace."""
+        self._queue.learn(name, snapshot)
+
+    async def _wait(self, entrant: Entrant) -> Verdict:
+        turn = self._turns[entrant] = asyncio.get_running_loop().create_future()
+        if self._next_tick is None:
+            self._plan()
+        self._tell()
+        try:
+            return Verdict.BEGINS if await turn else Verdict.REFUSED
+        finally:
+            del self._turns[entrant]
+            self._queue.leave(entrant)
+
+    def _plan(self) -> None:
+        due = time.monotonic() + _TICK_SECONDS
+        self._next_tick = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick, due)
+
+    def _tick(self, due: float) -> None:
+        now = time.monotonic()
+        while self._refused_aside:
+            self._queue.refused(self._refused_aside.pop())
+        for entrants, may_begin in zip(self._queue.tick(now, now - due), (True, False), strict=True):
+            for entrant in entrants:
+                turn = self._turns.get(entrant)
+                if turn is not None and not turn.done():
+                    turn.set_result(may_begin)
+        self._wait_seconds = self._queue.wait_seconds(now)
+        if self._queue.waiting:
+            self._plan()
+        else:
+            self._next_tick = None
+            self._wait_seconds = 0.0
+
+    def _tell(self) -> None:
+        with internal_errors.aside("records"):
+            metrics.READS_WAITING.set(self._queue.waiting)
+            metrics.READS_UNDER_WAY.set(self._under_way)

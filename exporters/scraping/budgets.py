@@ -1,0 +1,203 @@
+"""A namespace's budget over the whole hub: its bucket in what scrapes share."""
+
+import asyncio
+import hashlib
+import logging
+import struct
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from ..configuration.targets import Target
+from ..servicebus import clock
+from ..servicebus.bucket import SMALLEST_FACTOR, Allowance, Bucket
+from ..servicebus.budget import Budget, Change, Update
+from ..servicebus.errors import Reason, ServiceBusError
+from ..shared_state import shared
+from ..shared_state.store import Store, StoreError
+from ..telemetry import metrics
+
+logger = logging.getLogger(__name__)
+
+# Longer than the longest pause that the service can ask for, and than the way back from it.
+_KEPT_SECONDS = 600.0
+# A version, the numbers of a bucket in their order, and its SKU.
+_VERSION = 2
+_FORMAT = struct.Struct("<B11d8s")
+# For how long it is remembered that a host has accepted a credential.
+_PROVEN_SECONDS = 7 * 86_400.0
+_PROVEN = b"proven"
+# Otherwise when it was asked with it last, by the store's time, and how that failed. Shown for so long.
+_AT = struct.Struct("<d")
+_FAILURE_SECONDS = 120.0
+# In this process: keys, the latest used ones. Touched on the I/O loop alone.
+_MAX_PROVEN = 20_000
+_proven: "OrderedDict[str, None]" = OrderedDict()
+
+
+def budget_for(target: Target, host: str) -> Budget:
+    """Return the budget of one read.
+
+    The bucket is that of the Service Bus host, whatever team asks: a host is never asked for more than its budget.
+    Strangers, who need no valid credential to name a host, can't use it up: what a team sends with credentials that the
+    host has not accepted so far is limited by a bucket of that team and host.
+    """
+    limits, spec = target.limits, target.credential
+    allowance = Allowance(limits.requests_per_second, limits.burst)
+    credential = spec.credential_id if spec is not None else 0
+    # Lengths are bounded, and no part but the last has a blank.
+    own = f"own {host} {limits.requests_per_second} {limits.burst} {target.team}"
+    return Budget(
+        allowance,
+        _updates(f"budget {host}"),
+        own=_updates(own),
+        proof=_Proof(host, credential, target.team),
+        log=_Episodes(target.name),
+    )
+
+
+class _Proof:
+    """Whether a host has accepted a team's credential, as this process knows it and as the hub's processes share it."""
+
+    def __init__(self, host: str, credential_id: int, team: str) -> None:
+        """`credential_id` 0: one that is not saved, which proves itself with each read."""
+        self._key = _key(f"proven {host} {credential_id} {team}")
+        self._is_saved = credential_id > 0
+        self._former: ServiceBusError | None = None
+        self.update = _updates(f"unproven {host} {team}")
+
+    async def is_proven(self) -> bool:
+        if not self._is_saved:
+            return False
+        if self._key in _proven:
+            _proven.move_to_end(self._key)
+            return True
+        # A look also keeps it for another while.
+        found, now = await _shared(lambda: _keep(self._key, lambda found, now: found or b""))
+        if found == _PROVEN:
+            _remember(self._key)
+            return True
+        self._former = _failure(found, now)
+        return False
+
+    async def failed(self, error: ServiceBusError) -> None:
+        if self._is_saved:
+            text = f"{error.reason}\n{error.message}".encode()[:1000]
+
+            def noted(found: bytes | None, now: float) -> bytes:
+                # Another process may have had better luck meanwhile.
+                return found if found == _PROVEN else _AT.pack(now) + text
+
+            await _shared(lambda: _keep(self._key, noted))
+
+    def former_failure(self) -> ServiceBusError | None:
+        return self._former
+
+    async def note(self, accepted: bool) -> None:
+        if accepted:
+            # The team is no stranger there: what it has used up before goes for nothing.
+            await self.update(lambda bucket, now: (Bucket(), None))
+        if not self._is_saved:
+            return
+        if accepted:
+            _remember(self._key)
+        else:
+            _proven.pop(self._key, None)
+        await _shared(lambda: _keep(self._key, lambda found, now: _PROVEN if accepted else b""))
+
+
+def _remember(key: str) -> None:
+    _proven[key] = None
+    if len(_proven) > _MAX_PROVEN:
+        _proven.popitem(last=False)
+
+
+def _keep(key: str, change: Callable[[bytes | None, float], bytes]) -> tuple[bytes, float]:
+    """Change what is known of a credential; return that, and the store's time."""
+
+    def changed(found: bytes | None, now: float) -> tuple[bytes, tuple[bytes, float]]:
+        value = change(found, now)
+        return value, (value, now)
+
+    try:
+        return shared().do(lambda store: store.update(key, changed, _PROVEN_SECONDS))
+    except StoreError:  # the last store is this process's own memory, so this does not happen
+        return b"", 0.0
+
+
+def _failure(found: bytes, now: float) -> ServiceBusError | None:
+    if len(found) <= _AT.size or not 0 <= now - _AT.unpack_from(found)[0] < _FAILURE_SECONDS:
+        return None
+    reason, _, message = found[_AT.size :].decode(errors="replace").partition("\n")
+    return ServiceBusError(Reason(reason), message) if reason in set(Reason) else None
+
+
+def _updates(name: str) -> Update:
+    """Return what changes the bucket of this name."""
+    key = _key(name)
+
+    async def update(change: Change) -> Any:
+        try:
+            return await _shared(lambda: _update(key, change))
+        except StoreError:  # the last store is this process's own memory, so this does not happen
+            return change(Bucket(), clock.now())[1]
+
+    return update
+
+
+async def _shared(work: Callable[[], Any]) -> Any:
+    """Do work with the shared stores: aside where it may wait for a network."""
+    if shared().waits:
+        return await asyncio.get_running_loop().run_in_executor(None, work)
+    return work()
+
+
+def _key(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:40]
+
+
+def _update(key: str, change: Change) -> Any:
+    def changed(found: bytes | None, now: float) -> tuple[bytes, Any]:
+        bucket, result = change(decode(found), now)
+        return encode(bucket), result
+
+    def update(store: Store) -> Any:
+        return store.update(key, changed, _KEPT_SECONDS)
+
+    return shared().do(update)
+
+
+def encode(bucket: Bucket) -> bytes:
+    """Return the bucket as bytes, always of the same length."""
+    return _FORMAT.pack(_VERSION, *bucket[:-1], bucket.sku.encode("ascii"))
+
+
+def decode(found: bytes | None) -> Bucket:
+    """Return the bucket that `encode` was given; a fresh one for anything else."""
+    if not found:
+        return Bucket()
+    try:
+        version, *numbers, sku = _FORMAT.unpack(found)
+        bucket = Bucket._make([*numbers, sku.rstrip(b"\0").decode("ascii")])
+    except (struct.error, UnicodeDecodeError):  # another version's, or damaged
+        return Bucket()
+    if version != _VERSION or not SMALLEST_FACTOR <= bucket.factor <= 1:
+        return Bucket()
+    return bucket
+
+
+class _Episodes:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def began(self, requests_per_second: float, pause_seconds: float) -> None:
+        metrics.THROTTLING_EPISODES.inc()
+        logger.warning(
+            "Service Bus throttles %s: asked no more for %.1f s, then at %.3g requests a second",
+            self._name,
+            pause_seconds,
+            requests_per_second,
+        )
+
+    def ended(self) -> None:
+        logger.info("%s is read at its full rate again", self._name)

@@ -1,0 +1,293 @@
+"""Records of scrapes, written in batches off the request path; never the reason why a scrape fails.
+
+A scrape puts its record into a bounded queue and goes on. A thread of the process writes what has come together every
+few seconds: the records, and each namespace's status for the start page. When the database is away, the newest records
+wait in the queue and the oldest are forgotten.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.db import Error, connection, transaction
+from django.db.models import F, Window
+from django.db.models.functions import RowNumber
+
+from ..models import Namespace, NamespaceStatus, Outcome, ScrapeRecord
+from ..servicebus.entities import Snapshot
+from ..telemetry import internal_errors
+from . import dates, spare_uses, token_uses
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 2.0
+# Writing takes at most this share of a core, so an overloaded hub writes less often. A status is then written once for
+# several scrapes of its namespace.
+_WRITING_SHARE = 0.05
+_MAX_FLUSH_SECONDS = 30.0
+QUEUE_LENGTH = 10_000
+RECENT = 40  # scrapes in a status's outline
+KEPT = 120  # records of a namespace
+KEPT_FAILURES = 40  # failures of a namespace that stay although newer successes came
+# Flushes: every 5 minutes. It looks at every record, 0.3 s for a thousand namespaces; until then each grows by a few.
+_PRUNE_EVERY = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is remembered of one scrape."""
+
+    namespace_id: int  # a name can be another namespace's by the time that this is written
+    at: datetime
+    outcome: str
+    reason: str
+    message: str
+    duration_seconds: float
+    allowed_seconds: float
+    age_seconds: float
+    requests: int
+    throttled_requests: int
+    series: int
+
+
+class Recorder:
+    """Takes records from any thread and writes them from one of its own, started with the first record."""
+
+    def __init__(self, flush_seconds: float = FLUSH_SECONDS, *, in_background: bool = True) -> None:
+        self._flush_seconds = flush_seconds
+        self._in_background = in_background  # else only flush() writes
+        self._reset()
+
+    def _reset(self) -> None:
+        self._queue: deque[Record] = deque(maxlen=QUEUE_LENGTH)
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._failing = False
+        self._flushes = 0
+        self._pid = os.getpid()
+
+    def add(self, record: Record) -> None:
+        self._mind_fork()
+        self._queue.append(record)
+        self.start()
+
+    def _mind_fork(self) -> None:
+        if self._pid != os.getpid():  # the parent's records are the parent's to write
+            self._reset()
+
+    def start(self) -> None:
+        """Begin to write what comes together, unless that has begun."""
+        self._mind_fork()
+        if self._thread is None and self._in_background:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="records", daemon=True)
+                    self._thread.start()
+
+    def flush(self) -> None:
+        """Write what is queued; raise the database's error after having put the records back."""
+        with self._writing:
+            self._flush()
+
+    def _flush(self) -> None:
+        token_uses.write()
+        spare_uses.write()
+        batch: list[Record] = []
+        while self._queue:
+            batch.append(self._queue.popleft())
+        if not batch:
+            return
+        try:
+            write(batch)
+        except Exception:
+            # Put on the left of a full queue, they would push out the newest.
+            room = QUEUE_LENGTH - len(self._queue)
+            self._queue.extendleft(reversed(batch[len(batch) - min(room, len(batch)) :]))
+            raise
+        self._flushes += 1
+        if self._flushes % _PRUNE_EVERY == 1:
+            prune()
+
+    def close(self) -> None:
+        """Write what is queued, as the process ends; what can't be written is lost."""
+        try:
+            self.flush()
+        except Exception as error:
+            logger.error("The last records of scrapes can't be written: %s", error)
+        finally:
+            connection.close()
+
+    def pause_after(self, cpu_seconds: float) -> float:
+        """Return how many seconds to wait before the next write, after one that took so much CPU."""
+        return max(self._flush_seconds, min(_MAX_FLUSH_SECONDS, cpu_seconds / _WRITING_SHARE))
+
+    def _run(self) -> None:
+        took = 0.0
+        while True:
+            self._wake.wait(self.pause_after(took))
+            began = time.thread_time()
+            try:
+                self.flush()
+                self._failing = False
+            except Exception as error:
+                if not self._failing:
+                    logger.error("Records of scrapes can't be written (scrapes go on): %s", error)
+                self._failing = True
+            finally:
+                connection.close()
+                took = time.thread_time() - began
+
+
+def write(batch: list[Record]) -> None:
+    """Store a batch and bring the statuses up to date, in one transaction."""
+    with transaction.atomic():
+        there = set(
+            Namespace.objects.filter(pk__in={record.namespace_id for record in batch}).values_list(
+                "pk", flat=True
+            )
+        )
+        known = [record for record in batch if record.namespace_id in there]  # one may have been deleted
+        ScrapeRecord.objects.bulk_create(
+            [
+                ScrapeRecord(
+                    namespace_id=record.namespace_id,
+                    at=record.at,
+                    outcome=record.outcome,
+                    reason=record.reason,
+                    message=record.message,
+                    duration_seconds=record.duration_seconds,
+                    allowed_seconds=record.allowed_seconds,
+                    age_seconds=record.age_seconds,
+                    requests=record.requests,
+                    throttled_requests=record.throttled_requests,
+                    series=record.series,
+                )
+                for record in known
+            ],
+            batch_size=500,
+        )
+        _update_statuses(known)
+
+
+def _update_statuses(records: list[Record]) -> None:
+    # In the order of their keys, so that two replicas that write at once wait for each other instead of deadlocking.
+    stored = {
+        status.namespace_id: status
+        for status in NamespaceStatus.objects.select_for_update()
+        .filter(namespace_id__in={record.namespace_id for record in records})
+        .order_by("namespace_id")
+    }
+    latest_possible = dates.latest_possible()
+    for record in records:  # in the order in which this process has answered
+        key = record.namespace_id
+        status = stored.get(key)
+        if status is None:
+            status = stored[key] = NamespaceStatus(namespace_id=key, since=record.at, outcome=record.outcome)
+        elif record.at < status.at <= latest_possible:
+            continue  # another replica has written a newer one already
+        if status.outcome != record.outcome:
+            status.since = record.at
+        status.at = record.at
+        status.outcome = record.outcome
+        status.reason = record.reason
+        status.message = record.message
+        status.duration_seconds = record.duration_seconds
+        status.allowed_seconds = record.allowed_seconds
+        status.throttled_requests = record.throttled_requests
+        status.series = record.series
+        status.recent = [*status.recent, [record.outcome[0], round(record.duration_seconds * 1000)]][-RECENT:]
+    NamespaceStatus.objects.bulk_create(
+        stored.values(),
+        update_conflicts=True,
+        unique_fields=["namespace"],
+        update_fields=[
+            "at",
+            "outcome",
+            "reason",
+            "message",
+            "duration_seconds",
+            "allowed_seconds",
+            "throttled_requests",
+            "series",
+            "since",
+            "recent",
+        ],
+        batch_size=200,
+    )
+
+
+def prune() -> None:
+    """Keep the newest records of each namespace, and its newest failures beside them."""
+    numbered = ScrapeRecord.objects.annotate(
+        number=Window(RowNumber(), partition_by=F("namespace_id"), order_by=F("pk").desc())
+    ).filter(number__gt=KEPT)
+    surplus = set(numbered.values_list("pk", flat=True))
+    failures = (
+        ScrapeRecord.objects.exclude(outcome=Outcome.SUCCESS)
+        .annotate(number=Window(RowNumber(), partition_by=F("namespace_id"), order_by=F("pk").desc()))
+        .filter(number__lte=KEPT_FAILURES)
+    )
+    surplus -= set(failures.values_list("pk", flat=True))
+    doomed = sorted(surplus)
+    for start in range(0, len(doomed), 500):
+        ScrapeRecord.objects.filter(pk__in=doomed[start : start + 500]).delete()
+
+
+recorder = Recorder()
+
+
+def outcome(snapshot: Snapshot) -> Outcome:
+    """Return how a read ended: whole, in part, or with nothing."""
+    if all(failure is None for failure in snapshot.collectors.values()):
+        return Outcome.SUCCESS
+    anything = snapshot.queues or snapshot.topics or snapshot.subscriptions
+    return Outcome.PARTIAL if anything else Outcome.FAILURE
+
+
+def remember(
+    namespace_id: int, snapshot: Snapshot, age_seconds: float, allowed_seconds: float, exposition: bytes
+) -> None:
+    """Hand over what is remembered of an answered scrape. Never raises: a scrape is worth more than its record."""
+    try:
+        failure = next((each for each in snapshot.collectors.values() if each is not None), None)
+        recorder.add(
+            Record(
+                namespace_id=namespace_id,
+                at=datetime.now(UTC),
+                outcome=outcome(snapshot),
+                reason=str(failure.reason) if failure else "",
+                message=failure.message if failure else "",
+                duration_seconds=snapshot.duration_seconds,
+                allowed_seconds=allowed_seconds,
+                age_seconds=age_seconds,
+                requests=snapshot.requests,
+                throttled_requests=snapshot.throttled_requests,
+                series=count_series(exposition),
+            )
+        )
+    except Exception as error:
+        internal_errors.report("records", error)
+
+
+def settle() -> None:
+    """Write what this process has queued, so that the next page shows it. Never raises: it is tried again."""
+    try:
+        recorder.flush()
+    except Error:
+        logger.info("Records of scrapes can't be written now and are kept for later")
+
+
+def count_series(exposition: bytes) -> int:
+    """Return the number of samples in an exposition: its lines that are no comments."""
+    # Counting one byte is several times as fast as counting two, and the others are few.
+    comments, at = 0, exposition.find(b"#")
+    while at >= 0:
+        comments += at == 0 or exposition.startswith(b"\n", at - 1)
+        at = exposition.find(b"#", at + 1)
+    return exposition.count(b"\n") - comments

@@ -1,0 +1,148 @@
+"""A namespace's state in one word, from its last scrape: what the start page sorts and colours by."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from ..models import Namespace, NamespaceStatus, Outcome
+from ..servicebus.errors import Reason
+
+# Without an interval of its own: five of Prometheus's default of one minute.
+_STALE_AFTER = timedelta(minutes=5)
+_STALE_INTERVALS = 5
+
+
+class State(StrEnum):
+    """From the worst to the one that nobody needs to look at; the start page lists them in this order."""
+
+    FAILING = "failing"
+    THROTTLED = "throttled"
+    STALE = "stale"
+    NEVER = "never scraped"
+    UP = "up"
+    PAUSED = "paused"
+
+    @property
+    def rank(self) -> int:
+        return list(State).index(self)
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether somebody should look at it."""
+        return self in {State.FAILING, State.THROTTLED, State.STALE}
+
+    @property
+    def css_class(self) -> str:
+        return "state-" + self.replace(" ", "-")
+
+
+# What to do about a failure, in the words of who has to do it. It stands behind the message, which says what is wrong.
+ADVICE: dict[Reason, str] = {
+    Reason.UNAUTHORIZED: "Enter a current key with the Manage right in the credential. "
+    "An Entra ID identity needs a role on the namespace.",
+    Reason.FORBIDDEN: "Give the identity a role on the namespace, or let the hub's address through its firewall.",
+    Reason.NOT_FOUND: "Check the host and the connection string's EntityPath.",
+    Reason.DNS: "Check the host's spelling, and the private DNS zone for a private endpoint.",
+    Reason.TLS: "Check the host, and HUB_CA_FILE behind a TLS proxy.",
+    Reason.CONNECTION: "Check firewalls, the port and the private endpoint.",
+    Reason.TIMEOUT: "Raise Prometheus's scrape_timeout and the namespace's timeout, or leave entities out.",
+    Reason.THROTTLED: "Lower requests per second, or scrape less often.",
+    Reason.SERVER_ERROR: "Look at Azure's status page if it lasts.",
+    Reason.MALFORMED: "Check the host, and proxies on the way.",
+    Reason.TOO_LARGE: "Check the host, and proxies on the way.",
+    Reason.CHANGED: "Scrape again when the deployment or clean-up of entities is over.",
+    Reason.CREDENTIAL: "Open the credential and test it.",
+    Reason.BUDGET: "Raise the namespace's requests per second, or leave entities out.",
+    Reason.OVERLOADED: "Give the hub more CPU, add a replica, or scrape less often.",
+    Reason.INTERNAL: "Report the traceback in the hub's log: this is a fault of the hub.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the start page shows of a namespace."""
+
+    state: State
+    since: datetime | None
+    message: str
+    advice: str
+
+
+class Facts(NamedTuple):
+    """What a state is told from. `at` and what follows are the last scrape's; None where there was none."""
+
+    enabled: bool
+    scrape_interval_seconds: float | None
+    at: datetime | None
+    outcome: str | None
+    reason: str | None
+    throttled_requests: int | None
+
+
+# The look-ups of Facts in a query of namespaces.
+FACTS = (
+    "enabled",
+    "scrape_interval_seconds",
+    "status__at",
+    "status__outcome",
+    "status__reason",
+    "status__throttled_requests",
+)
+
+
+def state_of(namespace: Namespace, now: datetime) -> State:
+    status: NamespaceStatus | None = getattr(namespace, "status", None)
+    enabled, interval = namespace.enabled, namespace.scrape_interval_seconds
+    if status is None:
+        return state_from(Facts(enabled, interval, None, None, None, None), now)
+    last = (status.at, status.outcome, status.reason, status.throttled_requests)
+    return state_from(Facts(enabled, interval, *last), now)
+
+
+def state_from(facts: Facts, now: datetime) -> State:
+    if not facts.enabled:
+        return State.PAUSED
+    if facts.at is None:
+        return State.NEVER
+    if now - facts.at > stale_after(facts.scrape_interval_seconds):
+        return State.STALE
+    if facts.outcome != Outcome.SUCCESS:
+        return State.THROTTLED if facts.reason == Reason.THROTTLED else State.FAILING
+    return State.THROTTLED if facts.throttled_requests else State.UP
+
+
+def stale_after(interval_seconds: float | None) -> timedelta:
+    """Return after how long without a scrape something is wrong with Prometheus rather than with the namespace."""
+    return timedelta(seconds=_STALE_INTERVALS * interval_seconds) if interval_seconds else _STALE_AFTER
+
+
+def summary(namespace: Namespace, now: datetime) -> Summary:
+    status: NamespaceStatus | None = getattr(namespace, "status", None)
+    state = state_of(namespace, now)
+    if state is State.NEVER:
+        return Summary(
+            state,
+            None,
+            "",
+            "Prometheus hasn't asked for it yet. Its Status page has the lines that make it ask.",
+        )
+    if state is State.STALE:
+        return Summary(
+            state,
+            status.at if status else None,
+            "",
+            "Prometheus doesn't scrape it any more. Look there at Status > Targets: is it listed, with which error?",
+        )
+    if status is None:
+        return Summary(state, None, "", "")
+    if state is State.PAUSED:
+        return Summary(state, None, "", "")
+    if not status.reason and status.throttled_requests:
+        message = f"Service Bus throttled {status.throttled_requests} requests of the last scrape."
+        return Summary(state, None, message, ADVICE[Reason.THROTTLED])
+    if not status.reason:
+        return Summary(state, status.since, "", "")
+    # A later version of the hub may have written a reason that this one doesn't know.
+    advice = {str(reason): text for reason, text in ADVICE.items()}.get(status.reason, "")
+    return Summary(state, status.since, status.message, advice)

@@ -1,0 +1,312 @@
+"""What a worker process keeps between scrapes: the I/O loop, the HTTPS client, and live credentials with tokens."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+
+from ..configuration.targets import CredentialSpec, Target
+from ..credentials.endpoints import endpoint_of, policy
+from ..models import Credential
+from ..servicebus import background_read, clock, credentials, entra
+from ..servicebus.client import Client
+from ..servicebus.connection import ConnectionString, ConnectionStringError, Endpoint, parse_connection_string
+from ..servicebus.entities import Failure, Snapshot
+from ..servicebus.errors import Reason, ServiceBusError
+from ..servicebus.loop import IoLoop
+from ..servicebus.reachability import Handshake, look_up, shake_hands
+from ..servicebus.reader import Source, read_namespace
+from ..telemetry import internal_errors, metrics
+from . import spare_uses
+from .admission import Admission
+from .budgets import budget_for
+
+# How long the loop may take to hand over what it has after the deadline; the reserve in the request's own deadline
+# pays for it.
+_GRACE_SECONDS = 0.3
+# More than a hub has credentials; each holds a signature or a token and little else.
+_KEPT_CREDENTIALS = 4096
+# Namespaces of which something is kept between reads, the latest read ones. A hub is made for half as many.
+MAX_KEPT_NAMESPACES = 20_000
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_io = IoLoop()
+_client: Client | None = None
+_admission: Admission | None = None
+# Touched on the I/O loop alone.
+_known_pages: "OrderedDict[str, dict[str, int]]" = OrderedDict()
+_pairs: dict[tuple[CredentialSpec, CredentialSpec], credentials.CredentialPair] = {}
+_live: "OrderedDict[CredentialSpec, credentials.Credential]" = OrderedDict()
+
+
+def read(
+    target: Target,
+    seconds: float,
+    last_read: Callable[[], Snapshot | None] | None = None,
+) -> Snapshot:
+    """Read a namespace and return what was learnt within so many seconds; never raises for what goes wrong.
+
+    It may have to wait for its turn first; it fails with reason `overloaded` when it would not be finished in time.
+    `last_read` is asked when the budget does not allow to read everything.
+    """
+    started = time.monotonic()
+    if target.credential is None:
+        return failed(Reason.CREDENTIAL, target.problem)
+    try:
+        reading = _read(target, target.credential, started, seconds, last_read)
+        return _io.run(reading, seconds + _GRACE_SECONDS)
+    except TimeoutError:
+        # The loop itself is late: the process has more to do than its share of the machine allows.
+        return failed(Reason.TIMEOUT, "The hub did not get to an end in time.", time.monotonic() - started)
+
+
+def refuses(target: Target, seconds: float) -> bool:
+    """Tell whether a read within so many seconds would be refused at once. Costs next to nothing."""
+    return _admission is not None and _io.is_running() and _admission.refuses(target.name, seconds)
+
+
+def read_on(
+    target: Target, snapshot: Snapshot, seconds: float, keep: Callable[[Snapshot | None], None]
+) -> None:
+    """Go on aside, for so many seconds, with a read that the budget cut short; hand what it learnt to `keep`."""
+    if target.credential is not None:
+        _io.begin(
+            _read_on(target, target.credential, snapshot, seconds, keep),
+            on_error=partial(internal_errors.report, "background"),
+        )
+
+
+def failed(reason: Reason, message: str, duration_seconds: float = 0.0) -> Snapshot:
+    """Return the snapshot of a read that never began."""
+    return Snapshot(
+        collectors={"namespace": Failure(reason, message)},
+        duration_seconds=duration_seconds,
+        read_at=time.time(),
+        began_at=clock.now(),
+    )
+
+
+def endpoint(target: Target) -> tuple[Endpoint, ConnectionString | None]:
+    """Return where a target is read, and its connection string if that is its credential; raise ServiceBusError."""
+    if target.credential is None:
+        raise ServiceBusError(Reason.CREDENTIAL, target.problem)
+    connection = _connection(target.credential)
+    try:
+        return endpoint_of(target.host, connection), connection
+    except ValidationError as error:  # the platform's settings may have changed since the host was entered
+        raise ServiceBusError(Reason.CONNECTION, " ".join(error.messages)) from None
+
+
+def addresses(of: Endpoint, seconds: float) -> list[str]:
+    """Look the endpoint's host up, as a read does; raise ServiceBusError."""
+    return _step(lambda: look_up(_the_client(), of), Reason.DNS, "The name server", seconds)
+
+
+def handshake(of: Endpoint, at: list[str], seconds: float) -> Handshake:
+    """Connect to one of the endpoint's addresses and close again, as a read does; raise ServiceBusError."""
+    return _step(lambda: shake_hands(_the_client(), of, at), Reason.CONNECTION, str(of), seconds)
+
+
+def _step(work: Callable[[], Coroutine[Any, Any, T]], reason: Reason, who: str, seconds: float) -> T:
+    async def on_the_loop() -> T:
+        return await asyncio.wait_for(work(), seconds)  # the client is made on the loop
+
+    try:
+        return _io.run(on_the_loop(), seconds + _GRACE_SECONDS)
+    except TimeoutError:
+        raise ServiceBusError(reason, f"{who} does not answer within {seconds:g} s.") from None
+
+
+def close() -> None:
+    """Close everything; the next read starts anew, with the settings of that moment."""
+    if _io.is_running():
+        with contextlib.suppress(TimeoutError):
+            _io.run(_close(), timeout=2)
+        _io.stop()
+
+
+async def _read(
+    target: Target,
+    spec: CredentialSpec,
+    asked_at: float,
+    seconds: float,
+    last_read: Callable[[], Snapshot | None] | None,
+) -> Snapshot:
+    loop = asyncio.get_running_loop()
+    # What the loop took to come to this read is a part of its time.
+    deadline = loop.time() + asked_at + seconds - time.monotonic()
+    admission = _the_admission()
+    try:
+        async with admission.admitted(target.name, asked_at, asked_at + seconds):
+            source = _source(target, spec, last_read)
+            budget = budget_for(target, source.endpoint.service)
+            snapshot = await read_namespace(source, _the_client(), deadline=deadline, budget=budget)
+        admission.learn(target.name, snapshot)
+        return snapshot
+    except ServiceBusError as error:
+        return failed(error.reason, error.message)
+
+
+def _source(
+    target: Target, spec: CredentialSpec, last_read: Callable[[], Snapshot | None] | None = None
+) -> Source:
+    """Return what to read, and how; raise ServiceBusError for a credential or a host that can't be used."""
+    where, connection = endpoint(target)
+    return Source(
+        endpoint=where,
+        credential=_with_spare(target, spec, connection),
+        entity_path=connection.entity_path if connection else "",
+        include=target.include,
+        exclude=target.exclude,
+        concurrency=target.limits.concurrency,
+        max_entities=target.limits.max_entities,
+        # A trial has no name: what it learns is nobody's.
+        known_pages=_pages_of(target.name) if target.name else {},
+        # Aside, as it may ask a network and takes some milliseconds for a large namespace.
+        last_read=partial(asyncio.to_thread, last_read) if last_read is not None else None,
+        max_age_seconds=target.limits.max_age_seconds,
+    )
+
+
+def _pages_of(name: str) -> dict[str, int]:
+    """Return what is known of a namespace's pages. What is known of deleted namespaces is forgotten in time."""
+    known = _known_pages.setdefault(name, {})
+    _known_pages.move_to_end(name)
+    if len(_known_pages) > MAX_KEPT_NAMESPACES:
+        _known_pages.popitem(last=False)
+    return known
+
+
+async def _read_on(
+    target: Target,
+    spec: CredentialSpec,
+    snapshot: Snapshot,
+    seconds: float,
+    keep: Callable[[Snapshot | None], None],
+) -> None:
+    until = asyncio.get_running_loop().time() + seconds
+    more: Snapshot | None = None
+    try:
+        source = _source(target, spec)
+        budget = budget_for(target, source.endpoint.service)
+        more = await background_read.read_on(source, _the_client(), snapshot, until=until, budget=budget)
+    except ServiceBusError as error:
+        logger.debug("Nothing more was read of %s: %s", target.name, error.message)
+    finally:
+        await asyncio.to_thread(keep, more)
+
+
+def _connection(spec: CredentialSpec) -> ConnectionString | None:
+    if spec.kind != Credential.Kind.CONNECTION_STRING:
+        return None
+    try:
+        return parse_connection_string(spec.secret)
+    except ConnectionStringError as error:
+        raise ServiceBusError(Reason.CREDENTIAL, str(error)) from None
+
+
+def _the_client() -> Client:
+    global _client
+    if _client is None or _client.session.closed:
+        _client = Client(policy(), settings.HUB_CA_FILE, on_answer=_count_answer)
+    return _client
+
+
+def _the_admission() -> Admission:
+    global _admission
+    if _admission is None:
+        _admission = Admission()
+    return _admission
+
+
+def _count_answer(status: int) -> None:
+    try:  # for each request: internal_errors.aside() costs more than the count
+        metrics.upstream_answered(status)
+    except Exception as error:
+        internal_errors.report("records", error)
+
+
+def _with_spare(
+    target: Target, spec: CredentialSpec, connection: ConnectionString | None
+) -> credentials.Credential:
+    active = _credential(spec, connection)
+    if target.spare is None:
+        return active
+    pair = _pairs.get((spec, target.spare))
+    if pair is None:
+        if len(_pairs) >= _KEPT_CREDENTIALS:
+            _pairs.clear()  # what they know, which of the two is refused, they learn again with one request
+        spare = _credential(target.spare, _connection(target.spare))
+        pair = _pairs[spec, target.spare] = credentials.CredentialPair(
+            active, spare, partial(spare_uses.note, spec.credential_id, spec.name, spec.team)
+        )
+    return pair
+
+
+def _credential(spec: CredentialSpec, connection: ConnectionString | None) -> credentials.Credential:
+    """Return the live credential of a spec: made once, so that its token serves every scrape."""
+    live = _live.get(spec)
+    if live is None:
+        live = _live[spec] = _make(spec, connection)
+        if len(_live) > _KEPT_CREDENTIALS:
+            _live.popitem(last=False)
+    else:
+        _live.move_to_end(spec)
+    return live
+
+
+def _make(spec: CredentialSpec, connection: ConnectionString | None) -> credentials.Credential:
+    if connection is not None:
+        if connection.signature:
+            return credentials.SharedAccessSignatureCredential(connection.signature)
+        return credentials.SharedKeyCredential(connection.key_name, connection.key, connection.entity_path)
+    options: dict[str, Any] = {"transport": _the_client().token_transport()}
+    match spec.kind:
+        case Credential.Kind.CLIENT_SECRET:
+            return entra.client_secret_credential(
+                spec.tenant_id, spec.client_id, spec.secret, authority=spec.authority, **options
+            )
+        case Credential.Kind.CLIENT_CERTIFICATE:
+            return entra.client_certificate_credential(
+                spec.tenant_id,
+                spec.client_id,
+                spec.secret.encode(),
+                password=spec.certificate_password,
+                authority=spec.authority,
+                **options,
+            )
+        case Credential.Kind.MANAGED_IDENTITY:
+            return entra.managed_identity_credential(spec.client_id, **options)
+        case Credential.Kind.WORKLOAD_IDENTITY:
+            return entra.workload_identity_credential(
+                spec.tenant_id, spec.client_id, spec.token_file, authority=spec.authority, **options
+            )
+    raise ServiceBusError(Reason.CREDENTIAL, f"The hub knows no credential of the kind {spec.kind}.")
+
+
+async def _close() -> None:
+    global _admission, _client
+    # Reads that went on aside.
+    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    _admission = None
+    _known_pages.clear()
+    _pairs.clear()
+    while _live:
+        _, live = _live.popitem()
+        await live.close()
+    if _client is not None:
+        await _client.close()
+        _client = None

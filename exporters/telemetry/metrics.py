@@ -1,0 +1,223 @@
+"""The hub's own metrics, summed over its worker processes.
+
+gunicorn's workers share them through prometheus_client's multiprocess mode: hub/gunicorn.py names the folder before
+anything imports this module. A process that has no such folder (a management command, a test) keeps them to itself.
+"""
+
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from django.conf import settings
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ..configuration.reloader import reloader
+from ..configuration.targets import Configuration, Grant
+from .multiprocess import Shared
+from .processes import Processes
+
+REGISTRY = CollectorRegistry()
+
+SCRAPES = Counter(
+    "hub_scrapes",
+    "Scrapes answered, by outcome (success, partial, failure, refused).",
+    ["outcome"],
+    registry=REGISTRY,
+)
+SCRAPE_DURATION = Histogram(
+    "hub_scrape_duration_seconds",
+    "Time from a scrape's request to its answer.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+    registry=REGISTRY,
+)
+SCRAPES_SHARED = Counter(
+    "hub_scrapes_shared",
+    "Scrapes answered with the read of another one, by origin (shared: under way at the time, cached: an earlier one).",
+    ["origin"],
+    registry=REGISTRY,
+)
+THROTTLING_EPISODES = Counter(
+    "hub_throttling_episodes",
+    "Times that Service Bus asked to slow a namespace down that was read at its full rate until then.",
+    registry=REGISTRY,
+)
+SHARED_STATE_ERRORS = Counter(
+    "hub_shared_state_errors",
+    "Failures of what scrapes share their reads and budgets through, by store (redis, files). Scrapes go on.",
+    ["store"],
+    registry=REGISTRY,
+)
+INTERNAL_ERRORS = Counter(
+    "hub_internal_errors",
+    "Bugs of the hub that it caught, by where (reading, rendering, background, records, page); each is in the log.",
+    ["where"],
+    registry=REGISTRY,
+)
+# From 0 on, so that Prometheus sees the first one of each as an increase.
+for _where in ("reading", "rendering", "background", "records", "page"):
+    INTERNAL_ERRORS.labels(_where)
+for _outcome in ("success", "partial", "failure", "refused"):
+    SCRAPES.labels(_outcome)
+SCRAPES_IN_FLIGHT = Gauge(
+    "hub_scrapes_in_flight", "Scrapes under way.", multiprocess_mode="livesum", registry=REGISTRY
+)
+READS_WAITING = Gauge(
+    "hub_reads_waiting",
+    "Reads of namespaces that wait for their turn, as the hub has more to do than it can do at once.",
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
+READS_UNDER_WAY = Gauge(
+    "hub_reads_in_flight",
+    "Reads of namespaces under way.",
+    multiprocess_mode="livesum",
+    registry=REGISTRY,
+)
+UPSTREAM_REQUESTS = Counter(
+    "hub_upstream_requests",
+    "Management requests sent to Service Bus, by the answer's HTTP status code; none: there was no answer.",
+    ["code"],
+    registry=REGISTRY,
+)
+DISCOVERY_REQUESTS = Counter(
+    "hub_discovery_requests",
+    "Requests for the list of targets (/sd), by the answer's HTTP status code.",
+    ["code"],
+    registry=REGISTRY,
+)
+TOKEN_LAST_USED = Gauge(
+    "hub_token_last_used_timestamp_seconds",
+    "When a scrape token was last shown since the hub started, Unix time. Without a team: the platform's.",
+    ["token", "team"],
+    multiprocess_mode="max",
+    registry=REGISTRY,
+)
+SPARE_USED = Counter(
+    "hub_credential_spare_used",
+    "Management requests made with a credential's spare secret, because the active one was refused.",
+    ["credential", "team"],
+    registry=REGISTRY,
+)
+# Their series name objects of a team; only who may see these gets them.
+_OF_TEAMS = frozenset(
+    {
+        "hub_token_last_used_timestamp_seconds",
+        "hub_token_expiry_timestamp_seconds",
+        "hub_credential_expiry_timestamp_seconds",
+        "hub_credential_spare_used",
+    }
+)
+
+
+def upstream_answered(status: int) -> None:
+    """Count a management request by its answer's status; 0: none came."""
+    _requests_answered(status).inc()
+
+
+@lru_cache(maxsize=1024)  # more than there are status codes
+def _requests_answered(status: int) -> Counter:
+    return UPSTREAM_REQUESTS.labels(str(status) if status else "none")
+
+
+class Moment(Collector):
+    """What is true of the hub at this moment, read when it is asked for."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+
+    def collect(self) -> Iterable[Metric]:
+        info = GaugeMetricFamily(
+            "hub_build_info", "The hub's version and the Python that runs it.", labels=["version", "python"]
+        )
+        info.add_metric([settings.HUB_VERSION, platform.python_version()], 1)
+        yield info
+        targets = self._configuration.targets.values()
+        namespaces = GaugeMetricFamily(
+            "hub_namespaces", "Namespaces, by state (enabled, paused).", labels=["state"]
+        )
+        enabled = sum(target.enabled for target in targets)
+        namespaces.add_metric(["enabled"], enabled)
+        namespaces.add_metric(["paused"], len(targets) - enabled)
+        yield namespaces
+        yield GaugeMetricFamily(
+            "hub_config_age_seconds",
+            "For how long the answering process could not hold its configuration against the database.",
+            value=reloader.age_seconds(),
+        )
+        credentials = GaugeMetricFamily(
+            "hub_credential_expiry_timestamp_seconds",
+            "When a credential's secret, certificate or signature expires, Unix time.",
+            labels=["credential", "team", "slot"],
+        )
+        for expiry in self._configuration.expiries:
+            credentials.add_metric([expiry.credential, expiry.team or "", expiry.slot], expiry.at.timestamp())
+        yield credentials
+        tokens = GaugeMetricFamily(
+            "hub_token_expiry_timestamp_seconds",
+            "When a scrape token expires, Unix time. Without a team: the platform's.",
+            labels=["token", "team"],
+        )
+        for grant in self._configuration.grants.values():
+            if grant.expires_at is not None:
+                tokens.add_metric([grant.name, grant.team or ""], grant.expires_at.timestamp())
+        yield tokens
+
+
+class _Visible(Collector):
+    """Leaves out what names objects of a team that the asking token doesn't belong to, or that are gone."""
+
+    def __init__(self, families: Collector, configuration: Configuration, grant: Grant | None) -> None:
+        self._families = families
+        self._grant = grant
+        self._tokens = {(grant.name, grant.team or "") for grant in configuration.grants.values()}
+        self._credentials = configuration.credentials
+
+    def collect(self) -> Iterable[Metric]:
+        for family in self._families.collect():
+            if family.name in _OF_TEAMS:
+                family.samples = [sample for sample in family.samples if self._shows(sample.labels)]
+                if not family.samples:
+                    continue
+            yield family
+
+    def _shows(self, labels: Mapping[str, str]) -> bool:
+        if self._grant is None or not self._grant.sees_team(labels["team"]):
+            return False
+        if "token" in labels:
+            return (labels["token"], labels["team"]) in self._tokens
+        return (labels["credential"], labels["team"]) in self._credentials
+
+
+def registry(configuration: Configuration, grant: Grant | None) -> CollectorRegistry:
+    """Return a registry made for one answer, over all worker processes, with what this token may see.
+
+    Without one (HUB_METRICS_OPEN) nothing names an object of a team.
+    """
+    answer = CollectorRegistry()
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder:
+        shared: Collector = Shared(Path(folder))
+        answer.register(Processes(os.getppid()))
+    else:
+        shared = _Own()
+        ProcessCollector(registry=answer)
+        PlatformCollector(registry=answer)
+    answer.register(_Visible(shared, configuration, grant))
+    answer.register(_Visible(Moment(configuration), configuration, grant))
+    return answer
+
+
+class _Own(Collector):
+    def collect(self) -> Iterable[Metric]:
+        return REGISTRY.collect()
