@@ -1,4 +1,4 @@
-# Two stages: the first builds the environment, the second holds nothing that builds.
+# Two stages: the first builds the environment, the second has no build tools.
 ARG PYTHON=3.13
 FROM python:${PYTHON}-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
@@ -10,7 +10,7 @@ COPY manage.py CHANGELOG.md LICENSE ./
 COPY hub hub
 COPY exporters exporters
 COPY templates templates
-# The keys are only for this command; none of them stays in the image.
+# These keys are only for this command; none of them ends up in the image.
 RUN mkdir staticfiles && HUB_SECRET_KEY=build HUB_ENCRYPTION_KEYS=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= \
     /venv/bin/python manage.py collectstatic --noinput --verbosity 0 \
  && /venv/bin/python -m compileall -q hub exporters /venv/lib
@@ -26,5 +26,5 @@ VOLUME /data
 EXPOSE 9580
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
   CMD ["python", "-m", "hub.probe"]
-# `prepare` migrates and applies HUB_CONFIG; where a job of its own does that, start gunicorn directly.
+# `prepare` migrates the database and applies HUB_CONFIG. If a separate job does that, start gunicorn directly.
 CMD ["sh", "-c", "python manage.py prepare && exec gunicorn -c hub/gunicorn.py"]

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes the dashboards beside this file: `python deploy/grafana/make.py`. Change them here, not in the JSON.
+"""Write the dashboards next to this file: `python deploy/grafana/make.py`. Change them here, not in the JSON.
 
-Needs nothing but Python. Every query is held against a real Prometheus by the tests. The labels are those of service
-discovery; with another HUB_NAMESPACE_LABEL change NAMESPACE here.
+This needs nothing but Python. The tests run every query against a real Prometheus. The labels are those of service
+discovery. If you set HUB_NAMESPACE_LABEL, change NAMESPACE here too.
 """
 
 import json
@@ -42,7 +42,7 @@ def _panel(kind: str, title: str, queries: dict[str, str], unit: str, width: int
 
 
 def stat(title: str, expression: str, unit: str = "short", **steps: float) -> Panel:
-    """A single number; `steps` are the values from which on it is yellow or red."""
+    """Return a panel with a single number; `steps` maps a colour to the value at which it starts."""
     panel = _panel("stat", title, {expression: ""}, unit, 4, 4)
     colours = [{"color": "green", "value": None}]
     colours += [{"color": colour, "value": value} for colour, value in steps.items()]
@@ -52,7 +52,7 @@ def stat(title: str, expression: str, unit: str = "short", **steps: float) -> Pa
 
 
 def graph(title: str, expression: str, legend: str, unit: str = "short", **more: str) -> Panel:
-    """Lines over time; `more` are further queries by legend."""
+    """Return a panel with lines over time; `more` maps legends to further queries."""
     queries = {expression: legend, **{text: name for name, text in more.items()}}
     panel = _panel("timeseries", title, queries, unit, 12, 8)
     panel["fieldConfig"]["defaults"]["custom"] = {"fillOpacity": 5, "showPoints": "never", "spanNulls": False}
@@ -64,7 +64,7 @@ def graph(title: str, expression: str, legend: str, unit: str = "short", **more:
 
 
 def table(title: str, expression: str, unit: str = "short", width: int = 12) -> Panel:
-    """The newest value of each series with its labels."""
+    """Return a table with the latest value of each series and its labels."""
     panel = _panel("table", title, {expression: ""}, unit, width, 8)
     hidden = dict.fromkeys(("Time", "__name__", "job", "instance"), True)
     panel["transformations"] = [{"id": "organize", "options": {"excludeByName": hidden}}]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the PrometheusRule of components/prometheus-rules from deploy/prometheus/rules: `make deploy-files`.
+"""Write the PrometheusRule of components/prometheus-rules from deploy/prometheus/rules: `make deploy-files`.
 
-Change the rules there: `promtool` tests them there.
+Change the rules in deploy/prometheus/rules, where `promtool` tests them.
 """
 
 from pathlib import Path
