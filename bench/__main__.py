@@ -1,8 +1,8 @@
-"""`make bench`: the hub beside the exporter that users would write on the SDK, and the floor that no reader gets below.
+"""`make bench`: the hub compared with an exporter that users would write on the SDK, and with the floor for any reader.
 
-Prints a table as it measures. The simulator, the hub and the baseline are processes of their own on this machine and
-share its cores; figures are noisy, so only the ratios of one run count. All budgets are lifted. What a scrape on new
-connections costs (bench.cold) and what label rules cost (bench.rules) comes last.
+Prints a table while it measures. The simulator, the hub and the baseline are separate processes on this machine and
+share its cores. Figures are noisy, so only the ratios within one run count. All budgets are lifted. The cost of a
+scrape on new connections (bench.cold) and of label rules (bench.rules) comes last.
 """
 
 import argparse
@@ -27,15 +27,15 @@ from . import cold, goals, rules
 from .shapes import LATENCIES, SHAPES, name_of, simulator_of
 
 CONCURRENCY = 32
-# The first shape once more, with a reading that is kept.
+# The first shape once more, answered from a cached reading.
 CACHED = "cached"
 _CACHED_SCRAPES = 20
 TOKEN = "sbh_bench-token-of-a-throw-away-hub"
-_MAXIMUM_SLOW_SECONDS = 30  # of a baseline run, after which it isn't repeated
+_MAXIMUM_SLOW_SECONDS = 30  # a baseline run that takes longer isn't repeated
 
 
 class Worker:
-    """A child that does its work once for each line that it is sent, and answers with a line of JSON."""
+    """A child process that does its work once per line it receives, and answers with a line of JSON."""
 
     def __init__(self, module: str, *arguments: str) -> None:
         command = [sys.executable, "-m", module, *arguments]
@@ -101,7 +101,7 @@ def _row(
         "bench.floor", simulator["ca_file"], str(CONCURRENCY), *_floor_inputs(folder, told, name, definition)
     )
     stack.callback(floor_worker.close)
-    floor_worker.once()  # connects
+    floor_worker.once()  # opens the connections
     floor = statistics.median(floor_worker.once()["wall"] for _ in range(options.repeats))
     sdk: dict[str, float] | None = None
     if not options.without_baseline:
@@ -122,7 +122,7 @@ def _row(
 
 
 def _answered_from_the_cache(hub: Hub) -> list[goals.Goal]:
-    """Measure what the hub itself costs: scrapes that a kept reading of 100 queues answers."""
+    """Measure the cost of the hub itself, with scrapes answered from a cached reading of 100 queues."""
     cpus = []
     for attempt in range(_CACHED_SCRAPES + 1):
         cpu = _cpu_seconds(hub)
@@ -135,7 +135,7 @@ def _answered_from_the_cache(hub: Hub) -> list[goals.Goal]:
 
 
 def _cpu_seconds(hub: Hub) -> float:
-    """Return the CPU time of the worker's threads to the nanosecond; a process's own is counted in ticks of 10 ms."""
+    """Return the CPU time of the worker's threads in nanoseconds; a process's own is counted in ticks of 10 ms."""
     total = 0
     for worker in hub.workers():
         for task in Path(f"/proc/{worker.pid}/task").iterdir():
@@ -144,7 +144,7 @@ def _cpu_seconds(hub: Hub) -> float:
 
 
 def _measure_hub(hub: Hub, name: str, repeats: int) -> dict[str, float]:
-    """Scrape as Prometheus does, and return the medians; the first scrape connects and does not count."""
+    """Scrape as Prometheus does, and return the medians. The first scrape opens connections and does not count."""
     walls, cpus, body = [], [], ""
     for attempt in range(repeats + 1):
         cpu, wall = _cpu_seconds(hub), time.perf_counter()
@@ -176,7 +176,7 @@ def _peak_bytes(process: psutil.Process) -> int:
 
 
 def _floor_inputs(folder: Path, told: dict[str, Any], name: str, definition: dict[str, int]) -> list[str]:
-    """Return the Authorization header, and the file with every URL that one scrape of the shape needs."""
+    """Return the Authorization header, and the path of a file with every URL that one scrape of the shape needs."""
     base = f"https://{told['own_host']}"
     paths = ["/$namespaceinfo?api-version=2021-05"]
     for kind in ("queues", "topics"):

@@ -1,10 +1,11 @@
-"""`python -m bench.attacks`: endpoints that attack the hub, beside 20 healthy namespaces.
+"""`python -m bench.attacks`: endpoints that attack the hub while it scrapes 20 healthy namespaces.
 
-A deployed hub (gunicorn with two workers, PostgreSQL, Redis) scrapes 20 namespaces of 100 queues once per second. Each
-attack of tests/support/hostile.py is scraped beside them by two clients, then all attacks at once by one each. Prints
-a row for each: how the attack's scrapes were answered, how long the healthy scrapes took, and the largest worker. Exits with 1
-when a healthy scrape failed or took longer than 1 s, when a worker grew beyond 500 MiB, when an attack was answered
-with anything but 200 within its timeout, or when it made the hub log a traceback.
+A deployed hub (gunicorn with two workers, PostgreSQL, Redis) scrapes 20 namespaces of 100 queues once per second. At
+the same time, two clients scrape each attack of tests/support/hostile.py in turn; at the end, all attacks run at once
+with one client each. Prints a row per attack: the outcomes of the attack's scrapes, the duration of the healthy
+scrapes, and the size of the largest worker. Exits with 1 if a healthy scrape failed or took longer than 1 s, if a
+worker grew beyond 500 MiB, if an attack's scrape was answered with anything but 200 within its timeout, or if the hub
+logged a traceback.
 """
 
 import argparse
@@ -37,7 +38,7 @@ _MEBIBYTE = 1024 * 1024
 
 
 class Hostile:
-    """The attacking endpoints in a process of their own."""
+    """The attacking endpoints in a separate process."""
 
     def __init__(self, certificates: Path) -> None:
         self._process = subprocess.Popen(
@@ -55,7 +56,7 @@ class Hostile:
 
 
 class Memory:
-    """The largest resident size of a worker, looked at four times per second."""
+    """The largest resident size of a worker, sampled four times per second."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -69,7 +70,7 @@ class Memory:
             for worker in self._hub.workers():
                 try:
                     self._most = max(self._most, worker.memory_info().rss)
-                except psutil.Error:  # it has just ended
+                except psutil.Error:  # the worker has just exited
                     continue
 
     def close(self) -> float:
@@ -95,7 +96,7 @@ def main() -> int:
         token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
         hub.start()
         healthy = sorted(simulated.namespaces)
-        for name in healthy:  # cold connections are not what is measured
+        for name in healthy:  # opens the connections; cold ones are not measured
             scrape_of(hub, token, name, timeout_seconds=TIMEOUT_SECONDS)()
         print(
             f"{HEALTHY} healthy namespaces of {QUEUES} queues, once per second; {options.seconds:g} s per attack"
@@ -166,7 +167,7 @@ def _together(series: Sequence[Series]) -> tuple[list[float], int]:
 
 
 def reasons_of(exposition: bytes) -> set[str]:
-    """Return the reasons for which a scrape, or parts of it, failed."""
+    """Return the reasons why a scrape, or parts of it, failed."""
     return {reason.decode() for reason in _REASON.findall(exposition)}
 
 

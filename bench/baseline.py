@@ -1,8 +1,8 @@
 """The exporter that users would write otherwise: the SDK's administration client, one request after another.
 
-`python -m bench.baseline CONNECTION_STRING CA_FILE`: serves nothing; for each line on standard input it scrapes once
-and writes one line of JSON: wall and CPU seconds, samples, bytes. It is the plain code that the SDK's documentation
-leads to: list the entities' runtime properties, set gauges made anew, generate_latest.
+`python -m bench.baseline CONNECTION_STRING CA_FILE`: serves nothing; for each line on standard input, scrapes once and
+writes one line of JSON with wall and CPU seconds, samples and bytes. This is the plain code that the SDK's
+documentation leads to: list the entities' runtime properties, set newly created gauges, call generate_latest.
 """
 
 import json

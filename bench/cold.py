@@ -1,7 +1,7 @@
-"""`python -m bench.cold`: what a scrape on new connections costs beside one on kept connections; part of `make bench`.
+"""`python -m bench.cold`: the cost of a scrape on new connections compared with kept ones; part of `make bench`.
 
-One hub with one worker process is scraped in turn: cold, after the simulator has ended all connections, and warm. CPU
-is that of gunicorn and its worker. Exits with 1 when a goal is not met.
+One hub with one worker process is scraped cold, after the simulator has closed all connections, and warm, in turn. CPU
+is that of gunicorn and its worker. Exits with 1 if a goal is not met.
 """
 
 import argparse
@@ -19,14 +19,15 @@ from tests.support.hubs import ROOT
 from .shapes import LATENCIES, SHAPES, name_of, simulator_of
 from .versus import Version
 
-# CPU of a cold scrape at most so many times that of a warm one.
+# The highest allowed ratio of a cold scrape's CPU to a warm scrape's.
 GOAL = 1.5
 _SHAPES = ("100 queues", "100 queues + 100 topics x 10")
 _LIMITS = {"timeout_seconds": 100, "requests_per_second": 10_000, "burst": 10_000}
-# Before each scrape, of either kind: a processor that has just done the same is faster. The hub notices meanwhile that
-# its connections have ended.
+# Slept before each scrape, cold or warm, because a processor that has just done the same work is faster. The hub also
+# uses this time to notice that its connections were closed.
 _PAUSE_SECONDS = 0.1
-# Warm scrapes after a cold one: the first of them opens the connections that the cold one did without.
+# Warm scrapes measured after a cold one. An unmeasured scrape comes first, to open connections that the cold one did
+# not need.
 _WARM = 3
 
 

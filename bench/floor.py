@@ -1,7 +1,7 @@
-"""The least that a scrape can take: the same pages fetched bare, at the same concurrency, and thrown away.
+"""The floor for a scrape: fetch the same pages at the same concurrency and discard them.
 
-`python -m bench.floor CA_FILE CONCURRENCY AUTHORIZATION URL_FILE`: for each line on standard input it fetches every URL
-of the file once and writes one line of JSON: wall and CPU seconds.
+`python -m bench.floor CA_FILE CONCURRENCY AUTHORIZATION URL_FILE`: for each line on standard input, fetches every URL
+in the file once and writes one line of JSON with wall and CPU seconds.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What the hub is to reach, beside what one run of `make bench` reached; bench.versus has the goals for CPU."""
+"""The goals for one run of `make bench`, next to the figures it reached; bench.versus has the CPU goals."""
 
 import statistics
 import time
@@ -14,7 +14,7 @@ _SAMPLES = 100_000
 
 @dataclass(frozen=True)
 class Row:
-    """Medians of one shape at one latency; seconds."""
+    """The medians for one shape at one latency, in seconds."""
 
     shape: str
     latency: int
@@ -36,7 +36,7 @@ class Goal:
 
 
 def of_row(row: Row) -> list[Goal]:
-    """Return the goals that a row of the table has."""
+    """Return the goals for a row of the table."""
     where = f"{row.shape} at {row.latency} ms"
     goals = []
     if row.latency:
@@ -50,7 +50,7 @@ def of_row(row: Row) -> list[Goal]:
 
 
 def of_rendering() -> list[Goal]:
-    """Measure families plus text in this process, for 100,000 samples in one answer."""
+    """Measure building the families and their text in this process, for 100,000 samples in one response."""
     entities = _SAMPLES // 13
     queues = tuple(
         Queue(

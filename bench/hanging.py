@@ -1,9 +1,9 @@
 """`python -m bench.hanging`: one healthy namespace among 200 that hang, in one hub with its default settings.
 
-The hanging ones (before the handshake, after it, byte by byte) are scraped at once and again and again, with the
-timeout of 10 s that Prometheus has by default. Meanwhile the healthy one is scraped every 200 ms, and the admin's login
-and start pages are opened. Prints how long each took; exits with 1 when the healthy scrapes' or a page's p99 reaches
-1 s, when one of them failed, or when a hanging one was answered later than its timeout.
+The hanging namespaces (before the TLS handshake, after it, byte by byte) are all scraped continuously and at the same
+time, with Prometheus's default timeout of 10 s. Meanwhile, the healthy namespace is scraped every 200 ms, and the
+admin's sign-in and start pages are opened. Prints how long each took. Exits with 1 if the p99 of the healthy scrapes or
+of a page reaches 1 s, if one of them failed, or if a hanging namespace was answered later than its timeout.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def _measure(hub: Hub, token: str, names: Sequence[str], seconds: float) -> int:
     healthy = next(name for name in names if name not in hanging)
     open_page = _browser(hub)
     clients = [Series(_scrape(hub, token, name, up=False), 0, over) for name in hanging]
-    time.sleep(2)  # all of them hang
+    time.sleep(2)  # until all of them hang
     scrapes = Series(_scrape(hub, token, healthy, up=True), 0.2, over)
     pages = [
         Series(lambda path=path: open_page(path), 0.5, over)  # type: ignore[misc]
@@ -84,7 +84,7 @@ def _print(name: str, took: Sequence[float], failed: int) -> None:
 
 
 def _scrape(hub: Hub, token: str, name: str, *, up: bool) -> Callable[[], bool]:
-    """Return a scrape; good: status 200 and the servicebus_up that is expected."""
+    """Return a scrape that succeeds if it gets status 200 and the expected servicebus_up."""
     scrape = scrape_of(hub, token, name, timeout_seconds=TIMEOUT_SECONDS)
 
     def good() -> bool:
@@ -95,7 +95,7 @@ def _scrape(hub: Hub, token: str, name: str, *, up: bool) -> Callable[[], bool]:
 
 
 def _browser(hub: Hub) -> Callable[[str], bool]:
-    """Sign in as the administrator; return what opens a page."""
+    """Sign in as the administrator; return a function that opens a page."""
     jar = http.cookiejar.CookieJar()
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
     login = f"http://{hub.address}/admin/login/"
@@ -109,7 +109,7 @@ def _browser(hub: Hub) -> Callable[[str], bool]:
     opener.open(urllib.request.Request(login, data, {"Referer": login}), timeout=60).close()
 
     def open_page(path: str) -> bool:
-        # The login page sends those away who are signed in.
+        # The sign-in page redirects users who are already signed in.
         who = urllib.request.build_opener() if path == "/admin/login/" else opener
         with who.open(f"http://{hub.address}{path}", timeout=60) as answer:
             answer.read()

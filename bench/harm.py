@@ -1,8 +1,8 @@
-"""`make bench-harm`: what scraping does to the senders of a Standard namespace, with the default budget and without.
+"""`make bench-harm`: how scraping affects the senders of a Standard namespace, with and without the default budget.
 
-A simulated Standard namespace of 1,000 topics x 5 subscriptions enforces Azure's credit rule (1,000 credits a second,
-10 for a management request) while its senders use 600 credits a second. Two Prometheus servers scrape it every 15 s
-through one hub (gunicorn, two workers). Prints what became of the senders' messages and of the scrapes.
+A simulated Standard namespace of 1,000 topics x 5 subscriptions enforces Azure's credit rule (1,000 credits per second,
+10 per management request) while its senders use 600 credits per second. Two Prometheus servers scrape it every 15 s
+through one hub (gunicorn, two workers). Prints what happened to the senders' messages and to the scrapes.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from tests.support.hubs import Hub
 from tests.support.prometheus import Prometheus
 
 NAME = "harm"
-SENDER_RATE = 600  # credits a second, of 1,000
+SENDER_RATE = 600  # credits per second, of 1,000
 KEPT = "servicebus_up|servicebus_scrape_.*|servicebus_subscription_active_messages|servicebus_entities"
 
 
@@ -108,7 +108,7 @@ def _outcome(
     def samples(name: str, seconds: float = options.seconds + 5) -> list[tuple[float, float]]:
         return [(at, value) for each in servers for _, at, value in each.samples(name, seconds)]
 
-    # A scrape that Prometheus gave up has no servicebus_up, but an up of 0.
+    # A scrape that Prometheus gave up on has no servicebus_up, but up is 0.
     ups = samples("servicebus_up") + [(at, value) for at, value in samples("up") if value == 0]
     failed = [at for at, value in ups if value == 0]
     return Outcome(

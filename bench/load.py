@@ -1,9 +1,9 @@
 """`python -m bench.load`: a thousand namespaces of a hundred queues, scraped every 30 s by two Prometheus servers.
 
-One hub (gunicorn, PostgreSQL, Redis) reads a simulator with 20 ms of latency; all of it runs on this machine. Prints
-scrapes, failures, the distribution of the answers' times, CPU and memory; the first round, which meets cold
-connections, apart. Exits with 1 when a scrape was not answered, when one had servicebus_up 0 after the first round, or
-when the 99th percentile of what came after the first minute reaches 1 s.
+One hub (gunicorn, PostgreSQL, Redis) reads a simulator with 20 ms of latency; everything runs on this machine. Prints
+scrapes, failures, the distribution of response times, CPU and memory. The first round, which starts with cold
+connections, is shown separately. Exits with 1 if a scrape was not answered, if one had servicebus_up 0 after the first
+round, or if the 99th percentile of the response times after the first minute reaches 1 s.
 """
 
 import argparse
@@ -52,7 +52,8 @@ def main() -> int:
             f"cache_seconds {options.cache_seconds:g}",
             flush=True,
         )
-        # The first round meets cold connections and reads; it is part of the run, as after every upgrade.
+        # The first round starts with cold connections and reads. It is part of the run because every upgrade causes
+        # one.
         before = hub.cpu_seconds()
         stores = Stores(database, cache)
         memory, first_round_cpu = _watch(hub, options.seconds, options.interval)
@@ -63,7 +64,7 @@ def main() -> int:
 
 
 class Stores:
-    """What a run asks of PostgreSQL and Redis."""
+    """The load that a run puts on PostgreSQL and Redis."""
 
     def __init__(self, database: PostgreSQL, cache: Redis) -> None:
         self._database = database
@@ -71,7 +72,7 @@ class Stores:
         self._before = self._figures()
 
     def _figures(self) -> tuple[float, float, float, float]:
-        """Return what Redis has done (commands, CPU seconds), and PostgreSQL (transactions, CPU seconds)."""
+        """Return the totals of Redis (commands, CPU seconds) and PostgreSQL (transactions, CPU seconds)."""
         with redis.Redis.from_url(self._cache.url) as client:
             commands = float(client.info("stats")["total_commands_processed"])
         transactions = float(
@@ -80,7 +81,7 @@ class Stores:
         return commands, self._cache.cpu_seconds(), transactions, self._database.cpu_seconds()
 
     def report(self, seconds: float, scraped: int) -> None:
-        """Print what was done since this object was made."""
+        """Print the load since this object was created."""
         pairs = zip(self._before, self._figures(), strict=True)
         commands, redis_cpu, transactions, database_cpu = (after - before for before, after in pairs)
         with redis.Redis.from_url(self._cache.url) as client:
@@ -97,7 +98,7 @@ class Stores:
 
 
 def _watch(hub: Hub, seconds: float, interval: float) -> tuple[list[float], float]:
-    """Return the memory in MiB every 5 s, and the CPU seconds of the hub at the end of the first round."""
+    """Return the memory in MiB, sampled every 5 s, and the hub's CPU seconds at the end of the first round."""
     memory = []
     first_round_cpu = 0.0
     began = time.monotonic()
@@ -119,7 +120,7 @@ def _report(
     began: float,
     first_round_cpu: float,
 ) -> tuple[bool, int]:
-    """Print the scrapes; return whether the run has passed, and how many scrapes there were."""
+    """Print the scrapes; return whether the run passed, and the number of scrapes."""
     window = options.seconds + 30
     seconds, settled, failed, empty, empty_at_first, scraped, scraped_at_first = [], [], 0, 0, 0, 0, 0
     first_round_ends = began + options.interval

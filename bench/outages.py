@@ -1,8 +1,8 @@
-"""`python -m bench.outages`: what Prometheus sees while everything around the scrapes fails in turn.
+"""`python -m bench.outages`: what Prometheus sees while each dependency of the scrapes fails in turn.
 
-Two hubs on PostgreSQL and Redis behind nginx; two Prometheus servers find every namespace by /sd and scrape it, all
-through nginx. Prints the timeline and the failed scrapes. Exits with 1 when a scrape failed that was not in flight on
-the hub that was killed.
+Two hubs run on PostgreSQL and Redis behind nginx. Two Prometheus servers discover every namespace through /sd and
+scrape it, all through nginx. Prints the timeline and the failed scrapes. Exits with 1 if any scrape failed other than
+those in flight on the hub that was killed.
 """
 
 import argparse
@@ -19,12 +19,12 @@ from tests.support.prometheus import Prometheus
 from tests.support.servers import PostgreSQL, Redis
 
 _KEPT = "servicebus_up"
-# What a scrape that was in flight when its hub was killed can have begun before: one interval's timeout.
+# How long after a hub is killed a failed scrape still counts as having been in flight.
 _SETTLE_SECONDS = 2.0
 
 
 class Timeline:
-    """What was done when, in seconds since the run began."""
+    """What was done and when, in seconds since the run began."""
 
     def __init__(self) -> None:
         self.began = time.time()
@@ -47,7 +47,7 @@ def main() -> int:
         simulated = stack.enter_context(Simulated(options.namespaces, options.queues, 0.02))
         database, cache = stack.enter_context(PostgreSQL()), stack.enter_context(Redis())
         settings = deployed_settings(database.url(), cache.url, simulated.ca_file)
-        # Small enough for every worker to be replaced at least once within the run.
+        # Small enough that every worker is replaced at least once during the run.
         settings["HUB_MAX_REQUESTS"] = str(options.max_requests)
         hubs = [Hub(settings), Hub(settings)]
         for hub in hubs:
@@ -77,7 +77,7 @@ def main() -> int:
 
 
 def _break(timeline: Timeline, seconds: float, database: PostgreSQL, cache: Redis, hubs: list[Hub]) -> None:
-    """Let everything fail once; of three minutes, PostgreSQL and Redis are away for 30 s each."""
+    """Make everything fail once; in a run of three minutes, PostgreSQL and Redis are down for 30 s each."""
     away = seconds / 6
     timeline.say("begin")
     timeline.wait_until(0.08 * seconds)
@@ -113,7 +113,7 @@ def _report(options: argparse.Namespace, timeline: Timeline, servers: list[Prome
             scrapes += 1
             if value == 1:
                 continue
-            # A sample bears the moment at which its scrape began.
+            # A sample's timestamp is when its scrape began.
             if timeline.killed_at - options.interval <= moment <= timeline.killed_at + _SETTLE_SECONDS:
                 in_flight += 1
             else:
@@ -127,7 +127,7 @@ def _report(options: argparse.Namespace, timeline: Timeline, servers: list[Prome
     print(f"answered with servicebus_up 0: {len(empty)}")
     for line in [*unexplained, *empty][:40]:
         print(line)
-    # Without enough scrapes nothing was shown.
+    # Too few scrapes prove nothing.
     passed = not unexplained and not empty and scrapes >= 0.8 * expected
     print("passed" if passed else "NOT PASSED")
     return 0 if passed else 1

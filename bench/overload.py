@@ -1,10 +1,10 @@
-"""`python -m bench.overload`: what a hub does while more scrapes come than it can answer, and how it recovers.
+"""`python -m bench.overload`: how a hub behaves under more scrapes than it can answer, and how it recovers.
 
-One hub (gunicorn, PostgreSQL, Redis) reads a simulator with 20 ms of latency; all of it runs on this machine. First the
-capacity is measured: scrapes answered a second, 32 at a time. Then the hub starts cold under normal load (half of the
-capacity), meets twice the capacity for a minute, normal load, two busy loops beside normal load for a minute, and
-normal load again. Prints a timeline. Exits with 1 when less than 80 % of the capacity was answered during the overload,
-or when the 99th percentile was not below 1 s within 30 s after it and after the busy loops.
+One hub (gunicorn, PostgreSQL, Redis) reads a simulator with 20 ms of latency; everything runs on this machine. The
+capacity is measured first: scrapes answered per second, 32 at a time. Then the hub starts cold under normal load (half
+the capacity) and goes through a minute at twice the capacity, normal load, a minute of normal load with two busy loops
+running, and normal load again. Prints a timeline. Exits with 1 if less than 80 % of the capacity was answered during
+the overload, or if the 99th percentile was not below 1 s within 30 s after the overload or after the busy loops.
 """
 
 import argparse
@@ -32,11 +32,11 @@ _RECOVERY_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A part of the run."""
+    """One phase of the run."""
 
     name: str
     seconds: float
-    share: float  # of the namespaces that are scraped; all of them are twice the capacity
+    share: float  # share of the namespaces that are scraped; all of them are twice the capacity
     busy_loops: int = 0
 
 
@@ -69,12 +69,12 @@ class _Run:
         self._hub = hub
         self._token = token
         self._names = names
-        self._cpu: list[tuple[float, float]] = []  # the moment (monotonic), CPU seconds of the hub so far
+        self._cpu: list[tuple[float, float]] = []  # monotonic time, CPU seconds of the hub so far
 
     async def run(self, shorter: float) -> int:
         capacity = await self._capacity()
         await asyncio.to_thread(self._restart)
-        # All namespaces, scraped by two servers, are twice the capacity.
+        # Two servers that scrape all namespaces at this interval make twice the capacity.
         interval = len(self._names) / capacity
         timeout = min(10.0, interval)
         print(
@@ -201,7 +201,7 @@ def _busy_loop() -> Iterator[None]:
 
 
 def _recovery(scrapes: Sequence[Scrape], start: float, length: float) -> float:
-    """Return after how many seconds the p99 was below the limit, and nothing failed, for good; endless: not at all."""
+    """Return the seconds until the p99 stays below the limit and no scrape fails; infinity if that never happens."""
     for second in range(int(length - 4)):
         later = [each for each in scrapes if each.due >= start + second]
         if all(each.ended == "up" for each in later) and quantile([each.seconds for each in later], 0.99) < (

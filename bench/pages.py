@@ -1,8 +1,8 @@
 """`python -m bench.pages`: the time and the size of every page, for an administrator, a team's owner and its viewer.
 
-Fills a hub with tests.support.company (SQLite, or what HUB_DATABASE_URL and the other settings say), starts it and asks
-for each page a few times. The pages are those of tests/permissions.csv, and of the filters of lists. Exits with 1 when
-a page takes 0.5 s (the median) or has 150 kB (uncompressed).
+Fills a hub with tests.support.company (on SQLite, or as HUB_DATABASE_URL and the other settings specify), starts it and
+requests each page a few times. The pages are those in tests/permissions.csv, plus the filters of lists. Exits with 1 if
+a page takes 0.5 s (median) or has 150 kB (uncompressed).
 """
 
 import argparse
@@ -26,13 +26,13 @@ from tests.support.hubs import Hub
 LIMIT_SECONDS = 0.5
 LIMIT_BYTES = 150_000
 _TABLE = Path(__file__).resolve().parent.parent / "tests/permissions.csv"
-# Whose rows of the table a user's are.
+# The values of the table's user column that apply to each user.
 _CALLED = {
     "administrator": {"admin", "everybody"},
     "owner": {"owner", "members", "everybody"},
     "viewer": {"viewer", "members", "everybody"},
 }
-# As large as what they list: Prometheus and a person with a file in mind ask for them. Their time counts all the same.
+# As large as what they list. Only Prometheus, or a person who wants a file, requests them. Their time still counts.
 _OF_ANY_SIZE = ("/sd", "/metrics", "?export")
 _MORE = (
     "/admin/?q=namespace-00",
@@ -49,7 +49,7 @@ _MORE_OF_ADMINISTRATORS = ("/admin/exporters/credential/{identity}/change/",)
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A page as one user gets it. `seconds` has each answer's time."""
+    """A page as one user gets it. `seconds` has the time of each response."""
 
     user: str
     path: str
@@ -71,7 +71,7 @@ class Measured:
 
 
 class Browser:
-    """Asks a hub on one connection, as somebody who has signed in. `address`: host and port."""
+    """A client that sends requests to a hub over one connection, with a session. `address`: host and port."""
 
     def __init__(self, address: str) -> None:
         self._connection = http.client.HTTPConnection(address, timeout=60)
@@ -111,7 +111,7 @@ def measure(address: str, company: dict[str, Any], rounds: int = 3) -> list[Meas
         browser = Browser(address)
         browser.sign_in(name, company["password"])
         todo = [*paths(user, company), *_more(user, company)]
-        for path in todo:  # grows by the links of the lists
+        for path in todo:  # grows as lists add their links
             measured, page = _measure(browser, user, path, rounds)
             found.append(measured)
             if "?" not in path:
@@ -129,7 +129,7 @@ def _more(user: str, company: dict[str, Any]) -> Iterator[str]:
 
 
 def paths(user: str, company: dict[str, Any]) -> Iterator[str]:
-    """Yield the addresses that this user opens by GET in the table of permissions."""
+    """Yield the addresses in the permissions table that this user can open with GET."""
     told = set()
     with _TABLE.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -168,7 +168,7 @@ def _measure(
 
 
 def report(found: list[Measured], most: int = 15) -> bool:
-    """Print what is above a limit or didn't open, then the slowest and the largest; tell whether all is well."""
+    """Print the pages over a limit or failed, then the slowest and largest; return whether all pages are good."""
     bad = [each for each in found if each.is_slow or each.is_large or each.status != 200]
     slowest = sorted(found, key=lambda each: -each.median)[:most]
     largest = sorted(found, key=lambda each: -each.size)[:most]
@@ -190,7 +190,7 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="print every page")
     options = parser.parse_args()
     variables = {"HUB_LOG_LEVEL": "warning", "HUB_WORKERS": "1"}
-    if "HUB_DATABASE_URL" in os.environ:  # and with it the keys, which no deployed hub makes by itself
+    if "HUB_DATABASE_URL" in os.environ:  # with its keys, which a deployed hub never creates itself
         variables |= {name: value for name, value in os.environ.items() if name.startswith("HUB_")}
     hub = Hub(variables)
     hub.manage("prepare")

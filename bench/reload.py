@@ -1,8 +1,8 @@
-"""`python -m bench.reload`: what reading the configuration costs a process, beside whatever the hub does.
+"""`python -m bench.reload`: what it costs a process to read the configuration, apart from everything else it does.
 
-Runs with the hub's environment on a database that tests.support.company filled, and changes namespaces there. Prints JSON:
-CPU milliseconds (without the database's own) of reading everything and of the slowest and the median change, the same for
-the copy on disk, and the memory of one configuration in MiB.
+Runs with the hub's environment on a database filled by tests.support.company, and changes namespaces in it. Prints
+JSON: the CPU milliseconds (excluding the database's own) of a full read and of the median and the slowest change, the
+same figures for the copy on disk, and the memory of one configuration in MiB.
 """
 
 import json
@@ -34,7 +34,7 @@ def _read(known: Any) -> Any:
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
-    # A copy of its own: the hub's is the hub's.
+    # A separate copy, so that the hub's own is left alone.
     os.environ["HUB_DATA_DIR"] = tempfile.mkdtemp(prefix="hub-reload-")
     django.setup()
     from exporters.configuration.disk_copy import OutageCopy

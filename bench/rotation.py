@@ -1,8 +1,8 @@
-"""`python -m bench.rotation`: every key is rotated while a namespace is scraped every 200 ms; no scrape may fail.
+"""`python -m bench.rotation`: rotate every key while a namespace is scraped every 200 ms; no scrape may fail.
 
-The namespace's keys are made anew on the simulator and changed in the hub's admin as docs/operations.md says, with the
-spare slot and without a word before; the encryption keys are changed in their file, the stored secrets are encrypted
-anew, and the former key is taken away. Prints the figures; exits with 1 when a scrape failed.
+The namespace's keys are regenerated on the simulator and changed in the hub's admin as docs/operations.md describes,
+both with the spare slot and without preparation. The encryption keys are changed in their file, the stored secrets are
+re-encrypted, and the former key is removed. Prints the figures; exits with 1 if a scrape failed.
 """
 
 import argparse
@@ -27,9 +27,10 @@ from tests.support.hubs import Hub, deployed_settings, quantile, unhealthy_lines
 from tests.support.servers import PostgreSQL
 
 _INTERVAL_SECONDS = 0.2
-# Between two steps: a person takes longer. Shorter than the hub needs to notice a change, on purpose.
+# Pause between two steps. A person takes longer; this is deliberately shorter than the hub needs to notice a change.
 _PAUSE_SECONDS = 0.5
-# Before a key ends that hubs may still use: a change is everywhere after 5 s; this machine is busy with much else.
+# Pause before regenerating a key that hubs may still use. A change reaches every process within 5 s; the rest is slack
+# for this busy machine.
 _SETTLED_SECONDS = 7.0
 _KEYS = ("RootManageSharedAccessKey", "Second")
 
@@ -39,12 +40,12 @@ class Figures:
     seconds: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     steps: dict[str, int] = field(default_factory=dict)
-    alarms: list[str] = field(default_factory=list)  # of the hub's log
-    refused: int = 0  # requests that the simulator has answered with 401
+    alarms: list[str] = field(default_factory=list)  # from the hub's log
+    refused: int = 0  # requests that the simulator answered with 401
 
 
 class Scraper:
-    """Scrapes in time, whether or not the scrape before is over."""
+    """Scrapes on schedule, even if the previous scrape is still running."""
 
     def __init__(self, hub: Hub, token: str, figures: Figures) -> None:
         self._hub = hub
@@ -81,7 +82,7 @@ class Scraper:
 
 
 class Admin:
-    """Somebody who changes a credential in the admin."""
+    """A user who changes a credential in the admin."""
 
     def __init__(self, hub: Hub, password: str) -> None:
         self._base = f"http://{hub.address}/admin/"
@@ -130,10 +131,10 @@ class Rotation:
         self._hub, self._admin, self._bus, self._keys = hub, admin, bus, keys
 
     def steps(self) -> Iterator[tuple[str, Callable[[], object]]]:
-        """Yield what is done, once around; afterwards everything is as before, with other keys."""
+        """Yield the steps of one full rotation; afterwards everything is as before, with different keys."""
         first, second = _KEYS
         admin, bus = self._admin, self._bus
-        # As documented: the other key, tried out, promoted; then the former one is made anew.
+        # As documented: store the other key as the spare, test it, promote it; then regenerate the former key.
         yield "put into the spare slot", lambda: admin.put_into_spare(bus.connection_string_for(second))
         yield "spare tried out", lambda: admin.spare("test", "The spare secret opens rotated.")
         yield "promoted", lambda: admin.spare("promote", "is now active")
@@ -141,7 +142,7 @@ class Rotation:
         yield "put into the spare slot", lambda: admin.put_into_spare(bus.connection_string_for(first))
         yield "encryption key added", lambda: self._write([*self._read(), _new_key()])
         yield "encryption key put first", lambda: self._write(list(reversed(self._read())))
-        # Without a word before: the active key is made anew, and the spare one steps in.
+        # Without preparation: the active key is regenerated, and the spare one takes over.
         yield "active key made anew", lambda: bus.add_key(second)
         yield "secrets encrypted anew", lambda: self._hub.manage("reencrypt")
         yield "encryption key taken away", lambda: self._write(self._read()[:1])
@@ -152,7 +153,7 @@ class Rotation:
         return self._keys.read_text().split(",")
 
     def _write(self, keys: list[str]) -> None:
-        # In one step, as Kubernetes and Docker do it: a reader sees the former file or the new one.
+        # In one step, as Kubernetes and Docker do: a reader gets either the former file or the new one.
         new = self._keys.with_suffix(".new")
         new.write_text(",".join(keys))
         new.replace(self._keys)
@@ -163,7 +164,7 @@ def _new_key() -> str:
 
 
 def measure(seconds: float) -> Figures:
-    """Rotate for at least so many seconds, and at least once around; return what the scrapes have met."""
+    """Run whole rotations, at least one, for at least `seconds` seconds; return the figures of the scrapes."""
     figures = Figures()
     with ExitStack() as stack:
         simulator = Simulator()
@@ -182,7 +183,7 @@ def measure(seconds: float) -> Figures:
         hub.manage("prepare")
         wanted = {
             "namespaces": {"rotated": bus.connection_string},
-            # Five scrapes a second are more than a namespace's own budget is meant for.
+            # Five scrapes per second are more than a namespace's own budget is meant for.
             "fields": {"requests_per_second": 1000, "burst": 1000},
         }
         token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()

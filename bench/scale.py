@@ -1,10 +1,10 @@
-"""`python -m bench.scale`: no scrape is late because the configuration is large and changes.
+"""`python -m bench.scale`: check that a large, changing configuration delays no scrape.
 
-Seeds 10,000 namespaces in 500 teams (tests.support.company), starts a deployed hub (PostgreSQL, Redis) and changes one
-namespace a second in the admin while 50 scrapes a second run; the same load on a hub of 10 namespaces first. Prints
-the answers' times of both, the memory over time, what a reload costs, and the times of the pages. Exits with 1 when
-the slowest scrapes (the last one, and one in a thousand) of the large hub took 100 ms longer than those of the small
-one, when a scrape failed, or when memory grew.
+Seeds 10,000 namespaces in 500 teams (tests.support.company), starts a deployed hub (PostgreSQL, Redis), and changes one
+namespace per second in the admin at 50 scrapes per second. A hub of 10 namespaces gets the same load first. Prints the
+response times of both, the memory over time, the cost of a reload, and the page times. Exits with 1 if the slowest
+scrapes (the slowest of all, and the slowest one in a thousand) of the large hub took 100 ms longer than those of the
+small one, if a scrape failed, or if memory grew.
 """
 
 import argparse
@@ -24,24 +24,24 @@ from tests.support.servers import PostgreSQL, Redis
 from . import pages as page_times
 from .scraping import Scraper
 
-_SCRAPED = 8  # namespaces, each of them several times a second; the same ones in both hubs
+_SCRAPED = 8  # namespaces, each scraped several times per second; the same ones in both hubs
 _SCRAPES_A_SECOND = 50
 _QUEUES = 5
 _WARM_UP_SECONDS = 10.0
 _LATE_SECONDS = 0.1
-# Of the memory, from the first third of a run to its end.
+# Limit for the ratio of the peak memory in a run's last third to that in its first third.
 _GROWTH = 1.05
 
 
 @dataclass
 class Run:
-    """One hub under the load."""
+    """One hub under load."""
 
     namespaces: int
     seconds: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)  # MiB
-    changes: list[float] = field(default_factory=list)  # seconds that the admin took
+    changes: list[float] = field(default_factory=list)  # seconds that the admin took for each change
     cpu_cores: float = 0.0
     reload: dict[str, Any] = field(default_factory=dict)
     pages: list[page_times.Measured] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Run:
 
 
 class Admin(page_times.Browser):
-    """Somebody who pauses and resumes namespaces."""
+    """A user who pauses and resumes namespaces."""
 
     def switch(self, namespace: int, *, enabled: bool) -> None:
         """Pause or resume a namespace (primary key) from the list."""
@@ -72,7 +72,7 @@ class Admin(page_times.Browser):
 
 
 def _change(admin: Admin, first: int, run: Run, until: float) -> None:
-    """Change one namespace a second; those that are scraped come first and are left alone."""
+    """Change one namespace per second, except for the first ones, which are scraped."""
     changed = [first + number for number in range(_SCRAPED, min(run.namespaces, _SCRAPED + 50))]
     number = 0
     while (started := time.monotonic()) < until:
@@ -92,7 +92,7 @@ async def _scrape(hub: Hub, token: str, seconds: float) -> list[Any]:
 
 
 def measure(simulated: Simulated, namespaces: int, seconds: float, with_pages: bool) -> Run:
-    """Fill a hub with so many namespaces and put it under the load."""
+    """Fill a hub with the given number of namespaces and put it under load."""
     run = Run(namespaces)
     with ExitStack() as stack:
         database, redis = stack.enter_context(PostgreSQL()), stack.enter_context(Redis())

@@ -1,6 +1,6 @@
-"""Scrapes as Prometheus makes them: each target at its own moment of the interval, over a kept connection of its own.
+"""Scrapes as Prometheus makes them: each target at its own offset in the interval, over its own persistent connection.
 
-It never waits for an answer before it scrapes the next target; a target whose scrape is still under way skips a turn.
+A scrape never waits for another target's response. A target whose previous scrape is still running skips a turn.
 """
 
 import asyncio
@@ -21,15 +21,15 @@ _ACCEPT = (
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """One scrape: when it was due (monotonic), how long it took, and how it ended."""
+    """One scrape: when it was due (monotonic time), how long it took, and how it ended."""
 
     due: float
     seconds: float
-    ended: str  # up, the reason of a failure (overloaded, timeout, ...), an HTTP status, or unanswered
+    ended: str  # up, the reason for a failure (overloaded, timeout, ...), an HTTP status, or unanswered
 
 
 class Scraper:
-    """Scrapes one hub; every scrape that ended is in `done`."""
+    """Scrapes one hub; `done` has every finished scrape."""
 
     def __init__(self, address: str, token: str, timeout_seconds: float) -> None:
         self.done: list[Scrape] = []
@@ -58,7 +58,7 @@ class Scraper:
         return self._sessions[name]
 
     async def scrape(self, name: str, due: float) -> Scrape:
-        """Scrape once and keep how it ended."""
+        """Scrape once and record the outcome."""
         try:
             async with self._session(name).get(f"http://{self._address}/metrics/{name}") as answer:
                 ended = _how_it_ended(answer.status, await answer.read())
@@ -69,14 +69,14 @@ class Scraper:
         return scrape
 
     async def regularly(self, names: Sequence[str], interval: float, until: float) -> None:
-        """Scrape all of them at this interval until this moment (monotonic), spread evenly over the interval."""
+        """Scrape all of `names` at this interval until a monotonic time, spread evenly over the interval."""
         began = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
             for number, name in enumerate(names):
                 tasks.create_task(self._one(name, began + interval * number / len(names), interval, until))
 
     async def as_fast_as_possible(self, names: Sequence[str], at_once: int, until: float) -> None:
-        """Scrape one after the other, so many at a time, until this moment (monotonic) or, if that is 0, once each."""
+        """Scrape continuously, `at_once` at a time, until a monotonic time; if `until` is 0, scrape each name once."""
         turns = iter(names if not until else _again_and_again(names, until))
 
         async def worker() -> None:

@@ -1,4 +1,4 @@
-"""The namespaces that `make bench` measures, and a simulator that holds them."""
+"""The namespaces that `make bench` measures, and a simulator that serves them."""
 
 import json
 import subprocess
@@ -21,14 +21,14 @@ SHAPES: dict[str, dict[str, int]] = {
 
 
 def name_of(shape: str, latency: int) -> str:
-    """Return the name of the namespace of a shape at so many milliseconds of latency."""
+    """Return the name of the namespace with this shape and this latency in milliseconds."""
     return (
         "".join(letter if letter.isalnum() else "-" for letter in shape.replace(",", "")) + f"-at-{latency}ms"
     )
 
 
 def simulator_of(stack: ExitStack, folder: Path, shapes: Mapping[str, dict[str, int]]) -> dict[str, Any]:
-    """Start a simulator with every shape at every latency, until the stack ends; return what it tells of itself."""
+    """Run a simulator with every shape at every latency until the stack closes; return the details it prints."""
     definition: dict[str, Any] = {"namespaces": []}
     topics: dict[str, list[str]] = {}
     for shape, content in shapes.items():

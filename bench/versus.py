@@ -1,9 +1,9 @@
-"""`make bench AGAINST=<commit>`, or `python -m bench.versus <commit>`: this version's CPU beside an older version's.
+"""`make bench AGAINST=<commit>`, or `python -m bench.versus <commit>`: compare this version's CPU with an older one's.
 
-Both versions run as hubs of their own with one worker process each, on the same packages, and read the same simulator.
-They are scraped in turn, as Prometheus scrapes, over kept connections and with the budget lifted: a block of scrapes
-of one, then of the other, again and again. What else the machine does meets both. CPU is that of gunicorn and its
-worker, whatever they did meanwhile. Exits with 1 when a goal is not met.
+Each version runs as a separate hub with one worker process, on the same packages, and reads the same simulator. They
+are scraped as Prometheus scrapes, over kept connections and with the budget lifted, in alternating blocks: some scrapes
+of one, then of the other, and so on, so that other load on the machine affects both. CPU is all that gunicorn and its
+worker used meanwhile. Exits with 1 if a goal is not met.
 """
 
 import argparse
@@ -24,12 +24,12 @@ from tests.support.hubs import ROOT, Hub, quantile
 
 from .shapes import LATENCIES, SHAPES, name_of, simulator_of
 
-# The goals: CPU of this version at most this share of the older one's (version 319e34e), by shape.
+# The goals by shape: the highest allowed ratio of this version's CPU to that of the older one (version 319e34e).
 GOALS = {"100 queues": 0.6, "100 queues + 100 topics x 10": 0.75}
 GROUPS: dict[str, dict[str, Any]] = {"default": {}, "counts": {"metric_groups": ["counts"]}}
-# A block of scrapes takes about so long, so that its CPU is many times that of what the hub does beside them.
+# Approximate length of a block of scrapes: long enough for its CPU to be many times that of the hub's other work.
 _BLOCK_SECONDS = 0.3
-# Before what counts: connections, layouts of pages, numbers of pages.
+# Scrapes before the measured ones, which fill caches: connections, page layouts, page counts.
 _WARM_UP = 8
 # Lifted, so that no scrape waits.
 _LIMITS = {"concurrency": 32, "timeout_seconds": 100, "requests_per_second": 10_000, "burst": 10_000}
@@ -57,7 +57,7 @@ class Version(Hub):
         return self.root
 
     def seed(self, namespaces: dict[str, str], fields: dict[str, Any]) -> None:
-        """Store the namespaces by the version's own code."""
+        """Store the namespaces with the version's own code."""
         self.manage("prepare")
         wanted = {"namespaces": namespaces, "fields": {**_LIMITS, **fields}}
         # Versions before the move of the seed have it in bench/.
@@ -66,7 +66,7 @@ class Version(Hub):
         self._token = self.manage(module=module, text=json.dumps(wanted)).strip()
 
     def scrape(self, namespace: str) -> bytes:
-        """Scrape over a kept connection; return the body as it came. Raises RuntimeError for another status."""
+        """Scrape over a kept connection; return the raw body. Raises RuntimeError for a status other than 200."""
         if self._client is None:
             self._client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         headers = {**_HEADERS, "Authorization": f"Bearer {self._token}"}
@@ -85,7 +85,7 @@ class Version(Hub):
             raise RuntimeError(f"{namespace}: status {status}, {errors}")
 
     def cpu_nanoseconds(self) -> int:
-        """Return the CPU time of gunicorn and its worker, threads that ended included."""
+        """Return the CPU time of gunicorn and its worker, including threads that have ended."""
         return sum(_cpu_nanoseconds(pid) for pid in (self.pid, *(worker.pid for worker in self.workers())))
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class Version(Hub):
 
 @dataclass(frozen=True)
 class Measured:
-    """What the scrapes of each block took, in milliseconds of one scrape."""
+    """The time per scrape in each block, in milliseconds."""
 
     cpu: list[float] = field(default_factory=list)
     wall: list[float] = field(default_factory=list)
@@ -131,7 +131,7 @@ def main() -> int:
 
 
 def _checked_out(commit: str, folder: Path) -> Path:
-    """Write the files of a commit into a folder; return it."""
+    """Write the files of a commit into a folder; return the folder."""
     folder.mkdir()
     archive = subprocess.run(["git", "archive", commit], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
     subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
@@ -161,7 +161,7 @@ def _in_turn(ours: Version, theirs: Version, namespace: str, rounds: int) -> tup
     scrapes = max(1, round(_BLOCK_SECONDS / statistics.median(seconds)))
     measured = (Measured(), Measured())
     for number in range(rounds):
-        # Each is first as often as the other.
+        # Alternate which hub goes first.
         for place in (0, 1) if number % 2 else (1, 0):
             cpu, wall = _block(hubs[place], namespace, scrapes)
             measured[place].cpu.append(cpu)
@@ -171,7 +171,7 @@ def _in_turn(ours: Version, theirs: Version, namespace: str, rounds: int) -> tup
 
 def _block(hub: Version, namespace: str, scrapes: int) -> tuple[float, float]:
     """Return the CPU and the wall time of one scrape, in milliseconds."""
-    hub.scrape(namespace)  # its caches are cold after the other's turn
+    hub.scrape(namespace)  # the processor's caches are cold after the other hub's turn
     cpu, wall = hub.cpu_nanoseconds(), time.perf_counter_ns()
     for _ in range(scrapes):
         hub.scrape(namespace)
@@ -197,8 +197,8 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _cpu_nanoseconds(pid: int) -> int:
-    """Return the CPU time of a process to the nanosecond; /proc counts it in ticks of 10 ms."""
-    return time.clock_gettime_ns((~pid << 3) | 2)  # clock_getcpuclockid(3), which Python has for threads only
+    """Return the CPU time of a process in nanoseconds; /proc counts it in ticks of 10 ms."""
+    return time.clock_gettime_ns((~pid << 3) | 2)  # clock_getcpuclockid(3); Python has it only for threads
 
 
 def _options() -> argparse.Namespace:

@@ -1,10 +1,10 @@
-"""`python -m bench.waiting [FOLDER ...]`: what scrapes cost that wait for reads which another replica makes.
+"""`python -m bench.waiting [FOLDER ...]`: the cost of scrapes that wait for another replica's reads.
 
-Two hubs with one worker process each share their reads, through Redis and then through files. The first one reads
-namespaces that answer nothing; the second one is scraped for the same namespaces, so that all of these scrapes wait.
-Prints CPU and context switches a second of the second hub without and with them, and the commands that Redis runs.
-Each FOLDER is a checkout of another version, measured in the same run. Exits with 1 when this version's waiting
-scrapes take more than 1 % of a core.
+Two hubs with one worker process each share their reads, first through Redis and then through files. The first hub reads
+namespaces that never respond; the second is scraped for the same namespaces, so that all of these scrapes wait. Prints
+CPU and context switches per second of the second hub without and with them, and the commands that Redis runs. Each
+FOLDER is a checkout of another version, measured in the same run. Exits with 1 if this version's waiting scrapes take
+more than 1 % of a core.
 """
 
 import argparse
@@ -34,13 +34,13 @@ _LIMITS = {
     "requests_per_second": 10_000,
     "burst": 10_000,
 }
-# For threads to begin, and connections to open.
+# Time for threads to start and connections to open.
 _SETTLE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of a second of a hub."""
+    """The cost of one hub, per second."""
 
     cpu_milliseconds: float
     context_switches: float
@@ -111,19 +111,19 @@ def _measured(
         if _in_flight(waiter, token) != options.scrapes:
             raise RuntimeError("Not all scrapes have waited to the end.")
         if reads := _connections(waiter, simulated.port):
-            # Version 319e34e does so with Redis: it takes it for broken when more than 100 scrapes ask at a time.
+            # Version 319e34e does so with Redis: it takes Redis to be broken when more than 100 scrapes use it at once.
             return without, waiting, f"does not wait, but reads by itself: {reads} connections"
         return without, waiting, commands
 
 
 def _scrape(hub: Hub, token: str, simulated: Simulated) -> None:
-    """Begin a scrape of each namespace, with more time than the measurement takes."""
+    """Start a scrape of each namespace, with a timeout longer than the measurement."""
 
     def scrape(name: str) -> None:
         request = urllib.request.Request(f"http://{hub.address}/metrics/{name}")
         request.add_header("Authorization", f"Bearer {token}")
         request.add_header("X-Prometheus-Scrape-Timeout-Seconds", str(_HANG_SECONDS))
-        # Its hub is killed at the end of the measurement.
+        # The hub is killed at the end of the measurement.
         with suppress(OSError, http.client.HTTPException), urllib.request.urlopen(request) as answer:
             answer.read()
 
@@ -158,7 +158,7 @@ def _context_switches(hub: Hub) -> int:
 
 
 def _connections(hub: Hub, port: int) -> int:
-    """Return how many connections the worker processes have to the simulator."""
+    """Return the number of connections from the worker processes to the simulator."""
     return sum(
         bool(each.raddr) and each.raddr.port == port
         for worker in hub.workers()
@@ -167,7 +167,7 @@ def _connections(hub: Hub, port: int) -> int:
 
 
 def _commands(client: "redis.Redis", seconds: float) -> str:
-    """Return how many commands Redis has run a second, those inside of scripts too."""
+    """Return the number of commands per second that Redis ran, including those inside scripts."""
     calls = {
         name.removeprefix("cmdstat_"): stats["calls"] / seconds
         for name, stats in client.info("commandstats").items()

@@ -18,6 +18,6 @@ class ExportersConfig(AppConfig):
 
 
 class HubAdminConfig(AdminConfig):
-    """Django's admin with the hub's own start page."""
+    """Django's admin with the hub's start page."""
 
     default_site = "exporters.site.HubAdminSite"

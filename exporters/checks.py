@@ -1,7 +1,6 @@
-"""Django system checks for mistakes in a deployment: `manage.py check`, with --deploy those of production
-too.
+"""Django system checks for deployment mistakes: `manage.py check`, and for production `manage.py check --deploy`.
 
-What is stored is checked with `manage.py check --database default`.
+`manage.py check --database default` checks the stored secrets.
 """
 
 import os
@@ -22,7 +21,7 @@ from .configuration.reencrypt import unreadable
 from .credentials.encryption import key_ring
 from .models.validators import target_label_problem
 
-# Two labels of a host name or more.
+# A host name with at least two labels.
 _SUFFIX = re.compile(r"\.?[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+", re.IGNORECASE | re.ASCII)
 
 
@@ -33,19 +32,20 @@ def register() -> None:
 
 
 def check_settings(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Find settings that can't work, or that don't work together."""
+    """Find settings that are invalid, or that don't work together."""
     return [*_keys(), *_ca_file(), *_names(), *_capacity()]
 
 
 def errors() -> list[str]:
-    """Return a line for each setting that can't work, for whoever starts the hub."""
+    """Return one line for each invalid setting, to show at startup."""
     found = [each for each in check_settings() if each.is_serious(checks.ERROR)]
     return [f"{each.msg} {each.hint or ''}".rstrip() for each in found]
 
 
 def check_production(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Find what is fine on a laptop and wrong where others can reach the hub. Django's own checks cover
-    DEBUG.
+    """Find settings that are fine on a laptop but unsafe in production.
+
+    Django's own checks cover DEBUG.
     """
     found: list[checks.CheckMessage] = []
     if "*" in settings.ALLOWED_HOSTS:
@@ -90,16 +90,16 @@ def check_production(app_configs: Any = None, **kwargs: Any) -> list[checks.Chec
 def check_stored_secrets(
     app_configs: Any = None, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[checks.CheckMessage]:
-    """Name every stored secret that doesn't decrypt.
+    """Report every stored secret that doesn't decrypt.
 
-    A warning and no error: one team's lost key must not keep the others' hub from being migrated and started.
+    A warning rather than an error: if one team's key is lost, the hub must still migrate and start for the others.
     """
     if not databases:
         return []
     try:
         messages = unreadable()
     except (DatabaseError, ImproperlyConfigured):
-        return []  # not migrated yet; a bad key ring is an error of its own
+        return []  # not migrated yet; an invalid key ring has its own error
     return [checks.Warning(message, id="hub.W020") for message in messages]
 
 

@@ -1,4 +1,4 @@
-"""Moments and amounts in the words of the pages: relative to now, with the exact moment on hover."""
+"""Times and numbers as text for pages: relative to now, with the exact time on hover."""
 
 from datetime import UTC, datetime
 
@@ -12,16 +12,16 @@ _MONTH_SECONDS = 30.44 * 86400
 
 
 def words(seconds: float) -> str:
-    """Return a length of time in one unit: 12 s, 5 min, 3 h, 9 days, 4 months, 2 years."""
+    """Return a duration in one unit: 12 s, 5 min, 3 h, 9 days, 4 months, 2 years."""
     for limit, unit, name in _UNITS:
         if seconds < limit:
             return f"{int(seconds / unit)} {name}"
-    months = round(seconds / _MONTH_SECONDS)  # a year less a minute is no 11 months
+    months = round(seconds / _MONTH_SECONDS)  # a minute less than a year must not become 11 months
     return f"{months} months" if months < 24 else f"{months // 12} years"
 
 
 def relative(moment: datetime, now: datetime | None = None) -> str:
-    """Return a moment as people say it: 12 s ago, in 5 days."""
+    """Return a relative time: 12 s ago, in 5 days."""
     seconds = ((now or timezone.now()) - moment).total_seconds()
     if -1 < seconds < 1:
         return "now"
@@ -29,14 +29,14 @@ def relative(moment: datetime, now: datetime | None = None) -> str:
 
 
 def time_tag(moment: datetime | None, now: datetime | None = None, missing: str = "never") -> SafeString:
-    """Return a <time> element: relative text, the exact moment in UTC on hover and for machines."""
+    """Return a <time> element: relative text, with the exact time in UTC on hover and for machines."""
     if moment is None:
         return format_html('<span class="quiet">{}</span>', missing)
     return _tag(moment, relative(moment, now))
 
 
 def lasting_tag(since: datetime, now: datetime | None = None) -> SafeString:
-    """Return a <time> element: for how long it has been so (5 min), the moment that it began at on hover."""
+    """Return a <time> element: the time elapsed since `since` (5 min), with the exact start on hover."""
     seconds = ((now or timezone.now()) - since).total_seconds()
     return _tag(since, words(max(0.0, seconds)))
 
@@ -52,7 +52,7 @@ def _tag(moment: datetime, text: str) -> SafeString:
 
 
 def seconds_text(seconds: float | None) -> str:
-    """Return a duration as it is read best: 45 ms, 0.34 s, 9.5 s, 300 s."""
+    """Return a duration with a suitable unit and precision: 45 ms, 0.34 s, 9.5 s, 300 s."""
     if seconds is None:
         return "-"
     if seconds < 0.1:
@@ -61,5 +61,5 @@ def seconds_text(seconds: float | None) -> str:
 
 
 def thousands(number: float | None) -> SafeString:
-    """Return a whole number with thin spaces between its thousands: 1 234 567."""
+    """Return an integer with thin spaces between groups of three digits: 1 234 567."""
     return mark_safe("-" if number is None else f"{int(number):,}".replace(",", "\u202f"))  # noqa: S308 - digits

@@ -1,4 +1,4 @@
-"""The admin's site: who may enter it, and its start page, the list of all targets."""
+"""The admin site: who may enter it, and its start page, the list of all targets."""
 
 from typing import Any, cast
 
@@ -26,7 +26,7 @@ from .views.changes import changes
 
 
 class SignInForm(AdminAuthenticationForm):
-    """Lets members of a team in; Django's own form asks for the staff flag, which roles replace."""
+    """Lets members of a team sign in. Django's own form requires the staff flag, which roles replace."""
 
     error_messages = {
         **AdminAuthenticationForm.error_messages,
@@ -35,18 +35,18 @@ class SignInForm(AdminAuthenticationForm):
 
     def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
         if not roles.may_sign_in(user):
-            # Only after the right password: it tells a stranger nothing.
+            # Only after the correct password, so it reveals nothing to a stranger.
             raise forms.ValidationError(
                 "You are in no team yet. Ask an owner of your team to add you.", code="no_team"
             )
 
 
 class Autocomplete(AutocompleteJsonView):
-    """Offers what the form would take."""
+    """Offers the choices that the form accepts."""
 
     def process_request(self, request: HttpRequest) -> Any:
         term, model_admin, source_field, to_field_name = super().process_request(request)
-        if isinstance(source_field, ForeignObjectRel):  # no form has it, and Django ends in a 500
+        if isinstance(source_field, ForeignObjectRel):  # no form uses it, and Django would answer 500
             raise PermissionDenied
         return term, model_admin, source_field, to_field_name
 
@@ -67,12 +67,12 @@ class Autocomplete(AutocompleteJsonView):
 
 
 class HubAdminSite(admin.AdminSite):
-    """Django's, in the hub's words."""
+    """Django's admin site with the hub's names, start page and permissions."""
 
     site_header = "Service Bus exporter hub"
     site_title = "Service Bus exporter hub"
     index_title = "Targets"
-    # The navigation in the header holds the same links and leaves the width to the tables.
+    # The navigation in the header has the same links, and leaves the page's width to the tables.
     enable_nav_sidebar = False
     login_form = SignInForm
 
@@ -80,9 +80,9 @@ class HubAdminSite(admin.AdminSite):
         return roles.may_sign_in(request.user)
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        # It redirects to the address of any object by its number, whoever asks.
+        # It redirects any user to the URL of any object by its number.
         kept = [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
-        # Before Django's last one, which takes every address.
+        # Before Django's last pattern, which matches every path.
         return [path("changes/", self.admin_view(self.changes_view), name="changes"), *kept]
 
     def changes_view(self, request: HttpRequest) -> HttpResponse:
@@ -95,11 +95,11 @@ class HubAdminSite(admin.AdminSite):
     def app_index(  # type: ignore[override]  # Django names the response of its own template
         self, request: HttpRequest, app_label: str, extra_context: Any = None
     ) -> HttpResponse:
-        """Send on to the start page: the navigation lists what there is, and nothing links here."""
+        """Redirect to the start page: the navigation lists the models, and nothing links here."""
         return redirect("admin:index")
 
     def index(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
-        """All targets of the user's teams, worst first; ?state=, ?q= and ?page= choose among them."""
+        """Show all targets of the user's teams, worst first; ?state=, ?q= and ?page= filter them."""
         state = _state(request.GET.get("state", ""))
         search = request.GET.get("q", "").strip()[:MAX_SEARCH_CHARACTERS]
         page = whole_number(request.GET.get("page", ""), digits=5) or 1

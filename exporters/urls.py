@@ -1,4 +1,4 @@
-"""The machine endpoints: what Prometheus and probes ask."""
+"""The machine endpoints, for Prometheus and probes."""
 
 from django.urls import path
 

@@ -1,25 +1,25 @@
-"""The address under which people and Prometheus reach the hub, in the one form that browsers send it in."""
+"""The address at which people and Prometheus reach the hub, normalized to the form that browsers send."""
 
 import ipaddress
 import re
 from urllib.parse import urlsplit
 
-# The first segments of the hub's own paths. An external path that began with one could not be told from them.
+# The first segments of the hub's own paths. An external path must not begin with one, because they would be ambiguous.
 OWN_SEGMENTS = frozenset({"-", "admin", "metrics", "sd", "static", "wall"})
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
-# Browsers keep these characters, Python's codec replaces or drops them.
+# Browsers keep these characters, but Python's codec replaces or drops them.
 _AMBIGUOUS = frozenset("ßς\u200c\u200d")
 
 
 class UnsupportedAddressError(ValueError):
-    """The text says why an address can't be used. It doesn't repeat the address, which may hold a password."""
+    """An address can't be used. The message has the reason, but not the address, which may contain a password."""
 
 
 def external_url(text: str) -> str:
-    """Return the normalised address: `scheme://host[:port][/path]`, without a default port and a slash at its end.
+    """Return the normalized address, `scheme://host[:port][/path]`, without a default port or trailing slash.
 
     Raises UnsupportedAddressError.
     """
@@ -46,7 +46,7 @@ def external_url(text: str) -> str:
 
 
 def host(text: str) -> str:
-    """Return a host as in a URL: in lower case, international names as xn--, IPv6 addresses in brackets.
+    """Return a host in URL form: lower case, international names as xn--, IPv6 addresses in brackets.
 
     Raises UnsupportedAddressError.
     """
@@ -61,7 +61,7 @@ def host(text: str) -> str:
     if _AMBIGUOUS.intersection(bare):
         raise UnsupportedAddressError("its host has several ASCII forms; write the one that begins with xn--")
     try:
-        # The codec's tables are large, and few hosts need them.
+        # The codec loads large tables, and few hosts need them.
         name = bare if bare.isascii() else bare.encode("idna").decode("ascii")
         name = name.lower().removesuffix(".")
     except UnicodeError:
@@ -69,7 +69,7 @@ def host(text: str) -> str:
     labels = name.split(".")
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise _unsupported_host()
-    if labels[-1].isdigit():  # browsers take such a host for an IPv4 address
+    if labels[-1].isdigit():  # browsers parse such a host as an IPv4 address
         try:
             return str(ipaddress.IPv4Address(name))
         except ValueError:
@@ -78,7 +78,7 @@ def host(text: str) -> str:
 
 
 def allowed_host(text: str) -> str:
-    """Return an entry of ALLOWED_HOSTS: a host, `.example.com` for all of a domain's hosts, or `*` for every host.
+    """Return an entry of ALLOWED_HOSTS: a host, `.example.com` for all hosts of a domain, or `*` for every host.
 
     Raises UnsupportedAddressError.
     """

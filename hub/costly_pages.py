@@ -1,7 +1,7 @@
-"""Pages that cost much: so many at a time for one user or one address, and so many for all.
+"""Limits on concurrent expensive pages, per user or address and overall.
 
-A worker process keeps 24 threads for what is no scrape. Without a bound one user's previews, exports and tests could
-take all of them, and the time of its one interpreter.
+A worker process reserves 24 threads for requests other than scrapes. Without a limit, one user's previews, exports and
+tests could take all of them, and all CPU time of the process.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ MAX_SIGN_INS = 8
 MAX_SIGN_INS_OF_AN_ADDRESS = 4
 
 _RETRY_SECONDS = "2"
-# What is looked at by GET and costs much; every POST of the admin counts besides.
+# Expensive pages requested with GET. Every POST in the admin counts as well.
 _COSTLY = {
     "admin:exporters_namespace_entities",
     "admin:exporters_namespace_exposition",
@@ -34,7 +34,7 @@ sign_ins = Places(MAX_SIGN_INS_OF_AN_ADDRESS, MAX_SIGN_INS)
 
 
 class CostlyPages:
-    """Middleware that answers 429 or 503 where there is no place; stands after the one that knows the user."""
+    """Middleware that answers 429 or 503 if no place is free. It must come after the middleware that sets the user."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -64,7 +64,7 @@ class CostlyPages:
 
 
 def _needed(request: HttpRequest) -> tuple[Places | None, str]:
-    """Return the places that this page needs one of, and whose it would be."""
+    """Return the places that this page needs one of, and the user or address to count it under."""
     name = request.resolver_match.view_name if request.resolver_match else ""
     if name == _SIGN_IN and request.method == "POST":
         from exporters.access.rate_limit import client_address, network

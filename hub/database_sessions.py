@@ -1,7 +1,7 @@
-"""Sessions of PostgreSQL that end when the server says nothing for too long.
+"""PostgreSQL sessions that end if the server is silent for too long.
 
-libpq waits for an answer without an end: where a server hangs, or a proxy on the way has forgotten a session, TCP goes
-on well, and no keepalive ends it. Every thread that asks would then wait for good, also when new sessions work.
+libpq waits for an answer without a limit. If a server hangs, or a proxy has lost a session, TCP stays healthy and no
+keepalive ends it. Every thread with a query would then wait forever, even if new sessions work.
 """
 
 import math
@@ -13,13 +13,13 @@ import psycopg
 
 
 class Session(psycopg.Connection[Any]):
-    """A session that is closed, with an OperationalError, after `patience` seconds of silence in a statement."""
+    """A session that closes, with an OperationalError, after `patience` seconds of silence during a statement."""
 
-    # Commands such as migrations may wait for as long as they like; hub/gunicorn.py sets it for worker processes.
+    # Commands such as migrations may wait without a limit; hub/gunicorn.py sets it for worker processes.
     patience: ClassVar[float] = math.inf
 
     def wait(self, gen: Any, *arguments: Any, **options: Any) -> Any:
-        """Wait as psycopg does, but not for ever."""
+        """Wait as psycopg does, but not forever."""
         return super().wait(self._patiently(gen), *arguments, **options)
 
     def _patiently(self, gen: Any) -> Generator[Any, Any, Any]:

@@ -1,8 +1,8 @@
 """Strict readers of HUB_* environment variables.
 
-A setting that can't be understood stops the hub at start with the variable's name and what it takes: a typo
-must not turn into a default. Each variable `HUB_X` can come from a file instead, named by `HUB_X_FILE` (the
-way of Docker and Kubernetes secrets).
+An invalid setting stops the hub at startup with the variable's name and what it accepts: a typo must not turn into a
+default. Each variable `HUB_X` can come from a file instead, named by `HUB_X_FILE` (the convention of Docker and
+Kubernetes secrets).
 """
 
 import os
@@ -21,7 +21,7 @@ Network = IPv4Network | IPv6Network
 
 # More than any key ring or list of hosts needs.
 MAX_SETTING_CHARACTERS = 65_536
-_LONGEST_PATH = 3_000  # Linux takes 4,095 bytes, and file names are added to it
+_LONGEST_PATH = 3_000  # Linux accepts 4,095 bytes, and file names are appended
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SEPARATOR = re.compile(r"[\t\r\n]")
 _INTEGER = re.compile(r"[0-9]{1,18}")
@@ -29,9 +29,9 @@ _DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,9})?")
 
 
 def read(name: str) -> str | None:
-    """Return the variable's text, from `name` or from the file that `name`_FILE names; None when neither is set.
+    """Return the variable's text, from `name` or from the file that `name`_FILE names; None if neither is set.
 
-    An empty variable counts as not set, as Compose and Kubernetes pass on variables that nobody filled in.
+    An empty variable counts as not set, because Compose and Kubernetes also pass variables that nobody filled in.
     """
     file_name = os.environ.get(f"{name}_FILE")
     value = os.environ.get(name)
@@ -55,7 +55,7 @@ def read(name: str) -> str | None:
 
 
 def _problem(value: str) -> str:
-    """Return why no setting can have this value; empty if one can."""
+    """Return why this value is invalid for any setting; empty if it isn't."""
     if len(value) > MAX_SETTING_CHARACTERS:
         return f"is longer than {MAX_SETTING_CHARACTERS} characters"
     if not value.strip():
@@ -68,13 +68,13 @@ def _problem(value: str) -> str:
 
 
 def shown(path: str) -> str:
-    """Return a path as it can be part of one line of an error."""
+    """Return a path in a form that fits into one line of an error."""
     printable = "".join(character if character.isprintable() else "?" for character in path)
     return printable if len(printable) <= 100 else printable[:100] + "..."
 
 
 def file(name: str) -> str | None:
-    """A path of a file that exists."""
+    """Return the path of an existing file."""
     value = text(name)
     if value is not None and not _is(os.path.isfile, value):
         raise ImproperlyConfigured(f"{name} names {shown(value)}, which is not a file.")
@@ -82,7 +82,7 @@ def file(name: str) -> str | None:
 
 
 def folder(name: str, default: Path, *, is_there: bool) -> Path:
-    """An absolute path of a folder; `is_there`: one that is set has to exist."""
+    """Return the absolute path of a folder. `is_there`: if set, the folder must exist."""
     value = text(name)
     if value is None:
         return default.absolute()
@@ -157,7 +157,7 @@ def choice(name: str, default: str, allowed: Sequence[str]) -> str:
 
 
 def external_url(name: str, default: str) -> str:
-    """An address under which others reach the hub, normalised (hub/addresses.py)."""
+    """Return an address at which others reach the hub, normalized (hub/addresses.py)."""
     return _converted(
         name,
         default,
@@ -167,7 +167,7 @@ def external_url(name: str, default: str) -> str:
 
 
 def hosts(name: str) -> list[str]:
-    """Hosts separated by commas or white space, normalised (hub/addresses.py)."""
+    """Return hosts separated by commas or white space, normalized (hub/addresses.py)."""
     return _converted(
         name,
         [],
@@ -177,7 +177,7 @@ def hosts(name: str) -> list[str]:
 
 
 def networks(name: str) -> list[Network]:
-    """Addresses and networks separated by commas or white space; ::ffff:10.0.0.1 is 10.0.0.1."""
+    """Return addresses and networks separated by commas or white space; ::ffff:10.0.0.1 becomes 10.0.0.1."""
     return _converted(
         name,
         [],
@@ -193,7 +193,7 @@ def _network(text: str) -> Network:
 
 
 def words(name: str, default: Sequence[str] = ()) -> list[str]:
-    """A list separated by commas or white space."""
+    """Return a list separated by commas or white space."""
     value = read(name)
     return list(default) if value is None else _words(value)
 
@@ -206,7 +206,7 @@ def _converted(name: str, default: T, convert: Callable[[str], T], takes: str) -
     value = read(name)
     if value is None:
         return default
-    # The value isn't repeated: a secret pasted into the wrong variable would end up in the log.
+    # Don't repeat the value: a secret pasted into the wrong variable would end up in the log.
     try:
         return convert(value)
     except addresses.UnsupportedAddressError as error:

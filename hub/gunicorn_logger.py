@@ -1,12 +1,13 @@
-"""gunicorn's logger without its access log: a scrape has its own line."""
+"""gunicorn's logger without its access log: scrapes have their own log line."""
 
 from gunicorn.glogging import Logger as GunicornLogger
 
 
 class Logger(GunicornLogger):  # type: ignore[misc] # gunicorn publishes no types
-    """Puts no line together for each request.
+    """Skips the access log line for each request.
 
-    gunicorn takes its access log for wanted wherever the logging is configured, and would throw the line away at last.
+    gunicorn considers its access log enabled wherever logging is configured; it would build each line only to discard
+    it.
     """
 
     @property

@@ -1,15 +1,14 @@
-"""What a request may be at most; docs/limits.md lists what happens above each."""
+"""Limits for requests; docs/limits.md describes what happens above each."""
 
-# Django reads a body into memory, and nothing of it goes to the temporary folder. The largest form is a page of 100
-# label rules.
+# Django reads a body into memory and never into the temporary folder. The largest form is a page of 100 label rules.
 MAX_REQUEST_BYTES = 1024 * 1024
-# Of the page that imports hub.yaml, for platform administrators alone. 10,000 namespaces take about 3 MB.
+# For the page that imports hub.yaml, used by platform administrators only. 10,000 namespaces take about 3 MB.
 MAX_IMPORT_BYTES = 5 * 1024 * 1024
 MAX_FORM_FIELDS = 1000
 MAX_FORM_FILES = 1
-# gunicorn's bounds. Longer ones are refused before the hub sees the request.
+# gunicorn's limits. It refuses larger requests before the hub sees them.
 MAX_URL_BYTES = 4094
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 8190
-# Of what somebody searches for in a list, a choice or the targets.
+# For search terms in lists, choices and targets.
 MAX_SEARCH_CHARACTERS = 200

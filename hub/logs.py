@@ -1,4 +1,4 @@
-"""Logs to standard error, as text for people or as JSON for machines; each line with its request's id."""
+"""Logs to standard error, as text for people or JSON for machines; each line has its request's ID."""
 
 import json
 import logging
@@ -7,34 +7,34 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-# Set for each request by hub/middleware.py; what runs on a request's behalf in the I/O loop inherits it.
+# Set for each request by hub/middleware.py, and inherited by work for the request on the I/O loop.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
-# What every LogRecord has; anything else was passed as `extra` and belongs into the line.
+# The attributes of every LogRecord; others were passed as `extra` and belong in the line.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
-# What needs no quotes as a value.
+# Values that need no quotes.
 _BARE = re.compile(r'[^\s"=]+')
 
-# A last net below everything that is careful already: what is secret by its form, wherever it comes from (the path of a
-# wall page in a line about its request, a library's message, a traceback).
+# A last safeguard in addition to careful code: texts that look secret, wherever they come from (the path of a wall page
+# in a line about its request, a library's message, a traceback).
 _SECRET = re.compile(
     r"(SharedAccessKey=|\bsig=)[^\s\"';&]+"
     r"|(\bsb[hw]_)[\w-]{16,}"  # longer than the part that names a token
     r"|(/wall/)[^\s\"'?/]+"
     r"|(Bearer )[\w.~+/-]{8,}=*"
-    # What gunicorn says of a request that it doesn't understand repeats the line, which can be one with a password.
+    # gunicorn's message about an invalid request repeats the line, which may contain a password.
     r"|(Invalid HTTP (?:Header|header name|request line): )(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
 )
 
 
 def redacted(text: str) -> str:
-    """Return the text without what is secret by its form."""
+    """Return the text without anything that looks secret."""
     return _SECRET.sub(lambda match: f"{match[match.lastindex or 0]}[secret]", text)
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
-    # Django attaches request objects to its records; only plain values are fit for a line.
+    # Django attaches request objects to its records; only plain values suit a log line.
     return {
         key: value
         for key, value in vars(record).items()
@@ -43,7 +43,7 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class RequestIdFilter(logging.Filter):
-    """Adds `request_id` to what is logged during a request."""
+    """Adds `request_id` to lines logged during a request."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         current = request_id.get()
@@ -53,7 +53,7 @@ class RequestIdFilter(logging.Filter):
 
 
 class WithoutTraceback(logging.Filter):
-    """Leaves the text of an exception out of Django's line about a page: it can hold what somebody entered.
+    """Removes the exception's text from Django's line about a page, because it can contain user input.
 
     exporters.telemetry.internal_errors logs the frames.
     """
@@ -76,13 +76,13 @@ class TextFormatter(logging.Formatter):
 
 
 def _quoted(value: Any) -> str:
-    """Return a value as logfmt writes it: in quotes where it would not end at the next blank otherwise."""
+    """Return a value in logfmt notation: in quotes if it would otherwise end at a space."""
     text = str(value)
     return text if _BARE.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """One JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -104,7 +104,7 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def logging_config(level: str, log_format: str) -> dict[str, Any]:
-    """Return a dictConfig: everything to standard error at `level`, libraries that chatter only from warnings on."""
+    """Return a dictConfig: everything to standard error at `level`, and verbose libraries from warnings on."""
     formatter = {"text": "hub.logs.TextFormatter", "json": "hub.logs.JsonFormatter"}[log_format]
     return {
         "version": 1,
@@ -119,19 +119,19 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
         },
         "root": {"handlers": ["stderr"], "level": level.upper()},
         "loggers": {
-            # These print request headers or bodies at debug, which can carry tokens.
+            # At debug level, these log request headers or bodies, which can contain tokens.
             "azure": {"level": "WARNING"},
             "msal": {"level": "WARNING"},
             "aiohttp": {"level": "WARNING"},
             "asyncio": {"level": "WARNING"},
             "urllib3": {"level": "WARNING"},
-            # Says every few seconds what the catalog says once, when an outage begins and ends.
+            # Repeats every few seconds what the reloader logs once, at the start and end of an outage.
             "psycopg.pool": {"level": "ERROR"},
-            # gunicorn gives these a format of its own unless they are named here.
+            # gunicorn gives these its own format unless they are configured here.
             "gunicorn.error": {"handlers": [], "propagate": True},
-            # A scrape has its own line; this one would repeat it.
+            # Scrapes have their own line; this one would repeat it.
             "gunicorn.access": {"handlers": [], "level": "WARNING", "propagate": True},
-            # Logs every SQL statement with its parameters at debug.
+            # At debug level, logs every SQL statement with its parameters.
             "django.db.backends": {"level": "INFO"},
             "django": {
                 "handlers": [],

@@ -1,4 +1,4 @@
-"""Messages to the next page, in a cookie beside the session's."""
+"""Messages for the next page, in their own cookie."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from django.http import HttpResponseBase
 
 
 class _BelowThePath(CookieStorage):
-    """Django's own cookie goes to all paths of the host, so also to other applications there."""
+    """A cookie limited to the hub's path: browsers send Django's own one to all applications on the host."""
 
     cookie_name = "hub_messages"
 
@@ -20,6 +20,6 @@ class _BelowThePath(CookieStorage):
 
 
 class Storage(FallbackStorage):
-    """The cookie, or the session for what doesn't fit into it."""
+    """The cookie, with the session for messages that don't fit."""
 
     storage_classes = (_BelowThePath, SessionStorage)

@@ -1,5 +1,7 @@
-"""What surrounds every request: its id, what it may be at most, the short way of scrapes and probes, a page for when
-the database is away or can't be asked what a request wants to know.
+"""Middleware for every request.
+
+It sets request IDs, limits request sizes, answers scrapes and probes directly, and turns database outages and invalid
+input into error pages.
 """
 
 import logging
@@ -21,12 +23,12 @@ from .read_only import is_read_only
 
 logger = logging.getLogger(__name__)
 
-# What a proxy in front may hand on; anything else could forge lines in the log.
+# Accepted from a proxy in front; anything else could forge log lines.
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 
 
 class RequestId:
-    """Gives each request an id, or keeps the proxy's: in its log lines and in the answer, as X-Request-ID."""
+    """Sets an ID for each request, or keeps the proxy's, in its log lines and in the response header X-Request-ID."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -46,8 +48,8 @@ class RequestId:
 class BoundedBody:
     """Refuses a body that is too large before anything reads it.
 
-    Only the import of hub.yaml takes more than MAX_REQUEST_BYTES, from a platform administrator. This middleware stands
-    before the one that looks at CSRF tokens, which reads the form.
+    Only the import of hub.yaml accepts more than MAX_REQUEST_BYTES, and only from a platform administrator. This
+    middleware must come before the one that checks CSRF tokens, which reads the form.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -55,7 +57,7 @@ class BoundedBody:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if "Transfer-Encoding" in request.headers:
-            # Django would take it for empty. Browsers and Prometheus say how long a body is.
+            # Django would treat the body as empty. Browsers and Prometheus send a Content-Length.
             return _refused("A body needs a Content-Length; the hub takes none in chunks.", 411)
         length = _content_length(request)
         if length is None:
@@ -75,7 +77,7 @@ class BoundedBody:
 
 
 def _content_length(request: HttpRequest) -> int | None:
-    """Return how many bytes follow, None where the header is no number."""
+    """Return the length of the body in bytes, or None if the header isn't a number."""
     text = str(request.META.get("CONTENT_LENGTH") or "0")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
@@ -98,7 +100,7 @@ def _refused(text: str, status: int) -> HttpResponse:
 
 
 class NoNul:
-    """Answers 400 to a NUL character in the address or in a form: PostgreSQL stores none and looks for none."""
+    """Answers 400 to a NUL character in the URL or a form: PostgreSQL can neither store it nor search for it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -115,10 +117,10 @@ class NoNul:
 
 
 class MachineEndpoints:
-    """Answers the machine endpoints before the web's middleware.
+    """Answers the machine endpoints before the middleware for the web.
 
-    They have no session, no form and no page, so nothing there protects them; and they are asked under
-    addresses that no list of allowed hosts can know (a pod's own, from a kubelet or from Prometheus).
+    They have no session, form or page that it could protect. They are also requested under addresses that can't be
+    listed in ALLOWED_HOSTS (a pod's own address, from a kubelet or from Prometheus).
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -140,7 +142,7 @@ class MachineEndpoints:
 
 
 class DatabaseAway:
-    """Answers 503 with what to do where a page meets a database that is down, read-only or not migrated."""
+    """Answers 503 with advice if a page finds the database down, read-only or not migrated."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -155,12 +157,12 @@ class DatabaseAway:
         logger.error(
             "%s: the database doesn't answer, is read-only or is not migrated: %s", request.path, exception
         )
-        # Without the request: who is signed in stands in the database.
+        # Without the request, because the signed-in user is in the database.
         return HttpResponse(loader.render_to_string("503.html"), status=503, headers={"Retry-After": "5"})
 
 
 class ImpossibleNumbers:
-    """Answers 400 to a number beyond 64 bits: SQLite's driver refuses it, and Django looks at some uses of it only."""
+    """Answers 400 to a number beyond 64 bits: SQLite's driver refuses it, and Django checks only some of its uses."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

@@ -1,11 +1,11 @@
-"""Which worker process answers a namespace's scrapes, and how a request gets there.
+"""Which worker process answers a namespace's scrapes, and how requests reach it.
 
-Connections to Service Bus and what is known of a namespace stay in the process that made them. So each namespace has an
-owner among the worker processes of this machine. A worker that meets a request for another's namespace sends the
-client's connection to the owner, with the request still unread. The owner then answers as if it had accepted the
-connection itself: nothing is copied, and addresses, tokens, limits and logs are those of any other request.
+Connections to Service Bus and cached data about a namespace stay in the process that created them. So each namespace
+has an owner among this machine's worker processes. A worker that receives a request for another worker's namespace
+passes the client's connection to the owner, with the request still unread. The owner then answers as if it had accepted
+the connection itself: nothing is copied, and addresses, tokens, limits and logs are the same as for any other request.
 
-gunicorn's master makes the sockets for it before it forks. They have no name, so that no other process can reach them.
+gunicorn's master creates the sockets for this before it forks. They have no name, so no other process can reach them.
 """
 
 import hashlib
@@ -22,26 +22,27 @@ from typing import Any, NamedTuple
 
 logger = logging.getLogger(__name__)
 
-# For so long a worker waits for the owner to take a request, and then answers it itself.
+# How long a worker waits for the owner to take a request before it answers the request itself.
 PATIENCE_SECONDS = 1.0
-# For so long an owner that took no request gets none.
+# How long an owner that took no request gets no more of them.
 _SHUNNED_SECONDS = 5.0
-# Of a request's head: Prometheus's has some 400 bytes. A request with a longer one is not sent on.
+# The most bytes of a request's head to inspect: Prometheus's has about 400. A request with a longer head is not passed
+# on.
 _HEAD_BYTES = 4096
-# What a message holds besides descriptors: two addresses.
+# A message contains two addresses, in addition to descriptors.
 _MESSAGE_BYTES = 1024
 
-# Before the loop turns to other connections.
+# Connections taken before the loop serves others.
 _TAKEN_AT_ONCE = 16
 
 Address = tuple[Any, ...] | str
 
 
 class Slots:
-    """The places that worker processes take, shared by them and by gunicorn's master.
+    """The slots of worker processes, shared by them and gunicorn's master.
 
-    A namespace belongs to a slot, so that a worker's successor has the same namespaces. While a slot is empty, its
-    namespaces alone belong to others.
+    A namespace belongs to a slot, so a worker's successor gets the same namespaces. While a slot is empty, only its
+    namespaces move to other slots.
     """
 
     def __init__(self, number: int) -> None:
@@ -49,31 +50,34 @@ class Slots:
         for ends in self._channels:
             for end in ends:
                 end.setblocking(False)
-        # Who is there, by slot; 0: nobody. Aligned words, each of which is written at once.
+        # The worker's process ID per slot; 0: empty. Aligned words, so that each is written atomically.
         self._pids = memoryview(mmap.mmap(-1, 4 * number)).cast("I")
 
     def __len__(self) -> int:
         return len(self._channels)
 
     def least_used(self, used: Sequence[int]) -> int:
-        """Return the slot for a new worker, given those of the others. During a reload, two workers share a slot."""
+        """Return the slot for a new worker, given the slots of the others.
+
+        During a reload, two workers share a slot.
+        """
         return min(range(len(self)), key=used.count)
 
     def enter(self, slot: int) -> None:
-        """Tell the others that this process takes requests."""
+        """Announce to the other workers that this process takes requests."""
         pid = os.getpid()
         if self._pids[slot] != pid:
             self._pids[slot] = pid
 
     def leave(self, slot: int, pid: int) -> None:
-        """Tell the others that a process takes no more requests. Its successor may be there already."""
+        """Announce that a process takes no more requests. Its successor may already have the slot."""
         if self._pids[slot] == pid:
             self._pids[slot] = 0
 
     def owner(self, name: bytes) -> int | None:
-        """Return the slot that a namespace belongs to, of those where a worker is; None where there is none.
+        """Return the slot that a namespace belongs to, among those with a worker; None if there is none.
 
-        By rendezvous hashing: when one slot becomes empty, the other slots keep what they have.
+        Uses rendezvous hashing: when one slot becomes empty, the others keep their namespaces.
         """
         weights = memoryview(hashlib.shake_128(name).digest(4 * len(self))).cast("I")
         taken = [slot for slot, pid in enumerate(self._pids) if pid]
@@ -87,16 +91,16 @@ class Slots:
 
 
 class Sent(NamedTuple):
-    """A connection that was sent to its owner."""
+    """A connection that was passed to its owner."""
 
-    connection: Any  # what its sender knows it by
-    token: int  # an eventfd that holds 1 until somebody takes the connection
+    connection: Any  # the sender's object for the connection
+    token: int  # an eventfd that holds 1 until someone claims the connection
     slot: int
     at: float  # monotonic
 
 
 class Taken(NamedTuple):
-    """A connection that another worker has sent."""
+    """A connection that another worker passed on."""
 
     sock: socket.socket
     client: Address
@@ -104,13 +108,14 @@ class Taken(NamedTuple):
 
 
 class Handover:
-    """What one worker sends to others, and takes from them.
+    """Passes connections to other workers and takes connections from them.
 
-    For the thread of its loop alone, but for elsewhere(), offer() and take_back(), which any thread may call.
+    Use it only in the thread of the worker's loop, except for elsewhere(), offer() and take_back(), which are
+    thread-safe.
     """
 
     def __init__(self, slots: Slots, slot: int, path: str) -> None:
-        """`path` is the one of HUB_EXTERNAL_URL, which a proxy may leave in front of the hub's own."""
+        """`path` is the path of HUB_EXTERNAL_URL, which a proxy may leave in front of the hub's own."""
         self._slots, self._slot = slots, slot
         self._request = re.compile(
             rb"(?:GET|HEAD) (?:%b)?/metrics/([^/?#\s]+)[? ]" % re.escape(path.encode("ascii"))
@@ -120,27 +125,30 @@ class Handover:
 
     @property
     def channel(self) -> socket.socket:
-        """What can be read when somebody sent a connection."""
+        """Return the socket that is readable when someone has passed a connection."""
         return self._slots.receiver(self._slot)
 
     def open(self) -> None:
-        """Let others send; to be called again and again."""
+        """Let others pass connections to this worker; call this repeatedly."""
         self._slots.enter(self._slot)
 
     def close(self) -> None:
-        """Let others send no more. What they have sent, this worker's successor takes, or they take it back."""
+        """Stop others from passing connections.
+
+        This worker's successor takes those already passed, or their senders do.
+        """
         self._slots.leave(self._slot, os.getpid())
 
     def send(self, connection: Any, sock: socket.socket, client: Address, server: Address) -> bool:
-        """Send a plain connection whose next request belongs to another worker; return whether it was sent.
+        """Pass a plain connection to the owner of its next request; return whether it was passed.
 
-        The caller leaves it alone until settled() returns it. Only a request whose head has come in whole is sent on:
-        a client that dawdles holds a thread of the worker that it met.
+        The caller must not use it until settled() yields it. Only a request with a complete head is passed on: a slow
+        client holds a thread of the worker that accepted it.
         """
         try:
             head = sock.recv(_HEAD_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except OSError:
-            return False  # whoever reads it will see why
+            return False  # whoever reads from it gets the error
         if b"\r\n\r\n" not in head:
             return False
         slot = self.elsewhere(head)
@@ -151,7 +159,7 @@ class Handover:
         return True
 
     def elsewhere(self, head: bytes) -> int | None:
-        """Return the slot that a request belongs to, given its first line; None when it is answered here."""
+        """Return the slot that a request belongs to, given its first line; None if this worker answers it."""
         asked = self._request.match(head)
         slot = None if asked is None else self._slots.owner(asked[1])
         if slot is None or slot == self._slot or time.monotonic() < self._shunned_until[slot]:
@@ -159,7 +167,7 @@ class Handover:
         return slot
 
     def offer(self, slot: int, sock: socket.socket, client: Address, server: Address) -> int | None:
-        """Send a connection to a slot; return the token to take it back with, None when it could not be sent."""
+        """Pass a connection to a slot; return the token to take it back with, or None if it could not be passed."""
         try:
             token = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         except OSError:  # no free file descriptor
@@ -167,13 +175,13 @@ class Handover:
         message = json.dumps([client, server]).encode()
         try:
             socket.send_fds(self._slots.sender(slot), [message], [sock.fileno(), token])
-        except OSError:  # it has more of them than it can take
+        except OSError:  # its queue is full
             os.close(token)
             return None
         return token
 
     def take_back(self, slot: int, token: int) -> bool:
-        """Return whether nobody took what was offered. Its owner then gets nothing for a while."""
+        """Return whether nobody took the offered connection. Its owner then gets no requests for a while."""
         if not _claim(token):
             return False
         now = time.monotonic()
@@ -188,13 +196,14 @@ class Handover:
         return True
 
     def seconds_to_wait(self) -> float | None:
-        """Return when settled() has something to do; None when nothing was sent."""
+        """Return the seconds until settled() has something to do; None if nothing was passed."""
         return max(0.0, self._sent[0].at + PATIENCE_SECONDS - time.monotonic()) if self._sent else None
 
     def settled(self) -> Iterator[tuple[Any, bool]]:
-        """Yield connections that were sent a while ago, and whether somebody has taken them.
+        """Yield connections that were passed a while ago, and whether someone took each of them.
 
-        What nobody took is the caller's again, its request still unread. What was taken the caller closes.
+        A connection that nobody took belongs to the caller again, with its request unread. The caller closes those
+        taken.
         """
         now = time.monotonic()
         while self._sent and self._sent[0].at + PATIENCE_SECONDS <= now:
@@ -202,7 +211,7 @@ class Handover:
             yield sent.connection, not self.take_back(sent.slot, sent.token)
 
     def take(self) -> Iterator[Taken]:
-        """Yield the connections that were sent here, except for those that their senders took back."""
+        """Yield the connections that were passed to this worker, except those that their senders took back."""
         for _ in range(_TAKEN_AT_ONCE):
             try:
                 message, descriptors, _, _ = socket.recv_fds(
@@ -210,7 +219,7 @@ class Handover:
                 )
             except BlockingIOError:
                 return
-            if len(descriptors) != 2:  # this process may open no more files
+            if len(descriptors) != 2:  # this process can't open more files
                 for descriptor in descriptors:
                     os.close(descriptor)
                 return
@@ -223,7 +232,7 @@ class Handover:
 
 
 def _claim(token: int) -> bool:
-    """Return whether the connection of this token is the caller's: the first who asks gets it."""
+    """Return whether the caller gets this token's connection: only the first claim succeeds."""
     try:
         os.eventfd_read(token)
     except BlockingIOError:
@@ -238,7 +247,7 @@ slots: Slots | None = None
 
 
 def make_slots(workers: int) -> None:
-    """Make the slots, before gunicorn forks. Only Linux has what it takes; elsewhere any worker answers for all."""
+    """Create the slots, before gunicorn forks. They need Linux; on other systems, any worker answers any request."""
     global slots
     if workers > 1 and hasattr(os, "eventfd"):
         slots = Slots(workers)

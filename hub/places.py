@@ -1,15 +1,15 @@
-"""Places that requests take while they are answered: so many for one of them, and so many for all."""
+"""Concurrency limits for requests: places per user, address or namespace, and overall."""
 
 import threading
 from collections import Counter
 
-# Why there is no place, as a status to answer with.
+# The reason why no place is free, as the HTTP status to answer with.
 OWN_PLACES_TAKEN = 429
 ALL_PLACES_TAKEN = 503
 
 
 class Places:
-    """Safe for many threads."""
+    """Counts places. Thread-safe."""
 
     def __init__(self, of_one: int, of_all: int) -> None:
         self._of_one = of_one
@@ -18,7 +18,7 @@ class Places:
         self._lock = threading.Lock()
 
     def take(self, who: str) -> int:
-        """Take a place and return 0; else return OWN_PLACES_TAKEN or ALL_PLACES_TAKEN."""
+        """Take a place and return 0; if none is free, return OWN_PLACES_TAKEN or ALL_PLACES_TAKEN."""
         with self._lock:
             if self._taken[who] >= self._of_one:
                 return OWN_PLACES_TAKEN
@@ -28,7 +28,7 @@ class Places:
             return 0
 
     def give(self, who: str) -> None:
-        """Give a place back."""
+        """Return a place."""
         with self._lock:
             self._taken[who] -= 1
             if self._taken[who] <= 0:

@@ -1,6 +1,6 @@
-"""`python -m hub.probe`: exits with 0 when the hub on this machine answers; for containers' health checks.
+"""`python -m hub.probe`: exit with 0 if the hub on this machine answers; for containers' health checks.
 
-It loads no settings and no application, as it runs every few seconds.
+It loads neither the settings nor the application, because it runs every few seconds.
 """
 
 import ssl
@@ -21,12 +21,12 @@ def main() -> int:
 
 
 def status(path: str = "/-/healthy") -> int:
-    """Return the status of a path of the hub on this machine; raise OSError for errors and where nothing answers."""
+    """Return the status of a path of the hub on this machine; raise OSError for errors and if nothing answers."""
     port = environment.integer("HUB_PORT", 9580, minimum=1, maximum=65535)
     scheme = "https" if environment.text("HUB_TLS_CERT_FILE") else "http"
-    # The certificate is made out to the name that others use, not to this machine's loopback address.
+    # The certificate is for the hub's external name, not for the loopback address.
     context = ssl._create_unverified_context() if scheme == "https" else None  # noqa: S323
-    # No proxy of the environment: it would look for the hub on its own machine.
+    # Ignore proxies from the environment: they would look for the hub on their own machine.
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
     )

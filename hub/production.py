@@ -1,4 +1,4 @@
-"""What a hub that others reach must not start with: `check --deploy` would only have told who runs it."""
+"""Settings that a production hub must not start with: `check --deploy` only warns those who run it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +8,9 @@ _PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
 
 def is_production(settings: Any) -> bool:
-    """Tell whether the settings are those of a hub for others: an https address, or a database that is a server.
+    """Return whether these are production settings: an https address, or a database server.
 
-    A first run on a laptop has neither, and starts without any setting.
+    A first run on a laptop has neither, and needs no settings.
     """
     return settings.HUB_EXTERNAL_URL.startswith("https://") or (
         "sqlite" not in settings.DATABASES["default"]["ENGINE"]
@@ -18,7 +18,7 @@ def is_production(settings: Any) -> bool:
 
 
 def refusals(settings: Any) -> list[str]:
-    """Return why the hub doesn't start with these settings, each with what to set; nothing outside of production."""
+    """Return why the hub refuses to start with these settings, each with what to set; empty outside of production."""
     if not is_production(settings):
         return []
     found = []
@@ -43,7 +43,7 @@ def refusals(settings: Any) -> list[str]:
 
 
 def refusal(settings: Any) -> str:
-    """Return the refusals as one text for whoever starts the hub; empty when there are none."""
+    """Return the refusals as one text to show at startup; empty if there are none."""
     found = refusals(settings)
     if not found:
         return ""
@@ -55,10 +55,10 @@ def refusal(settings: Any) -> str:
 
 
 def ignored_proxy(environment: Mapping[str, str]) -> str:
-    """Return a sentence about a proxy for outgoing connections that the environment names; empty without one.
+    """Return a warning if the environment names a proxy for outgoing connections; empty if not.
 
-    The hub checks the address of each connection to Service Bus, so that nobody can make it connect to itself
-    or to a metadata service. Through a proxy it would not know that address.
+    The hub checks the address of each connection to Service Bus, so that nobody can make it connect to itself or to a
+    metadata service. Through a proxy it could not check that address.
     """
     named = [name for name in _PROXY_VARIABLES if environment.get(name) or environment.get(name.lower())]
     if not named:

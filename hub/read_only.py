@@ -1,7 +1,7 @@
-"""Sessions of PostgreSQL that became read-only are replaced: the server is no primary any more, or refuses writes.
+"""Replace PostgreSQL sessions that became read-only: the server is no longer the primary, or refuses writes.
 
-New sessions are asked for with target_session_attrs=read-write (hub/settings.py), so that of several hosts the one that
-takes writes is used. What is here concerns sessions that the pool has kept from before.
+New sessions use target_session_attrs=read-write (hub/settings.py), so that among several hosts the writable one is
+chosen. This module is about older sessions in the pool.
 """
 
 from typing import Any
@@ -9,20 +9,20 @@ from typing import Any
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
-# PostgreSQL reports both to its clients without being asked, from version 14 on, which is Django's oldest.
+# PostgreSQL reports both to its clients automatically, from version 14 on, the oldest that Django supports.
 _REPORTED = ("in_hot_standby", "default_transaction_read_only")
 _READ_ONLY_TRANSACTION = "25006"  # an SQLSTATE
 
 
 def is_read_only(error: BaseException) -> bool:
-    """Tell whether the database refused to write."""
+    """Return whether the database refused to write."""
     return getattr(error.__cause__, "sqlstate", None) == _READ_ONLY_TRANSACTION
 
 
 def why_away(connection: Any) -> str:
-    """Return what is wrong with a database that gives no usable session, in words for /-/ready.
+    """Return what is wrong with a database that provides no usable session, as text for /-/ready.
 
-    Asks the server again, without the wish for a session that may write.
+    Connects once more, without requiring a writable session.
     """
     try:
         with connection.Database.connect(
@@ -37,7 +37,7 @@ def why_away(connection: Any) -> str:
 
 @receiver(connection_created, dispatch_uid="read_only_sessions")
 def _replace(connection: Any, **kwargs: Any) -> None:
-    """Replace a session from the pool that became read-only; raises OperationalError while there is no other."""
+    """Replace a pooled session that became read-only; raise OperationalError if there is no writable one."""
     if connection.vendor != "postgresql":
         return
     wanted = connection.settings_dict["OPTIONS"].get("target_session_attrs")

@@ -1,8 +1,8 @@
-"""How a request on a TLS connection gets to the worker process that its namespace belongs to.
+"""How a request on a TLS connection reaches the worker process that owns its namespace.
 
-The state of TLS is in the process that made it, so that the connection itself can't be sent (hub/owners.py). The owner
-gets one end of a pair of sockets instead, and the client's address beside it; the request and its answer go through
-that as they are. The owner does everything else, authentication included.
+The TLS state is in the process that created it, so the connection itself can't be passed on (hub/owners.py). Instead,
+the owner gets one end of a socket pair, along with the client's address; the request and its response pass through it
+unchanged. The owner does everything else, including authentication.
 """
 
 import contextlib
@@ -18,22 +18,22 @@ from .owners import PATIENCE_SECONDS, Handover
 
 # An owner answers by the scrape's deadline. One that hangs is killed after gunicorn's timeout of 60 s.
 _ANSWER_SECONDS = 65.0
-# What concerns one connection.
+# Headers that apply to a single connection.
 _HOP_BY_HOP = frozenset({"CONNECTION", "KEEP_ALIVE", "PROXY_CONNECTION", "TE", "UPGRADE", "EXPECT"})
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class Relay:
-    """Has the owner answer a request; without it the application answers, as for any other request."""
+    """Lets the owner answer a request. If it doesn't, the application answers as for any other request."""
 
     def __init__(self, handover: Handover, application: Application, threads: int) -> None:
         self._handover, self._application = handover, application
-        # A relayed request takes a thread here and one there. Half of the threads are left for what is answered here.
+        # A relayed request uses a thread in both workers. Half of the threads are reserved for requests answered here.
         self._places = threading.Semaphore(max(1, threads // 2))
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        # What was sent here comes on another kind of socket, and is never sent on.
+        # Requests relayed to this worker arrive on another kind of socket, and are never passed on.
         if isinstance(environ.get("gunicorn.socket"), ssl.SSLSocket) and not _has_body(environ):
             line = f"{environ['REQUEST_METHOD']} {environ['RAW_URI']} HTTP/1.1\r\n".encode("latin-1")
             slot = self._handover.elsewhere(line)
@@ -52,7 +52,7 @@ class Relay:
     def _ask(
         self, slot: int, line: bytes, environ: dict[str, Any]
     ) -> tuple[http.client.HTTPResponse, bytes] | None:
-        """Return the owner's answer, None when there is none."""
+        """Return the owner's answer, or None if there is none."""
         try:
             own, others = socket.socketpair()
         except OSError:  # no free file descriptor
@@ -77,7 +77,7 @@ class Relay:
         return None
 
     def _is_taken(self, slot: int, token: int, own: socket.socket) -> bool:
-        """Wait for the answer to begin, or until it is time to take the request back."""
+        """Wait until the answer begins, or until it is time to take the request back; return whether it was taken."""
         try:
             own.recv(1, socket.MSG_PEEK)
         except TimeoutError:
@@ -94,7 +94,7 @@ def _has_body(environ: dict[str, Any]) -> bool:
 
 
 def _headers(environ: dict[str, Any]) -> bytes:
-    """Return the request's headers; gunicorn takes none with an underscore in its name."""
+    """Return the request's headers; gunicorn drops those with an underscore in their name."""
     lines = [
         f"{name[5:].replace('_', '-')}: {value}\r\n"
         for name, value in environ.items()

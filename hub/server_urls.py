@@ -1,6 +1,6 @@
-"""HUB_DATABASE_URL and HUB_CACHE_URL: what a driver would stumble over later is refused here.
+"""Parse HUB_DATABASE_URL and HUB_CACHE_URL, and reject at startup what would fail in a driver later.
 
-Both hold passwords. Nothing of them is in an error's text.
+Both contain passwords, so error messages don't include any part of them.
 """
 
 import re
@@ -14,15 +14,15 @@ _KNOWN = {"ENGINE", "HOST", "NAME", "OPTIONS", "PASSWORD", "PORT", "USER"}
 
 
 def database(url: str) -> dict[str, Any]:
-    """Return the URL as Django's settings of a database; raise ValueError."""
+    """Return the URL as Django database settings; raise ValueError."""
     try:
         found: dict[str, Any] = environ.Env.db_url_config(url)
-    except Exception:  # whatever the parser stumbles over
+    except Exception:  # the parser can raise anything
         raise ValueError from None
-    if set(found) - _KNOWN:  # options of Django, which the hub sets itself
+    if set(found) - _KNOWN:  # Django options, which the hub sets itself
         raise ValueError
     if found.get("ENGINE") == "django.db.backends.sqlite3":
-        if found["NAME"] in ("", ":memory:"):  # each connection would have a database of its own
+        if found["NAME"] in ("", ":memory:"):  # each connection would have its own database
             raise ValueError
     elif found.get("ENGINE") == "django.db.backends.postgresql":
         _check_postgresql(found)
@@ -32,10 +32,10 @@ def database(url: str) -> dict[str, Any]:
 
 
 def check_cache(url: str) -> None:
-    """Raise ValueError unless redis-py can make a connection of this URL."""
+    """Raise ValueError unless redis-py can create a connection from this URL."""
     try:
         ConnectionPool.from_url(url).make_connection()
-    except Exception:  # options that it doesn't know are a TypeError
+    except Exception:  # unknown options raise TypeError
         raise ValueError from None
 
 

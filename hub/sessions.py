@@ -1,4 +1,4 @@
-"""Sessions in the database under a hash of their key: who reads the database, or a dump of it, can't go on with one."""
+"""Sessions stored under a hash of their key, so that read access to the database doesn't allow using one."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ from django.utils import timezone
 
 
 class SessionStore(db.SessionStore):
-    """Django's own store, but the key itself stands in the browser's cookie alone. It is random: no salt is needed."""
+    """Django's session store, but only the browser's cookie has the key. The key is random, so it needs no salt."""
 
     def _get_session_from_db(self) -> Any:
         current = self.model.objects.filter(expire_date__gt=timezone.now())
@@ -19,7 +19,7 @@ class SessionStore(db.SessionStore):
         return found
 
     def create(self) -> None:
-        """Begin a session, and forget those that have expired: nothing else does."""
+        """Create a session, and delete expired ones: nothing else does."""
         self.clear_expired()
         super().create()
 
@@ -38,6 +38,6 @@ class SessionStore(db.SessionStore):
 
 
 def _stored(session_key: str) -> str:
-    # The column holds 40 characters; 30 bytes of SHA-256 are no easier to reverse than 32.
+    # The column holds 40 characters; 30 bytes of SHA-256 are as hard to reverse as 32.
     digest = hashlib.sha256(session_key.encode()).digest()
     return base64.urlsafe_b64encode(digest[:30]).decode("ascii")

@@ -1,4 +1,4 @@
-"""The hub's one settings module. What an operator sets is a HUB_* variable; docs/configuration.md has the table."""
+"""The hub's only settings module. Operators set HUB_* variables; docs/configuration.md lists them."""
 
 import base64
 import os
@@ -15,7 +15,7 @@ from .version import VERSION
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# Development conveniences (error pages, generated keys without a word) are off unless asked for.
+# Development conveniences (error pages, generated keys without a warning) are off by default.
 DEBUG = environment.boolean("HUB_DEBUG", False)
 
 # --- Files of the hub itself -----------------------------------------------------------------------------------------
@@ -23,9 +23,9 @@ HUB_DATA_DIR = environment.folder("HUB_DATA_DIR", BASE_DIR / "var", is_there=Fal
 
 
 def _kept_key(file_name: str, make: Any) -> str:
-    """Return the key kept in HUB_DATA_DIR, made on the first start: a local run needs no set-up.
+    """Return the key stored in HUB_DATA_DIR, created on the first start so that a local run needs no setup.
 
-    Replicas share no such folder: they set the variable, and a deployment check says so.
+    Replicas don't share this folder: they set the variable, and a deployment check reports it if they don't.
     """
     path = HUB_DATA_DIR / file_name
     try:
@@ -58,14 +58,14 @@ _secret_key = environment.text("HUB_SECRET_KEY")
 _encryption_keys = environment.words("HUB_ENCRYPTION_KEYS")
 HUB_KEYS_ARE_GENERATED = _secret_key is None or not _encryption_keys
 SECRET_KEY = _secret_key or _kept_key("secret_key", lambda: secrets.token_urlsafe(50))
-# The first encrypts, all decrypt. Apart from SECRET_KEY, so that one can be rotated without the other.
+# The first key encrypts, all of them decrypt. Separate from SECRET_KEY, so that each can be rotated alone.
 HUB_ENCRYPTION_KEYS = _encryption_keys or [_kept_key("encryption_key", _new_encryption_key)]
-# Followed while the hub runs (exporters/credentials/key_file.py).
+# Reloaded while the hub runs (exporters/credentials/key_file.py).
 HUB_ENCRYPTION_KEYS_FILE = os.environ.get("HUB_ENCRYPTION_KEYS_FILE", "")
 
-# --- Who may ask ------------------------------------------------------------------------------------------------------
+# --- Access -----------------------------------------------------------------------------------------------------------
 HUB_PORT = environment.integer("HUB_PORT", 9580, minimum=1, maximum=65535)
-# TLS by the hub itself, where nothing in front does it. Both files are read anew when they change.
+# TLS by the hub itself, if nothing in front provides it. Both files are reloaded when they change.
 HUB_TLS_CERT_FILE = environment.file("HUB_TLS_CERT_FILE")
 HUB_TLS_KEY_FILE = environment.file("HUB_TLS_KEY_FILE")
 if bool(HUB_TLS_CERT_FILE) != bool(HUB_TLS_KEY_FILE):
@@ -75,21 +75,20 @@ HUB_EXTERNAL_URL = environment.external_url(
 )
 _external = urlsplit(HUB_EXTERNAL_URL)
 _https = _external.scheme == "https"
-# Below which path of its host a proxy shows the hub; hub/wsgi.py takes requests with and without it.
+# The path of its host under which a proxy exposes the hub; hub/wsgi.py accepts requests with and without it.
 FORCE_SCRIPT_NAME = _external.path or None
-# For the web pages alone: scrapes, discovery and probes arrive under whatever address Prometheus or a kubelet
-# uses.
+# For web pages only: scrapes, discovery and probes use whatever address Prometheus or a kubelet has.
 ALLOWED_HOSTS = sorted(
     {
         addresses.host(_external.hostname or ""),
         *(environment.hosts("HUB_ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]),
     }
 )
-# Forms work as well behind a proxy that hands on another Host than the one that the browser shows.
+# Lets forms work behind a proxy that passes on a different Host than the browser's.
 CSRF_TRUSTED_ORIGINS = [f"{_external.scheme}://{_external.netloc}"]
-# Proxies whose X-Forwarded-For is believed, as addresses or networks.
+# Proxies whose X-Forwarded-For is trusted, as addresses or networks.
 HUB_TRUSTED_PROXIES = environment.networks("HUB_TRUSTED_PROXIES")
-# "none" opens /metrics/<namespace>, /sd and /metrics to whoever reaches the port: for closed networks only.
+# "none" opens /metrics/<namespace>, /sd and /metrics to anyone who reaches the port: for closed networks only.
 HUB_SCRAPE_AUTH = environment.choice("HUB_SCRAPE_AUTH", "required", ["required", "none"])
 # Opens /metrics (the hub's own metrics) without a token.
 HUB_METRICS_OPEN = environment.boolean("HUB_METRICS_OPEN", False)
@@ -102,15 +101,15 @@ HUB_CA_FILE = environment.file("HUB_CA_FILE")
 
 # --- Scrapes ----------------------------------------------------------------------------------------------------------
 HUB_WORKERS = environment.integer("HUB_WORKERS", 2, minimum=1, maximum=64)
-# A scrape waits in its thread for Service Bus; threads that wait cost little, too few would let hung targets
+# A scrape waits in its thread for Service Bus. Waiting threads cost little; with too few of them, hung targets would
 # block healthy ones.
 HUB_THREADS = environment.integer("HUB_THREADS", 256, minimum=2, maximum=2000)
-# How many scrapes a worker process runs at a time; what comes on top is refused at once. Below HUB_THREADS,
-# so that the admin and the health checks always find a free thread.
+# Concurrent scrapes of a worker process; further ones are refused at once. Keep it below HUB_THREADS, so that the admin
+# and the health checks always find a free thread.
 HUB_MAX_SCRAPES = environment.integer("HUB_MAX_SCRAPES", max(1, HUB_THREADS - 24), minimum=1, maximum=2000)
-# Answers after which a worker process is replaced by a fresh one; 0: never.
+# Responses after which a worker process is replaced; 0: never.
 HUB_MAX_REQUESTS = environment.integer("HUB_MAX_REQUESTS", 0, minimum=0, maximum=10_000_000)
-# How old a worker's compiled configuration may be before it asks the database again.
+# The maximum age of a worker's configuration before it checks the database again.
 HUB_CATALOG_SECONDS = environment.seconds("HUB_CATALOG_SECONDS", 2.0, minimum=0.1, maximum=5.0)
 
 HUB_CONFIG = environment.text("HUB_CONFIG")
@@ -181,13 +180,12 @@ except ValueError:
     raise ImproperlyConfigured(
         "HUB_DATABASE_URL is not understood; it takes postgres://user:password@host:5432/name or sqlite:////path."
     ) from None
-# Connections of one worker process at most. Scrapes need none; the admin and the refresh of the configuration
-# share these. PostgreSQL must allow hubs x HUB_WORKERS x this many.
+# The most connections of one worker process. Scrapes need none; the admin and the configuration refresh share these.
+# PostgreSQL must allow hubs x HUB_WORKERS x this many.
 _pool_size = environment.integer("HUB_DATABASE_POOL_SIZE", 8, minimum=2, maximum=100)
 _database = DATABASES["default"]
 if "sqlite" in _database["ENGINE"]:
-    # WAL lets scrapes read while the admin writes; IMMEDIATE makes writers wait for each other instead of
-    # failing.
+    # WAL lets scrapes read while the admin writes; IMMEDIATE makes writers wait for each other instead of failing.
     _database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 5,
@@ -199,11 +197,10 @@ else:
     _database["CONN_HEALTH_CHECKS"] = True
     _database["OPTIONS"] = {
         "connect_timeout": 3,
-        # A former primary and a standby are no use: of several hosts the one that takes writes is used.
-        # hub/read_only.py replaces sessions that become read-only later.
+        # Former primaries and standbys are useless: of several hosts, use the writable one. hub/read_only.py replaces
+        # sessions that become read-only later.
         "target_session_attrs": "read-write",
-        # A server that vanished without a word (a failover) is noticed within about 10 s; the system's own
-        # default is 2 hours.
+        # Detects a server that vanished silently (a failover) within about 10 s; the system's default is 2 hours.
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 3,
@@ -212,17 +209,17 @@ else:
             "connection_class": Session,
             "min_size": 1,
             "max_size": _pool_size,
-            # Who finds no connection gets an error page after 3 s instead of holding a thread.
+            # Without a free connection, a request gets an error page after 3 s instead of holding a thread.
             "timeout": 3,
-            # Given up as fast, because the attempts' pauses double: after a long outage the pool would
-            # otherwise come back up to as much later. The next request begins anew.
+            # Also short, because the pauses between attempts double: after a long outage the pool could otherwise take
+            # as long again to recover. The next request starts over.
             "reconnect_timeout": 3,
         },
-        # sslmode, sslrootcert and whatever else libpq takes, from the URL's query.
+        # sslmode, sslrootcert and other libpq options, from the URL's query.
         **_database.get("OPTIONS", {}),
     }
 
-# Left empty, what scrapes share stays on this machine, in files below HUB_DATA_DIR.
+# If empty, scrapes share data on this machine only, in files in HUB_DATA_DIR.
 HUB_CACHE_URL = environment.text("HUB_CACHE_URL")
 if HUB_CACHE_URL:
     try:
@@ -236,13 +233,13 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
 USE_I18N = False
-# Where a page has no relative time: as logs and dashboards write it, and in whose zone.
+# For times that are not relative on a page: the format of logs and dashboards, with the time zone.
 DATE_FORMAT = "Y-m-d"
 DATETIME_FORMAT = r"Y-m-d H:i:s \U\T\C"
 USE_TZ = True
 
 STATIC_URL = f"{_external.path}/static/"
-# Collected when the image is built. In a checkout there is no such folder, and the apps' own files are served.
+# Collected when the image is built. A checkout has no such folder, so the apps' own files are served.
 _static_root = environment.folder("HUB_STATIC_ROOT", BASE_DIR / "staticfiles", is_there=True)
 STATIC_ROOT = str(_static_root) if _static_root.is_dir() else None
 WHITENOISE_USE_FINDERS = STATIC_ROOT is None
@@ -266,23 +263,24 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
 # --- The web ----------------------------------------------------------------------------------------------------------
-# A whole request is bounded by hub.middleware.BoundedBody before these are. Nothing goes to the temporary folder.
+# hub.middleware.BoundedBody limits the whole request before these apply. Nothing goes to the temporary folder.
 DATA_UPLOAD_MAX_MEMORY_SIZE = limits.MAX_IMPORT_BYTES
 FILE_UPLOAD_MAX_MEMORY_SIZE = limits.MAX_IMPORT_BYTES
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 DATA_UPLOAD_MAX_NUMBER_FIELDS = limits.MAX_FORM_FIELDS
 DATA_UPLOAD_MAX_NUMBER_FILES = limits.MAX_FORM_FILES
 SESSION_COOKIE_SECURE = _https
-# A browser that holds localhost to https would refuse whatever else is developed there.
+# A browser with HSTS for localhost would refuse anything else that is developed there.
 SECURE_HSTS_SECONDS = 365 * 86_400 if _https and _external.hostname != "localhost" else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
-# W008: who ends TLS in front redirects, and asks the hub by plain http. W021: preloading is for the domain's owner.
+# W008: the TLS proxy in front redirects, and connects to the hub by plain http. W021: preloading is up to the domain's
+# owner.
 SILENCED_SYSTEM_CHECKS = ["security.W008", "security.W021"]
-# Without it no page behind a proxy would count as secure, and none would carry HSTS. Who forges the header can only
-# make the hub send that to himself: cookies are secure by the setting.
+# Otherwise no page behind a proxy would count as secure, and none would have HSTS. A client that forges the header
+# affects only itself: the settings make cookies secure.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else None
 CSRF_COOKIE_SECURE = _https
-# Other applications of the same host don't get the hub's cookies. Theirs reach the hub, so they need other names.
+# Keeps the hub's cookies from other applications on the host. Theirs reach the hub, so the names must differ.
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = _external.path or "/"
 if _external.path:
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "hub_sessionid", "hub_csrftoken"
@@ -311,16 +309,16 @@ CONTENT_SECURITY_POLICY = {
 
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
-# A stranger who guesses from one address is slowed down there; the user can still sign in from elsewhere.
+# Slows down guessing from one address; the user can still sign in from elsewhere.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "exporters.access.rate_limit.sign_in_address"
-# Only what is counted is stored, in a bounded number of rows; a try during a lock-out doesn't prolong it.
+# Stores only what is counted, in a bounded number of rows; an attempt during a lockout doesn't prolong it.
 AXES_HANDLER = "exporters.access.sign_in_attempts.SignInAttempts"
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
-# A lock-out ends by itself after the quarter of an hour; `manage.py axes_reset` ends it at once.
+# A lockout ends by itself after 15 minutes; `manage.py axes_reset` ends it at once.
 AXES_ENABLE_ADMIN = False
 AXES_LOCKOUT_TEMPLATE = "429.html"
 

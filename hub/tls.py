@@ -1,4 +1,4 @@
-"""The certificate of a hub that speaks TLS itself, followed while the hub runs: a renewal needs no restart."""
+"""The certificate of a hub that serves TLS itself, reloaded while the hub runs: a renewal needs no restart."""
 
 import logging
 import os
@@ -9,10 +9,10 @@ logger = logging.getLogger(__name__)
 
 
 class Certificate:
-    """Makes a TLS context of two PEM files, anew when one of them changed; safe to be asked by many threads.
+    """Creates a TLS context from two PEM files, and again when one of them changes. Thread-safe.
 
-    One context serves all connections, as making one takes 33 to 44 ms. While the files can't be used the former
-    context goes on: a renewal puts the certificate and its key there one after the other.
+    All connections share one context, because creating one takes 33 to 44 ms. While the files are unusable, the
+    previous context stays in use: a renewal replaces the certificate and its key one after the other.
     """
 
     def __init__(self, certificate: str, key: str) -> None:
@@ -22,7 +22,7 @@ class Certificate:
         self._lock = threading.Lock()
 
     def context(self) -> ssl.SSLContext:
-        """Return the context of this moment; raise OSError (ssl.SSLError is one) when there was never a usable one."""
+        """Return the current context; raise OSError (such as ssl.SSLError) if there was never a usable one."""
         with self._lock:
             now = self._state()
             if self._context is None or now != self._seen:

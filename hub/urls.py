@@ -1,4 +1,4 @@
-"""Every address of the hub."""
+"""All URLs of the hub."""
 
 from django.contrib import admin
 from django.urls import include, path

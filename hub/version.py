@@ -1,4 +1,4 @@
-"""The version has one home: the newest numbered heading of CHANGELOG.md."""
+"""The hub's version, which has one source: the newest numbered heading in CHANGELOG.md."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ _CHANGELOG = Path(__file__).resolve().parent.parent / "CHANGELOG.md"
 
 
 def read_version(changelog: Path = _CHANGELOG) -> str:
-    """Return the first `## X.Y.Z` heading's version; `0+unknown` when the file is missing or has none."""
+    """Return the version of the first `## X.Y.Z` heading; `0+unknown` if the file is missing or has none."""
     try:
         text = changelog.read_text(encoding="utf-8")
     except OSError:

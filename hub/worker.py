@@ -1,9 +1,9 @@
-"""gunicorn's threaded worker, in which a client takes a thread only while it says something, and scrapes of a namespace
-go to one worker process (hub/owners.py).
+"""gunicorn's threaded worker, changed: idle clients hold no thread, and a namespace's scrapes go to one process.
 
-gunicorn's own gives each new connection a thread for up to 5 s before its first byte, and for good from its first byte
-on: as many clients as there are threads, which begin a request or a TLS handshake and vanish, and no scrape is answered
-any more. And its loop waits for up to 2 s for each client that doesn't close a connection after its last answer.
+gunicorn's own worker gives each new connection a thread for up to 5 s before its first byte, and without a limit after
+it. As many clients as there are threads can start a request or a TLS handshake and vanish, and then no scrape is
+answered any more. Its loop also waits for up to 2 s for each client that doesn't close a connection after its last
+response. hub/owners.py assigns namespaces to processes.
 """
 
 import contextlib
@@ -26,39 +26,39 @@ from .relay import Relay
 
 logger = logging.getLogger(__name__)
 
-# From the connection to its first byte: nobody waits in a thread meanwhile.
+# From the connection to its first byte. No thread waits during this time.
 _FIRST_BYTE_SECONDS = 10.0
-# From the first byte of a request to the end of its headers, the TLS handshake included.
+# From the first byte of a request to the end of its headers, including the TLS handshake.
 _HEAD_SECONDS = 5.0
-# Between two pieces of a request's body, and for the whole of an answer to be taken: above what a slow network needs.
+# Between two pieces of a request's body, and for sending a whole response: more than a slow network needs.
 _BODY_SECONDS = 20.0
-# From an answer after which the connection ends to its end: for what the client still sends, and how many bytes of it.
+# From the last response on a connection to its end: the time and bytes for what the client still sends.
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 65_536
 _NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
-# Without a free file descriptor: until it is tried again, and between two lines of the log.
+# Without a free file descriptor: the pause before the next attempt, and the interval between log lines.
 _PAUSE_SECONDS = 1.0
 _TOLD_EVERY_SECONDS = 60.0
 
 
 class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
-    """Waits for first bytes in its poller, and ends what begins a request and does not go on."""
+    """Waits for first bytes in its poller, and ends requests that begin but don't continue."""
 
-    slot = 0  # hub/gunicorn.py sets it before it forks
+    slot = 0  # set by hub/gunicorn.py before the fork
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._handover: owners.Handover | None = None
-        # Connections whose headers a thread reads: since when (monotonic).
+        # Connections whose headers a thread is reading, with the start time (monotonic).
         self._reading: dict[TConn, float] = {}
         self._reading_lock = threading.Lock()
-        # Connections that have had their last answer: how many bytes have come since.
+        # Connections that have had their last response, with the number of bytes received since.
         self._lingering: dict[TConn, int] = {}
-        self._accepts_from = -math.inf  # monotonic: not before that
+        self._accepts_from = -math.inf  # monotonic; don't accept before
         self._told_at = -math.inf
 
     def init_process(self) -> None:
-        """Begin to work, in the new process."""
+        """Start to work, in the new process."""
         if owners.slots is not None:
             self._handover = owners.Handover(owners.slots, self.slot, settings.FORCE_SCRIPT_NAME or "")
         super().init_process()
@@ -70,7 +70,10 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
             self.wsgi = Relay(self._handover, self.app.wsgi(), self.cfg.threads)
 
     def accept(self, listener: Any) -> None:
-        """Accept a connection; without a free file descriptor leave it waiting, where gunicorn's own worker ends."""
+        """Accept a connection.
+
+        Without a free file descriptor leave it waiting, where gunicorn's own worker would exit.
+        """
         try:
             super().accept(listener)
         except OSError as error:
@@ -84,7 +87,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
                 logger.error("Connections have to wait, as this process may open no more files: %s", error)
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """Begin or cease to accept connections; the loop asks for it at each of its turns."""
+        """Start or stop accepting connections; the loop calls this on each of its turns."""
         before = self._accepting
         super().set_accept_enabled(enabled and time.monotonic() >= self._accepts_from)
         handover = self._handover
@@ -98,7 +101,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
             self._take(handover, handover.channel)
 
     def enqueue_req(self, conn: TConn) -> None:
-        """Give a connection that can be read to a thread or to another worker, and a new one to the poller."""
+        """Pass a readable connection to a thread or another worker, and a new one to the poller."""
         if conn.initialized or conn.data_ready:
             if not self._send(conn):
                 super().enqueue_req(conn)
@@ -109,25 +112,25 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
         self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def _send(self, conn: TConn) -> bool:
-        """Send a connection to the worker that its request belongs to; return whether there is another one."""
+        """Pass a connection to the worker that its request belongs to; return whether it was passed."""
         if self._handover is None or self.cfg.is_ssl:
             return False
         if conn.parser is not None and conn.parser.unreader.buf.getvalue():
-            return False  # a part of the request has been read
+            return False  # part of the request has been read
         return self._handover.send(conn, conn.sock, conn.client, conn.server)
 
     def _take(self, handover: owners.Handover, channel: socket.socket) -> None:
-        """Answer the requests that other workers have sent."""
+        """Answer the requests that other workers have passed on."""
         for taken in handover.take():
             self.nr_conns += 1
             conn = TConn(self.cfg, *taken)
-            # Never with TLS, which init() would begin: see hub/relay.py.
+            # Never with TLS, which init() would start: see hub/relay.py.
             conn.initialized = True
             conn.parser = get_parser(self.cfg, conn.sock, conn.client)
             super().enqueue_req(conn)
 
     def _settle(self, handover: owners.Handover) -> None:
-        """Let go of connections that others have taken; answer on those that nobody took."""
+        """Close connections that others have taken; answer those that nobody took."""
         for conn, taken in handover.settled():
             if taken:
                 self.nr_conns -= 1
@@ -136,7 +139,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
                 super().enqueue_req(conn)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Wait for events, but no longer than until a connection has to be taken back."""
+        """Wait for events, but only until the next connection has to be taken back."""
         if self._handover is not None:
             if self._accepting:
                 self._handover.open()
@@ -156,7 +159,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
             self._has_read(conn)
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
-        """Answer a request whose headers have come."""
+        """Answer a request whose headers have arrived."""
         self._has_read(conn)
         conn.sock.settimeout(_BODY_SECONDS)
         try:
@@ -166,9 +169,10 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
             return False
 
     def finish_request(self, conn: TConn, fs: Any) -> None:
-        """Keep a connection after an answer, or close it once the client has closed it or had time for that.
+        """Keep a connection after a response, or close it once the client has closed it or had time to.
 
-        Closed at once, with something of the client's unread, it could be reset before the client has read the answer.
+        If it were closed at once with unread data from the client, it could be reset before the client has read the
+        response.
         """
         if not fs.cancelled() and (fs.exception() or fs.result()):
             super().finish_request(conn, fs)
@@ -179,7 +183,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
             conn.sock.shutdown(socket.SHUT_WR)
             conn.sock.setblocking(False)
             self.poller.register(conn.sock, EVENT_READ, partial(self._drain, conn))
-        except (OSError, ValueError):  # it is over already
+        except (OSError, ValueError):  # already closed
             self._close(conn)
 
     def _drain(self, conn: TConn, sock: socket.socket) -> None:
@@ -201,7 +205,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
         conn.close()
 
     def murder_pending(self) -> None:
-        """Close connections without a first byte, and end those whose headers don't come to an end."""
+        """Close connections without a first byte, and end those whose headers don't complete."""
         super().murder_pending()
         now = time.monotonic()
         for conn in [conn for conn in self._lingering if conn.timeout < now]:
@@ -214,7 +218,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
                 _end(conn.sock)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """Keep no connection for longer than until the deadline, as the worker ends; silent ones neither."""
+        """Keep no connection beyond the deadline when the worker ends, including silent ones."""
         super()._cap_keepalive(deadline)
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, deadline)
@@ -225,7 +229,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
 
 
 def _end(connection: socket.socket) -> None:
-    """Let whoever reads from a socket find its end; the thread that reads then closes it."""
-    with contextlib.suppress(OSError):  # it is over already
-        # Not the TLS socket's own way, which takes its state away under the thread that uses it.
+    """Let the thread that reads from a socket see its end; that thread then closes it."""
+    with contextlib.suppress(OSError):  # already closed
+        # Not the TLS socket's own shutdown(), which removes its state while a thread uses it.
         socket.socket.shutdown(connection, socket.SHUT_RDWR)

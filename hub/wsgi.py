@@ -19,10 +19,10 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 def below(path: str, application: Application) -> Application:
-    """Let an application find its own paths where a proxy leaves the path of HUB_EXTERNAL_URL in front of them.
+    """Let an application find its own paths if a proxy leaves the path of HUB_EXTERNAL_URL in front of them.
 
-    Requests without it are taken as they are: from a proxy that removes it, from probes, and from a Prometheus that
-    asks this hub directly.
+    Requests without that path pass unchanged: from a proxy that removes it, from probes, and from a Prometheus that
+    connects to this hub directly.
     """
 
     def stripped(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -1,4 +1,4 @@
-"""Fixtures that several rooms' tests share: a simulator over TLS, and a hub that may read it."""
+"""Fixtures shared by the tests of several folders: a simulator over TLS, and a hub that may read it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,9 +12,9 @@ from simulator import SimulatedNamespace, Simulator
 
 @pytest.fixture(autouse=True)
 def _no_writing_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Records of scrapes are written when a test flushes them: a thread's transaction would meet the test's own.
+    """Write scrape records only when a test flushes them: a thread's transaction would conflict with the test's own.
 
-    What a flush writes besides, uses of tokens, is forgotten with the test that made them.
+    Other data that a flush writes, such as token uses, is discarded together with the test that created it.
     """
     monkeypatch.setattr(history, "recorder", history.Recorder(in_background=False))
     token_uses.forget()
@@ -24,7 +24,7 @@ def _no_writing_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
 def _nothing_shared_with_other_tests(
     settings: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
-    """Give each test its own results and budgets: ports come again, and with them another test's namespace."""
+    """Give each test its own results and budgets, because a reused port would bring back another test's namespace."""
     settings.HUB_DATA_DIR = tmp_path_factory.mktemp("data")
     shared_state.forget()
     yield
@@ -33,7 +33,7 @@ def _nothing_shared_with_other_tests(
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One CA for the whole run: making keys is what costs time."""
+    """One CA for the whole run, because generating keys is slow."""
     return tmp_path_factory.mktemp("certificates")
 
 
@@ -59,7 +59,7 @@ def bus(simulator: Simulator) -> SimulatedNamespace:
 
 @pytest.fixture(autouse=True)
 def _nobody_has_guessed() -> None:
-    """All tests ask from one address: the wrong tokens of one must not count in the next."""
+    """Reset the counts of wrong tokens, because all tests use one address and would count each other's."""
     from exporters.access.rate_limit import guessing
 
     guessing.forget()

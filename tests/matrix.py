@@ -1,6 +1,7 @@
-"""`make test-matrix`: the suite on every newer Python of this machine, with the pinned Django and with the newest.
+"""`make test-matrix`: run the suite on every newer Python on this machine, with the pinned and the newest Django.
 
-Each combination has its own environment in .venv-matrix/, kept for the next run. Arguments go to pytest.
+Each combination has its own environment in .venv-matrix/, which is kept for the next run. Arguments are passed on to
+pytest.
 """
 
 import json
@@ -13,12 +14,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".venv-matrix"
-# What pip is asked for after the pinned requirements; the pinned Django is the LTS that the hub is released with.
+# Installed with pip after the pinned requirements; the pinned Django is the LTS that the hub is released with.
 DJANGOS = {"pinned": None, "newest": "Django>=5.2"}
 
 
 def pythons() -> dict[str, str]:
-    """Return the newest patch release of each Python after the one that runs this: version -> path."""
+    """Return the newest patch release of each Python newer than the one running this: version -> path."""
     candidates = [path for minor in range(12, 30) if (path := shutil.which(f"python3.{minor}"))]
     candidates += map(str, (Path.home() / ".pyenv/versions").glob("3.*/bin/python3"))
     found: dict[tuple[int, ...], tuple[tuple[int, ...], str]] = {}
@@ -38,7 +39,7 @@ def pythons() -> dict[str, str]:
 
 
 def prepare(python: str, name: str, django: str | None) -> Path:
-    """Return the environment's interpreter; made anew when the requirements have changed."""
+    """Return the environment's interpreter; recreate the environment if the requirements have changed."""
     folder = ENVIRONMENTS / name
     stamp = folder / ".stamp"
     wanted = (ROOT / "requirements-dev.txt").read_text() + str(django)

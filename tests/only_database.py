@@ -1,4 +1,4 @@
-"""A pytest plugin (`-p tests.only_database`) that keeps the tests that ask the database, for the run on PostgreSQL."""
+"""A pytest plugin (`-p tests.only_database`) that keeps only tests that use the database, for the PostgreSQL run."""
 
 import pytest
 
@@ -9,7 +9,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept, dropped = [], []
     for item in items:
         asks = item.get_closest_marker("django_db") or _FIXTURES & set(getattr(item, "fixturenames", ()))
-        # Tests that start servers of their own choose their database themselves: once is enough.
+        # Tests that start their own servers choose their own database, so running them once is enough.
         (kept if asks and not item.get_closest_marker("e2e") else dropped).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)

@@ -1,7 +1,7 @@
-"""`python -m tests.with_postgres COMMAND...`: runs a command with HUB_DATABASE_URL on a PostgreSQL of its own.
+"""`python -m tests.with_postgres COMMAND...`: run a command with HUB_DATABASE_URL set to a temporary PostgreSQL.
 
-`make test` uses it to run the tests that ask the database a second time. Exits with the command's own exit code; on a
-machine without PostgreSQL it says so and exits with 0, or with 1 when HUB_TEST_NO_SKIP=1 is set.
+`make test` uses it to run the tests that use the database a second time. Exits with the command's exit code. Without
+PostgreSQL on the machine, prints a message and exits with 0, or with 1 if HUB_TEST_NO_SKIP=1 is set.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""Who did what, from where: an address in every row of a history, and a log line for each change and sign-in.
+"""Who changed what, and from where: an address in each history row, and a log line for each change and sign-in.
 
-Lines name fields and never their values. A change that is rolled back, as those of a plan for hub.yaml are, has none.
+Lines name fields, never their values. A change that is rolled back, such as those of a plan for hub.yaml, logs no line.
 """
 
 import logging
@@ -32,8 +32,7 @@ def _note_who_and_where(history_instance: Any, history_user: Any, **kwargs: Any)
 @receiver(post_create_historical_record, dispatch_uid="audit_line")
 def _log_change(instance: Any, history_instance: Any, **kwargs: Any) -> None:
     action = _ACTIONS[history_instance.history_type]
-    # The number and, where there is one, the name, in which nothing forges a line: letters, digits and hyphens, in a
-    # user's also @ . + and _.
+    # Names can't forge a log line: they consist of letters, digits and hyphens; usernames may also have @ . + and _.
     name = instance.get_username() if isinstance(instance, User) else getattr(instance, "name", "")
     line = {
         "user": history_instance.history_username or "the hub",
@@ -44,7 +43,7 @@ def _log_change(instance: Any, history_instance: Any, **kwargs: Any) -> None:
         "reason": history_instance.history_change_reason or "",
     }
 
-    def log() -> None:  # looks for the record before this one, for which nobody has to wait
+    def log() -> None:  # deferred, because it queries the previous record
         fields = ",".join(_changed(history_instance)) if action == "changed" else ""
         logger.info("audit", extra=line | {"fields": fields})
 
@@ -61,7 +60,7 @@ def _log_sign_in(user: Any, request: HttpRequest | None = None, **kwargs: Any) -
 def _log_failed_sign_in(
     credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any
 ) -> None:
-    # What was typed as a name may be a password that went into the wrong box: only a user's name is repeated.
+    # Someone may have typed a password into the username field: log the text only if such a user exists.
     users = get_user_model()
     typed = credentials.get(users.USERNAME_FIELD)
     known = typed and users._default_manager.filter(**{users.USERNAME_FIELD: typed}).exists()
@@ -76,12 +75,12 @@ def _log_failed_sign_in(
 
 
 def _current_request() -> HttpRequest | None:
-    """Return the request that this thread answers, None in a command."""
+    """Return the request that this thread handles, or None in a command."""
     return getattr(HistoricalRecords.context, "request", None)
 
 
 def _address(request: HttpRequest | None) -> str:
-    """Return who asks as an address, "" where that isn't known (a command, a Unix socket)."""
+    """Return the client's address, or "" if it isn't known (a command, a Unix socket)."""
     return "" if request is None else client_address(request)
 
 

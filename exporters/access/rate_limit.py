@@ -1,8 +1,8 @@
-"""Slows down who guesses scrape tokens, by address, without locking a team out.
+"""Rate-limit guesses of scrape tokens per address, without locking a team out.
 
-An address has a few failures to spend, and gets a new one every few seconds. When they are spent, its tokens are
-refused without a look (429), but for those that this process has seen to be right lately: Prometheus goes on behind
-the address at which somebody guesses. Nothing waits, so that no thread is held; what is remembered is bounded.
+Each address may fail a few times, and regains one attempt every few seconds. Once they are used up, its tokens are
+refused unchecked (429), except those that this process has recently accepted: Prometheus keeps working behind an
+address from which someone guesses. Refusals are immediate, so no thread is held. Memory use is bounded.
 """
 
 import ipaddress
@@ -18,7 +18,7 @@ from django.http import HttpRequest
 
 logger = logging.getLogger(__name__)
 
-# Of X-Forwarded-For, from its end: more proxies than anybody has in a row.
+# Entries of X-Forwarded-For to consider, from its end: more than any real chain of proxies has.
 MAX_FORWARDED_ENTRIES = 20
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -29,16 +29,16 @@ _RIGHT_FOR_SECONDS = 3600.0
 
 
 class Guessing:
-    """Counts by address; safe to be asked by many threads."""
+    """Counts failures per address. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._spent: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address: failures, when
-        self._right: OrderedDict[str, float] = OrderedDict()  # token's hash: when
+        self._spent: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address: failures, time
+        self._right: OrderedDict[str, float] = OrderedDict()  # token's hash: time
 
     def seconds_to_wait(self, address: str, token_hash: str) -> float:
-        """Return for how long this address' tokens are refused, 0 when this one may be looked at."""
+        """Return the seconds for which tokens from this address are refused; 0 if this one may be checked."""
         with self._lock:
             if self._clock() - self._right.get(token_hash, -_RIGHT_FOR_SECONDS) < _RIGHT_FOR_SECONDS:
                 return 0.0
@@ -73,10 +73,11 @@ guessing = Guessing()
 
 
 def client_address(request: HttpRequest) -> str:
-    """Return the address of who asks, "" where none is known (a Unix socket).
+    """Return the client's address, or "" if it isn't known (a Unix socket).
 
-    X-Forwarded-For counts from HUB_TRUSTED_PROXIES alone, as anybody can write it. Its last entry comes from the proxy
-    nearest to the hub. Where that is no address the proxy's own one counts: a header can't make anybody anonymous.
+    Only proxies in HUB_TRUSTED_PROXIES are believed about X-Forwarded-For, because anyone can send the header. The
+    proxy nearest to the hub adds the last entry. If that is not an address, the proxy's own address counts: nobody can
+    hide behind a bad header.
     """
     current = _parsed(str(request.META.get("REMOTE_ADDR", "")))
     hops = request.headers.get("X-Forwarded-For", "").rsplit(",", MAX_FORWARDED_ENTRIES)
@@ -95,15 +96,16 @@ def client_address(request: HttpRequest) -> str:
 
 
 def sign_in_address(request: HttpRequest) -> str | None:
-    """Return the address that failed sign-ins are counted under; None where none is known.
+    """Return the address that failed sign-ins are counted under, or None if it isn't known.
 
-    As for tokens: behind a proxy everybody would otherwise have its address, and a stranger could lock a user out.
+    As for tokens, it honors trusted proxies. Otherwise all users behind a proxy would share its address, and a stranger
+    could lock them out.
     """
     return network(client_address(request)).partition("/")[0] or None
 
 
 def network(address: str) -> str:
-    """Return what failures of an address are counted under: an IPv6 host can have all addresses of its /64."""
+    """Return what an address's failures are counted under: for IPv6 the /64, because one host can use all of it."""
     parsed = _parsed(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((parsed, 64), strict=False))
@@ -111,8 +113,11 @@ def network(address: str) -> str:
 
 
 def _parsed(text: str) -> _Address | None:
-    """Return an address, None for what is none. A socket for IPv4 and IPv6 has ::ffff:7f00:1 for 127.0.0.1."""
-    if "%" in text:  # a zone is a name on another machine, and could be any text
+    """Return the address, or None if the text isn't one.
+
+    A dual-stack socket reports 127.0.0.1 as ::ffff:7f00:1; that becomes an IPv4 address.
+    """
+    if "%" in text:  # a zone has a meaning only on the sender's machine, and can be any text
         text = text.partition("%")[0]
     try:
         address = ipaddress.ip_address(text)
@@ -122,7 +127,7 @@ def _parsed(text: str) -> _Address | None:
 
 
 def _forwarded(entry: str) -> _Address | None:
-    """Return the address of an entry of X-Forwarded-For; some proxies add a port, brackets or quotes."""
+    """Return the address in an entry of X-Forwarded-For; some proxies add a port, brackets or quotes."""
     text = entry.strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,8 +1,8 @@
-"""Who may see and change what. Every query that is made for a user goes through here.
+"""Permissions: who may see and change what. Every query made on behalf of a user goes through here.
 
 A user acts through memberships: viewer, editor or owner of a team. A platform administrator (superuser) runs the hub
-and may do everything. What a user may not see is absent from every queryset, so that another team's object can't be
-told from one that does not exist.
+and may do everything. Objects that a user may not see are absent from every queryset, so another team's object looks
+the same as one that does not exist.
 """
 
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ Role = Membership.Role
 User = AbstractBaseUser | AnonymousUser
 M = TypeVar("M", bound=Model)
 
-# From the least to the most; who has a role may do what the ones before it may.
+# From least to most privileged. Each role includes the ones before it.
 _RANK = {Role.VIEWER: 0, Role.EDITOR: 1, Role.OWNER: 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How a model belongs to a team, and the role that each thing takes. None: platform administrators only."""
+    """How a model belongs to a team, and the role that each action requires. None: platform administrators only."""
 
-    team: str | None  # look-up of the team's primary key; None: it belongs to no team
+    team: str | None  # lookup of the team's primary key; None: it belongs to no team
     view: Role | None
     change: Role | None
     add: Role | None
@@ -35,7 +35,7 @@ class Rule:
 
 RULES: dict[type[Model], Rule] = {
     Team: Rule("pk", Role.VIEWER, Role.OWNER, None, None),
-    # Who is in a team, and who may let others in, is no secret within it.
+    # Within a team, everyone may see its members and their roles.
     Membership: Rule("team", Role.VIEWER, Role.OWNER, Role.OWNER, Role.OWNER),
     Credential: Rule("team", Role.VIEWER, Role.OWNER, Role.OWNER, Role.OWNER),
     IdentityGrant: Rule("team", Role.VIEWER, None, None, None),
@@ -52,7 +52,7 @@ def is_platform_administrator(user: User) -> bool:
 
 
 def may_sign_in(user: User) -> bool:
-    """Tell whether the web admin has anything for this user: platform administrators and members of teams."""
+    """Return whether the user may use the admin: platform administrators and members of teams may."""
     if not user.is_active or user.pk is None:
         return False
     return is_platform_administrator(user) or Membership.objects.filter(user=user.pk).exists()
@@ -69,7 +69,7 @@ def teams(user: User, role: Role = Role.VIEWER) -> QuerySet[Team]:
 
 
 def visible(user: User, queryset: QuerySet[M]) -> QuerySet[M]:
-    """Return what of the queryset the user may see; of the platform's credentials those granted to a team of theirs."""
+    """Return the objects that the user may see, including platform credentials granted to one of the user's teams."""
     found = _scoped(user, queryset, _rule(queryset.model).view)
     if queryset.model is Credential and not is_platform_administrator(user):
         found = found | queryset.filter(pk__in=_granted(teams(user)))
@@ -77,12 +77,12 @@ def visible(user: User, queryset: QuerySet[M]) -> QuerySet[M]:
 
 
 def changeable(user: User, queryset: QuerySet[M]) -> QuerySet[M]:
-    """Return what of the queryset the user may change."""
+    """Return the objects of the queryset that the user may change."""
     return _scoped(user, queryset, _rule(queryset.model).change)
 
 
 def allows(user: User, action: str, model: type[Model], instance: Model | None = None) -> bool:
-    """Tell whether the user may `view`, `add`, `change` or `delete` the instance, or anything of the model."""
+    """Return whether the user may `view`, `add`, `change` or `delete` this instance, or any object of the model."""
     if is_platform_administrator(user):
         return True
     role: Role | None = getattr(_rule(model), action)
@@ -95,7 +95,7 @@ def allows(user: User, action: str, model: type[Model], instance: Model | None =
 
 
 def allows_in(user: User, action: str, model: type[Model], team: Team | None) -> bool:
-    """Tell whether the user may `view`, `add`, `change` or `delete` objects of the model in this team."""
+    """Return whether the user may `view`, `add`, `change` or `delete` objects of the model in this team."""
     if is_platform_administrator(user):
         return True
     role: Role | None = getattr(_rule(model), action)
@@ -105,10 +105,10 @@ def allows_in(user: User, action: str, model: type[Model], team: Team | None) ->
 
 
 def selectable(user: User, model: type[Model], related: type[Model]) -> QuerySet[Any]:
-    """Return what of `related` the user may choose in a form of `model`.
+    """Return the objects of `related` that the user may choose in a form of `model`.
 
-    Only what lies in teams where the user may change objects of the model: an object is moved to another team, or made
-    to use another team's, by those alone who have the role in both.
+    Only objects in teams where the user may change objects of the model. To move an object to another team, or to make
+    it use another team's object, the user needs the role in both teams.
     """
     choices = related._default_manager.all()
     if is_platform_administrator(user):
@@ -127,9 +127,9 @@ def _granted(team_set: QuerySet[Team]) -> QuerySet[Any]:
 
 
 def visible_history(user: User, records: QuerySet[Any], model: type[Model]) -> QuerySet[Any]:
-    """Return what of the historical records of a model the user may see: those of the time in the user's teams.
+    """Return the historical records of a model that the user may see: those from its time in the user's teams.
 
-    That holds for objects that are deleted too, and keeps what an object was in another team from its new one.
+    This covers deleted objects too. A team that takes over an object doesn't see its history in the previous team.
     """
     if is_platform_administrator(user):
         return records
@@ -140,7 +140,7 @@ def visible_history(user: User, records: QuerySet[Any], model: type[Model]) -> Q
 
 
 def team_of_record(model: type[Model]) -> str | None:
-    """Return the look-up that gives the team's number in the historical records of a model, None where it has none."""
+    """Return the lookup of the team's primary key in a model's historical records, or None if it has none."""
     rule = _rule(model)
     return "id" if rule.team == "pk" else rule.team
 
@@ -149,7 +149,7 @@ def _rule(model: type[Model]) -> Rule:
     try:
         return RULES[model]
     except KeyError:
-        # A model that nobody thought of must not be open to everybody.
+        # Fail closed: a model without a rule must not be open to everybody.
         raise LookupError(f"exporters.access.roles has no rule for {model.__name__}") from None
 
 

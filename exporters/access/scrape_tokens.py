@@ -1,4 +1,4 @@
-"""Scrape tokens on requests: as Bearer, or as the password of Basic authentication."""
+"""Authentication by scrape token: as Bearer, or as the password of Basic authentication."""
 
 import base64
 import binascii
@@ -13,7 +13,7 @@ from ..scraping import history, token_uses
 from ..telemetry import internal_errors, metrics
 from .rate_limit import client_address, guessing, network
 
-# With HUB_SCRAPE_AUTH=none everybody is treated as a token of the platform.
+# With HUB_SCRAPE_AUTH=none, every request counts as one with a platform token.
 EVERYBODY = Grant(
     token_id=0,
     name="",
@@ -26,7 +26,7 @@ EVERYBODY = Grant(
 
 
 def presented_token(request: HttpRequest, *, bare: bool = False) -> str | None:
-    """Return the token that a request shows, None when it shows none; `bare`: also one without a word before it."""
+    """Return the request's token, or None if it has none. With `bare`, also accept a token without a scheme."""
     scheme, _, value = request.headers.get("Authorization", "").strip().partition(" ")
     value = value.strip()
     if scheme.lower() == "bearer":
@@ -41,7 +41,7 @@ def presented_token(request: HttpRequest, *, bare: bool = False) -> str | None:
 
 
 def grant_for(request: HttpRequest, configuration: Configuration, *, bare: bool = False) -> Grant | None:
-    """Return what the request may see, None when it needs to show a valid token first."""
+    """Return what the request may see, or None if it needs a valid token; raise TooManyGuessesError."""
     token = presented_token(request, bare=bare)
     address = client_address(request) if token else ""
     grant = _look_up(address, token, configuration) if token else None
@@ -67,7 +67,7 @@ def _look_up(address: str, token: str, configuration: Configuration) -> Grant | 
 
 
 class TooManyGuessesError(Exception):
-    """Too many wrong tokens came from this address; hub.middleware.MachineEndpoints answers 429."""
+    """Too many wrong tokens came from the client's address. hub.middleware.MachineEndpoints answers 429."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)

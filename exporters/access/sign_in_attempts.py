@@ -1,4 +1,4 @@
-"""Failed sign-ins in the database: a bounded number of small rows, whatever is sent with them."""
+"""Failed sign-ins in the database: a bounded number of small rows, whatever the requests contain."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from django.db.models.signals import pre_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-# One for each pair of name and address, for as long as AXES_COOLOFF_TIME. About 200 bytes each.
+# One for each pair of name and address, kept for AXES_COOLOFF_TIME. About 200 bytes each.
 MAX_FAILED_SIGN_INS = 10_000
 
 
 class SignInAttempts(AxesDatabaseHandler):  # type: ignore[misc] # axes publishes no types
-    """Counts by name and address, and keeps nothing else of a failed sign-in.
+    """Counts failures per name and address, and stores nothing else about a failed sign-in.
 
-    axes keeps a row for each User-Agent besides, and appends address and form of each failure to it.
+    By default, axes stores a row per User-Agent as well, and appends the query string and form of each failure to it.
     """
 
     def user_login_failed(
@@ -27,7 +27,7 @@ class SignInAttempts(AxesDatabaseHandler):  # type: ignore[misc] # axes publishe
         super().user_login_failed(sender, credentials, request, **kwargs)
         surplus = AccessAttempt.objects.count() - MAX_FAILED_SIGN_INS
         if surplus > 0:
-            # Names that are locked go last: whoever sends many names must not unlock one.
+            # Delete locked names last: sending many names must not unlock one.
             first = AccessAttempt.objects.order_by("failures_since_start", "attempt_time", "pk")[:surplus]
             AccessAttempt.objects.filter(pk__in=list(first.values_list("pk", flat=True))).delete()
 

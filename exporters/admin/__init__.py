@@ -1,4 +1,4 @@
-"""The screens of the web admin, one module each."""
+"""The screens of the admin, one module each."""
 
 from . import credential, label_rule, namespace, team, token, user, wall_link
 

@@ -1,4 +1,4 @@
-"""What every screen has in common."""
+"""Base classes for the admin's screens."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ else:
 
 
 class Scoped:
-    """What access.py says, for a screen or for a table within one: queries, choices and permissions by role."""
+    """Limits the rows and choices of a screen, or of an inline, to what access.py allows the user."""
 
     model: Any
     autocomplete: type[AutocompleteSelect] = choices.AutocompleteOfAll
@@ -42,9 +42,9 @@ class Scoped:
         return roles.visible(request.user, super().get_queryset(request))  # type: ignore[misc]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Leave only the button that adds beside a choice.
+        """Keep only the add button next to a choice.
 
-        Those that change, delete and look act on another object from within this one's form.
+        The change, delete and view buttons would act on another object from within this object's form.
         """
         field = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
         if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
@@ -57,10 +57,10 @@ class Scoped:
         related = db_field.remote_field.model
         kwargs.setdefault("queryset", roles.selectable(request.user, self.model, related))
         if db_field.name == "team" and not roles.is_platform_administrator(request.user):
-            # Without a team it would be the platform's; label rules may have a namespace instead.
+            # An object without a team would belong to the platform. Label rules may have a namespace instead.
             required = kwargs.setdefault("required", not hasattr(self.model, "namespace"))
             if required:
-                # What an empty choice means is of no use to who can't leave it empty.
+                # Users who can't leave the field empty don't need to know what an empty one means.
                 kwargs.setdefault("help_text", db_field.help_text.partition(" Empty:")[0])
             if required and kwargs["queryset"].count() == 1:
                 kwargs.setdefault("initial", kwargs["queryset"].first())
@@ -91,9 +91,9 @@ class _SearchForm(ChangeListSearchForm):
 
 
 class _OfThisMoment(forms.ModelForm):  # type: ignore[type-arg]
-    """A form that stores nothing over what somebody has changed since its page was made.
+    """A form that doesn't overwrite changes made since its page was rendered.
 
-    All its fields are stored: an old page would give back what was taken away meanwhile, a role or a host.
+    A form saves all its fields, so an outdated page could restore a role or a host that was removed in the meantime.
     """
 
     outdated = False  # set by the admin
@@ -110,12 +110,12 @@ class _OfThisMoment(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class HubList(ChangeList):
-    """A list whose address can't make its query larger than the list's own links do."""
+    """A list whose URL can't request a larger query than the list's own links do."""
 
     search_form_class = _SearchForm
 
     def get_ordering(self, request: HttpRequest, queryset: "QuerySet[Any]") -> list[Any]:
-        # A database refuses to order by thousands of columns.
+        # Databases refuse to order by thousands of columns.
         wanted = str(self.params.get(ORDER_VAR, "")).split(".")
         if len(wanted) > len(self.list_display):
             raise SuspiciousOperation("The list is to be ordered by more columns than it has.")
@@ -123,23 +123,23 @@ class HubList(ChangeList):
 
 
 class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
-    """A screen shows and changes what the user's roles in teams allow; Django's own permissions play no part.
+    """A screen that shows and changes what the user's team roles allow. Django's own permissions are not used.
 
-    What belongs to other teams answers like what does not exist. Objects of hub.yaml can be looked at but not changed;
-    every object has its history.
+    An object of another team answers 404, as if it didn't exist. Objects from hub.yaml are read-only. Every object has
+    a history.
     """
 
     change_form_template = "admin/exporters/change_form.html"
     object_history_list_template = "admin/exporters/object_history_list.html"
     list_per_page = 50
-    # Their links count the whole list once for each choice.
+    # Facets count the whole list once for each choice.
     show_facets = admin.ShowFacets.NEVER
-    # The pages that Django would link to here are for Prometheus.
+    # Django would link to the pages for Prometheus.
     view_on_site = False
 
     def get_urls(self) -> list[URLPattern]:
-        # The history's page of one version could put an old version back, without its secret. The address without a
-        # name sends from <anything>/ on to <anything>/change/, also what doesn't exist.
+        # The history page of a single version could restore it without its secret. The URL without a name redirects
+        # <anything>/ to <anything>/change/, even if the object doesn't exist.
         return [url for url in super().get_urls() if url.name and not url.name.endswith("_simple_history")]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -154,7 +154,7 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
         return found
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Take choices from the address and nothing else: other fields would show what anybody wrote into a link."""
+        """Take only choices from the URL: other fields would show any text that somebody put into a link."""
         given = super().get_changeform_initial_data(request)
         relations = {
             field.name for field in (*self.opts.fields, *self.opts.many_to_many) if field.is_relation
@@ -171,12 +171,12 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         number = whole_number(object_id)
         if request.method == "POST" and number is not None and connection.in_atomic_block:
-            # Whoever changes it at the same moment comes before or after, but not in between: all of it is stored.
+            # Lock the row, so that a concurrent change is saved entirely before or after this one.
             self.model._default_manager.select_for_update().order_by("pk").filter(pk=number).first()
-        return super().get_object(request, object_id, from_field or None)  # an empty _to_field names no field
+        return super().get_object(request, object_id, from_field or None)  # an empty _to_field means no field
 
     def _seen(self, request: HttpRequest, obj: Any) -> str:
-        """Return a mark of an object, and of what its page has besides, that changes with each change of them."""
+        """Return a mark that changes whenever the object, or a row of an inline on its page, changes."""
         records = [self.model.history.filter(id=obj.pk)]
         for inline in self.get_inline_instances(request, obj):
             parent = _get_foreign_key(self.model, inline.model, fk_name=inline.fk_name)
@@ -201,14 +201,14 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
     ) -> Any:
-        # Before Django asks for further permissions: what isn't visible answers as what doesn't exist.
+        # Before Django checks other permissions: an object that the user can't see answers as if it didn't exist.
         of_an_object = object_id is not None and self.has_view_permission(request)
         if of_an_object and self.get_object(request, unquote(str(object_id))) is None:
             raise Http404
         try:
             return super().changeform_view(request, object_id, *args, **kwargs)
         except IntegrityError:
-            # Somebody took the name between the look and the save. A second look finds it, and says so at the field.
+            # Another request took the name between validation and save. The second validation reports it at the field.
             return super().changeform_view(request, object_id, *args, **kwargs)
 
     def history_view_title(self, request: HttpRequest, obj: Any) -> str:
@@ -233,14 +233,14 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
         return not comes_from_file(obj) and roles.allows(request.user, "delete", self.model, obj)
 
     def has_view_history_or_change_history_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.has_view_permission(request)  # get_history_queryset leaves out what is not the user's
+        return self.has_view_permission(request)  # get_history_queryset limits it to what the user may see
 
     def get_history_queryset(
         self, request: HttpRequest, history_manager: Any, pk_name: str, object_id: Any
     ) -> "QuerySet[Any]":
         try:
             found = super().get_history_queryset(request, history_manager, pk_name, object_id)
-        except ValueError:  # no number
+        except ValueError:  # not a number
             raise Http404 from None
         seen = roles.visible_history(request.user, found, self.model)
         if not seen.exists():
@@ -253,19 +253,21 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
         return Differences(request.user, self.model, historical_record)
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, *args: Any) -> HttpResponseBase:
-        # Django would lead to the start page, with a message that repeats what was asked for.
+        # Django would redirect to the start page, with a message that repeats the requested ID.
         raise Http404
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Allow what the list's own filters send. Django allows every look-up of every field: a regular expression on
-        SQLite runs in Python, and what can be compared with can be guessed.
+        """Allow only the lookups that the list's own filters send.
+
+        Django would allow any lookup on any field. A regular expression on SQLite runs in Python, and a user could
+        guess a hidden value by comparing with it.
         """
         return lookup in {
             name for declared in self.get_list_filter(request) for name in self._parameters(declared)
         }
 
     def _parameters(self, declared: Any) -> set[str]:
-        """Return the names that a filter of `list_filter` has in the address of the list."""
+        """Return the query parameters of a filter in `list_filter`."""
         if isinstance(declared, type):
             return {declared.parameter_name}  # type: ignore[attr-defined]
         path = declared if isinstance(declared, str) else declared[0]
@@ -289,7 +291,10 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
 
 
 class _OwnRows(BaseInlineFormSet):  # type: ignore[type-arg]
-    """Takes the rows of the table alone. Django's would pass over another team's, and refuse what does not exist."""
+    """Accepts only the inline's own rows.
+
+    Django's formset skips a row of another team but rejects one that doesn't exist, which reveals whether it exists.
+    """
 
     def add_fields(self, form: Any, index: int | None) -> None:
         super().add_fields(form, index)
@@ -297,10 +302,10 @@ class _OwnRows(BaseInlineFormSet):  # type: ignore[type-arg]
 
 
 class TeamInline(Scoped, TabularInline):
-    """A table within a team's page; the role in that team decides."""
+    """An inline on a team's page. The user's role in that team decides what it allows."""
 
     formset = _OwnRows
-    # All choices once a row would be many; and without JavaScript there are no new rows.
+    # Repeating all choices in each row would be too much, and without JavaScript there are no new rows.
     autocomplete = choices.Autocomplete
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -322,13 +327,13 @@ class TeamInline(Scoped, TabularInline):
         return self._allows(request, "delete", obj)
 
     def _allows(self, request: HttpRequest, action: str, team: Any) -> bool:
-        if team is None:  # Django asks whether there is anything at all
+        if team is None:  # Django checks for any access at all
             return roles.allows(request.user, action, self.model)
         return roles.allows_in(request.user, action, self.model, team)
 
 
 def _without_records(tree: list[Any]) -> list[Any]:
-    """Return what is listed as deleted without what scrapes left behind: 120 lines a namespace, which say nothing."""
+    """Return the tree of deleted objects without scrape records and statuses: some 120 lines per namespace."""
     return [
         _without_records(each) if isinstance(each, list) else each
         for each in tree

@@ -1,4 +1,4 @@
-"""What the hub makes and shows once: the screens of scrape tokens and of wall links."""
+"""Shared by the screens of scrape tokens and wall links: secrets that the hub generates and shows once."""
 
 from typing import Any, ClassVar
 
@@ -26,7 +26,7 @@ class BearerForm(KeepsHidden):
             return
         if not self.instance.pk:
             self.initial.setdefault("scope", Scope.TEAM)
-        # What the team, which doesn't change, or the user's role rules out.
+        # Ruled out by the team, which can't be changed later, or by the user's role.
         impossible = set()
         if self.instance.pk:
             impossible.add(Scope.TEAM if self.instance.team_id is None else Scope.ALL_TEAMS)
@@ -42,15 +42,15 @@ class BearerForm(KeepsHidden):
 
 
 class BearerAdmin(HubAdmin):
-    """Adding one makes its secret and answers with it; afterwards it can be looked at, and revoked."""
+    """Generates the secret when an object is added and shows it once. Afterwards, the object can be revoked."""
 
     actions = ("revoke",)
     radio_fields: ClassVar[dict[str, int]] = {"scope": admin.VERTICAL}
     created_template: str
-    revoked_means: str  # what whoever shows it gets from then on
+    revoked_means: str  # what a request with a revoked secret gets
 
     def created_context(self, request: HttpRequest, obj: Any, secret: str) -> dict[str, Any]:
-        """Return what the page that shows the secret needs besides."""
+        """Return additional context for the page that shows the secret."""
         return {}
 
     def save_model(self, request: HttpRequest, obj: BearerSecret, form: Any, change: bool) -> None:
@@ -63,7 +63,7 @@ class BearerAdmin(HubAdmin):
     def response_add(
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
     ) -> HttpResponseBase:
-        """Show the secret in the answer itself: a redirect would have to keep it in a cookie or the session."""
+        """Show the secret in this response: a redirect would have to keep it in a cookie or the session."""
         secret: str = request.new_secret  # type: ignore[attr-defined]
         context = {
             **self.admin_site.each_context(request),
@@ -78,7 +78,7 @@ class BearerAdmin(HubAdmin):
 
     @admin.action(description="Revoke the selected %(verbose_name_plural)s", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: "QuerySet[Any]") -> None:
-        # One of hub.yaml too: the file can't bring it back.
+        # Objects from hub.yaml too: the file can't restore them.
         chosen = list(roles.changeable(request.user, queryset).filter(revoked_at=None))
         for each in chosen:
             each.revoke("revoked in the admin")

@@ -1,4 +1,4 @@
-"""Choosing another object: looked up while one types; without JavaScript from a list, or by name where it is long."""
+"""Widgets for choosing a related object: autocomplete or, without JavaScript, a list or an input for its name."""
 
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from ..pages.numbers import whole_number
 
-# So many choices are on the page itself, for a browser without JavaScript. More would make it heavy for all others.
+# The most choices rendered into the page for browsers without JavaScript. More would slow it down for all others.
 _MOST_CHOICES = 100
 _SUFFIX = "-named"
 _NOT_FOUND = (
@@ -25,20 +25,21 @@ else:
 
 
 class CredentialChoice(_Field):
-    """Credentials with their teams: two teams may each have one of the same name."""
+    """A choice of credentials that shows their teams, because two teams may use the same name."""
 
     def label_from_instance(self, obj: Any) -> str:
         return str(obj.name_with_team)
 
 
 class _Looked:
-    """Takes a number of a choice, or its name from the input that a browser without JavaScript shows.
+    """Accepts the primary key of a choice, or its name from the input that browsers without JavaScript show.
 
-    A name that is none of a choice's goes to the field in quotation marks, which refuses it, and back into the input.
+    A name that doesn't match exactly one choice is passed to the field in quotation marks. The field rejects it, and
+    the input shows it again.
     """
 
     def optgroups(self, name: str, value: list[Any], attr: Any = None) -> Any:
-        # Django looks up what is no number as it came, which ends in a 500.
+        # Django would query with a value that isn't a number, which ends in a 500.
         known = [each for each in value if whole_number(each) is not None]
         return super().optgroups(name, known, attr)  # type: ignore[misc]
 
@@ -52,7 +53,7 @@ class _Looked:
         return [*(value or ()), *found] if multiple else found[0]
 
     def _number(self, text: str) -> Any:
-        """Return the primary key of the one choice of this name; else the text in quotation marks."""
+        """Return the primary key of the only choice with this name, otherwise the text in quotation marks."""
         queryset = self.choices.queryset  # type: ignore[attr-defined]
         model = queryset.model
         team, slash, name = text.rpartition("/")
@@ -64,7 +65,7 @@ class _Looked:
 
 
 class _WithAllChoices(_Looked):
-    """Has all choices on the page, unless there are many, for a browser without JavaScript."""
+    """Renders all choices into the page, unless there are many, for browsers without JavaScript."""
 
     def optgroups(self, name: str, value: list[Any], attr: Any = None) -> Any:
         widget: Any = self
@@ -72,7 +73,7 @@ class _WithAllChoices(_Looked):
         options = groups[0][1]
         there = {str(option["value"]) for option in options}
         if not there and not widget.allow_multiple_selected:
-            # Else a browser would take the first choice for chosen.
+            # Otherwise a browser would preselect the first choice.
             options.append(widget.create_option(name, "", "", False, 0))
         for label, key in self._others(there):
             options.append(widget.create_option(name, key, label, False, len(options)))
@@ -112,19 +113,19 @@ class _WithAllChoices(_Looked):
 
 
 class Autocomplete(_Looked, AutocompleteSelect):  # type: ignore[misc]
-    """For the rows of a table, which would repeat all choices."""
+    """Autocomplete for table rows, which would otherwise each repeat all choices."""
 
 
 class AutocompleteOfAll(_WithAllChoices, AutocompleteSelect):  # type: ignore[misc]
-    """One of the choices."""
+    """Autocomplete for a single choice."""
 
 
 class AutocompleteMultiple(_WithAllChoices, AutocompleteSelectMultiple):  # type: ignore[misc]
-    """Any number of the choices."""
+    """Autocomplete for any number of choices."""
 
 
 def adapt(field: Any) -> Any:
-    """Let a field of such a widget say which name it refused; return the field."""
+    """Make the field's errors include the rejected name; return the field."""
     for code in ("invalid_choice", "invalid_pk_value"):
         if code in field.error_messages:
             text = _NOT_FOUND.replace("%(value)s", "%(pk)s") if code == "invalid_pk_value" else _NOT_FOUND

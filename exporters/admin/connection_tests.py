@@ -1,4 +1,4 @@
-"""Trials on pages: streamed step by step to a script that asks so, else whole with the page."""
+"""Connection tests on pages: streamed step by step for scripts, otherwise rendered with the page."""
 
 import json
 from collections.abc import Iterator
@@ -10,26 +10,26 @@ from django.template.loader import render_to_string
 from ..configuration.targets import Target
 from ..connection_test import run
 
-# What trial.js sends with its requests.
+# The header of requests from trial.js.
 _HEADER = "X-Follow"
 _TYPE = "application/x-ndjson"
 
 
 def is_followed(request: HttpRequest) -> bool:
-    """Tell whether a script asks, which takes the answer in pieces."""
+    """Return whether the request comes from a script that reads a streamed response."""
     return _HEADER in request.headers
 
 
 def stream(target: Target) -> StreamingHttpResponse:
-    """Answer with a line of JSON for each step as it ends: {"step": html}, and at last {"result": html, "ok": ...}."""
+    """Stream a line of JSON per step as it ends, {"step": html}, and a final one, {"result": html, "ok": ...}."""
     response = StreamingHttpResponse(_lines(target), content_type=_TYPE)
     response["Cache-Control"] = "no-store"
-    response["X-Accel-Buffering"] = "no"  # nginx would hand it on as a whole
+    response["X-Accel-Buffering"] = "no"  # nginx would buffer the response
     return response
 
 
 def refused(form: forms.Form) -> HttpResponse:
-    """Answer a script with what must be put right in the form first."""
+    """Return the form's errors, which the user must fix before a test, in the format of `stream`."""
     html = render_to_string("admin/exporters/trial_refused.html", {"form": form})
     return HttpResponse(json.dumps({"result": html, "ok": None}) + "\n", content_type=_TYPE)
 

@@ -1,4 +1,4 @@
-"""The screens of credentials: their list, and one with what uses it."""
+"""The screens for credentials: the list, and a credential's page with the namespaces that use it."""
 
 from datetime import timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from .team_filter import TeamFilter
 
 
 class ExpiryFilter(admin.SimpleListFilter):
-    """Either secret: a spare one that has expired is of no help when it is needed."""
+    """Filters by the expiry of either secret: an expired spare secret can't replace the active one."""
 
     title = "expiry"
     parameter_name = "expiry"
@@ -54,7 +54,7 @@ class ExpiryFilter(admin.SimpleListFilter):
         return queryset
 
 
-# So many namespaces are named on the page of their credential; the list of namespaces finds all.
+# The most namespaces shown on a credential's page. The list of namespaces finds all of them.
 _MOST_USES = 20
 
 
@@ -62,7 +62,7 @@ _MOST_USES = 20
 class CredentialAdmin(SpareSlot):
     form = CredentialForm
     change_form_template = "admin/exporters/credential/change_form.html"
-    ordering = ("name",)  # the counts below would lose the model's own
+    ordering = ("name",)  # annotating counts drops the model's ordering
     list_display = ("name", "team", "kind_shown", "secret_state", "expires", "used_by")
     list_select_related = ("team",)
     list_filter = (
@@ -114,8 +114,8 @@ class CredentialAdmin(SpareSlot):
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Credential]":
         found: QuerySet[Credential] = super().get_queryset(request)
-        # Of a platform's identity a member sees how many of the own teams' namespaces use it. A join would count for
-        # all credentials what is shown of a page of them.
+        # For a platform identity, members see the count of their own teams' namespaces only. A join would count for
+        # all credentials, not just for those on the page.
         using = roles.visible(request.user, Namespace.objects.filter(credential=OuterRef("pk")))
         counted = using.order_by().values("credential").annotate(count=Count("pk")).values("count")
         return found.annotate(namespace_count=Coalesce(Subquery(counted), 0))
@@ -126,12 +126,12 @@ class CredentialAdmin(SpareSlot):
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         if roles.is_platform_administrator(request.user):
             return self.search_fields
-        # A platform's identity must not be found by the namespaces of other teams that use it.
+        # Searching for another team's namespace must not find the platform identity that it uses.
         return tuple(name for name in self.search_fields if not name.startswith("namespaces"))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None and not self.has_change_permission(request, obj):
-            # Read-only fields are shown as they are stored, which for a secret would be its ciphertext.
+            # Django shows read-only fields as stored, which for a secret is its ciphertext.
             return [
                 (title, {**options, "fields": _without_secrets(options["fields"])})
                 for title, options in super().get_fieldsets(request, obj)
@@ -148,7 +148,7 @@ class CredentialAdmin(SpareSlot):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Show beside the form what the secret is, and which namespaces would notice a change of it."""
+        """Show the form with a description of each secret and the namespaces that a change would affect."""
         credential = self.get_object(request, unquote(object_id))
         context = dict(extra_context or {})
         if credential is not None:
@@ -187,7 +187,7 @@ class CredentialAdmin(SpareSlot):
 
     @admin.display(description="kind", ordering="kind")
     def kind_shown(self, credential: Credential) -> str:
-        return credential.get_kind_display().partition(" (")[0]  # the form says the rest
+        return credential.get_kind_display().partition(" (")[0]  # the form shows the full text
 
     @admin.display(description="used by", ordering="namespace_count")
     def used_by(self, credential: Credential) -> str:

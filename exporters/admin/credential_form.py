@@ -1,4 +1,4 @@
-"""The form of a credential: secrets go in and never come out; what may be said of one stands beside its input."""
+"""The credential form. Its secrets are write-only; the help text describes each stored one."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from .pending_secrets import HeldSecrets
 
 
 def describe_secret(credential: Credential, slot: str = "") -> str:
-    """Return what may be said of a credential's secret: which key it is, how it ends, how old it is."""
+    """Return a description that doesn't reveal the secret: the key's name, its last characters and its age."""
     if not credential.has_secret(f"{slot}secret"):
         if slot:
             return "not set"
@@ -94,7 +94,7 @@ class CredentialForm(KeepsHidden):
             field = self.fields.get(f"{slot}secret")
             if self.instance.pk and field is not None:
                 field.help_text = format_html(
-                    "{} Now: {}.{}",  # escaped: the key's name was typed by somebody, and help texts are HTML
+                    "{} Now: {}.{}",  # escaped: users enter key names, and help texts are HTML
                     field.help_text,
                     describe_secret(self.instance, slot),
                     " Leave the input empty to keep it." if self.instance.has_secret(f"{slot}secret") else "",
@@ -106,7 +106,7 @@ class CredentialForm(KeepsHidden):
             ]
 
     def clean(self) -> dict[str, Any]:
-        """Put the stored secret where none was entered, unless it can't go with what was."""
+        """Keep the stored secret if none was entered, unless the kind changed."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         kind = cleaned.get("kind")
         if kind not in Credential.Kind.values:
@@ -134,7 +134,7 @@ class CredentialForm(KeepsHidden):
         return cleaned
 
     def _keep_spare(self, cleaned: dict[str, Any], kind: str, possible: frozenset[str]) -> None:
-        """Keep the stored spare secret where none was entered; one of another kind is of no use any more."""
+        """Keep the stored spare secret if none was entered; drop it if the kind changed."""
         if kind != self._stored_kind or "spare_secret" not in possible:
             for name in Credential.SLOT:
                 setattr(self.instance, f"spare_{name}_reference", {})
@@ -145,7 +145,7 @@ class CredentialForm(KeepsHidden):
                     cleaned[name] = self._stored[name]
 
     def forget_held(self) -> None:
-        """Take what was held for this form out of the session: it is stored now."""
+        """Remove this form's held secrets from the session, now that they are stored."""
         for name in Credential.SECRET_FIELDS:
             handle = self.data.get(f"{name}_held")
             if handle:

@@ -1,4 +1,4 @@
-"""Form fields for what Django has no input for."""
+"""Form fields that Django lacks: secrets, labels and lists."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .pending_secrets import HeldSecrets
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """What came back from a secret input: new text, or the handle of text that was entered before."""
+    """The value of a secret input: new text, or the handle of text that was entered before."""
 
     text: str = ""
     handle: str = ""
@@ -24,20 +24,20 @@ class Entered:
 
 
 class SecretInput(forms.Widget):
-    """An input that is always shown empty. What was typed comes back as a handle; see held.py."""
+    """An input that is always rendered empty. A handle stands in for text that was entered before; see held.py."""
 
     def __init__(self, attrs: dict[str, Any] | None = None, rows: int = 4) -> None:
         super().__init__(
             {"rows": rows, "cols": 60, "autocomplete": "off", "spellcheck": "false", **(attrs or {})}
         )
-        self.held: HeldSecrets | None = None  # set by the form, which knows the session
+        self.held: HeldSecrets | None = None  # set by the form, which has the session
         self.name = ""
 
     def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> Entered:
         return Entered(str(data.get(name) or "").strip(), str(data.get(f"{name}_held") or ""))
 
     def value_omitted_from_data(self, data: Mapping[str, Any], files: Any, name: str) -> bool:
-        return False  # left out means left empty: the form decides what of the stored goes on
+        return False  # a missing value means an empty one: the form decides which stored secrets to keep
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
         final = self.build_attrs(self.attrs, attrs)
@@ -66,7 +66,7 @@ class SecretInput(forms.Widget):
 
 
 class SecretField(forms.Field):
-    """Cleans to the text that was entered, now or in an earlier try, and to "" when there is none."""
+    """A field whose value is the text entered now or in an earlier attempt, or "" if there is none."""
 
     widget: Any = SecretInput
 
@@ -83,7 +83,7 @@ class SecretField(forms.Field):
 
 
 class LabelsField(forms.CharField):
-    """Target labels, one name=value a line."""
+    """Target labels, one name=value per line."""
 
     widget = forms.Textarea(attrs={"rows": 4, "cols": 40, "spellcheck": "false"})
 
@@ -113,7 +113,7 @@ class LabelsField(forms.CharField):
 
 
 class LinesField(forms.CharField):
-    """A list of texts, one a line."""
+    """A list of strings, one per line."""
 
     widget = forms.Textarea(attrs={"rows": 3, "cols": 50, "spellcheck": "false"})
 

@@ -1,4 +1,4 @@
-"""Grants of the platform's credentials, on the page of the credential."""
+"""Grants of the platform's credentials, on the credential's page."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from ..models import IdentityGrant
 from .base import TabularInline
 from .fields import LinesField
 
-# An identity may be granted to every team. More rows would make the page heavy; a box above finds the others.
+# An identity may be granted to every team. More rows would slow down the page; a search above them finds the others.
 MOST_ROWS = 25
 SEARCH = "grants"
 
@@ -25,7 +25,7 @@ class GrantForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class GrantsInline(TabularInline):
-    """Platform administrators alone see and change who may use what for which hosts."""
+    """The grants of a platform credential to teams, with their hosts. Only platform administrators see them."""
 
     model = IdentityGrant
     form = GrantForm
@@ -37,7 +37,7 @@ class GrantsInline(TabularInline):
         found: QuerySet[Any] = super().get_queryset(request)
         credential = request.resolver_match and request.resolver_match.kwargs.get("object_id")
         if request.method == "POST" or not credential:
-            return found  # the rows that are sent are of those alone that the page had
+            return found  # a form sends only rows that its page had
         shown = found.filter(credential=credential, team__name__icontains=request.GET.get(SEARCH, "")[:63])
         rows = shown.order_by("team__name").values_list("pk", flat=True)[:MOST_ROWS]
         return found.filter(pk__in=list(rows))

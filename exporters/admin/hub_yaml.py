@@ -1,4 +1,4 @@
-"""hub.yaml on the web: see the difference, then apply it. For platform administrators, as it spans teams."""
+"""The page for hub.yaml: preview the changes, then apply them. For platform administrators: the file spans teams."""
 
 import hashlib
 import re
@@ -19,16 +19,16 @@ from .. import hub_yaml
 from ..access import roles
 from .base import HubAdmin
 
-# A value where a reference belongs. A file with one is refused, and need not even be YAML. First with all lines that
-# stand further to the right than its key, as a certificate's do; then within a line: quoted, in braces, or up to what
-# ends it.
+# A secret entered where a reference belongs. Such a file is rejected, and may not even be valid YAML. _LINE matches a
+# key whose value may continue on lines that are indented more than the key, such as a certificate. _INLINE_SECRET
+# matches a value within a line: quoted, in braces, or up to the character that ends it.
 _KEY = r"""["']?(?:(?:spare_)?(?:secret|certificate_password)|token)["']?\s*:[ \t]*"""
 _REFERENCE = r"""\s*\{?\s*["']?(?:env|file|stored)["']?\s*:"""
 _LINE = re.compile(rf"""([ \t]*(?:-[ \t]+)*){_KEY}(?!{_REFERENCE})""")
 _INLINE_SECRET = re.compile(
     rf"""(\b{_KEY})(?!{_REFERENCE})(?:"[^"]*"?|'[^']*'?|\{{[^}}\n]*|[^\s{{"'][^\n,}}\]]*)"""
 )
-# What is no name of a variable can be the secret itself.
+# A value that isn't a variable's name may be the secret itself.
 _NO_VARIABLE = re.compile(r"""(\benv["']?[ \t]*:)(?![ \t]*["']?\w+["']?[ \t]*(?:[},#\n]|$))[^\n,}]+""")
 _INSTEAD = "(a reference stands here, not the secret)"
 
@@ -67,7 +67,7 @@ class ImportForm(forms.Form):
 
 
 class HubYaml(HubAdmin):
-    """Adds the page of hub.yaml to the namespaces' screen."""
+    """Adds the hub.yaml page to the namespace admin."""
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.import_view)
@@ -75,7 +75,7 @@ class HubYaml(HubAdmin):
 
     @method_decorator(sensitive_post_parameters("text"))
     def import_view(self, request: HttpRequest) -> HttpResponseBase:
-        """Show what a file would change, then make the change; `?export` answers with what is stored."""
+        """Show the changes that a file would make, then apply them. `?export` returns the stored configuration."""
         if not roles.is_platform_administrator(request.user):
             raise PermissionDenied
         if "export" in request.GET:
@@ -99,7 +99,7 @@ class HubYaml(HubAdmin):
                     "Nothing was applied: the difference is another one by now. Look at it again.",
                     messages.WARNING,
                 )
-            # A file can't be put back into its input: what was uploaded goes on as text.
+            # A file input can't be prefilled, so an uploaded file is shown as text.
             text = _without_secrets(planned.text) if planned.errors else planned.text
             form = ImportForm({"text": text, "prune": planned.prune})
         context = {
@@ -125,9 +125,9 @@ class HubYaml(HubAdmin):
 
 
 def _without_secrets(text: str) -> str:
-    """Return a refused file without the secrets that were typed into it in the place of references."""
+    """Return the text of a rejected file without the secrets entered in place of references."""
     lines: list[str] = []
-    column = -1  # of the key whose value goes on
+    column = -1  # of the key whose value continues, -1 outside of a value
     for number, line in enumerate(every := text.split("\n")):
         if column >= 0 and (not line.strip() or len(line) - len(line.lstrip()) > column):
             continue
@@ -139,5 +139,5 @@ def _without_secrets(text: str) -> str:
 
 
 def _fingerprint(planned: hub_yaml.Plan) -> str:
-    """Return what tells one difference from another, so that only what was looked at is applied."""
+    """Return a hash of the planned changes, so that only changes that the user has seen are applied."""
     return hashlib.sha256("\n".join(map(str, planned.changes)).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Forms that offer what a user may choose, and keep what the user doesn't see."""
+"""Forms that offer only what the user may choose, and keep stored references that the user can't see."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from django import forms
 
 
 class KeepsHidden(forms.ModelForm):  # type: ignore[type-arg]
-    """A form that keeps stored references which are not among its choices.
+    """A form that keeps stored references that are not among its choices.
 
-    The choices are those of the user's teams. The page doesn't show what lies elsewhere, so the browser doesn't send
-    it back, and without this an unrelated change would drop it.
+    The choices are limited to the user's teams. The page doesn't show objects of other teams, so the browser doesn't
+    send them back. Without this form, an unrelated change would drop them.
     """
 
     def clean(self) -> dict[str, Any]:

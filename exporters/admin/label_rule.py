@@ -1,4 +1,4 @@
-"""Label rules: Prometheus's relabel_configs."""
+"""The screen of label rules, which are Prometheus's relabel_configs."""
 
 from typing import Any
 
@@ -87,7 +87,7 @@ class LabelRuleAdmin(HubAdmin):
 
     @admin.display(description="action", ordering="action")
     def does(self, rule: LabelRule) -> str:
-        return str(rule.action)  # as it stands in a file, not capitalised
+        return str(rule.action)  # as written in YAML, not capitalised
 
     @admin.display(description="source labels", ordering="source_labels")
     def reads(self, rule: LabelRule) -> str:
@@ -99,7 +99,7 @@ class LabelRuleAdmin(HubAdmin):
 
     @admin.display(description="result", ordering="target_label")
     def writes(self, rule: LabelRule) -> str:
-        """What the rule leaves behind, as far as its action writes anything."""
+        """Return the rule's target label, with the value if the action sets one, or labelmap's replacement."""
         if not rule.target_label:
             return format_html("<code>{}</code>", rule.replacement) if rule.action == "labelmap" else "-"
         if rule.action in {"replace", "hashmod"}:
@@ -109,7 +109,7 @@ class LabelRuleAdmin(HubAdmin):
 
     def formfield_for_dbfield(self, db_field: "Field[Any, Any]", request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name in {"separator", "regex", "replacement"}:
-            # A space is a fine separator.
+            # A space is a valid separator.
             return forms.CharField(
                 required=False,
                 strip=False,

@@ -34,7 +34,7 @@ _GROUPS = {
 }
 
 
-# What Django shows as JSON where it can't be changed.
+# Fields that Django would show as JSON when they are read-only.
 _READ_ONLY = {"metric_groups": "groups_shown", "labels": "labels_shown"}
 
 
@@ -52,7 +52,7 @@ class NamespaceForm(KeepsHidden):
     )
 
     request: HttpRequest  # set by the admin
-    allowed_host = ""  # what an owner's choice allows the credential, once it is saved
+    allowed_host = ""  # added to the credential's hosts once the namespace is saved
 
     class Meta:
         model = Namespace

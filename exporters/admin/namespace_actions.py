@@ -1,4 +1,4 @@
-"""What can be done to many namespaces at once, from their list."""
+"""Bulk actions in the list of namespaces."""
 
 from collections.abc import Callable, Iterable
 
@@ -15,7 +15,7 @@ Action = Callable[[Iterable[Namespace]], list[namespace_actions.Outcome]]
 
 
 class NamespaceActions(HubAdmin):
-    """The actions of the namespaces' screen."""
+    """Adds the bulk actions to the namespace admin."""
 
     actions = ("test", "scrape_now", "pause", "resume", "clear_cache")
 

@@ -1,4 +1,4 @@
-"""Adding a namespace in one box: a connection string is pasted, tried out, and saved with its credential."""
+"""Add a namespace in one form: paste a connection string, test it, and save it with its credential."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ from .base import HubAdmin
 from .fields import SecretField
 from .pending_secrets import HeldSecrets
 
-# What the page says of a trial that was made before the namespace was saved.
+# The messages about a connection test made before the namespace was saved.
 _TESTED = {
     "ok": (messages.SUCCESS, "It was tested before."),
     "failed": (
@@ -38,9 +38,9 @@ def _lookup(field: str) -> choices.AutocompleteOfAll:
 
 
 class NewNamespaceForm(forms.Form):
-    """A connection string, or a host with a credential that is stored already; a name; a team."""
+    """A name, a team, and either a connection string or a stored credential with a host."""
 
-    # The name may be left to the suggestion, which a browser that insists on it would keep out.
+    # Users may leave the name empty to accept the suggestion, so browsers must not require it.
     use_required_attribute = False
 
     connection_string = SecretField(
@@ -70,9 +70,9 @@ class NewNamespaceForm(forms.Form):
     def __init__(self, request: HttpRequest, data: Any = None) -> None:
         super().__init__(data)
         self.request = request
-        self.namespace: Namespace | None = None  # unsaved, once the form is valid
-        self._allowed_host = ""  # what an owner's choice allows the credential, once it is saved
-        self.reused: Credential | None = None  # the team's own that holds the pasted string already
+        self.namespace: Namespace | None = None  # set once the form is valid, not saved yet
+        self._allowed_host = ""  # added to the credential's hosts once the namespace is saved
+        self.reused: Credential | None = None  # the team's credential that already holds the string
         secret: Any = self.fields["connection_string"]
         team: Any = self.fields["team"]
         credential: Any = self.fields["credential"]
@@ -80,14 +80,14 @@ class NewNamespaceForm(forms.Form):
         secret.widget.name = "connection_string"
         team.queryset = roles.teams(request.user, roles.Role.EDITOR).order_by("name").distinct()
         team.initial = team.queryset.first()
-        # What the look-up offers.
+        # The choices for the autocomplete.
         offered = roles.selectable(request.user, Namespace, Credential)
         credential.queryset = offered.select_related("team").order_by("name").distinct()
 
     def clean_connection_string(self) -> str:
         text = pasted.tidied(self.cleaned_data["connection_string"])
         if text:
-            # Whatever else is wrong: without a usable string there is nothing to go on with.
+            # Validate the string whatever other errors there are: nothing works without a usable one.
             pasted.look_at(text)
         return text
 
@@ -102,7 +102,7 @@ class NewNamespaceForm(forms.Form):
                     "connection_string", "Paste a connection string, or choose a credential below."
                 )
             if not self.data.get("name", "").strip():
-                self.errors.pop("name", None)  # a string that can be used suggests one
+                self.errors.pop("name", None)  # a valid string suggests a name
         team = cleaned.get("team")
         if self.errors or team is None:
             return cleaned
@@ -113,7 +113,7 @@ class NewNamespaceForm(forms.Form):
         return cleaned
 
     def _credential(self, secret: str, team: Team) -> Credential | None:
-        """Return the team's credential that holds the string, or a new one that is not saved yet."""
+        """Return the team's credential that holds the string or a new, unsaved one; None if the string is invalid."""
         self.reused = pasted.stored_as(secret, team)
         if self.reused is not None:
             return self.reused
@@ -130,7 +130,7 @@ class NewNamespaceForm(forms.Form):
     def _build(self, cleaned: dict[str, Any], team: Team, credential: Credential) -> None:
         namespace = Namespace(name=cleaned["name"], team=team, host=cleaned["host"], credential=credential)
         self._allowed_host = owned_hosts.allow(self.request.user, credential, cleaned["host"])
-        # A credential that is not saved yet is no value for the field's own check.
+        # The field's validation would reject an unsaved credential.
         skipped: set[str] = {"credential"} if credential.pk is None else set()
         try:
             namespace.clean_fields(exclude=skipped)
@@ -143,8 +143,8 @@ class NewNamespaceForm(forms.Form):
         self.namespace = namespace
 
     def may_store(self) -> bool:
-        """Tell whether the user may save it; else the reason stands at the field."""
-        assert self.namespace is not None  # noqa: S101 - asked of a valid form
+        """Return whether the user may save the namespace; if not, add the reason as an error."""
+        assert self.namespace is not None  # noqa: S101 - called on a valid form
         credential, team = self.namespace.credential, self.namespace.team
         if credential is None or credential.pk or _is_owner(self.request, team):
             return True
@@ -156,9 +156,9 @@ class NewNamespaceForm(forms.Form):
         return False
 
     def save(self) -> Namespace | None:
-        """Store the credential, if it is new, and the namespace; both or neither.
+        """Save the namespace, and its credential if that is new, in one transaction.
 
-        Returns None, with the reason at the field, when somebody else took the name since it was checked.
+        Returns None, with an error at the field, if another request took the name after validation.
         """
         assert self.namespace is not None  # noqa: S101 - called on a valid form
         try:
@@ -180,7 +180,7 @@ class NewNamespaceForm(forms.Form):
 
 
 class NamespaceNew(HubAdmin):
-    """Adds the page for a new namespace to the namespaces' screen."""
+    """Adds the page for a new namespace to the namespace admin."""
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.new_view)
@@ -188,7 +188,7 @@ class NamespaceNew(HubAdmin):
 
     @method_decorator(sensitive_post_parameters("connection_string"))
     def new_view(self, request: HttpRequest) -> HttpResponseBase:
-        """Show the box; `do` says what is done with it: parse (for the script), test, save."""
+        """Show the form. On POST, `do` is the action: parse (for the script), test or save."""
         if not roles.allows(request.user, "add", Namespace):
             raise PermissionDenied
         what = str(request.POST.get("do", "")) if request.method == "POST" else ""
@@ -235,13 +235,13 @@ def _is_owner(request: HttpRequest, team: Team) -> bool:
 
 
 def _with_name(data: Any) -> Any:
-    """Return what was posted, with the suggested name where none was entered."""
+    """Return the posted data, with the suggested name if none was entered."""
     if data.get("name", "").strip() or not data.get("connection_string", "").strip():
         return data
     try:
         name = pasted.look_at(pasted.tidied(data["connection_string"])).name
     except ValidationError:
-        return data  # the field says what is wrong
+        return data  # the field reports the error
     filled = data.copy()
     filled["name"] = name
     return filled
@@ -256,7 +256,7 @@ def _facts(form: NewNamespaceForm) -> pasted.Pasted | None:
 
 
 def _parsed(request: HttpRequest) -> JsonResponse:
-    """Answer the script with what a pasted connection string says."""
+    """Return the facts of a pasted connection string to the script, as JSON."""
     text = pasted.tidied(str(request.POST.get("connection_string", "")))
     if not text:
         return JsonResponse({"html": "", "name": ""})

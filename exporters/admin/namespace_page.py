@@ -1,4 +1,4 @@
-"""A namespace's own pages: how its scrapes go, its entities, the exposition, what can be done."""
+"""A namespace's pages: its status with its actions, its entities and its exposition."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +26,7 @@ from .base import HubList, comes_from_file
 from .scrape_configs import ScrapeConfigs
 
 _FAILURES = 10
-# What a page shows of an exposition; the whole is one click away.
+# Lines of an exposition that the page shows. It links to the rest.
 _LINES = 400
 _SORTS = (
     ("worst", "what needs a look"),
@@ -41,14 +41,14 @@ _TABS = (("status", "Status"), ("entities", "Entities"), ("exposition", "Exposit
 
 
 class Namespaces(HubList):
-    """The list, whose names lead to the pages of how things are; the settings are one click further."""
+    """The list of namespaces. Each name links to the status page, which links to the settings."""
 
     def url_for_result(self, result: Any) -> str:
         return reverse("admin:exporters_namespace_status", args=[result.pk])
 
 
 class NamespacePage(ScrapeConfigs):
-    """Adds the pages of a namespace to the namespaces' screen."""
+    """Adds a namespace's pages to the namespace admin."""
 
     change_form_template = "admin/exporters/namespace/change_form.html"
     object_history_template = "admin/exporters/namespace/object_history.html"
@@ -72,7 +72,7 @@ class NamespacePage(ScrapeConfigs):
         return [*own, *super().get_urls()]
 
     def status_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
-        """Show how the scrapes go, and do what a button says: test, scrape, pause, resume, clear."""
+        """Show the status page. On POST, run a button's action: test, scrape, pause, resume or clear."""
         namespace = self._namespace(request, object_id)
         tried: run.Trial | None = None
         if request.method == "POST":
@@ -103,7 +103,7 @@ class NamespacePage(ScrapeConfigs):
         return TemplateResponse(request, "admin/exporters/namespace_status.html", context)
 
     def entities_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
-        """Show the entities of the last reading, or of a new one for who may have the bus asked (POST)."""
+        """Show the entities of the last reading or, on POST by a user who may change the namespace, of a new one."""
         namespace = self._namespace(request, object_id)
         result = self._reading(request, namespace)
         choice = {
@@ -126,7 +126,7 @@ class NamespacePage(ScrapeConfigs):
         return TemplateResponse(request, "admin/exporters/namespace_entities.html", context)
 
     def exposition_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
-        """Show the last reading as Prometheus gets it; `?raw=1` answers with all of it as text."""
+        """Show the last reading as the exposition that Prometheus gets. `?raw=1` returns all of it as text."""
         namespace = self._namespace(request, object_id)
         result = self._reading(request, namespace)
         body = b""
@@ -149,7 +149,7 @@ class NamespacePage(ScrapeConfigs):
         return TemplateResponse(request, "admin/exporters/namespace_exposition.html", context)
 
     def _namespace(self, request: HttpRequest, object_id: int) -> Namespace:
-        """Return the namespace; another team's answers like one that does not exist."""
+        """Return the namespace; raise Http404 if it doesn't exist or the user can't see it."""
         visible = roles.visible(
             request.user, Namespace.objects.select_related("team", "credential", "status")
         )
@@ -159,9 +159,10 @@ class NamespacePage(ScrapeConfigs):
         return namespace
 
     def _reading(self, request: HttpRequest, namespace: Namespace) -> scrape.Result | None:
-        """Return the newest reading that is at hand; for a POST a new one.
+        """Return the newest available reading or, on POST, a new one.
 
-        The page of a POST shows it, without a redirect: that could meet another worker process, which has an older one.
+        A POST renders the page without a redirect: another worker process, with an older reading, could answer the
+        redirect.
         """
         target = target_of(namespace)
         if request.method == "POST":
@@ -171,7 +172,7 @@ class NamespacePage(ScrapeConfigs):
         return last_reading.last(target)
 
     def _changes(self, request: HttpRequest, namespace: Namespace) -> list[Any]:
-        """Return the last changes of its settings, the newest first."""
+        """Return the last changes to the namespace's settings, newest first."""
         records = roles.visible_history(request.user, Namespace.history.filter(id=namespace.pk), Namespace)
         return list(records.order_by("-history_date")[:5])
 
@@ -211,7 +212,7 @@ class NamespacePage(ScrapeConfigs):
 
 
 def _read(result: scrape.Result | None) -> dict[str, Any]:
-    """Return when the result was read, and what failed."""
+    """Return the template context for when the result was read and what failed."""
     if result is None:
         return {"read_at": None, "failures": []}
     failures = {failure.message for failure in result.snapshot.collectors.values() if failure is not None}

@@ -1,4 +1,4 @@
-"""The rules of a namespace, edited beside what they do to its last reading."""
+"""The page for a namespace's rules, with a preview of their effect on its last reading."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,12 +22,12 @@ from ..scraping.scrape import Result
 from .base import HubAdmin
 from .rule_rows import Rows, Scope, fingerprint
 
-# The page's own words for whose rules are edited.
+# The values of the page's `scope` parameter.
 _SCOPES = ("namespace", "team", "hub")
 
 
 class NamespaceRules(HubAdmin):
-    """Adds the page of rules to the namespaces' screen."""
+    """Adds the rules page to the namespace admin."""
 
     def get_urls(self) -> list[URLPattern]:
         own = path(
@@ -38,7 +38,7 @@ class NamespaceRules(HubAdmin):
         return [own, *super().get_urls()]
 
     def rules_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """Show the rules and what they do; store them when that is asked for."""
+        """Show the rules and a preview of their effect. On POST, edit, import or save them."""
         visible = roles.visible(request.user, Namespace.objects.select_related("team", "credential"))
         namespace = visible.filter(pk=object_id).first()
         if namespace is None:
@@ -47,7 +47,7 @@ class NamespaceRules(HubAdmin):
         may_edit = _may_edit(request, scope)
         problem = ""
         pasted = str(request.POST.get("pasted", ""))
-        # Of the rules as they were when the form was begun, however often it has been tried since.
+        # The fingerprint of the rules when the user opened the form, kept across previews.
         seen = str(request.POST.get("seen") or fingerprint(scope))
         if request.method == "POST":
             rows = Rows.of_post(scope, request.POST)
@@ -127,7 +127,7 @@ def _may_read(request: HttpRequest, namespace: Namespace) -> bool:
 
 
 def _reading(request: HttpRequest, target: Target, namespace: Namespace) -> Result | None:
-    """Return the last reading, or a new one for who may have the bus asked."""
+    """Return the last reading or, if there is none or the user requests one and may read, a new one."""
     result = last_reading.last(target)
     again = request.method == "POST" and request.POST.get("do") == "read"
     if (result is None or again) and _may_read(request, namespace):
@@ -137,15 +137,15 @@ def _reading(request: HttpRequest, target: Target, namespace: Namespace) -> Resu
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A rule among all that apply to the namespace."""
+    """One of the rules that apply to the namespace."""
 
-    name: str  # whose, and the how-manieth of theirs
+    name: str  # scope and 1-based position
     rule: LabelRule
     edited: bool = False
 
 
 def _all_rules(namespace: Namespace, scope: Scope, rows: Rows) -> list[Applied]:
-    """Return the rules in the order in which they apply, with the rows in the place of what is stored of them."""
+    """Return the rules in the order in which they apply, with the form's rows instead of the rules stored for them."""
     stored = rules_by_scope()
     team = namespace.team_id
     found = []
@@ -167,7 +167,7 @@ def _all_rules(namespace: Namespace, scope: Scope, rows: Rows) -> list[Applied]:
 def _applied(
     namespace: Namespace, scope: Scope, rows: Rows, stored: Target, result: Result | None, options: QueryDict
 ) -> dict[str, Any]:
-    """Return what the page says about the rules and about what they do."""
+    """Return the template context for the rules and the preview of their effect."""
     rules = _all_rules(namespace, scope, rows)
     from_file = sum(each.name.startswith(scope.word) and not each.edited for each in rules)
     context: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""A connection string that somebody pasted: what it is for, what its key can and can't do, what to call the target."""
+"""Analyze a pasted connection string: its endpoint, what its key can and can't do, and a name for the target."""
 
 import hmac
 import re
@@ -10,7 +10,7 @@ from ..credentials.inspection import Facts, examine_connection_string
 from ..models import Credential, Team
 from ..servicebus.connection import Endpoint
 
-# Names of namespaces and credentials are at most this long; some room is left for a suffix.
+# Maximum length of a suggested name for a namespace or credential, leaving room for a suffix.
 _LONGEST = 55
 _QUOTES = ('""', "''", "“”")
 _ROOT_KEY = "RootManageSharedAccessKey"
@@ -18,7 +18,7 @@ _ROOT_KEY = "RootManageSharedAccessKey"
 
 @dataclass(frozen=True, slots=True)
 class Pasted:
-    """What may be shown of it: nothing here is secret."""
+    """What may be shown of a connection string: nothing here is secret."""
 
     endpoint: Endpoint
     key_name: str
@@ -28,7 +28,7 @@ class Pasted:
 
 
 def tidied(text: str) -> str:
-    """Return a connection string without what came along when it was copied: quotes around it, line ends within."""
+    """Return a connection string without the artifacts of copying: quotes around it, line breaks within it."""
     text = "".join(line.strip() for line in text.splitlines())
     if len(text) >= 2 and text[0] + text[-1] in _QUOTES:
         return text[1:-1].strip()
@@ -36,10 +36,10 @@ def tidied(text: str) -> str:
 
 
 def look_at(text: str) -> Pasted:
-    """Return what a connection string says; raise ValidationError with what is wrong and how to put it right."""
+    """Return what a connection string contains; raise ValidationError with what is wrong and how to fix it."""
     facts = examine_connection_string(text)
     connection = facts.connection
-    assert connection is not None  # noqa: S101 - of a connection string there is one
+    assert connection is not None  # noqa: S101 - always set for a connection string
     return Pasted(
         endpoint=connection.endpoint,
         key_name=connection.key_name,
@@ -73,20 +73,20 @@ def _remarks(facts: Facts, key_name: str, entity_path: str) -> list[str]:
 
 
 def suggest_name(endpoint: Endpoint, entity_path: str = "") -> str:
-    """Return a name for the target in the form that names have: payments-prod, payments-prod-orders."""
+    """Return a suggested name for the target, in the form of names: payments-prod, payments-prod-orders."""
     first = endpoint.host.partition(".")[0]
     words = f"{first}-{entity_path}" if entity_path else first
     return re.sub(r"[^a-z0-9]+", "-", words.lower())[:_LONGEST].strip("-")
 
 
 def stored_as(text: str, team: Team) -> Credential | None:
-    """Return the team's credential that holds this very connection string, None when there is none."""
+    """Return the team's credential with exactly this connection string, or None."""
     candidates = Credential.objects.filter(
         team=team, kind=Credential.Kind.CONNECTION_STRING, secret_fingerprint=fingerprint(text)
     )
     for credential in candidates:
         try:
-            # A fingerprint is short; the secret itself decides.
+            # A fingerprint is short and can collide, so compare the secrets.
             if hmac.compare_digest(credential.reveal_secret().encode(), text.encode()):
                 return credential
         except SecretUnavailableError:
@@ -95,7 +95,7 @@ def stored_as(text: str, team: Team) -> Credential | None:
 
 
 def free_credential_name(name: str, team: Team) -> str:
-    """Return a credential's name for a target: its own, or with a number when the team has one of that name."""
+    """Return an unused credential name for a target: its own name, with a number if the team already uses that."""
     name = name[:_LONGEST]
     taken = set(Credential.objects.filter(team=team, name__startswith=name).values_list("name", flat=True))
     if name not in taken:

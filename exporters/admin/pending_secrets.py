@@ -1,8 +1,8 @@
-"""What was typed into a secret input, kept while its form has errors elsewhere.
+"""Keep text entered into a secret input while its form has errors elsewhere.
 
-A form that comes back with errors must lose nothing, and its page must hold no secret. So the secret is
-encrypted with the hub's key ring and kept in the user's session; the page has a random handle for it, which
-is worth nothing in another session or another field.
+A form that is shown again with errors must keep all its values, but its page must not contain a secret. So the hub
+encrypts the secret with its key ring and keeps it in the user's session. The page has a random handle for it, which is
+useless in another session or for another field.
 """
 
 import secrets
@@ -13,12 +13,12 @@ from ..credentials.encryption import Sealed, UndecryptableError, key_ring
 
 _SESSION_KEY = "held_secrets"
 _SECONDS = 3600
-# A user fills in few forms at a time; more would only make the session grow.
+# A user fills in few forms at a time. More than this would only make the session grow.
 _AT_MOST = 8
 
 
 class HeldSecrets:
-    """The secrets that a session holds. Session is Django's: a mapping that is stored between requests."""
+    """The secrets that a session holds. `session` is Django's, a mapping that is stored between requests."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -32,7 +32,7 @@ class HeldSecrets:
         return handle
 
     def get(self, field: str, handle: str) -> str:
-        """Return a held secret, "" when there is none under this handle any more."""
+        """Return a held secret, or "" if there is none for this handle or it has expired."""
         ciphertext, _ = self._current().get(handle, ("", 0.0))
         try:
             return key_ring().open(Sealed(ciphertext), _binding(handle, field)) if ciphertext else ""

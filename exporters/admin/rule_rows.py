@@ -1,4 +1,4 @@
-"""The rules of one scope as they are being edited: rows of inputs that can be moved, tried out and stored."""
+"""The rules of one scope during editing: rows of inputs that can be moved, previewed and saved."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ FIELDS = ("action", "source_labels", "separator", "regex", "modulus", "target_la
 
 
 class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
-    """One rule. A space is a fine separator, so nothing is stripped."""
+    """One rule. A space is a valid separator, so nothing is stripped."""
 
     action = forms.ChoiceField(choices=[(action, action) for action in ACTIONS])
     source_labels = LabelNamesField(
@@ -42,7 +42,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose rules: a namespace's, a team's (no namespace) or the hub's (neither)."""
+    """Where rules apply: to a namespace, a team (no namespace) or the whole hub (neither)."""
 
     word: str  # namespace, team, hub
     team: Team | None
@@ -50,11 +50,11 @@ class Scope:
 
     @property
     def is_too_large(self) -> bool:
-        """Whether the scope has more rules than the page can hold; storing some would take away the others."""
+        """Whether the scope has more rules than the page can hold. Saving only some would delete the others."""
         return sum(rule.source == Source.ADMIN for rule in self.stored()) > MAX_RULES
 
     def stored(self) -> list[LabelRule]:
-        """Return the scope's rules in their order."""
+        """Return the scope's rules in order."""
         return list(
             LabelRule.objects.filter(team=self.team, namespace=self.namespace).order_by("position", "pk")
         )
@@ -62,16 +62,16 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What keeps a row from being used."""
+    """An error in a row."""
 
-    row: int  # from 1
+    row: int  # 1-based
     field: str
-    element: str  # the id of the field's input; empty where it is no field's
+    element: str  # the ID of the field's input; empty if the error belongs to no field
     text: str
 
 
 class Rows:
-    """The rows of a form: one for each rule of the scope that is not hub.yaml's."""
+    """The rows of a form: one for each rule of the scope that doesn't come from hub.yaml."""
 
     def __init__(self, scope: Scope, values: Sequence[Mapping[str, str]]) -> None:
         self.scope = scope
@@ -90,7 +90,7 @@ class Rows:
 
     @classmethod
     def of_post(cls, scope: Scope, data: Mapping[str, Any]) -> "Rows":
-        """Return the rows of a form that was sent, after the button that moves, adds or removes one."""
+        """Return the rows of a posted form, after applying the button that moves, adds or removes a row."""
         count = min(_number(data.get("rows")), MAX_RULES)
         rows = [
             {name: str(data.get(f"rule-{number}-{name}", "")) for name in ("id", *FIELDS)}
@@ -109,7 +109,7 @@ class Rows:
         return cls(scope, rows)
 
     def extended(self, rules: Sequence[Mapping[str, Any]]) -> "Rows":
-        """Return these rows and one more for each imported rule; raise ValueError where that would be too many."""
+        """Return these rows plus one for each imported rule; raise ValueError if that exceeds MAX_RULES."""
         if len(self.values) + len(rules) > MAX_RULES:
             raise ValueError(
                 f"These would be more than {MAX_RULES} rules, which is all that this page holds."
@@ -123,15 +123,15 @@ class Rows:
 
     @cached_property
     def problem(self) -> str:
-        """Why these rules can't be the scope's, together with those of hub.yaml; empty when they can."""
+        """Why the scope can't have these rules in addition to those of hub.yaml; empty if it can."""
         return LabelRule.problem_together([*self._from_file, *self.rules()])
 
     def rules(self) -> list[LabelRule]:
-        """Return the rules of the rows that are valid."""
+        """Return the rules of the valid rows."""
         return [form.instance for form in self.forms if form.is_valid()]
 
     def errors(self) -> list[Mistake]:
-        """Return what is wrong, row by row."""
+        """Return the errors in order of the rows."""
         return [
             Mistake(number, field, form[field].auto_id if field in form.fields else "", str(error))
             for number, form in enumerate(self.forms, 1)
@@ -140,7 +140,7 @@ class Rows:
         ]
 
     def save(self) -> None:
-        """Store the rows in their order, and take away the rules that have none any more."""
+        """Save the rows in order, and delete the rules whose rows were removed."""
         with transaction.atomic():
             position = max([rule.position for rule in self._from_file], default=0)
             kept = {form.instance.pk for form in self.forms}
@@ -165,7 +165,7 @@ class Rows:
 
 
 def as_typed(rule: LabelRule) -> dict[str, str]:
-    """Return a rule as it stands in the inputs."""
+    """Return a rule's values as the inputs show them."""
     values = {name: getattr(rule, name) for name in FIELDS}
     return {
         **{name: str(value) for name, value in values.items()},
@@ -179,7 +179,7 @@ def blank() -> dict[str, str]:
 
 
 def fingerprint(scope: Scope) -> str:
-    """Return a mark of the scope's stored rules, by which a form knows that they have changed since."""
+    """Return a mark of the scope's stored rules, for detecting changes made while a form was open."""
     stored = [(rule.pk, rule.position, rule.source, as_typed(rule)) for rule in scope.stored()]
     return hashlib.sha256(repr(stored).encode()).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""How Prometheus gets at a namespace or a team, on their screens."""
+"""The Prometheus configuration for a namespace or a team, on their screens."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ from ..discovery.snippets import TOKEN_FILE, snippets
 from ..models import Namespace, ScrapeToken, Team
 from .base import HubAdmin
 
-# A static configuration of more than this is read by nobody.
+# The most targets in a static configuration: nobody would read a longer one.
 _MOST_STATIC = 20
 
 
 class ScrapeConfigs(HubAdmin):
-    """Adds scrape configurations, and when their tokens were last shown, to the screen of an object."""
+    """Adds scrape configurations, and when their tokens were last used, to an object's screen."""
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -46,8 +46,8 @@ class ScrapeConfigs(HubAdmin):
 
 
 def _tokens(request: HttpRequest, team: Team, namespace: Namespace | None) -> "QuerySet[ScrapeToken]":
-    """Return the usable tokens that open the object and that the user may see."""
-    # A platform's token is in nobody's team: only who may see those gets them.
+    """Return the tokens that open the object, are not revoked and are visible to the user."""
+    # Platform tokens have no team: only users who may see them get them.
     found = roles.visible(request.user, ScrapeToken.objects.filter(revoked_at=None))
     listed = Q(namespaces__team=team) if namespace is None else Q(namespaces=namespace)
     opening = (

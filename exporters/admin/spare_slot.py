@@ -1,4 +1,4 @@
-"""The spare secret of a credential: tried out, promoted, retired."""
+"""Testing, promoting and retiring a credential's spare secret."""
 
 from dataclasses import replace
 
@@ -15,12 +15,12 @@ from ..credentials.encryption import SecretUnavailableError
 from ..models import Credential
 from .base import HubAdmin, comes_from_file
 
-# More would take longer than a page may; the key is the same for all.
+# Testing more would take too long for a page, and they all use the same key.
 _TRIED_NAMESPACES = 3
 
 
 class SpareSlot(HubAdmin):
-    """Adds the buttons of the spare secret to the credentials' screen; each is a POST."""
+    """Adds the buttons for the spare secret to the credential admin. Each sends a POST."""
 
     def get_urls(self) -> list[URLPattern]:
         own = path(
@@ -31,7 +31,7 @@ class SpareSlot(HubAdmin):
         return [own, *super().get_urls()]
 
     def spare_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """Do what `do` says: test-active, test (the spare secret), promote or retire."""
+        """Run the action in `do`: test-active, test (the spare secret), promote or retire."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         visible = roles.visible(request.user, Credential.objects.all())
@@ -59,7 +59,7 @@ class SpareSlot(HubAdmin):
 
 
 def _swapped(number: int, what: str) -> str:
-    """Promote or retire the spare secret of a credential as it is stored now; return what to say of it."""
+    """Lock the stored credential, promote or retire its spare secret, and return the message for the user."""
     with transaction.atomic():
         credential = Credential.objects.select_for_update().get(pk=number)
         if what == "promote":
@@ -75,7 +75,7 @@ def _swapped(number: int, what: str) -> str:
 
 
 def _test(request: HttpRequest, credential: Credential, slot: str) -> None:
-    """Read the namespaces that use the credential with one of its secrets alone (`slot`: "" or "spare_")."""
+    """Test one of the credential's secrets (`slot`: "" or "spare_") on namespaces that use the credential."""
     name = "spare secret" if slot else "active secret"
     namespaces = roles.visible(request.user, credential.namespaces.select_related("team", "credential__team"))
     tried = list(namespaces.order_by("name")[:_TRIED_NAMESPACES])
@@ -85,7 +85,7 @@ def _test(request: HttpRequest, credential: Credential, slot: str) -> None:
         )
     spec = derivation.credential_spec(credential, slot)
     for namespace in tried:
-        # The one to try replaces a secret that can't be had, but goes nowhere that the credential may not go.
+        # The tested secret may replace one that is unavailable, but is only sent where the credential may be sent.
         problem = namespace.credential_problem()
         if problem:
             messages.error(request, f"The {name} was not tried on {namespace}: {problem}")

@@ -18,7 +18,7 @@ from .team_filter import TeamFilter
 
 
 class UserNameField(forms.ModelChoiceField):  # type: ignore[type-arg]
-    """A user by the exact name, for owners of teams: they can't look through everybody who uses the hub."""
+    """Selects a user by exact name. For team owners, who may not list all users of the hub."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -44,13 +44,13 @@ class MembershipForm(KeepsHidden):
         super().__init__(*args, **kwargs)
         user = self.fields.get("user")
         if isinstance(user, UserNameField) and self.instance.pk:
-            # A user who was deactivated can't be added, but stays a member.
+            # A deactivated user can't be added, but stays a member.
             users = get_user_model()._default_manager
             user.queryset = users.filter(Q(is_active=True) | Q(pk=self.instance.user_id))
 
 
 class ChoosesUser:
-    """A screen or table of memberships: platform administrators look users up, owners of teams name them."""
+    """Selects the user of a membership: platform administrators search, team owners enter the exact name."""
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "user" and not roles.is_platform_administrator(request.user):
@@ -67,7 +67,7 @@ class MembersInline(ChoosesUser, TeamInline):
 
 @admin.register(Team)
 class TeamAdmin(ScrapeConfigs):
-    ordering = ("name",)  # the counts below would lose the model's own
+    ordering = ("name",)  # annotating counts drops the model's ordering
     list_display = ("name", "description", "members", "namespaces", "source")
     list_filter = (SourceFilter,)
     search_fields = ("name", "description")
@@ -75,7 +75,7 @@ class TeamAdmin(ScrapeConfigs):
     inlines = (MembersInline,)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        # The name is in Prometheus, in hub.yaml, and taken once in the hub: whether it is must not be tried out.
+        # Prometheus and hub.yaml use the name. It is unique in the hub, so renaming would reveal which names are taken.
         return () if roles.is_platform_administrator(request.user) else ("name",)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Team]":
@@ -106,5 +106,5 @@ class MembershipAdmin(ChoosesUser, HubAdmin):
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         if roles.is_platform_administrator(request.user):
             return self.search_fields
-        # An owner can add anybody: the address must not be guessed piece by piece.
+        # An owner can add any user, and must not be able to guess the email address piece by piece by searching.
         return tuple(name for name in self.search_fields if name != "user__email")

@@ -1,4 +1,4 @@
-"""The filter of lists by team: links where there are few teams, and a box with suggestions where there are many."""
+"""The team filter of lists: links if there are few teams, an input with suggestions if there are many."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,19 +10,19 @@ from django.http import HttpRequest
 
 from ..access import roles
 
-# More links would fill the screen.
+# More links than this would fill the screen.
 _MOST_LINKS = 20
-# A browser suggests from so many, with and without JavaScript; a name can be typed in full in any case.
+# The most names in the datalist, which works without JavaScript. Users can type any other name in full.
 _MOST_SUGGESTIONS = 1000
 
 
 class TeamFilter(admin.SimpleListFilter):
-    """Chooses by the team's name, among the teams that the user sees."""
+    """Filters by the name of a team that the user can see."""
 
     title = "team"
     parameter_name = "team"
     template = "admin/exporters/team_filter.html"
-    path = "team"  # from the model to its team
+    path = "team"  # the lookup from the model to its team
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         found = roles.teams(request.user).order_by("name").distinct().values_list("name", flat=True)
@@ -36,7 +36,7 @@ class TeamFilter(admin.SimpleListFilter):
         return len(self.lookup_choices) > _MOST_LINKS
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        # What the list is searched, ordered and filtered by besides, for the form.
+        # The list's other search, order and filter parameters, which the form keeps.
         own = {self.parameter_name, PAGE_VAR}
         self.others = [(name, value) for name, value in changelist.params.items() if name not in own]
         return super().choices(changelist)
@@ -49,6 +49,6 @@ class TeamFilter(admin.SimpleListFilter):
 
 
 class MembersTeamFilter(TeamFilter):
-    """Chooses users by a team that they are in."""
+    """Filters users by a team that they are members of."""
 
     path = "memberships__team"

@@ -1,4 +1,4 @@
-"""Scrape tokens: made by the hub, shown once."""
+"""The screen of scrape tokens, which the hub generates and shows once."""
 
 from typing import Any
 
@@ -94,7 +94,7 @@ class TokenAdmin(BearerAdmin):
         if obj is None:
             return super().get_fieldsets(request, obj)
         shown = ("prefix", "state", "created", "last_used", "last_used_address")
-        # Read-only, Django's own would name a namespace that went to another team.
+        # Django's read-only field would name a namespace that has moved to another team.
         namespaces = "namespaces" if self.has_change_permission(request, obj) else "limited_to"
         return (
             (None, {"fields": ("name", "team", "scope", namespaces, "expires_at")}),
@@ -104,7 +104,7 @@ class TokenAdmin(BearerAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if obj is None:
             return ()
-        # A token that opens another team's namespaces is another token.
+        # Access to another team's namespaces requires a new token.
         return ("team", "limited_to", "prefix", "state", "created", "last_used", "last_used_address")
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[ScrapeToken]":
@@ -114,14 +114,14 @@ class TokenAdmin(BearerAdmin):
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         if roles.is_platform_administrator(request.user):
             return self.search_fields
-        # One that went to another team is not to be found by what it is called there.
+        # A search must not reveal the name of a listed namespace that has moved to another team.
         return tuple(name for name in self.search_fields if not name.startswith("namespaces"))
 
     def created_context(self, request: HttpRequest, obj: ScrapeToken, secret: str) -> dict[str, Any]:
         return {
             "token": secret,
             "token_file": TOKEN_FILE,
-            # The first way is service discovery, which needs no list of targets.
+            # The first snippet is for service discovery, which needs no list of targets.
             "snippet": snippets(obj.team.name if obj.team else "all", [])[0],
             "is_popup": IS_POPUP_VAR in request.POST,
             "address": settings.HUB_EXTERNAL_URL,

@@ -1,4 +1,4 @@
-"""Users: Django's own screen, without the permissions that teams and roles replace."""
+"""The screen of users: Django's, without the permissions that teams and roles replace."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 else:
     _UserAdmin = DjangoUserAdmin
 
-# The hub's words for what Django says of permissions that it doesn't use.
+# Replaces Django's help texts, which mention permissions that the hub doesn't use.
 _HELP_TEXTS = {
     "username": "At most 150 letters, digits and @ . + - _",
     "is_active": "Off: can't sign in. The user's changes stay in the histories.",
@@ -84,9 +84,9 @@ class UserAdmin(HubAdmin, _UserAdmin):  # type: ignore[misc] # the stubs of attr
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         if not self.has_view_permission(request):
-            raise PermissionDenied  # Django looks the user up first and answers 404 or 403
+            raise PermissionDenied  # before Django looks up the user and answers 404 or 403
         return super().history_view(request, object_id, extra_context)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # Who is gone can't be kept as the one who did it; and the last one would leave nobody to run the hub.
+        # The history couldn't refer to a user who deleted themselves, and the last administrator must stay.
         return obj != request.user and super().has_delete_permission(request, obj)

@@ -1,4 +1,4 @@
-"""Links to the wall page: made by the hub, shown once."""
+"""The screen of wall links, which the hub generates and shows once."""
 
 from typing import Any
 from urllib.parse import urljoin
@@ -41,7 +41,7 @@ class WallLinkAdmin(BearerAdmin):
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        # A link that shows another team's targets is another link.
+        # Showing another team's targets requires a new link.
         return () if obj is None else ("team", "scope", "state", "created")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""From a stored namespace to the target that a scrape needs: its credential in the clear, its rules, its limits."""
+"""Derive the target that a scrape needs from a stored namespace: decrypted credential, rules, limits."""
 
 import contextlib
 from dataclasses import fields
@@ -11,7 +11,7 @@ from ..models import Credential, Namespace
 from .label_rules import UsableRules, applying_to, rules_of, usable_rules
 from .targets import CredentialSpec, Limits, Target
 
-# Most namespaces have the same of these, and share one object.
+# Most namespaces have the same limits and groups, so they share one object.
 _LIMITS = tuple(field.name for field in fields(Limits))
 _limits = lru_cache(maxsize=1024, typed=True)(Limits)
 
@@ -22,7 +22,7 @@ def _groups(names: tuple[str, ...]) -> frozenset[str]:
 
 
 def target(namespace: Namespace, rules: UsableRules | None = None) -> Target:
-    """Return a stored namespace as it is scraped; it need not be saved, so that a form can be tried out."""
+    """Return the target for a namespace. It need not be saved, so that a form can be tested."""
     if rules is None:
         rules = usable_rules(applying_to([namespace.team_id], [namespace.pk]))
     spec: CredentialSpec | None = None
@@ -37,7 +37,7 @@ def target(namespace: Namespace, rules: UsableRules | None = None) -> Target:
         except SecretUnavailableError as error:
             problem = str(error)
         if spec is not None and namespace.credential.has_secret("spare_secret"):
-            # One that can't be had is missed only when the active one is refused; the system checks name it.
+            # An unreadable spare matters only when the active secret is refused; the system checks report it.
             with contextlib.suppress(SecretUnavailableError):
                 spare = credential_spec(namespace.credential, "spare_")
     return Target(
@@ -61,7 +61,7 @@ def target(namespace: Namespace, rules: UsableRules | None = None) -> Target:
 
 
 def _credential_problem(namespace: Namespace) -> str:
-    """Say why a namespace may not use its credential: what allowed it can end after the namespace was saved."""
+    """Return why a namespace may not use its credential: a permission can end after the namespace was saved."""
     try:
         return namespace.credential_problem()
     except ValidationError as error:
@@ -69,7 +69,7 @@ def _credential_problem(namespace: Namespace) -> str:
 
 
 def credential_spec(credential: Credential, slot: str = "") -> CredentialSpec:
-    """Return a slot's secret with what goes with it; `slot` is "" or "spare_"."""
+    """Return a slot's secret and the credential's other values; `slot` is "" or "spare_"."""
     return CredentialSpec(
         kind=credential.kind,
         secret=credential.reveal_secret(slot),

@@ -1,9 +1,9 @@
-"""The configuration's copy on disk, for the day on which a fresh process finds the database down.
+"""The configuration's copy on disk, for a process that starts while the database is down.
 
-One SQLite file below HUB_DATA_DIR with a row for each object, so that a change writes what changed. Each row is
-encrypted with the key ring and bound to its place and its database: a copy of another database is never taken for this
-one's. The file's time of change says when the copy was last known to be right. A hub on SQLite needs no such copy, as
-its database lies in the same folder.
+The copy is one SQLite file in HUB_DATA_DIR with a row per object, so that an update writes only what changed. Each row
+is encrypted with the key ring and bound to its position and its database, so the copy of another database is never
+used. The file's modification time is when the copy was last known to be current. A hub on SQLite needs no copy, because
+its database is in the same folder.
 """
 
 import hashlib
@@ -33,13 +33,13 @@ _KINDS: dict[str, Any] = {"teams": str, "targets": Target, "grants": Grant, "cre
 _SCHEMA = "CREATE TABLE IF NOT EXISTS copy (kind TEXT, pk INTEGER, sealed TEXT, PRIMARY KEY (kind, pk)) WITHOUT ROWID"
 _PUT = "INSERT OR REPLACE INTO copy VALUES (?, ?, ?)"
 _STATE = "state"
-# For how long a reader waits while a worker writes what changed.
+# How long a reader waits while a worker process writes changes.
 _READER_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a whole copy holds."""
+    """What a complete copy contains."""
 
     number: int
     mark: int
@@ -48,15 +48,15 @@ class State:
 
 
 class OutageCopy:
-    """Keeps the configuration in a file that worker processes share. Never raises: it is only a help."""
+    """Keeps the configuration in a file that worker processes share. Never raises: the copy is optional."""
 
     def __init__(self) -> None:
         self._failing = False
         self.forget()
 
     def forget(self) -> None:
-        """Start over, as a process that has just begun."""
-        self._kept: Loaded | None = None  # what this process last brought the file up to
+        """Reset to the state of a new process."""
+        self._kept: Loaded | None = None  # what this process last wrote to the file
         self._referring: object = None
         self._references = ""
 
@@ -65,9 +65,9 @@ class OutageCopy:
         return Path(settings.HUB_DATA_DIR) / FILE_NAME
 
     def keep(self, loaded: Loaded, step: Callable[[], None] = lambda: None) -> None:
-        """Bring the copy up to this configuration, or note that it is right at this moment.
+        """Update the copy to this configuration, or record that it is current.
 
-        `step` is called between rows of a whole copy.
+        `step` is called between rows.
         """
         try:
             if loaded is not self._kept or not self.path.exists():
@@ -75,7 +75,7 @@ class OutageCopy:
             os.utime(self.path)
         except (OSError, sqlite3.Error) as error:
             if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-                return  # another process writes it at this moment; the next look finds out
+                return  # another process is writing it; the next check tries again
             self._kept = None
             if not self._failing:
                 logger.warning("The configuration's copy for outages can't be written: %s", error)
@@ -85,13 +85,13 @@ class OutageCopy:
 
     def _bring_up(self, loaded: Loaded, step: Callable[[], None]) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Only this user can read it, from its first byte on.
+        # Created with these permissions, so it is never readable by others.
         os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
         try:
             self._write(loaded, step)
         except sqlite3.OperationalError:
             raise
-        except sqlite3.DatabaseError:  # damaged, or of another format
+        except sqlite3.DatabaseError:  # damaged, or in another format
             self.path.unlink()
             os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
             self._write(loaded, step)
@@ -99,7 +99,7 @@ class OutageCopy:
 
     def _write(self, loaded: Loaded, step: Callable[[], None]) -> None:
         with closing(sqlite3.connect(self.path, timeout=0, isolation_level=None)) as file:
-            # A copy that a power cut has damaged doesn't decrypt, or lacks rows, and is not used.
+            # Safe without syncing: a copy damaged by a power cut doesn't decrypt or lacks rows, so it is not used.
             file.execute("PRAGMA synchronous=OFF")
             file.execute("BEGIN IMMEDIATE")
             file.execute(_SCHEMA)
@@ -120,7 +120,7 @@ class OutageCopy:
             file.execute("COMMIT")
 
     def _can_be_brought_up(self, state: "State | None", loaded: Loaded) -> bool:
-        """Tell whether the file holds what this process has kept, or what another one has kept since."""
+        """Return whether the file holds what this process last wrote, or what another one has written since."""
         known = self._kept
         return (
             state is not None
@@ -130,14 +130,14 @@ class OutageCopy:
         )
 
     def _wanted(self, loaded: Loaded) -> "State":
-        if self._referring is not loaded.references:  # the same one as long as no file has changed
+        if self._referring is not loaded.references:  # the same object while no file has changed
             self._referring = loaded.references
             self._references = hashlib.sha256(repr(sorted(loaded.references.items())).encode()).hexdigest()
         counts = {kind: len(getattr(loaded, kind)) for kind in _KINDS}
         return State(loaded.version.number, loaded.version.mark, self._references, counts)
 
     def read(self) -> tuple[Configuration, float] | None:
-        """Return the copy and its age since it was last known to be right, in seconds; None without one."""
+        """Return the copy and the seconds since it was last known to be current; None if there is no usable copy."""
         if not self.path.exists():
             return None
         try:
@@ -153,7 +153,7 @@ class OutageCopy:
                 "for another database, or is damaged."
             )
         except (ValueError, TypeError, KeyError, AttributeError):
-            # Not the error's own text, which can show values.
+            # Without the error's text, which can contain values.
             logger.warning(
                 "The configuration's copy for outages is not used: another version of the hub made it."
             )
@@ -180,7 +180,7 @@ def _read(file: sqlite3.Connection) -> Configuration:
 
 
 def _state(file: sqlite3.Connection) -> State | None:
-    """Return what the file holds; None where it is empty, of another database or of other keys."""
+    """Return the state of the file; None if it is empty, or belongs to another database or other keys."""
     row = file.execute("SELECT sealed FROM copy WHERE kind = ? AND pk = 0", (_STATE,)).fetchone()
     try:
         return _open(State, _STATE, 0, row[0]) if row else None
@@ -189,7 +189,7 @@ def _state(file: sqlite3.Connection) -> State | None:
 
 
 def _difference(known: Loaded | None, loaded: Loaded) -> list[tuple[str, int]]:
-    """Return which objects differ; those that are the same are the same object."""
+    """Return the keys of changed objects; unchanged ones are the same object."""
     changed: list[tuple[str, int]] = []
     for kind in _KINDS:
         old, new = getattr(known, kind, {}), getattr(loaded, kind)

@@ -1,4 +1,4 @@
-"""Which label rules apply to a namespace, in which order, and what they can see of it."""
+"""Which label rules apply to a namespace, in which order, and which metadata they can use."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A team's and a namespace's primary key: neither for the hub's own rules, no namespace for a team's.
+# Primary keys of a team and a namespace: both None for the hub's rules, namespace None for a team's.
 RuleScope = tuple[int | None, int | None]
 RulesByScope = Mapping[RuleScope, Sequence[LabelRule]]
 UsableRules = Mapping[RuleScope, tuple[Rule, ...]]
 
 
 def rules_by_scope(stored: "QuerySet[LabelRule] | None" = None) -> RulesByScope:
-    """Return the stored rules (all of them unless told otherwise), those of each scope in their order."""
+    """Return the stored rules by scope, each scope in its order; all rules unless `stored` limits them."""
     scopes: dict[RuleScope, list[LabelRule]] = {}
     for rule in (LabelRule.objects.all() if stored is None else stored).order_by("position", "pk"):
         scopes.setdefault((rule.team_id, rule.namespace_id), []).append(rule)
@@ -35,7 +35,7 @@ def rules_by_scope(stored: "QuerySet[LabelRule] | None" = None) -> RulesByScope:
 
 
 def applying_to(teams: Iterable[int | None], namespaces: Iterable[int | None]) -> "QuerySet[LabelRule]":
-    """Return the rules that can apply to namespaces (primary keys, with those of their teams)."""
+    """Return the rules that can apply to these namespaces (primary keys of the namespaces and their teams)."""
     return LabelRule.objects.filter(
         Q(team=None, namespace=None)
         | Q(team__in=[pk for pk in teams if pk is not None], namespace=None)
@@ -44,12 +44,12 @@ def applying_to(teams: Iterable[int | None], namespaces: Iterable[int | None]) -
 
 
 def usable_rules(stored: "QuerySet[LabelRule] | None" = None) -> UsableRules:
-    """Return the rules of each scope that can be used; namespaces share them."""
+    """Return the usable rules of each scope; namespaces share them."""
     return {scope: usable(rules) for scope, rules in rules_by_scope(stored).items()}
 
 
 def rules_of(namespace: Namespace, rules: UsableRules) -> tuple[Rule, ...]:
-    """Return the namespace's rules in the order in which they apply: the hub's, the team's, its own."""
+    """Return the namespace's rules in the order they apply: the hub's, the team's, its own."""
     team, own = namespace.team_id, namespace.pk
     found = rules.get((None, None), ())
     if team is not None:
@@ -60,8 +60,10 @@ def rules_of(namespace: Namespace, rules: UsableRules) -> tuple[Rule, ...]:
 
 
 def usable(rules: Iterable[LabelRule]) -> tuple[Rule, ...]:
-    """Return the rules themselves, without those that can't be used: every way in refuses them, but a later RE2 may
-    know a pattern no longer, and one rule must not end a namespace's scrapes.
+    """Return the usable rules.
+
+    Validation rejects unusable rules, but a later RE2 may no longer support a stored pattern, and one rule must not end
+    a namespace's scrapes.
     """
     found = []
     for stored in rules:
@@ -82,7 +84,7 @@ def _problems(rule: Rule) -> dict[str, str]:
 
 
 def label_rules(target: "Target", snapshot: Snapshot) -> LabelRules:
-    """Return a namespace's rules with what they can see of it."""
+    """Return a namespace's rules along with the metadata that they can use."""
     if not target.rules:
         return LabelRules()
     sku = snapshot.info.sku if snapshot.info is not None else None
@@ -97,7 +99,7 @@ def label_rules(target: "Target", snapshot: Snapshot) -> LabelRules:
 
 
 def _host(target: "Target") -> str:
-    """Return where the namespace is read, without a port."""
+    """Return the host that the namespace is read from, without a port."""
     spec = target.credential
     if not target.host and spec is not None and spec.kind == Credential.Kind.CONNECTION_STRING:
         try:

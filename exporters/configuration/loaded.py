@@ -1,4 +1,4 @@
-"""The configuration with what it was made of, by which later changes are found."""
+"""The configuration with the parts it was made from, which later changes are applied to."""
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,16 +11,16 @@ from ..models import Version
 from .label_rules import RuleScope
 from .targets import Configuration, Expiry, Grant, Target
 
-# References to files and variables, with the signature that each had before it was read.
+# References to files and variables, with each one's signature before it was read.
 Watched = tuple[tuple[Mapping[str, str], Hashable], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class KnownCredential:
-    """What is kept of a credential besides the targets that use it."""
+    """What is kept of a credential in addition to the targets that use it."""
 
     name: str
-    team: str | None  # None: the platform's
+    team: str | None  # None: a platform credential
     expires_at: datetime | None
     spare_expires_at: datetime | None
 
@@ -32,9 +32,9 @@ class KnownCredential:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The configuration with what it was made of, by primary key: what changes later is found with it.
+    """The configuration with the parts it was made from, by primary key, to apply later changes to.
 
-    It is never changed, as threads and the copy on disk go on with it; objects that stay the same are shared.
+    It is never modified, because threads and the copy on disk keep using it; unchanged objects are shared.
     """
 
     version: Version
@@ -44,10 +44,10 @@ class Loaded:
     targets: Mapping[int, Target]
     grants: Mapping[int, Grant]
     credentials: Mapping[int, KnownCredential]
-    # To what these belonged before they changed or were deleted.
+    # What these belonged to before they were changed or deleted.
     credential_of_grant: Mapping[int, int] = field(default_factory=dict)
     scope_of_rule: Mapping[int, RuleScope] = field(default_factory=dict)
-    # By credential.
+    # By credential's primary key.
     references: Mapping[int, Watched] = field(default_factory=dict)
 
     def outdated_references(self) -> set[int]:
@@ -67,7 +67,7 @@ def configuration_of(
     credentials: Mapping[int, KnownCredential],
     former: Loaded | None = None,
 ) -> Configuration:
-    """Put the parts together; what is the same as in the former configuration is shared with it."""
+    """Combine the parts; share whatever is the same as in the former configuration."""
     if former is None:
         return Configuration(
             version=version.number,
@@ -90,7 +90,7 @@ def configuration_of(
 
 
 def _by_name(targets: Mapping[int, Target], known: Mapping[str, Target]) -> Mapping[str, Target]:
-    """Return the targets by their names, in the names' order, which `known` has already."""
+    """Return the targets by name and sorted by name; `known` is already sorted."""
     found = {target.name: target for target in targets.values()}
     if found.keys() == known.keys():
         return {name: found[name] for name in known}

@@ -1,4 +1,4 @@
-"""Reads the stored configuration: all of it, or what changed since a version that is known."""
+"""Read the stored configuration: all of it, or what changed since a known version."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,9 +26,9 @@ from .label_rules import RuleScope, UsableRules, applying_to, usable_rules
 from .loaded import KnownCredential, Loaded, Watched, configuration_of
 from .targets import Configuration, Grant, Target
 
-# Above so many namespaces to derive again everything is read: it costs hardly more.
+# If more namespaces than this must be derived again, read everything: it costs little more.
 _MOST_NAMESPACES = 1_000
-# Rows that are fetched and decoded at a time.
+# Rows to fetch and decode at a time.
 _ROWS = 100
 
 T = TypeVar("T")
@@ -36,9 +36,9 @@ Step = Callable[[], None]
 
 
 def read(known: Loaded | None, step: Step, *, look_at_references: bool) -> Loaded:
-    """Return the configuration of this moment: `known` itself when nothing changed.
+    """Return the current configuration: `known` itself if nothing changed.
 
-    Only what changed is read. `step` is called between rows while everything is read.
+    Reads only what changed, if possible. `step` is called between rows of a full reload.
     """
     version = ConfigurationVersion.read()
     if known is None or known.ring is not key_ring():
@@ -59,8 +59,8 @@ def read(known: Loaded | None, step: Step, *, look_at_references: bool) -> Loade
 
 
 def everything(step: Step = lambda: None) -> Loaded:
-    """Read the whole configuration, in a number of queries that doesn't grow with it."""
-    # Before the rows, also where they are not of one state: a change in between is then seen by the next look.
+    """Read the whole configuration, in a fixed number of queries."""
+    # Read before the rows, even outside a snapshot of the database: the next check then sees any change in between.
     version = ConfigurationVersion.read()
     ring = key_ring()
     teams = dict(Team.objects.values_list("pk", "name"))
@@ -89,7 +89,7 @@ def load() -> Configuration:
 
 @contextmanager
 def _one_state() -> Iterator[None]:
-    """Let all queries within see one state of the database: a name is never another object's in the next query."""
+    """Run all queries in the block on one snapshot of the database, so that no name changes hands in between."""
     if connection.in_atomic_block:
         yield
     elif connection.vendor == "sqlite":
@@ -110,7 +110,7 @@ def _one_state() -> Iterator[None]:
 
 @dataclass(slots=True)
 class _Affected:
-    """The objects to read again (or to forget), by primary key."""
+    """The objects to read again (or to drop), by primary key."""
 
     teams: set[int]
     credentials: set[int]
@@ -121,9 +121,10 @@ class _Affected:
 
 
 def _affected(known: Loaded, changes: Mapping[str, set[int]]) -> _Affected | None:
-    """Return what follows from changes: of what they belonged to, and of what they belong to now.
+    """Return everything affected by the changes, including the objects' previous and current owners.
 
-    None: so much that everything is read. What refers to another object changes itself when it refers to another one.
+    None: so much is affected that everything must be read. An object that starts to refer to another one is itself
+    among the changes.
     """
     found = _Affected(
         *(set(changes.get(kind, ())) for kind in ("team", "credential", "namespace", "scrapetoken")),
@@ -213,7 +214,7 @@ def _targets(
     rows = stored.select_related("credential").prefetch_related("credential__grants").order_by("pk")
     for namespace in rows.iterator(chunk_size=_ROWS):
         step()
-        if namespace.team_id not in teams:  # it was made since the teams were read
+        if namespace.team_id not in teams:  # created after the teams were read
             continue
         namespace.team = teams[namespace.team_id]
         credential = namespace.credential
@@ -223,7 +224,7 @@ def _targets(
 
 
 def _watched(stored: "QuerySet[Credential]") -> Iterator[tuple[int, Watched]]:
-    """Yield what credentials refer to; call it before they are read, so that no change in between is missed."""
+    """Yield the references of credentials. Call it before reading the credentials, so that no change is missed."""
     names = [f"{name}_reference" for name in Credential.SECRET_FIELDS]
     nothing = Q(**{name: {} for name in names})
     for pk, *referred in stored.exclude(nothing).values_list("pk", *names):
@@ -243,7 +244,7 @@ def _grants(
     rows = ScrapeToken.namespaces.through._default_manager.filter(scrapetoken__in=stored)
     for token_id, namespace in rows.values_list("scrapetoken", "namespace").iterator(chunk_size=_ROWS):
         step()
-        # By number: a name that is another's by now would open that one's namespaces.
+        # By primary key: another namespace may have the name by now, and the token must not open that one.
         if namespace in targets:
             listed.setdefault(token_id, []).append(targets[namespace].name)
     for token in stored.filter(revoked_at=None).iterator(chunk_size=_ROWS):
@@ -289,7 +290,7 @@ def _held(known: Mapping[int, T], keys: Collection[int]) -> list[T]:
 def _merged(
     known: Mapping[int, T], changed: Iterable[int], found: Iterable[tuple[int, T]]
 ) -> Mapping[int, T]:
-    """Return `known` with what was found of the changed ones; those that were not found are gone."""
+    """Return `known` updated with `found`; changed objects that were not found are removed."""
     fresh = dict(found)
     if not fresh and not any(key in known for key in changed):
         return known

@@ -1,4 +1,4 @@
-"""Frozen dataclasses as what JSON can hold, and back."""
+"""Convert frozen dataclasses to JSON-compatible values and back."""
 
 import types
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 
 def encode(value: Any) -> Any:
-    """Return a frozen dataclass, with all below it, as what JSON can hold; TypeError names what it can't."""
+    """Return a frozen dataclass and everything in it as JSON-compatible values; raise TypeError for any other type."""
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if is_dataclass(value):
@@ -26,7 +26,7 @@ def encode(value: Any) -> Any:
 
 
 def decode(hint: Any, value: Any) -> Any:
-    """Return what `encode` made of a value of this type. A field that is missing takes its default.
+    """Return the value of this type that `encode` was given. Missing fields take their defaults.
 
     Raises TypeError, ValueError, KeyError or AttributeError for anything that doesn't fit the type.
     """

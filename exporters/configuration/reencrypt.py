@@ -1,4 +1,4 @@
-"""All stored secrets at once: which of them can't be read, and a new key for them."""
+"""Operations on all stored secrets: find those that can't be decrypted, and re-encrypt them with a new key."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ _MODELS: tuple[type[models.Model], ...] = (Credential,)
 
 
 def unreadable() -> list[str]:
-    """Return a message for each stored secret that no key of the ring opens, naming its row."""
+    """Return a message for each stored secret that no key in the ring decrypts, naming its row."""
     messages = []
     for row, name in _stored():
         try:
@@ -22,11 +22,10 @@ def unreadable() -> list[str]:
 
 
 def reencrypt() -> tuple[int, list[str]]:
-    """Encrypt every secret with the first key; return how many that were, and messages for those that can't
-    be read.
+    """Encrypt every secret with the first key; return the number done, and a message for each unreadable one.
 
-    A secret that is changed meanwhile is left as it is: whoever changed it has used the first key already.
-    The rows' history is not touched, as their content stays the same.
+    A secret that changes in the meantime is left alone: it was already encrypted with the first key. The rows' history
+    is not touched, because their content stays the same.
     """
     done, messages = 0, []
     for row, name in _stored():

@@ -1,8 +1,8 @@
-"""Keeps the configuration of a process fresh, without ever letting a scrape wait for it.
+"""Keep a process's configuration fresh; scrapes wait for that only briefly, if at all.
 
-The version row is asked at most every HUB_CATALOG_SECONDS, in a thread aside from the requests; what changed is read
-there. While the database doesn't answer, the last configuration goes on for as long as the outage lasts; a process
-that never had one takes the copy on disk.
+A background thread checks the version row at most every HUB_CATALOG_SECONDS, and reads what changed. While the database
+doesn't respond, the last configuration stays in use, however long the outage lasts. A process that never had one uses
+the copy on disk.
 """
 
 import logging
@@ -22,33 +22,33 @@ from .targets import Configuration
 
 logger = logging.getLogger(__name__)
 
-# References to files and variables can change without the database.
+# References to files and variables can change without a change in the database.
 _REFERENCES_SECONDS = 30.0
-# A configuration that is older than this is not used while the database lives; a request waits for the fresh one.
+# A configuration older than this is not used while the database responds; a request waits for a fresh one.
 _MAX_AGE_SECONDS = 5.0
-# For how long a request waits for the database when there is something to fall back on, and when there is
-# nothing (more than the pool waits for a connection, so that its own error comes first).
+# How long a request waits for the database if there is a fallback, and if there is none (longer than the pool waits for
+# a connection, so that the pool's error comes first).
 _PATIENCE_SECONDS = 1.0
 _FIRST_PATIENCE_SECONDS = 5.0
-# A request waits for everything to be read again for so long; then it goes on with what is known.
+# A request waits this long for a full reload; then it continues with the last configuration.
 _SHORT_SECONDS = 0.05
-# Scrapes go on while everything is read again: after so much work in one go it rests for twice as long.
+# Scrapes continue during a full reload: after this much work, the reload rests for twice as long.
 _SLICE_SECONDS = 0.001
 _REST_SECONDS = 0.002
 
 
 class ConfigurationUnavailable(DatabaseError):  # noqa: N818 - a state of the hub rather than a mistake in it
-    """There is no configuration to go on from: no answer of the database yet, and no usable copy."""
+    """No usable configuration: the database has not responded yet, and there is no usable copy on disk."""
 
 
 class Refresh(threading.Thread):
-    """One look at the database, aside from the requests that wait for it."""
+    """One check of the database, in the background; requests can wait for it."""
 
     def __init__(self, reloader: "Reloader") -> None:
         super().__init__(name="configuration", daemon=True)
         self._reloader = reloader
         self.over = threading.Event()
-        # Set with `over` when everything is read, which takes a while, and there is a configuration to go on with.
+        # Set with `over` if a full reload takes long and there is a configuration to continue with.
         self.takes_long = False
         self._began_at = self._rested_at = 0.0
 
@@ -61,9 +61,9 @@ class Refresh(threading.Thread):
             self.over.set()
 
     def step(self) -> None:
-        """Let others run, between two rows of a whole configuration."""
+        """Let other threads run, between two rows of a full reload."""
         if not self._reloader.is_known():
-            return  # nobody is served yet
+            return  # no scrapes to slow down yet
         now = time.perf_counter()
         if not self._began_at:
             self._began_at = self._rested_at = now
@@ -76,33 +76,33 @@ class Refresh(threading.Thread):
 
 
 class Reloader:
-    """Holds one process's configuration; safe to be asked by many threads."""
+    """Holds the configuration of one process. Thread-safe."""
 
     def __init__(self) -> None:
         self._copy = OutageCopy()
         self.forget()
 
     def forget(self) -> None:
-        """Start over, as a process that has just begun."""
+        """Reset to the state of a new process."""
         self._configuration: Configuration | None = None
-        self._loaded: Loaded | None = None  # None also while the configuration is the copy on disk
-        self._right_at = -math.inf  # when the configuration was last known to be right
+        self._loaded: Loaded | None = None  # also None while the configuration comes from the copy on disk
+        self._right_at = -math.inf  # when the configuration was last known to be current
         self._looked_at_references_at = -math.inf
         self._dirty = False
-        self._problem = ""  # what the database last failed with; empty while it answers
+        self._problem = ""  # the database's last error; empty while it responds
         self._lock = threading.RLock()
         self._refresh: Refresh | None = None
         self._pid = os.getpid()
         self._copy.forget()
 
     def current(self) -> Configuration:
-        """Return the configuration; raise ConfigurationUnavailable when there is none to be had."""
+        """Return the configuration; raise ConfigurationUnavailable if there is none."""
         self._mind_fork()
         configuration = self._configuration
         if configuration is not None and not self._is_older_than(settings.HUB_CATALOG_SECONDS):
             return configuration
         if connection.in_atomic_block:
-            # What this transaction wrote is visible to it alone and may be rolled back: read it here, keep nothing.
+            # This transaction's writes are visible to it alone and may be rolled back: read them here, keep nothing.
             return loading.everything().configuration
         if configuration is None:
             self._wait_for_refresh(
@@ -121,24 +121,24 @@ class Reloader:
         return configuration
 
     def warm_up(self) -> None:
-        """Begin to read the configuration, so that the first request finds it."""
+        """Start to read the configuration, so that the first request finds it."""
         self._mind_fork()
         self._begin_refresh()
 
     def invalidate(self) -> None:
-        """Look again before the next answer: this process has changed the configuration itself."""
+        """Check the database before the next answer, because this process has changed the configuration."""
         self._dirty = True
 
     def is_known(self) -> bool:
-        """Tell whether there is a configuration, be it an old one."""
+        """Return whether there is a configuration, even an old one."""
         return self._configuration is not None
 
     def age_seconds(self) -> float:
-        """Return how long ago the configuration was last known to be right; 0 before there is one."""
+        """Return the seconds since the configuration was last known to be current; 0 before there is one."""
         return clock.now() - self._right_at if self._configuration is not None else 0.0
 
     def problem(self) -> str:
-        """Return why the configuration can't be held against the database; empty while it can."""
+        """Return why the configuration can't be compared with the database; empty while it can."""
         return self._problem
 
     def _mind_fork(self) -> None:
@@ -149,7 +149,7 @@ class Reloader:
         return self._dirty or clock.now() - self._right_at > seconds
 
     def _begin_refresh(self) -> Refresh:
-        """Return the refresh that is under way, or begin one."""
+        """Return the running refresh, or start one."""
         with self._lock:
             if self._refresh is None or not self._refresh.is_alive():
                 self._refresh = Refresh(self)
@@ -157,20 +157,20 @@ class Reloader:
             return self._refresh
 
     def _wait_for_refresh(self, patience: float) -> None:
-        """Read what changed; wait so many seconds for it at most."""
+        """Read what changed; wait at most `patience` seconds for it."""
         deadline = time.monotonic() + patience
         while True:
             refresh = self._begin_refresh()
             if not refresh.over.wait(max(0.0, deadline - time.monotonic())):
                 self._note_problem(f"the database has not answered within {patience:g} s")
                 return
-            # A refresh that was under way when this process made a change may have missed it: then once more.
+            # A refresh that was running when this process made a change may have missed it: run another one.
             if self._problem or refresh.takes_long or not self._dirty:
                 return
             refresh.join(max(0.0, deadline - time.monotonic()))
 
     def look(self, refresh: Refresh) -> None:
-        """Take over what changed; whatever the driver raises, the last configuration goes on."""
+        """Apply what changed; whatever the driver raises, the last configuration stays in use."""
         try:
             self._look(refresh)
         except Exception as error:
@@ -181,7 +181,7 @@ class Reloader:
         self._problem = ""
 
     def _look(self, refresh: Refresh) -> None:
-        now = clock.now()  # before the reading: what changes after it is seen by the next one
+        now = clock.now()  # taken before reading, so that the next refresh sees later changes
         references = now - self._looked_at_references_at > _REFERENCES_SECONDS
         was_dirty, self._dirty = self._dirty, False
         try:
@@ -193,7 +193,7 @@ class Reloader:
             self._loaded, self._configuration, self._right_at = loaded, loaded.configuration, now
             if references:
                 self._looked_at_references_at = now
-        if connection.vendor != "sqlite":  # whose file lies beside the copy
+        if connection.vendor != "sqlite":  # SQLite's own file is in the same folder as the copy
             self._copy.keep(loaded, refresh.step)
 
     def _note_problem(self, problem: str) -> None:
@@ -206,7 +206,7 @@ class Reloader:
     def _fall_back(self) -> None:
         if self._configuration is not None or connection.vendor == "sqlite":
             return
-        with self._lock:  # of those who wait, one reads it
+        with self._lock:  # only one of the waiting threads reads the copy
             if self._configuration is not None:
                 return
             found = self._copy.read()

@@ -1,4 +1,4 @@
-"""Tells the catalog that the configuration changed: this process at once, the others by the version row."""
+"""Notify the reloader of changes to the configuration: this process at once, the others through the version row."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ def _configuration_changed(sender: type[Model], instance: Model, **kwargs: Any) 
 
 @receiver(m2m_changed, sender=ScrapeToken.namespaces.through, dispatch_uid="token_namespaces_changed")
 def _token_namespaces_changed(instance: Model, model: type[Model], pk_set: Any, **kwargs: Any) -> None:
-    # From either end: `instance` is the token or a namespace, `pk_set` holds the others. Without it all are removed.
+    # Either end can send this: `instance` is the token or a namespace, `pk_set` has the others. None: all are removed.
     name = model._meta.model_name or ""
     _changed([_named(instance), *((name, pk) for pk in pk_set or ())])
 
@@ -35,13 +35,13 @@ def _named(instance: Model) -> tuple[str, int]:
     return instance._meta.model_name or "", instance.pk
 
 
-# What a block of as_one_change has collected; None outside of one.
+# Changes collected in an as_one_change block; None outside of one.
 _collected: ContextVar[set[tuple[str, int]] | None] = ContextVar("collected", default=None)
 
 
 @contextmanager
 def as_one_change() -> Iterator[None]:
-    """Count all changes within as one, at their end; use it in a transaction."""
+    """Record all changes in the block as one change at its end; use it in a transaction."""
     collected: set[tuple[str, int]] = set()
     token = _collected.set(collected)
     try:

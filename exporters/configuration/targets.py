@@ -1,6 +1,6 @@
-"""The stored configuration as frozen values: what a scrape needs.
+"""The stored configuration as frozen values: everything that a scrape needs.
 
-All of it is plain data, so that a copy can outlive the process.
+All of it is plain data, so that a copy on disk can outlive the process.
 """
 
 import hmac
@@ -16,7 +16,7 @@ from ..prometheus.relabel import Rule
 
 @dataclass(frozen=True, slots=True)
 class CredentialSpec:
-    """Everything that makes a live credential; equal specs share one, with its token."""
+    """Everything needed to create a live credential. Equal specs share one, along with its token."""
 
     kind: str
     secret: str = field(default="", repr=False)
@@ -25,10 +25,11 @@ class CredentialSpec:
     client_id: str = ""
     authority: str = ""
     token_file: str = ""
-    # Of the stored one, 0 for one that is tried out: uses of its spare secret are counted under it.
+    # Primary key of the stored credential; 0 in a test of an unsaved one. Uses of its spare secret are counted under
+    # it.
     credential_id: int = 0
     name: str = ""
-    team: str = ""  # empty: the platform's
+    team: str = ""  # empty: a platform credential
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A namespace as it is scraped."""
+    """A namespace, ready to scrape."""
 
     name: str
     team: str
     enabled: bool
     host: str  # as entered; empty: the connection string's own
     credential: CredentialSpec | None
-    problem: str  # why there is no usable credential; empty when there is one
+    problem: str  # why there is no usable credential; empty if there is one
     labels: tuple[tuple[str, str], ...]
     include: str
     exclude: str
@@ -61,22 +62,22 @@ class Target:
     limits: Limits
     scrape_interval_seconds: float | None
     scrape_timeout_seconds: float | None
-    spare: CredentialSpec | None = None  # shown where the credential is refused
-    rules: tuple[Rule, ...] = ()  # label rules in the order in which they apply
-    # Of the stored one, 0 for one that is not saved. Another team's can have the name later, but never this.
+    spare: CredentialSpec | None = None  # used if the credential is refused
+    rules: tuple[Rule, ...] = ()  # label rules in the order they apply
+    # Primary key; 0 if not saved. Another team can reuse the name later, but never this key.
     namespace_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a scrape token opens: `scope` says what counts, the team and the list; neither stands for "all"."""
+    """What a scrape token opens, as decided by `scope`. An empty team or list never means "all"."""
 
     token_id: int
     name: str
     token_hash: str
     scope: str
-    team: str | None  # None: a token of the platform
-    namespaces: frozenset[str]  # for the scope `listed` alone
+    team: str | None  # None: a platform token
+    namespaces: frozenset[str]  # only for the scope `listed`
     expires_at: datetime | None
 
     def opens(self, target: Target) -> bool:
@@ -90,7 +91,7 @@ class Grant:
         return False
 
     def sees_team(self, team: str) -> bool:
-        """Tell whether it is a token of this team or for all teams, which may learn what the team has."""
+        """Return whether the token may see what this team has: it belongs to the team, or is for all teams."""
         match self.scope:
             case ScrapeToken.Scope.ALL_TEAMS:
                 return True
@@ -101,10 +102,10 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """When a credential's secret ends."""
+    """When a secret of a credential expires."""
 
     credential: str
-    team: str | None  # None: the platform's
+    team: str | None  # None: a platform credential
     at: datetime
     slot: str = "active"  # or spare
 
@@ -120,10 +121,10 @@ class Configuration:
     expiries: tuple[Expiry, ...] = ()
     credentials: frozenset[tuple[str, str]] = (
         frozenset()
-    )  # name and team of each; without a team: the platform's
+    )  # name and team of each; empty team: a platform credential
 
     def grant(self, token: str) -> Grant | None:
-        """Return what a token opens, None for an unknown, revoked or expired one."""
+        """Return what a token opens, or None if it is unknown, revoked or expired."""
         digest = ScrapeToken.hash(token)
         grant = self.grants.get(digest)
         if grant is None or not hmac.compare_digest(grant.token_hash, digest):

@@ -1,4 +1,4 @@
-"""What mends a trial that failed: the missing right or role, and where to click for it."""
+"""How to fix a failed connection test: the missing permission or role, and where to set it."""
 
 from ..configuration.targets import CredentialSpec
 from ..models import Credential
@@ -27,7 +27,7 @@ _TOKENS: dict[str, str] = {
 
 
 def fix(reason: Reason, spec: CredentialSpec | None, connection: ConnectionString | None) -> str:
-    """Return what to do about a failure with this credential, in the words of who has to do it."""
+    """Return what to do about a failure with this credential."""
     if spec is None:
         return "Choose a credential, or paste a connection string."
     by_key = spec.kind == Credential.Kind.CONNECTION_STRING

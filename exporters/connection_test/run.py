@@ -1,7 +1,7 @@
-"""A trial: what a scrape of a namespace would be like, step by step, before it is saved or at any time after.
+"""The connection test: run a scrape of a namespace step by step, before it is saved or at any later time.
 
-It takes the way of a scrape (catalog.target(), the same admission, connections and budget), stores nothing, and its
-words hold no secret.
+It works like a scrape (derivation.target(), the same admission, connections and budget) but stores nothing, and its
+texts contain no secrets.
 """
 
 import time
@@ -25,22 +25,22 @@ from .steps import AUTHORISED, BUDGET, ENTITIES, NAME, PARSED, SKU, TIME, TLS, S
 __all__ = ["State", "Step", "Trial", "follow", "run", "time_allowed"]
 
 STEPS = (PARSED, NAME, TLS, AUTHORISED, SKU, ENTITIES, TIME, BUDGET)
-# Each of looking up and connecting; either takes milliseconds where it works.
+# For each of lookup and connect; both take milliseconds when they work.
 _STEP_SECONDS = 5.0
-# Prometheus's default scrape_timeout of 10 s, less what the hub keeps for rendering and the way back.
+# Prometheus's default scrape_timeout of 10 s, less what the hub reserves for rendering and the response.
 _DEFAULT_TIMEOUT_SECONDS = 10.0
 _RESERVE_SECONDS = 0.5
-# More than a screen holds; the beginning shows what the series look like.
+# More than a screen holds; enough to show what the series look like.
 _LINES = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """All steps; then what Prometheus would get, as far as something was read."""
+    """The result: all steps, then what Prometheus would get, if anything was read."""
 
     steps: tuple[Step, ...]
-    exposition: str = ""  # its first lines
-    cut: bool = False  # there are more
+    exposition: str = ""  # the first lines
+    cut: bool = False  # whether there are more lines
     series: int = 0
     snapshot: Snapshot = field(default_factory=Snapshot)
 
@@ -50,27 +50,27 @@ class Trial:
 
     @property
     def problem(self) -> str:
-        """The first failure in one line; empty when there is none."""
+        """The first failure in one line; empty if there is none."""
         return next((step.detail for step in self.steps if step.state is State.BAD), "")
 
 
 def run(target: Target, seconds: float | None = None) -> Trial:
-    """Try the target out and return everything at once; `seconds` as in follow()."""
+    """Test the target and return the result when done; `seconds` as in follow()."""
     *_, last = follow(target, seconds)
     assert isinstance(last, Trial)  # noqa: S101 - follow() ends with one
     return last
 
 
 def time_allowed(target: Target) -> float:
-    """Return the seconds that Prometheus would give this target's scrape, as far as the hub knows."""
+    """Return the seconds that Prometheus would allow for this target's scrape, as far as the hub knows."""
     timeout = target.scrape_timeout_seconds or _DEFAULT_TIMEOUT_SECONDS
     return min(target.limits.timeout_seconds, max(timeout - _RESERVE_SECONDS, timeout / 2))
 
 
 def follow(target: Target, seconds: float | None = None) -> Iterator[Step | Trial]:
-    """Yield each step as it ends, and the whole trial at last. Uses no database, so that it can be streamed.
+    """Yield each step as it ends, then the whole result. Uses no database, so that it can be streamed.
 
-    `seconds` is what the read may take; without it, what Prometheus would give it.
+    `seconds` is the time that the read may take; by default, what Prometheus would allow.
     """
     allowed = time_allowed(target) if seconds is None else seconds
     steps: list[Step] = []

@@ -1,4 +1,4 @@
-"""What a read tells a trial: authorised, the SKU, how much there is, whether it fits the timeout and the budget."""
+"""The steps of a connection test after the read: authorization, SKU, entities, timeout and budget."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from .advice import fix
 PARSED, NAME, TLS, AUTHORISED, SKU = "Understood", "Name resolved", "TLS", "Authorised", "SKU"
 ENTITIES, TIME, BUDGET = "Entities", "Fits the timeout", "Budget"
 
-# Each management request takes 10 of the 1,000 credits that a Standard namespace has a second.
+# Each management request costs 10 of a Standard namespace's 1,000 credits per second.
 _CREDITS_PER_REQUEST, _CREDITS = 10, 1000
-# Prometheus's own default, for what a scrape's share of the interval is.
+# Prometheus's default, to calculate a scrape's share of the interval.
 _INTERVAL_SECONDS = 60.0
 
 
 class State(StrEnum):
-    """How a step ended; also the class by which pages colour it."""
+    """How a step ended; also its CSS class."""
 
     GOOD = "good"
     WARN = "warn"
@@ -32,7 +32,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was tried: its name, what was found, how long it took (seconds), and what mends it."""
+    """One step of the test: its name, the finding, its duration in seconds, and how to fix a failure."""
 
     name: str
     state: State
@@ -44,9 +44,9 @@ class Step:
 def after_the_read(
     snapshot: Snapshot, target: Target, allowed: float, connection: ConnectionString | None
 ) -> Iterator[Step]:
-    """Yield the steps that a read answers, in the order in which one looks at them."""
+    """Yield the steps that a read decides, in display order."""
     failures = [failure for failure in snapshot.collectors.values() if failure is not None]
-    # Anything that was read shows that the credential opens the door.
+    # Anything that was read proves that the credential works.
     anything = bool(snapshot.info or snapshot.queues or snapshot.topics)
     first = failures[0] if failures else None
     if not anything and first is not None:
@@ -132,7 +132,7 @@ def _time(snapshot: Snapshot, allowed: float, failure: Failure | None) -> Step:
 
 
 def _budget(snapshot: Snapshot, target: Target, allowed: float) -> Step:
-    """Say what the budget means for a whole read: how long it takes at least, and what it costs the namespace."""
+    """Return what the budget means for a full read: its minimum duration, and its cost to the namespace."""
     sku = snapshot.info.sku if snapshot.info else None
     allowance = Allowance(target.limits.requests_per_second, target.limits.burst)
     rate, burst = allowance.rate(sku or ""), allowance.size(sku or "")

@@ -1,9 +1,9 @@
 """Secrets at rest: the key ring, and the model field that encrypts.
 
-A value is encrypted with Fernet under the first key of HUB_ENCRYPTION_KEYS and decrypts under any of them. It
-is bound to its row and column: copied into another row it does not decrypt, so who can write to the database
-can't make the hub send one team's key to another team's host. What does not decrypt raises; ciphertext is
-never handed out as a value.
+Values are encrypted with Fernet under the first key in HUB_ENCRYPTION_KEYS and decrypt under any of them. Each value is
+bound to its row and column and doesn't decrypt in another row, so someone who can write to the database can't make the
+hub send one team's key to another team's host. Values that don't decrypt raise; ciphertext is never returned as a
+value.
 """
 
 import hashlib
@@ -31,11 +31,11 @@ _SERIALIZED = "sealed:"
 
 
 class SecretUnavailableError(Exception):
-    """A secret that can't be had at this moment; the message names its row and how to mend it."""
+    """A secret that is currently unavailable; the message names its row and how to fix it."""
 
 
 class UndecryptableError(SecretUnavailableError):
-    """A stored secret that no key of the ring opens, or that was moved here from another row."""
+    """A stored secret that no key in the ring decrypts, or that was moved here from another row."""
 
     def __init__(self, where: str) -> None:
         super().__init__(
@@ -45,7 +45,7 @@ class UndecryptableError(SecretUnavailableError):
 
 
 class Sealed:
-    """An encrypted value as it is stored. It shows nothing of itself: what reads it needs the key ring."""
+    """An encrypted value as stored. It reveals nothing; reading it needs the key ring."""
 
     __slots__ = ("ciphertext",)
 
@@ -63,7 +63,7 @@ class Sealed:
 
 
 class KeyRing:
-    """Encrypts with its first key, decrypts with all of them."""
+    """Encrypts with the first key, decrypts with any of them."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         if not keys:
@@ -103,26 +103,25 @@ _key_file = KeyFile(lambda: environment.words("HUB_ENCRYPTION_KEYS"), _ring)
 
 
 def key_ring() -> KeyRing:
-    """Return the key ring of this moment: a file of keys may have changed."""
+    """Return the current key ring; the file of keys may have changed."""
     if settings.HUB_ENCRYPTION_KEYS_FILE:
         return _ring(_key_file.keys(settings.HUB_ENCRYPTION_KEYS_FILE, settings.HUB_ENCRYPTION_KEYS))
     return _ring(tuple(settings.HUB_ENCRYPTION_KEYS))
 
 
 def fingerprint(plaintext: str) -> str:
-    """Return eight hex digits that tell two secrets apart in the history and reveal nothing of them.
+    """Return eight hex digits that distinguish secrets in the history and reveal nothing about them.
 
-    Keyed, so that nobody who reads the history can try guesses against it. A new HUB_SECRET_KEY changes them
-    all.
+    Keyed, so that someone who can read the history can't test guesses. A new HUB_SECRET_KEY changes all fingerprints.
     """
     return hmac.new(settings.SECRET_KEY.encode(), plaintext.encode(), hashlib.sha256).hexdigest()[:8]
 
 
 class EncryptedField(_TextField):
-    """A text column that holds ciphertext. The model needs a `uid` that is set before the first save.
+    """A text column that stores ciphertext. The model needs a `uid` that is set before the first save.
 
-    Assign a str to set a secret; after loading or saving the attribute is a Sealed (or "" when there is
-    none). Read the value with `reveal(instance, field_name)`.
+    Assign a str to set a secret. After loading or saving, the attribute is a Sealed ("" without a secret). Read the
+    value with `reveal(instance, field_name)`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -134,8 +133,8 @@ class EncryptedField(_TextField):
         return Sealed(value) if value else ""
 
     def to_python(self, value: Any) -> Any:
-        # loaddata hands back what value_to_string wrote. Nobody gains by typing it into a form: the
-        # ciphertext of another row does not decrypt in this one.
+        # loaddata passes back what value_to_string wrote. Typing it into a form gains nothing: the ciphertext of
+        # another row doesn't decrypt in this one.
         if isinstance(value, str) and value.startswith(_SERIALIZED):
             return Sealed(value.removeprefix(_SERIALIZED))
         return value
@@ -152,24 +151,24 @@ class EncryptedField(_TextField):
             return value.ciphertext
         if value in (None, ""):
             return ""
-        # Reached by filter(), update() and the like, which know no row to bind the value to.
+        # Reached by filter(), update() and the like, which have no row to bind the value to.
         raise TypeError(
             "A secret is stored by saving its object; it can't be searched for or updated in bulk."
         )
 
     def value_to_string(self, obj: models.Model) -> str:
-        # dumpdata writes what is stored, never the plaintext of an object that was not saved yet.
+        # dumpdata writes the stored value, never the plaintext of an unsaved object.
         value = self.value_from_object(obj)
         return _SERIALIZED + value.ciphertext if isinstance(value, Sealed) else ""
 
 
 def binding(instance: models.Model, field_name: str) -> str:
-    """Return what a row's secret is bound to; it also names the row in an error."""
+    """Return what a row's secret is bound to; errors also use it to name the row."""
     return f"{instance._meta.label_lower} {instance.uid} {field_name}"  # type: ignore[attr-defined]
 
 
 def reveal(instance: models.Model, field_name: str) -> str:
-    """Return the plaintext of a secret, "" when none is set; raise UndecryptableError naming the row."""
+    """Return the plaintext of a secret, or "" if none is set; raise UndecryptableError naming the row."""
     value = getattr(instance, field_name)
     if isinstance(value, Sealed):
         try:
@@ -182,5 +181,5 @@ def reveal(instance: models.Model, field_name: str) -> str:
 
 
 def describe(instance: models.Model) -> str:
-    """Return how messages name a row, for example: credential “payments” (row 3)."""
+    """Return a row's name for messages, for example: credential “payments” (row 3)."""
     return f"{instance._meta.verbose_name} “{instance}” (row {instance.pk})"

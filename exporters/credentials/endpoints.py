@@ -1,4 +1,4 @@
-"""The platform's policy about endpoints, applied to what people enter."""
+"""The platform's endpoint policy, applied to user input."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -20,7 +20,7 @@ __all__ = ["AUTHORITIES", "check_endpoint", "check_host", "check_hosts", "endpoi
 
 
 def policy() -> EndpointPolicy:
-    """Return where the hub may connect: the clouds' own suffixes and what the settings add."""
+    """Return where the hub may connect: the suffixes of the Azure clouds and those from the settings."""
     return EndpointPolicy(
         suffixes=(*DEFAULT_SUFFIXES, *settings.HUB_ENDPOINT_SUFFIXES),
         allow_loopback=settings.HUB_ALLOW_LOOPBACK,
@@ -46,15 +46,14 @@ def check_host(value: str) -> Endpoint:
 
 
 def check_hosts(values: Iterable[object]) -> list[str]:
-    """Return hosts in the form in which they are stored and compared; raise ValidationError for one that is none."""
+    """Return hosts in the form used to store and compare them; raise ValidationError for an invalid one."""
     return sorted({check_host(str(value)).host_port for value in values})
 
 
 def endpoint_of(host: str, connection: ConnectionString | None) -> Endpoint:
-    """Return where a namespace with this host and credential is read; raise ValidationError keyed by `host`.
+    """Return the endpoint for a namespace with this host and credential; raise ValidationError keyed by `host`.
 
-    A host that is given wins where it says more (a port); it must not contradict the connection string, whose
-    key opens that one namespace alone.
+    `host` may add a port. It must not contradict the connection string, whose key works for that one namespace only.
     """
     if not host:
         if connection is None:

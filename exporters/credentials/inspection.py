@@ -1,4 +1,4 @@
-"""Looks into a secret: is it what its kind of credential needs, and what of it may be shown."""
+"""Inspect a secret: whether it suits its kind of credential, and which facts about it may be shown."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from ..servicebus.connection import ConnectionString, ConnectionStringError, par
 from ..servicebus.credentials import signature_expiry
 from .endpoints import check_endpoint
 
-# The code of an error that is the password's, not the certificate's.
+# The code of errors that are about the password, not about the certificate.
 PASSWORD = "password"  # noqa: S105
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
@@ -23,15 +23,15 @@ _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What may be told of a secret to those who may see its credential."""
+    """Facts about a secret that may be shown to anyone who may see its credential."""
 
     summary: str = ""  # for example: key RootManageSharedAccessKey, ends 4f2a
     expires_at: datetime | None = None
-    connection: ConnectionString | None = None  # of a connection string; holds the secret, but never shows it
+    connection: ConnectionString | None = None  # of a connection string; its repr hides the secret
 
 
 def examine_connection_string(secret: str) -> Facts:
-    """Raise ValidationError with what is wrong with a connection string, and how to put it right."""
+    """Return a connection string's facts; raise ValidationError with what is wrong and how to fix it."""
     try:
         connection = parse_connection_string(secret)
     except ConnectionStringError as error:
@@ -60,10 +60,10 @@ def examine_client_secret(secret: str) -> Facts:
 
 
 def examine_certificate(pem: str, password: str) -> Facts:
-    """Raise ValidationError for what Entra ID can't use: it takes an RSA key and its certificate.
+    """Return a certificate's facts; raise ValidationError if Entra ID can't use it.
 
-    An expired certificate is no error here: a file of many credentials is applied as a whole, and one of them
-    must not keep the others out.
+    Entra ID needs an RSA key and its certificate. An expired certificate is not an error: a file of many credentials is
+    applied as a whole, and one of them must not block the others.
     """
     data = pem.encode()
     if b"-----BEGIN" not in data:
@@ -108,8 +108,8 @@ def _private_key(data: bytes, password: str) -> object:
 
 
 def _ending(secret: str) -> str:
-    """Return the secret's last four characters, by which people recognise it; of a short one nothing."""
-    visible = secret.rstrip("=")  # the same padding ends every key
+    """Return the secret's last four characters, by which people recognize it; nothing for a short secret."""
+    visible = secret.rstrip("=")  # every key ends with the same padding
     return f", ends {visible[-4:]}" if len(visible) >= 24 else ""
 
 

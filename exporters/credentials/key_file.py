@@ -1,4 +1,4 @@
-"""The keys of HUB_ENCRYPTION_KEYS_FILE, followed while the hub runs: a rotation needs no restart."""
+"""The keys in HUB_ENCRYPTION_KEYS_FILE, reloaded while the hub runs: a rotation needs no restart."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 class KeyFile:
-    """Reads the file anew when it was replaced or changed; keeps the former keys while it can't be understood."""
+    """Reloads the file when it is replaced or changed; keeps the previous keys while the file is invalid."""
 
     def __init__(self, read: Callable[[], Sequence[str]], check: Callable[[tuple[str, ...]], object]) -> None:
         self._read = read
@@ -21,7 +21,7 @@ class KeyFile:
         self._lock = threading.Lock()
 
     def keys(self, path: str, first: Sequence[str]) -> tuple[str, ...]:
-        """Return the keys of this moment; `first` are those of the start."""
+        """Return the current keys; `first` are those read at startup."""
         try:
             status = os.stat(path)
             now: tuple[int, ...] = (status.st_ino, status.st_size, status.st_mtime_ns)
@@ -39,7 +39,7 @@ class KeyFile:
             keys = tuple(self._read())
             self._check(keys)
         except ImproperlyConfigured as error:
-            # Its own text repeats no key.
+            # The error's text contains no key.
             logger.error("The encryption keys in %s are not taken, the former ones go on: %s", path, error)
             keys = former
         if keys != former:

@@ -1,4 +1,4 @@
-"""Secrets kept elsewhere: a reference {"env": NAME} or {"file": PATH}, read whenever the secret is needed."""
+"""Secrets stored elsewhere: a reference {"env": NAME} or {"file": PATH}, read whenever the secret is needed."""
 
 import os
 from collections.abc import Hashable, Mapping
@@ -8,27 +8,27 @@ from django.conf import settings
 
 from .encryption import SecretUnavailableError
 
-# A certificate with its chain stays far below; a device or a log file would fill the memory.
+# A certificate with its chain is far smaller; reading a device or a log file would exhaust the memory.
 _MAXIMUM_BYTES = 1024 * 1024
 
-# What opens the hub itself must not be sent to a Service Bus endpoint as somebody's key.
+# The hub's own secrets must not be sent to a Service Bus endpoint as somebody's key.
 _FORBIDDEN = frozenset(
     {"HUB_SECRET_KEY", "HUB_ENCRYPTION_KEYS", "HUB_DATABASE_URL", "HUB_CACHE_URL", "HUB_ADMIN_PASSWORD"}
 )
 
 
 class UnresolvedReferenceError(SecretUnavailableError):
-    """A reference to an environment variable or file that isn't there."""
+    """A reference to an environment variable or file that doesn't exist or can't be used."""
 
 
 def describe(reference: Mapping[str, str]) -> str:
-    """Return where a reference points, for people: environment variable NAME, or file PATH."""
+    """Return where a reference points, as text for people: environment variable NAME, or file PATH."""
     kind, place = next(iter(reference.items()))
     return f"environment variable {place}" if kind == "env" else f"file {place}"
 
 
 def resolve(reference: Mapping[str, str]) -> str:
-    """Return the secret without the line ends after it; raise UnresolvedReferenceError saying what to set."""
+    """Return the secret without trailing line breaks; raise UnresolvedReferenceError with what to set."""
     kind, place = next(iter(reference.items()))
     value = _from_environment(place) if kind == "env" else _from_file(place)
     value = value.rstrip("\r\n")
@@ -42,7 +42,7 @@ def _from_environment(name: str) -> str:
         raise UnresolvedReferenceError(f"{name} is the hub's own secret and can't be used as another one.")
     value = os.environ.get(name)
     if value is None:
-        # What doesn't look like a name can be the secret itself, put in the place of the name.
+        # Anything that doesn't look like a name may be the secret itself, entered instead of the name.
         named = name if name == name.upper() else "that is named here"
         raise UnresolvedReferenceError(
             f"The environment variable {named} is not set. Set it where the hub runs."
@@ -51,7 +51,7 @@ def _from_environment(name: str) -> str:
 
 
 def _opens_the_hub(path: str) -> bool:
-    """Tell whether a file holds what opens the hub itself: named by its variables, made by it, or its environment."""
+    """Return whether a file has secrets of the hub: named by its variables, created by it, or under /proc."""
     real = os.path.realpath(path)
     named = [name for variable in _FORBIDDEN if (name := os.environ.get(f"{variable}_FILE"))]
     made = [f"{settings.HUB_DATA_DIR}/{name}" for name in ("secret_key", "encryption_key", "admin_password")]
@@ -79,7 +79,7 @@ def _from_file(path: str) -> str:
 
 
 def signature(reference: Mapping[str, str]) -> Hashable:
-    """Return what differs when the secret that is referred to has changed, without reading a file."""
+    """Return a value that changes when the referenced secret changes, without reading a file."""
     kind, place = next(iter(reference.items()))
     if kind == "env":
         return os.environ.get(place)
@@ -87,6 +87,6 @@ def signature(reference: Mapping[str, str]) -> Hashable:
         status = os.stat(place)
     except OSError as error:
         return error.errno
-    except (TypeError, ValueError):  # no path
+    except (TypeError, ValueError):  # not a valid path
         return None
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -1,4 +1,4 @@
-"""What to put into Prometheus's configuration for this hub, as text that is ready to copy."""
+"""Prometheus configuration for this hub, as text that is ready to copy."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from django.conf import settings
 from ..configuration.targets import Target
 from .targets import address, duration, path, target_labels, timing
 
-TOKEN_FILE = "/etc/prometheus/servicebus-token"  # noqa: S105 - where the token is put, not the token
+TOKEN_FILE = "/etc/prometheus/servicebus-token"  # noqa: S105 - the path of the token, not the token
 _SECRET = {"name": "servicebus-hub", "key": "scrape-token"}
-# Often enough for a namespace to be scraped within a minute after it was added.
+# Short enough that a new namespace is scraped within a minute.
 _REFRESH = "30s"
 
 
@@ -25,7 +25,7 @@ class Snippet:
 
 
 def snippets(team: str, targets: Iterable[Target]) -> list[Snippet]:
-    """Return the ways to have a team's namespaces scraped, the best one first; `targets` are for the static one."""
+    """Return the ways to scrape a team's namespaces, best first; only the static one uses `targets`."""
     return [
         Snippet(
             "http-sd",
@@ -95,14 +95,14 @@ def _operator(team: str) -> dict[str, Any]:
         "spec": {
             "authorization": dict(authorization["authorization"]),
             "httpSDConfigs": [{"url": _sd_url(), "refreshInterval": _REFRESH, **authorization}],
-            # What the alerts and dashboards know it by; the operator has a name of its own.
+            # The alerts and dashboards expect this job name; the operator would set another one.
             "relabelings": [{"targetLabel": "job", "replacement": "servicebus"}],
         },
     }
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes each value out where it stands: an alias is of no use to who copies a part."""
+    """Writes each value out in full: an alias breaks when someone copies a part."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""The targets of a token as Prometheus's HTTP service discovery takes them: one group a namespace.
+"""A token's targets in the format of Prometheus's HTTP service discovery: one group per namespace.
 
 https://prometheus.io/docs/prometheus/latest/http_sd/
 """
@@ -15,18 +15,18 @@ from ..credentials.endpoints import endpoint_of
 from ..models import Credential
 from ..servicebus.connection import ConnectionStringError, parse_connection_string
 
-# What the hub keeps back of Prometheus's timeout: views/metrics.py.
+# The part of Prometheus's timeout that the hub reserves: see views/metrics.py.
 _RESERVE_SECONDS = 0.5
 
 
 class UnknownTeamError(LookupError):
-    """There is no such team, or the token may not see it."""
+    """The team doesn't exist, or the token may not see it."""
 
 
 def groups(configuration: Configuration, grant: Grant, team: str | None) -> list[dict[str, Any]]:
-    """Return the target groups of the enabled namespaces that a token opens, all of them or those of one team.
+    """Return the target groups of the enabled namespaces that a token opens, all of them or one team's.
 
-    Raises UnknownTeamError: an empty list would make a slip of the pen look like a team without namespaces.
+    Raises UnknownTeamError, because an empty list would make a typo look like a team without namespaces.
     """
     opened = [target for target in configuration.targets.values() if grant.opens(target)]
     if team is not None:
@@ -37,7 +37,7 @@ def groups(configuration: Configuration, grant: Grant, team: str | None) -> list
 
 
 def address() -> tuple[str, str]:
-    """Return the scheme and the host:port under which Prometheus reaches this hub (HUB_EXTERNAL_URL)."""
+    """Return the scheme and the host:port at which Prometheus reaches this hub (HUB_EXTERNAL_URL)."""
     url = urlsplit(settings.HUB_EXTERNAL_URL)
     host = url.hostname or "localhost"
     port = url.port or (443 if url.scheme == "https" else 80)
@@ -45,7 +45,7 @@ def address() -> tuple[str, str]:
 
 
 def path(name: str) -> str:
-    """Return the path of a namespace's metrics, below whatever path HUB_EXTERNAL_URL has."""
+    """Return the path of a namespace's metrics, including the path of HUB_EXTERNAL_URL if it has one."""
     return f"{urlsplit(settings.HUB_EXTERNAL_URL).path}/metrics/{name}"
 
 
@@ -55,15 +55,15 @@ def target_labels(target: Target) -> dict[str, str]:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as a duration of Prometheus, which takes no fractions: 10s, 1500ms."""
+    """Return seconds as a Prometheus duration, which can't have fractions: 10s, 1500ms."""
     return f"{seconds:.0f}s" if seconds == int(seconds) else f"{round(seconds * 1000)}ms"
 
 
 def timing(target: Target) -> Iterator[tuple[str, float]]:
-    """Yield what of `scrape_interval` and `scrape_timeout` is to be set, in seconds.
+    """Yield `scrape_interval` and `scrape_timeout` in seconds, each only if it must be set.
 
-    Prometheus drops a target whose timeout is above its interval. So a namespace with an interval of its own gets a
-    timeout too, whatever prometheus.yml says: as long as the hub reads at most, within the interval.
+    Prometheus drops a target whose timeout exceeds its interval. So a namespace with its own interval also gets a
+    timeout, whatever prometheus.yml has: its timeout in the hub plus the reserve, capped at the interval.
     """
     interval, timeout = target.scrape_interval_seconds, target.scrape_timeout_seconds
     if interval is not None:
@@ -90,7 +90,7 @@ def _group(target: Target) -> dict[str, Any]:
 
 
 def _host(target: Target) -> str:
-    """Return the Service Bus host, empty where it is not known."""
+    """Return the Service Bus host, or "" if it is not known."""
     try:
         connection = None
         if target.credential and target.credential.kind == Credential.Kind.CONNECTION_STRING:

@@ -1,4 +1,4 @@
-"""hub.yaml <-> database."""
+"""Import hub.yaml into the database, and export it."""
 
 from .changes import Change, FieldChange
 from .document import Problem

@@ -1,4 +1,4 @@
-"""One run of a file against what is stored: first in memory, then `write` makes the changes."""
+"""Apply a file to the stored configuration: first in memory, then `write` stores the changes."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -22,15 +22,15 @@ from .stored import NAMED_IN_A_TEAM, Stored, remember, write
 
 
 class Application:
-    """Applies the file's objects kind by kind, so that what a later kind refers to is there.
+    """Applies the file's objects kind by kind, so that later kinds can refer to earlier ones.
 
-    Everything is changed in memory first and checked afterwards: a credential and its namespace may change together,
-    and each alone would contradict the other's old state. Nothing is written meanwhile, so a look holds no lock.
+    Changes everything in memory first and checks it afterwards: a credential and its namespace may change together, and
+    each alone would conflict with the other's old state. Planning writes nothing, so it holds no lock.
     """
 
     def __init__(self, document: Document, sections: dict[str, list[Entry]], file_name: str) -> None:
         self.document = document
-        # The histories keep 100 characters; the end of a long path says more than its beginning.
+        # The history keeps 100 characters; the end of a long path is more useful than its beginning.
         self.file_name = file_name[-70:]
         self.sections = sections
         self.stored = Stored()
@@ -39,11 +39,11 @@ class Application:
         self.warnings: list[Problem] = []
         self.kept: list[str] = []
         self._applied: list[tuple[Entry, Any]] = []
-        self._faulty: set[tuple[str, str]] = set()  # what refers to these needs no error of its own
+        self._faulty: set[tuple[str, str]] = set()  # references to these don't get their own error
 
     @property
     def reason(self) -> str:
-        """What the histories say of how a change came about."""
+        """The reason for the changes, as recorded in the history."""
         return f"apply_config {self.file_name}"
 
     def run(self, with_prune: bool) -> None:
@@ -111,7 +111,7 @@ class Application:
         return self.stored.named(kind.model, entry.get("name") or "", team)
 
     def _fill(self, entry: Entry, item: Any) -> None:
-        """Set every attribute from the file; what the file leaves out goes back to its default."""
+        """Set every attribute from the file; attributes that the file omits return to their defaults."""
         fresh: Any = entry.kind.model()
         for key in entry.kind.keys:
             value = entry.get(key.name)
@@ -141,19 +141,19 @@ class Application:
                 item.take_expiry(item.facts())
                 item.take_expiry(item.facts("spare_"), "spare_")
             except (SecretUnavailableError, ValidationError):
-                return  # the check afterwards says so
+                return  # the later check reports it
 
     def _related(self, entry: Entry, key: str) -> Any:
         name = entry.get(key)
         return self.find(entry, key, name) if name else None
 
     def find(self, entry: Entry, key: str, name: str) -> Any:
-        """Return the object that a key refers to; None, with a problem noted, where there is none."""
+        """Return the object that a key refers to; if there is none, report a problem and return None."""
         kind = {"team": KIND_OF[Team], "credential": KIND_OF[Credential]}.get(key, KIND_OF[Namespace])
         if (kind.section, name) in self._faulty:
             entry.faulty = True
             return None
-        # Of credentials the team's own; else the platform's.
+        # Credentials: the team's own first, then the platform's.
         own = entry.get("team") or "" if kind.model is Credential else ""
         found = self.stored.named(kind.model, name, own) or self.stored.named(kind.model, name)
         if found is None:
@@ -172,7 +172,7 @@ class Application:
             return []
 
     def _scope(self, entry: Entry, item: ScrapeToken) -> str:
-        """Return what the file says that a token opens; what is left out opens nothing, so it is a mistake."""
+        """Return the token's scope from the file. Without a scope a token opens nothing, so omitting it is an error."""
         item.scope = entry.get("scope") or ""
         if item.scope not in ScrapeToken.Scope.values:
             entry.report(
@@ -200,7 +200,7 @@ class Application:
                 )
         return [namespace for namespace in found if namespace is not None]
 
-    # Label rules, which have none
+    # Label rules, which have no name
     def _rules(self, entries: Iterable[Entry]) -> None:
         scopes: dict[tuple[Team | None, Namespace | None], list[tuple[Entry, LabelRule]]] = {}
         for entry in entries:
@@ -250,13 +250,13 @@ class Application:
         self._applied.append((entry, item))
 
     def _fields_are_legal(self, entry: Entry, item: Any) -> bool:
-        """Check each field alone, before the database sees it: it could refuse a text that is too long."""
-        # What it refers to was found by name, and may have no row yet.
+        """Validate each field before the database does, which could reject a text that is too long."""
+        # Related objects were found by name, and may not have a row yet.
         related = [field.name for field in item._meta.fields if isinstance(field, ForeignKey)]
         return self._report(entry, lambda: item.clean_fields(exclude=related))
 
     def _check(self, entry: Entry, item: Model) -> None:
-        # Names can't be taken by others: an object that has the file's name is the file's object.
+        # Unique names need no check: an object with the file's name is the file's object.
         self._report(entry, item.clean)
 
     def _report(self, entry: Entry, check: Any) -> bool:
@@ -270,7 +270,7 @@ class Application:
         return True
 
     def write(self) -> None:
-        """Make the changes, in the file's order; within the caller's transaction."""
+        """Store the changes in the file's order, within the caller's transaction."""
         if not self.writes:
             return
         with as_one_change():

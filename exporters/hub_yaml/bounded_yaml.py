@@ -1,4 +1,4 @@
-"""YAML from outside, as PyYAML's safe loader reads it, but with a bound on everything that costs time or memory."""
+"""Untrusted YAML, as PyYAML's safe loader reads it, with limits on everything that costs time or memory."""
 
 from typing import Any
 
@@ -11,15 +11,14 @@ MAX_YAML_DEPTH = 50
 
 
 class TooLargeError(ValueError):
-    """The document is above one of the bounds; the message says which."""
+    """The document exceeds a limit; the message says which one."""
 
 
 def compose(text: str, characters: int, values: int) -> yaml.Node | None:
-    """Return the root of the one document in the text, None for an empty one.
+    """Return the root of the only document in the text, or None if it is empty.
 
-    At most `characters` characters and `values` nodes are read. An alias counts as a node, what it stands for does
-    not: whoever follows aliases has to count. Raises TooLargeError above a bound, and yaml.YAMLError for what is not
-    YAML.
+    Reads at most `characters` characters and `values` nodes. An alias counts as one node, without its target: code that
+    follows aliases must count. Raises TooLargeError above a limit, and yaml.YAMLError for invalid YAML.
     """
     if len(text) > characters:
         raise TooLargeError(f"This has {len(text):,} characters; at most {characters:,} are read.")
@@ -29,7 +28,7 @@ def compose(text: str, characters: int, values: int) -> yaml.Node | None:
     except (TooLargeError, yaml.YAMLError):
         raise
     except (OverflowError, ValueError) as error:
-        # PyYAML lets Python's own errors through for a number too large: %YAML 1.99..., "\UFFFFFFFF".
+        # PyYAML passes on Python's own errors for numbers that are too large: %YAML 1.99..., "\UFFFFFFFF".
         raise yaml.YAMLError("This holds a number that is too large.") from error
     finally:
         loader.dispose()
@@ -40,10 +39,10 @@ def too_many_values(values: int) -> TooLargeError:
 
 
 def plain_value(node: yaml.ScalarNode) -> Any:
-    """Return what a scalar stands for; None for null and for what its tag doesn't allow, such as `!!int many`."""
+    """Return a scalar's value; None for null and for values that don't fit their tag, such as `!!int many`."""
     try:
         return yaml.SafeLoader("").construct_object(node)
-    # PyYAML raises any of these for a tag that the text doesn't fit, and for numbers out of range.
+    # PyYAML raises any of these for text that doesn't fit its tag, and for numbers out of range.
     except (ArithmeticError, AttributeError, LookupError, ValueError, yaml.YAMLError):
         return None
 

@@ -1,4 +1,4 @@
-"""What changes when hub.yaml is applied, in the file's own terms."""
+"""The changes that applying hub.yaml makes, in the file's own terms."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from .export import flat
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """A key's old and new value as text; secrets only as reference and fingerprint."""
+    """A key's old and new value as text; secrets only as references and fingerprints."""
 
     name: str
     old: str
@@ -20,7 +20,7 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One object that is created, changed or deleted."""
+    """One object to create, change or delete."""
 
     action: str
     kind: str
@@ -36,7 +36,7 @@ class Change:
 
 
 def show(value: Any) -> str:
-    """Return a value as the difference shows it."""
+    """Return a value in the notation of the diff."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name}: {show(text)}" for name, text in sorted(value.items())) + "}"
     if isinstance(value, list):
@@ -53,7 +53,7 @@ def show(value: Any) -> str:
 
 
 def snapshot(item: Model) -> dict[str, Any]:
-    """Return what of an object counts as a change: its values, and the fingerprints of its secrets."""
+    """Return everything about an object that counts as a change: its values, and the fingerprints of its secrets."""
     values = flat(item)
     if isinstance(item, Credential):
         for name in Credential.SECRET_FIELDS:
@@ -72,7 +72,7 @@ def difference(before: dict[str, Any], after: dict[str, Any]) -> tuple[FieldChan
 
 
 def name_of(item: Any) -> str:
-    """Return how an object is called in the difference."""
+    """Return an object's name in the diff."""
     if isinstance(item, LabelRule):
         return f"“{item}” of {item.scope}"
     if isinstance(item, ScrapeToken) and item.team is not None:

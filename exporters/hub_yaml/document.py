@@ -1,4 +1,4 @@
-"""A YAML document whose every value knows where it stands, so that errors name line, column and path."""
+"""A YAML document whose values have their positions, so that errors name line, column and path."""
 
 import difflib
 import math
@@ -22,17 +22,17 @@ from .bounded_yaml import (
 
 T = TypeVar("T")
 
-# More mistakes than anybody reads at once; each of them costs a line on a page.
+# More mistakes than anyone reads at once; each costs a line on a page.
 MAX_YAML_MISTAKES = 200
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SHOWN = 100  # characters of a key in a message
-_COMPARED = 1000  # names that a misspelt one is compared with
-_LISTED = 30  # names that a message lists
+_COMPARED = 1000  # names to compare a misspelled one with
+_LISTED = 30  # names listed in a message
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong, and where: line and column count from 1, 0 where it is about the file as a whole."""
+    """A problem and its position: line and column count from 1; 0 for problems of the whole file."""
 
     message: str
     path: str = ""
@@ -45,13 +45,13 @@ class Problem:
         object.__setattr__(self, "path", redacted(self.path))
 
     def within(self, file_name: str) -> str:
-        """Return the message as compilers write it: file:line:column: path: message."""
+        """Return the message in the format of compilers: file:line:column: path: message."""
         place = f"{file_name}:{self.line}:{self.column}" if self.line else file_name
         return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
 
 
 class BadValueError(Exception):
-    """A value that can't be what its key needs."""
+    """A value that is invalid for its key."""
 
     def __init__(self, node: "Node", message: str) -> None:
         super().__init__(message)
@@ -59,25 +59,26 @@ class BadValueError(Exception):
 
 
 class Document:
-    """A parsed file and the problems found in it so far."""
+    """A parsed file, and the problems found in it so far."""
 
     def __init__(self, characters: int = MAX_YAML_CHARACTERS, values: int = MAX_YAML_VALUES) -> None:
-        """`characters` and `values` bound what is read; values count once for each time that an alias repeats them."""
+        """`characters` and `values` limit what is read; values that aliases repeat count each time."""
         self.problems: list[Problem] = []
         self._most_characters = characters
         self._most_values = values
         self._values = 0
 
     def parse(self, text: str) -> "Node | None":
-        """Return the root; None, with the problem noted, for what is not YAML. An empty file is an empty
-        mapping.
+        """Return the root; for invalid YAML, report the problem and return None.
+
+        An empty file is an empty mapping.
         """
         try:
             root = compose(text, self._most_characters, self._most_values)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-            # The snippet that the library adds is left out: it could show a secret.
+            # Omit the library's snippet, which could contain a secret.
             self.problems.append(Problem(f"This is not YAML: {error.problem}.", "", line, column))
             return None
         except TooLargeError as error:
@@ -89,11 +90,11 @@ class Document:
         return Node(self, root or yaml.MappingNode("tag:yaml.org,2002:map", []), "")
 
     def fail(self, message: str) -> None:
-        """Note a problem of the file as a whole."""
+        """Report a problem of the whole file."""
         self.problems.append(Problem(message))
 
     def note(self, problem: Problem) -> None:
-        """Note a problem; raise TooManyMistakesError after the last one that is kept."""
+        """Report a problem; raise TooManyMistakesError after the last one that is kept."""
         self.problems.append(problem)
         if len(self.problems) == MAX_YAML_MISTAKES:
             raise TooManyMistakesError
@@ -104,7 +105,7 @@ class Document:
             raise too_many_values(self._most_values)
 
     def attempt(self, read: "Callable[[Node], T]", node: "Node") -> T | None:
-        """Return what `read` makes of the node; note the problem and return None when it can't."""
+        """Return the result of reading the node; if the value is invalid, report the problem and return None."""
         try:
             return read(node)
         except BadValueError as error:
@@ -112,7 +113,7 @@ class Document:
             return None
 
     def within_bounds(self, read: "Callable[[], T]") -> T | None:
-        """Return what `read` returns; None, with the problem noted, where the document is too large or too wrong."""
+        """Return the result of `read`; if the document exceeds a limit, report the problem and return None."""
         try:
             return read()
         except TooLargeError as error:
@@ -143,7 +144,7 @@ class Node:
         return Problem(message, self.path, mark.line + 1, mark.column + 1)
 
     def at(self, path: str) -> "Node":
-        """Return the same place under another path, for what is missing in it."""
+        """Return the same position under another path, to report something that is missing there."""
         return Node(self.document, self._node, path)
 
     def report(self, message: str) -> None:
@@ -158,7 +159,7 @@ class Node:
         return isinstance(self._node, yaml.MappingNode)
 
     def mapping(self, keys: Collection[str] | None = None) -> "dict[str, Node]":
-        """Return the values by key; unknown and repeated keys are problems of their own."""
+        """Return the values by key; report unknown and repeated keys."""
         if not isinstance(self._node, yaml.MappingNode):
             raise BadValueError(self, f"A mapping (key: value) is needed here, not {self._what()}.")
         found: dict[str, Node] = {}
@@ -195,7 +196,7 @@ class Node:
                 if not isinstance(part, yaml.MappingNode):
                     raise BadValueError(Node(self.document, value, self.path), "<<: takes a mapping.")
                 for pair in self._pairs(part, depth + 1):
-                    self.document.count()  # a mapping that merges others 30 times, nine levels deep, never ends
+                    self.document.count()  # a mapping that merges others 30 times, nine levels deep, would never end
                     merged.append(pair)
         names = set()
         for key, value in own:
@@ -203,7 +204,7 @@ class Node:
                 raise BadValueError(Node(self.document, key, self.path), "A key must be plain text.")
             names.add(key.value)
             yield key, value
-        for key, value in merged:  # what is merged gives way to the mapping's own keys
+        for key, value in merged:  # the mapping's own keys take precedence over merged ones
             if key.value not in names:
                 names.add(key.value)
                 yield key, value
@@ -216,9 +217,7 @@ class Node:
         ]
 
     def text(self) -> str:
-        """Return the scalar as it is written: `1.10` stays 1.10 and `no` stays no, as the key says that it is
-        text.
-        """
+        """Return the scalar as written: the key expects text, so `1.10` stays 1.10 and `no` stays no."""
         if not isinstance(self._node, yaml.ScalarNode) or self.is_null:
             raise BadValueError(self, f"Text is needed here, not {self._what()}.")
         value = str(self._node.value)

@@ -1,4 +1,4 @@
-"""Database -> hub.yaml."""
+"""Export the database as hub.yaml."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ _HEADER = """\
 
 
 class Dumper(yaml.CSafeDumper):
-    """Writes NEL (U+0085) escaped: PyYAML leaves it as it is, and YAML reads it as a line end."""
+    """Writes NEL (U+0085) escaped: PyYAML leaves it as is, and YAML reads it as a line break."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -34,7 +34,7 @@ Dumper.add_representer(
 
 
 def flat(item: Model) -> dict[str, Any]:
-    """Return an object's values as hub.yaml spells them, under dotted keys, defaults included."""
+    """Return an object's values with the keys of hub.yaml, dotted if nested, including defaults."""
     return {key.name: _value(item, key.attribute) for key in KIND_OF[type(item)].keys}
 
 
@@ -50,26 +50,26 @@ def _value(item: Any, attribute: str) -> Any:
             told = [{"team": grant.team.name, "hosts": grant.hosts} for grant in granted]
             return sorted(told, key=lambda grant: str(grant["team"]))
         case Credential(), "expires_at" | "spare_expires_at" if item.kind != Credential.Kind.CLIENT_SECRET:
-            return None  # read off the secret itself
+            return None  # read from the secret itself
         case ScrapeToken(), "token":
             return item.token_reference or ({"stored": item.fingerprint} if item.token_hash else {})
         case ScrapeToken(), "revoked":
             return item.revoked_at is not None
         case ScrapeToken(), "namespaces":
-            # One that moved to another team stays on the list without effect; a file could not name it.
+            # A namespace that moved to another team stays listed without effect, but a file can't name it.
             return sorted(namespace.name for namespace in item.listed()) if item.pk else []
         case LabelRule() | Credential() | Namespace() | ScrapeToken(), "team" | "namespace" | "credential":
-            # A new object has no team yet, and asking for it would raise.
+            # A new object may have no related object yet, and reading the attribute would raise.
             related = getattr(item, attribute) if getattr(item, f"{attribute}_id") else None
             return related.name if related else ""
     value = getattr(item, attribute)
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return str(value) if isinstance(value, str) else value  # a choice is a str of its own class
+    return str(value) if isinstance(value, str) else value  # a choice is a subclass of str
 
 
 def export() -> str:
-    """Return the whole configuration as hub.yaml, with secrets as references alone."""
+    """Return the whole configuration as hub.yaml, with secrets only as references."""
     sections: dict[str, list[dict[str, Any]]] = {}
     for kind in KINDS:
         defaults = flat(kind.model())
@@ -104,11 +104,11 @@ def _items(model: type[Model]) -> Iterable[Model]:
 
 
 def _nested(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Return an object as the file shows it: groups as mappings, without what is at its default."""
+    """Return an object in the form of the file: groups as mappings, without values at their defaults."""
     nested: dict[str, Any] = {}
     for name, value in values.items():
         if name == "source":
-            if value == "admin":  # the file's own default is to own what it describes
+            if value == "admin":  # by default, the file owns its objects
                 nested[name] = value
         elif name in {"name", "kind"} or value != defaults[name]:
             group, dot, member = name.partition(".")

@@ -1,4 +1,4 @@
-"""Grants of the platform's credentials in hub.yaml."""
+"""Grants of platform credentials in hub.yaml."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ Granted = list[tuple[Team, list[str]]]
 
 
 def entry_grants(application: "Application", entry: Entry) -> Granted:
-    """Return to whom the file grants a credential, by the team's name; problems are noted in the entry."""
+    """Return the teams that the file grants a credential to, sorted by name; report problems in the entry."""
     granted: Granted = []
     for grant in entry.get("grants") or []:
         team = application.find(entry, "team", grant["team"])
@@ -37,7 +37,7 @@ def entry_grants(application: "Application", entry: Entry) -> Granted:
 
 
 def set_grants(credential: Credential, granted: Granted, reason: str) -> None:
-    """Store what the file grants; what it no longer names ends."""
+    """Store the file's grants, and delete those that it no longer has."""
     for old in credential.grants.exclude(team__in=[team for team, _ in granted]):
         old._change_reason = reason  # type: ignore[attr-defined]
         old.delete()

@@ -1,7 +1,7 @@
-"""hub.yaml -> database: what would change, and the change itself.
+"""Plan and apply the changes that hub.yaml makes to the database.
 
-A plan is made in memory: what is stored is read, changed as the file says, and checked. Applying it does the same and
-writes the changed objects, when nothing else changed the configuration since they were read.
+A plan is made in memory: the stored configuration is read, changed according to the file, and checked. Applying a plan
+repeats this, and stores the changed objects if the changes are still those of the plan.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from .schema import read
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What applying a file would do."""
+    """The changes that applying a file would make."""
 
     text: str
     file_name: str
@@ -25,7 +25,7 @@ class Plan:
     changes: tuple[Change, ...] = ()
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
-    kept: tuple[str, ...] = ()  # objects that an earlier file brought and this one no longer names
+    kept: tuple[str, ...] = ()  # objects from an earlier file that this one no longer has
 
     def messages(self) -> list[str]:
         """Return the errors as lines: file:line:column: path: message."""
@@ -41,23 +41,22 @@ class ConfigError(Exception):
 
 
 class PlanOutdatedError(Exception):
-    """Something changed between the plan and its application; nothing was changed."""
+    """The configuration changed between planning and applying; nothing was changed."""
 
 
 def plan(text: str, *, file_name: str = "hub.yaml", prune: bool = False) -> Plan:
-    """Return what applying this text would change, or everything that is wrong with it. Only reads."""
+    """Return the changes that this text would make, or all errors in it. Only reads."""
     return _run(text, file_name, prune)[0]
 
 
 def apply(planned: Plan) -> Plan:
     """Make a plan's changes, all or none, and return what was done.
 
-    Raises ConfigError for a plan with errors, and PlanOutdatedError when it would by now do something else
-    than it says.
+    Raises ConfigError for a plan with errors, and PlanOutdatedError if its changes would now differ.
     """
     made, application = _run(planned.text, planned.file_name, planned.prune)
     with transaction.atomic():
-        # Replicas that start together apply their file one after the other.
+        # Makes replicas that start together apply their files one after the other.
         ConfigurationVersion.objects.get_or_create(pk=1)
         version = ConfigurationVersion.objects.select_for_update().get(pk=1)
         if (version.number, version.mark) != application.stored.version:

@@ -1,4 +1,4 @@
-"""What an earlier file brought and this one no longer names."""
+"""Objects from an earlier file that the current one no longer has."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 
 def prune(application: "Application", named: set[tuple[type[Model], Any]], delete: bool) -> None:
-    """Delete the file's objects that are gone from it, or only list them. What was made in the admin is never
-    deleted.
+    """Delete the objects that are gone from the file, or only list them.
+
+    Objects made in the admin are never deleted.
     """
     for kind in reversed(KINDS):
-        users = application.stored.users()  # without those of the kinds before, which may be gone
+        users = application.stored.users()  # without those of earlier kinds, which may be deleted by now
         for item in application.stored.from_file(kind.model):
             if (kind.model, item.pk) in named:
                 continue
@@ -30,7 +31,7 @@ def prune(application: "Application", named: set[tuple[type[Model], Any]], delet
 
 
 def _delete(application: "Application", kind: Kind, item: Any, users: list[Any]) -> None:
-    """Delete an object that the file no longer names; `users` are the objects that refer to it."""
+    """Delete an object that is gone from the file; `users` are the objects that refer to it."""
     tokens = [each for each in users if isinstance(each, ScrapeToken) and isinstance(item, Namespace)]
     users = [each for each in users if each not in tokens]
     if users:
@@ -53,7 +54,7 @@ def _delete(application: "Application", kind: Kind, item: Any, users: list[Any])
         old = snapshot(token)
         remember(token, "namespaces", [each for each in token.namespaces.all() if each is not item])
         lost = difference(old, snapshot(token))
-        if lost:  # none where the namespace is another team's by now
+        if lost:  # none if the namespace belongs to another team by now
             application.changes.append(Change("changed", "token", name_of(token), lost))
 
 

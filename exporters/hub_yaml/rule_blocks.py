@@ -1,4 +1,4 @@
-"""A block of relabel_configs as it stands in prometheus.yml <-> label rules."""
+"""Convert between label rules and a block of relabel_configs from prometheus.yml."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +13,7 @@ from .schema import KIND_OF
 # A rule has about 20 values and 200 characters.
 MAX_PASTED_CHARACTERS = 100_000
 MAX_PASTED_VALUES = 10_000
-# Where such a block can stand in prometheus.yml.
+# The keys that can hold such a block in prometheus.yml.
 _KEYS = ("relabel_configs", "metric_relabel_configs")
 _READERS = {
     key.name: key for key in KIND_OF[LabelRule].keys if key.name not in {"team", "namespace", "source"}
@@ -21,7 +21,7 @@ _READERS = {
 
 
 class BlockError(ValueError):
-    """The text is no block of relabel_configs; `problems` say where and why."""
+    """The text is not a block of relabel_configs; `problems` has the positions and causes."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(problem.within("line") for problem in problems))
@@ -29,10 +29,10 @@ class BlockError(ValueError):
 
 
 def read(text: str) -> list[dict[str, Any]]:
-    """Return the rules of a block by attribute, for the keys that it has; raise BlockError for what is none.
+    """Return the rules of a block by attribute, with only the keys that it has; raise BlockError for an invalid block.
 
-    It may begin with its key, as it is copied out of prometheus.yml, or with the first rule. Whether a rule makes sense
-    is not looked at here.
+    The block may begin with its key, as copied from prometheus.yml, or with the first rule. Whether a rule makes sense
+    is not checked here.
     """
     document = Document(MAX_PASTED_CHARACTERS, MAX_PASTED_VALUES)
     root = document.parse(text)
@@ -45,7 +45,7 @@ def read(text: str) -> list[dict[str, Any]]:
 
 
 def write(rules: Iterable[LabelRule]) -> str:
-    """Return rules as a block that can stand in prometheus.yml."""
+    """Return the rules as a block for prometheus.yml."""
     defaults = flat(LabelRule())
     block = []
     for rule in rules:

@@ -1,4 +1,4 @@
-"""Which stored label rule is which of the file's: rules have no name, only their place and what they say."""
+"""Match the file's label rules to the stored ones: rules have no name, only a position and content."""
 
 import math
 from collections.abc import Sequence
@@ -8,10 +8,9 @@ from .export import flat
 
 
 def match(stored: Sequence[LabelRule], wanted: Sequence[LabelRule]) -> list[LabelRule | None]:
-    """Return for each wanted rule of a scope the stored one that it is, None for a new one.
+    """Return for each wanted rule of a scope the matching stored rule, or None if it is new.
 
-    Rules that say the same are the same. Of the others, those that came from a file are taken to have been
-    edited, in their order.
+    Rules with the same content match. The remaining stored rules from a file count as edited, in their order.
     """
     free = list(stored)
     found: list[LabelRule | None] = []
@@ -26,9 +25,9 @@ def match(stored: Sequence[LabelRule], wanted: Sequence[LabelRule]) -> list[Labe
 
 
 def positions(found: Sequence[LabelRule | None]) -> list[int]:
-    """Return the rules' positions in the file's order; a rule that stands right already keeps its own."""
+    """Return the rules' positions in the file's order; a rule that is already in order keeps its position."""
     places: list[int] = []
-    # The last rule's position and row; rules of the same position apply in the order of their rows.
+    # The previous rule's position and row; rules with the same position apply in the order of their rows.
     last: tuple[int, float] = (0, 0)
     for index, rule in enumerate(found):
         if rule is not None and (rule.position, rule.pk) >= last:
@@ -40,7 +39,7 @@ def positions(found: Sequence[LabelRule | None]) -> list[int]:
 
 
 def _after(position: int, following: Sequence[LabelRule | None]) -> int:
-    """Return a position after this one, before the next stored rule's where there is room."""
+    """Return a position after this one, and before the next stored rule's if there is room."""
     later = [rule.position for rule in following if rule is not None and rule.position > position + 1]
     return (position + later[0]) // 2 if later else position + 10
 

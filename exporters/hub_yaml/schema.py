@@ -1,4 +1,4 @@
-"""The keys of hub.yaml: one table a kind of object, used for reading, for writing and for the difference."""
+"""The keys of hub.yaml: one table per kind of object, used to read, write and compare."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ _VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class SecretReference:
-    """Where a secret is: an environment variable, a file, or (`stored`) the database."""
+    """Where a secret is: in an environment variable, a file, or (`stored`) the database."""
 
     kind: str
     place: str
@@ -41,12 +41,12 @@ def text_mapping(node: Node) -> dict[str, str]:
 
 
 def moment(node: Node) -> datetime:
-    """Read a date or a time; without an offset it is UTC."""
+    """Read a date or time; UTC if it has no offset."""
     written = node.text()
     try:
         value = parse_datetime(written)
         day = parse_date(written) if value is None else None
-    except ValueError:  # well formed, but no such day
+    except ValueError:  # well formed, but there is no such day
         value = day = None
     if isinstance(day, date):
         value = datetime.combine(day, time())
@@ -64,7 +64,7 @@ def source(node: Node) -> str:
 
 
 def secret(node: Node) -> SecretReference:
-    """Read a reference; a secret itself is refused, and not repeated in the message."""
+    """Read a reference; reject a literal secret without repeating it in the message."""
     if not node.is_mapping:
         raise BadValueError(
             node,
@@ -73,7 +73,7 @@ def secret(node: Node) -> SecretReference:
     before = len(node.document.problems)
     keys = node.mapping({"env", "file", "stored"})
     if len(node.document.problems) > before:
-        return SecretReference("stored", "")  # said already; nothing of this file is applied
+        return SecretReference("stored", "")  # already reported; nothing from this file is applied
     if len(keys) != 1:
         raise BadValueError(node, "Give exactly one of env, file and stored.")
     kind, place = next(iter(keys.items()))
@@ -88,7 +88,7 @@ def secret(node: Node) -> SecretReference:
 
 
 def grants(node: Node) -> list[dict[str, Any]]:
-    """Read to which teams a credential of the platform is granted, and for which hosts."""
+    """Read the teams that a platform credential is granted to, each with its hosts."""
     found = []
     for item in node.sequence():
         keys = item.mapping({"team", "hosts"})
@@ -102,14 +102,12 @@ def grants(node: Node) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key of an object: how it is spelt (dotted where it is nested), which attribute it fills, how it is
-    read.
-    """
+    """One key of an object: its spelling (dotted if nested), the attribute that it sets, and its reader."""
 
     name: str
     attribute: str
     read: Callable[[Node], Any]
-    null_is_absent: bool = True  # `host:` with nothing behind it is the same as no host
+    null_is_absent: bool = True  # `host:` without a value means no host
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +125,7 @@ def _same(names: str, read: Callable[[Node], Any]) -> tuple[Key, ...]:
 
 
 def _of_rule(names: str, read: Callable[[Node], Any], null: Any) -> tuple[Key, ...]:
-    """Return keys of a relabel_config. As in Prometheus, null is an empty value there, and not the key's default."""
+    """Return keys of a relabel_config. As in Prometheus, null is an empty value there, not the key's default."""
 
     def read_or_null(node: Node) -> Any:
         return null if node.is_null else read(node)
@@ -136,7 +134,7 @@ def _of_rule(names: str, read: Callable[[Node], Any], null: Any) -> tuple[Key, .
 
 
 def _action(node: Node) -> str:
-    return node.text().lower()  # Prometheus takes Replace as well as replace
+    return node.text().lower()  # Prometheus accepts Replace as well as replace
 
 
 _SOURCE = Key("source", "source", source)
@@ -212,19 +210,19 @@ KIND_OF: Mapping[type[Model], Kind] = {kind.model: kind for kind in KINDS}
 
 @dataclass(slots=True)
 class Entry:
-    """An object as the file describes it: values by key, for the keys that it has."""
+    """An object as the file describes it: values by key, only for the keys that it has."""
 
     kind: Kind
     node: Node
     values: dict[str, Any] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
-    faulty: bool = False  # something in it could not be read
+    faulty: bool = False  # part of it could not be read
 
     def get(self, name: str, default: Any = None) -> Any:
         return self.values.get(name, default)
 
     def report(self, name: str, message: str) -> None:
-        """Note a problem at a key, or at the object where the file leaves the key out."""
+        """Report a problem at a key, or at the object if the file omits the key."""
         self.faulty = True
         if name in self.nodes:
             self.nodes[name].report(message)
@@ -234,7 +232,7 @@ class Entry:
 
 
 def read(document: Document, text: str) -> dict[str, list[Entry]]:
-    """Return the file's objects by section; problems are noted in the document."""
+    """Return the file's objects by section; report problems in the document."""
     root = document.parse(text)
     return document.within_bounds(lambda: _sections(document, root)) or {}
 
@@ -267,7 +265,7 @@ def _entry(document: Document, kind: Kind, node: Node) -> Entry:
 
 
 def _flat(document: Document, kind: Kind, node: Node) -> dict[str, Node]:
-    """Return an object's values under dotted names: limits.concurrency, not a mapping in a mapping."""
+    """Return an object's values under dotted names: limits.concurrency instead of nested mappings."""
     names = [key.name for key in kind.keys]
     groups: dict[str, list[str]] = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""Secrets of objects in hub.yaml: a reference is kept and resolved, `stored` keeps what is there."""
+"""Secrets in hub.yaml: references are stored and resolved, `stored` keeps the current secret."""
 
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,8 @@ from .schema import Entry, SecretReference
 if TYPE_CHECKING:
     from .application import Application
 
-# A token that people make up themselves is guessed more easily than one of the hub's 256 random bits. 8 is
-# the least that is accepted; below 24 the plan warns.
+# A token that someone made up is easier to guess than one of the hub's 256 random bits. 8 characters are the minimum;
+# below 24 the plan has a warning.
 _SHORTEST_TOKEN = 8
 _GOOD_TOKEN = 24
 
@@ -69,9 +69,7 @@ def set_token(application: "Application", entry: Entry, item: ScrapeToken) -> No
 
 
 def set_revoked(application: "Application", entry: Entry, item: ScrapeToken) -> None:
-    """Revoke a token that the file says is revoked; one that was revoked here stays so whatever the file
-    says.
-    """
+    """Revoke a token if the file says so; a revoked token stays revoked whatever the file says."""
     if entry.get("revoked"):
         item.revoked_at = item.revoked_at or timezone.now()
     elif item.revoked_at is not None:

@@ -1,4 +1,4 @@
-"""What is stored, read once: a file is compared with it in memory, before anything is written."""
+"""The stored configuration, read once: a file is compared with it in memory before anything is written."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -17,22 +17,22 @@ from ..models import (
 )
 from .schema import KINDS
 
-# Two teams may each have one of the same name.
+# Two teams may use the same name.
 NAMED_IN_A_TEAM = (Credential, ScrapeToken)
-# What scrapes note meanwhile, which is no change of the configuration.
+# Updated by scrapes, and not part of the configuration.
 _TRACKED = {"last_used_at", "last_used_address", "spare_used_at"}
 _RELATED = ("team", "namespace", "credential")
 
 
 class Stored:
-    """All objects that hub.yaml can describe, as they are stored and, after `add`, as the file wants them.
+    """All objects that hub.yaml can describe: as stored and, after `add`, as the file wants them.
 
-    An object that refers to another one has that very instance, so that what the file changes in one is seen from all.
-    A new object has a number below zero until it is written.
+    An object refers to others by shared instances, so that all see what the file changes in one of them. A new object
+    has a negative primary key until it is written.
     """
 
     def __init__(self) -> None:
-        # Read first: whoever changes something afterwards makes this an old number.
+        # Read first, so that any later change makes this number outdated.
         self.version = ConfigurationVersion.read()
         self._objects: dict[type[Model], dict[int, Any]] = {
             kind.model: {item.pk: item for item in kind.model._default_manager.order_by("pk")}
@@ -70,34 +70,34 @@ class Stored:
         listed: dict[int, list[Namespace]] = {}
         rows = ScrapeToken.namespaces.through._default_manager.values_list("scrapetoken_id", "namespace_id")
         for token, namespace in rows:
-            if namespace in self._objects[Namespace]:  # else it was made since they were read
+            if namespace in self._objects[Namespace]:  # otherwise created after the namespaces were read
                 listed.setdefault(token, []).append(self._objects[Namespace][namespace])
         for token in self._objects[ScrapeToken].values():
             remember(token, "namespaces", listed.get(token.pk, []))
 
     def add(self, item: Any) -> None:
-        """Take over a new object."""
+        """Add a new object."""
         self._numbers -= 1
         item.pk = self._numbers
         self._objects[type(item)][item.pk] = item
         self._enter(item)
 
     def remove(self, item: Any) -> None:
-        """Forget an object that is to be deleted."""
+        """Remove an object that will be deleted."""
         del self._objects[type(item)][item.pk]
 
     def named(self, model: type[Model], name: str, team: str = "") -> Any:
-        """Return the object of this name, None where there is none; credentials and tokens have a team's name, too."""
+        """Return the object with this name, or None; credentials and tokens are looked up by team's name, too."""
         return self._by_name.get((model, team, name))
 
     def names(self, model: type[Model]) -> list[str]:
         return sorted({item.name for item in self._objects[model].values()})
 
     def rules(self, team: Team | None, namespace: Namespace | None) -> list[LabelRule]:
-        """Return the rules of a scope in their order."""
+        """Return the rules of a scope in order."""
         found = self._rules.get(_scope(team, namespace), [])
         for rule in found:
-            rule.team = team  # they go with their namespace
+            rule.team = team  # rules follow their namespace to another team
         return sorted(found, key=lambda rule: (rule.position, rule.pk))
 
     def token_with(self, token_hash: str, but: ScrapeToken) -> ScrapeToken | None:
@@ -106,11 +106,14 @@ class Stored:
         return next((each for each in tokens if each.token_hash == token_hash and each is not but), None)
 
     def from_file(self, model: type[Model]) -> list[Any]:
-        """Return the objects of the model that a file brought, in the order of their numbers."""
+        """Return the model's objects that came from a file, by primary key."""
         return [item for item in self._objects[model].values() if item.source == Source.FILE]
 
     def users(self) -> dict[tuple[type[Model], int], list[Any]]:
-        """Return by model and number which objects refer to each; to a namespace also the tokens that list it."""
+        """Return the objects that refer to each object, by its model and primary key.
+
+        This includes the tokens that list a namespace.
+        """
         found: dict[tuple[type[Model], int], list[Any]] = {}
         for item in self._all():
             related = [getattr(item, name) for name in _RELATED if getattr(item, f"{name}_id", None)]
@@ -121,7 +124,7 @@ class Stored:
         return found
 
     def note_users(self) -> None:
-        """Let each credential know the namespaces that are to use it."""
+        """Set the namespaces that will use each credential."""
         users: dict[int, list[Namespace]] = {}
         for namespace in self._objects[Namespace].values():
             users.setdefault(namespace.credential_id, []).append(namespace)
@@ -134,7 +137,7 @@ def _scope(team: Team | None, namespace: Namespace | None) -> tuple[int | None, 
 
 
 def relate(item: Any, objects: dict[type[Model], dict[int, Any]]) -> None:
-    """Give an object the instances that it refers to."""
+    """Set an object's references to the shared instances."""
     for name in _RELATED:
         number = getattr(item, f"{name}_id", None)
         if number is not None:
@@ -144,7 +147,7 @@ def relate(item: Any, objects: dict[type[Model], dict[int, Any]]) -> None:
 
 
 def remember(item: Any, name: str, related: list[Any]) -> None:
-    """Make `item.<name>.all()` return these, as prefetch_related does."""
+    """Make `item.<name>.all()` return these objects, as prefetch_related does."""
     queryset = getattr(item, name).get_queryset()
     queryset._result_cache = related
     queryset._prefetch_done = True
@@ -152,13 +155,13 @@ def remember(item: Any, name: str, related: list[Any]) -> None:
 
 
 def write(item: Any) -> None:
-    """Store an object that may be new, after those that it refers to."""
+    """Store an object, which may be new, after those that it refers to."""
     is_new = item.pk < 0
     if is_new:
         item.pk = None
     item._prefetched_objects_cache = {}
     for name in _RELATED:
         if getattr(item, f"{name}_id", None) is not None:
-            setattr(item, name, getattr(item, name))  # whose number may be known only now
+            setattr(item, name, getattr(item, name))  # its primary key may have been assigned only now
     names = {field.name for field in item._meta.concrete_fields if not field.primary_key}
     item.save(**({} if is_new else {"update_fields": names - _TRACKED}))

@@ -1,4 +1,4 @@
-"""What has to be true before the hub serves: a migrated database, an administrator, the objects of hub.yaml."""
+"""Requirements before the hub serves: a migrated database, an administrator, the objects in hub.yaml."""
 
 import os
 import secrets
@@ -20,25 +20,25 @@ ADMIN_NAME = "admin"
 
 @dataclass(frozen=True, slots=True)
 class Administrator:
-    """The first user, and its password where the hub itself has made it and nobody has changed it since."""
+    """The first user, with its password if the hub generated it and nobody has changed it since."""
 
     username: str
     password: str | None
 
 
-# Any number, as long as nothing else on the same database uses it ("hub" in ASCII).
+# Any number that nothing else on the same database uses ("hub" in ASCII).
 _LOCK = 0x687562
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Let one process at a time prepare the database: hubs that start together would migrate it together."""
+    """Let one process at a time prepare the database: hubs that start together would otherwise migrate concurrently."""
     # SQLite belongs to one machine, whose hub is prepared before it starts.
     if connection.vendor != "postgresql":
         yield
         return
     with connection.cursor() as cursor:
-        # Of the session: it ends with the process, however that ends.
+        # A session lock, which ends with the process, however that ends.
         cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
     try:
         yield
@@ -48,7 +48,7 @@ def alone() -> Iterator[None]:
 
 
 def migrate() -> None:
-    """Bring the database up to date; raise CommandError where there is no folder to keep it in."""
+    """Migrate the database; raise CommandError if its folder can't be created."""
     try:
         settings.HUB_DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -60,7 +60,7 @@ def migrate() -> None:
 
 @transaction.atomic
 def ensure_administrator() -> Administrator:
-    """Create the user admin on the first start; with HUB_ADMIN_PASSWORD set, also reset its password."""
+    """Create the user `admin` on the first start; if HUB_ADMIN_PASSWORD is set, also reset its password."""
     users = get_user_model().objects
     user = users.filter(username=ADMIN_NAME).first()
     if settings.HUB_ADMIN_PASSWORD:
@@ -87,12 +87,12 @@ def apply_config(path: str) -> None:
 
 
 def database_is_empty() -> bool:
-    """Tell whether nobody has put anything into this hub yet."""
+    """Return whether this hub has no data yet."""
     return not Team.objects.exists()
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user may read, from its first byte on."""
+    """Write a file that only this user may read, from the moment it exists."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with os.fdopen(
         os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"

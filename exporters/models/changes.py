@@ -1,4 +1,4 @@
-"""What every row of a history has besides the object's own fields."""
+"""The fields that every history row has in addition to the object's own."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from simple_history.models import HistoricalRecords
 
 
 class RecordOfChange(models.Model):
-    """Base of all histories: who made a change, and from where. Both are empty for what a command changed.
+    """Base of all histories: who made a change, and from which address. Both are empty for changes by a command.
 
-    The name is kept besides the user, because a user who is deleted must still be named.
+    The name is stored in addition to the user, because the history must still name a deleted user.
     """
 
     history_username = models.CharField("by", max_length=150, blank=True, default="", editable=False)
@@ -21,12 +21,12 @@ class RecordOfChange(models.Model):
 
 
 def kept_history(**options: Any) -> Any:
-    """Return the history of a model, every row of which is a RecordOfChange."""
+    """Return the history for a model, with RecordOfChange as the base of its rows."""
     return HistoricalRecords(bases=[RecordOfChange], **options)
 
 
 def name_of(obj: models.Model, field: str) -> str:
-    """Return what an object refers to; its number where that is gone, as a version of the history can outlive it."""
+    """Return a related object's name, or its number if it was deleted: a history row can outlive it."""
     try:
         return str(getattr(obj, field))
     except ObjectDoesNotExist:

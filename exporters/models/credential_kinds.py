@@ -1,4 +1,4 @@
-"""The kinds of credentials, and for which of a credential's fields each has a use."""
+"""The kinds of credentials, and which of a credential's fields each kind uses."""
 
 from collections.abc import Set
 
@@ -18,18 +18,18 @@ class CredentialKind(models.TextChoices):
 
     @property
     def possible(self) -> frozenset[str]:
-        """Return the fields that it needs, and those that it may have besides."""
+        """The fields that the kind needs, and its optional ones."""
         return _NEEDED[self] | _OPTIONAL[self]
 
     @property
     def is_platforms(self) -> bool:
-        """Tell whether it is the hub's own identity: a team could send it to hosts of its choosing."""
+        """Whether this is the hub's own identity, which belongs to no team: a team could send it to any host."""
         return self in {CredentialKind.MANAGED_IDENTITY, CredentialKind.WORKLOAD_IDENTITY}
 
     def wrong_fields(self, given: Set[str]) -> dict[str, str]:
-        """Return what is wrong, by field, with the choice of those that were given.
+        """Return errors, by field, for needed fields that are missing and given fields that the kind doesn't use.
 
-        All others must stay empty: a value that has no effect would only mislead.
+        The latter must stay empty: a value that has no effect would only mislead.
         """
         errors: dict[str, str] = {}
         for name in _FIELDS:
@@ -46,7 +46,7 @@ _NEEDED: dict[CredentialKind, frozenset[str]] = {
     CredentialKind.CLIENT_SECRET: _APPLICATION,
     CredentialKind.CLIENT_CERTIFICATE: _APPLICATION,
     CredentialKind.MANAGED_IDENTITY: frozenset(),
-    # What is left empty comes from the pod's environment (AZURE_TENANT_ID and so on), set by the cluster's webhook.
+    # Empty fields are read from the pod's environment (AZURE_TENANT_ID and so on), which the cluster's webhook sets.
     CredentialKind.WORKLOAD_IDENTITY: frozenset(),
 }
 _OPTIONAL: dict[CredentialKind, frozenset[str]] = {

@@ -1,4 +1,4 @@
-"""Credentials: how the hub proves to Service Bus who it is."""
+"""Credentials, with which the hub authenticates to Service Bus."""
 
 import uuid
 from typing import Any
@@ -28,14 +28,14 @@ from .version import Versioned
 class Credential(Versioned):
     Kind = CredentialKind
     SECRET_FIELDS = ("secret", "certificate_password", "spare_secret", "spare_certificate_password")
-    # What a slot consists of; the spare's names have "spare_" in front.
+    # The fields of a slot. Those of the spare slot start with "spare_".
     SLOT = ("secret", "certificate_password")
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(
         max_length=63, validators=[slug_validator], help_text="Lower-case letters, digits and hyphens."
     )
-    # Empty for the platform's own, above all the hub's identities: teams use them where they were granted.
+    # Empty for platform credentials, above all the hub's identities. Teams use them through grants.
     team = models.ForeignKey(
         Team,
         on_delete=models.CASCADE,
@@ -48,9 +48,8 @@ class Credential(Versioned):
     secret = EncryptedField(
         help_text="The connection string, the client secret, or the certificate with its private key (PEM)."
     )
-    # These are in no form, but editable: what is not has no place in the differences that the history shows.
-    # A reference keeps the secret out of the database: {"env": NAME} or {"file": PATH}, read when it is
-    # needed.
+    # These fields are in no form, but editable, because the history shows no differences of other fields. A reference
+    # keeps the secret out of the database: {"env": NAME} or {"file": PATH}, read when it is needed.
     secret_reference = models.JSONField(default=dict, blank=True)
     secret_fingerprint = models.CharField(max_length=8, blank=True)
     secret_set_at = models.DateTimeField(null=True, blank=True)
@@ -64,7 +63,7 @@ class Credential(Versioned):
         help_text="For a client secret: the date that Azure shows. A certificate and a signature say it "
         "themselves.",
     )
-    # Azure has two keys, so that one can be made anew while the other is in use: this is the other.
+    # Azure has two keys, so that you can regenerate one while the other is in use. This is the other one.
     spare_secret = EncryptedField(
         help_text="The other key or the new secret. It is used while Service Bus refuses the active one."
     )
@@ -116,7 +115,7 @@ class Credential(Versioned):
 
     class Meta:
         ordering = ["name"]
-        # Of one name in each team: whether another team has one of this name is nobody's business.
+        # Names are unique per team, so that an error can't reveal the name of another team's credential.
         constraints = [
             models.UniqueConstraint(
                 fields=["team", "name"],
@@ -145,11 +144,11 @@ class Credential(Versioned):
 
     @property
     def name_with_team(self) -> str:
-        """What tells it from another team's credential of the same name."""
+        """The name with the team, because another team may use the same name."""
         return f"{self.name} ({self.team or 'all teams'})"
 
     def note_secret(self, name: str, value: str) -> None:
-        """Keep a secret's fingerprint, and since when it is this one, beside it."""
+        """Set a secret's fingerprint and, if the secret has changed, the time of the change."""
         mark = fingerprint(value) if value else ""
         if mark != getattr(self, f"{name}_fingerprint"):
             setattr(self, f"{name}_fingerprint", mark)
@@ -160,7 +159,7 @@ class Credential(Versioned):
         return bool(getattr(self, name) or getattr(self, f"{name}_reference"))
 
     def reveal_secret(self, slot: str = "") -> str:
-        """Return the secret in plain text (`slot`: "" or "spare_"); raise SecretUnavailableError naming the row."""
+        """Return the plain-text secret (`slot`: "" or "spare_"); raise SecretUnavailableError, which names the row."""
         return self._reveal(f"{slot}secret")
 
     def reveal_certificate_password(self, slot: str = "") -> str:
@@ -176,10 +175,9 @@ class Credential(Versioned):
             raise references.UnresolvedReferenceError(f"The secret of {describe(self)}: {error}") from None
 
     def facts(self, slot: str = "") -> inspection.Facts:
-        """Return what may be told of the secret (`slot`: "" for the active one, "spare_").
+        """Return the facts about a secret that may be shown (`slot`: "" for the active one, or "spare_").
 
-        Raises SecretUnavailableError, and ValidationError (keyed by field) for a secret that its kind has no
-        use for.
+        Raises SecretUnavailableError, and ValidationError (keyed by field) for a secret that its kind can't use.
         """
         if not self.has_secret(f"{slot}secret"):
             return inspection.Facts()
@@ -198,15 +196,15 @@ class Credential(Versioned):
         return inspection.Facts()
 
     def take_expiry(self, facts: inspection.Facts, slot: str = "") -> None:
-        """Take over when the secret expires; a client secret doesn't say, so that stays as entered."""
+        """Set the expiry from the secret. A client secret doesn't contain it, so the entered time stays."""
         if self.kind != self.Kind.CLIENT_SECRET:
             setattr(self, f"{slot}expires_at", facts.expires_at)
 
     def promote_spare(self) -> None:
-        """Make the spare secret the active one, and the active one the spare; the caller saves.
+        """Swap the spare and the active secret; the caller saves.
 
-        Raises SecretUnavailableError for a secret that can't be read: it is bound to its place and has to be encrypted
-        anew for the other.
+        A secret is encrypted for its slot, so each one is decrypted and encrypted again. Raises SecretUnavailableError
+        if one can't be read.
         """
         for name in self.SLOT:
             spare = f"spare_{name}"
@@ -222,7 +220,7 @@ class Credential(Versioned):
         self.spare_used_at = None
 
     def retire_spare(self) -> None:
-        """Forget the spare secret; the caller saves."""
+        """Remove the spare secret; the caller saves."""
         for name in self.SLOT:
             setattr(self, f"spare_{name}", "")
             setattr(self, f"spare_{name}_reference", {})
@@ -234,16 +232,16 @@ class Credential(Versioned):
         setattr(self, other, first)
 
     def is_usable_by(self, team_id: int | None, host_port: str) -> bool:
-        """Tell whether a team's namespace may send it to this host: an owner allowed it, or the platform granted it."""
+        """Return whether the team may send it to this host: an owner allowed the host, or a grant lists it."""
         if self.team_id is not None:
             return self.team_id == team_id and _lists(self.hosts, host_port)
         if self.pk is None:
             return False
-        # Over all of them, so that prefetched ones cost no query.
+        # Loop over all of them, so that prefetched grants cost no query.
         return any(grant.team_id == team_id and _lists(grant.hosts, host_port) for grant in self.grants.all())
 
     def allow_host(self, host_port: str) -> None:
-        """Add a host to the stored ones of a team's credential; call it for an owner of the team alone."""
+        """Add a host to a team's stored credential. Call it only on behalf of an owner of the team."""
         with transaction.atomic():
             stored = Credential.objects.select_for_update().get(pk=self.pk)
             if host_port not in stored.hosts:
@@ -253,7 +251,7 @@ class Credential(Versioned):
 
     def clean(self) -> None:
         if self.kind not in self.Kind.values:
-            return  # the field's own validation has said so
+            return  # the field's own validation reports it
         kind = self.Kind(self.kind)
         errors = kind.wrong_fields(self._given())
         if kind.is_platforms and self.team_id is not None:
@@ -301,15 +299,15 @@ class Credential(Versioned):
             )
 
     def _given(self) -> set[str]:
-        """Return those of the fields that depend on the kind which are filled in."""
+        """Return the kind-dependent fields that are filled in."""
         others = ("tenant_id", "client_id", "authority", "token_file")
         return {name for name in self.SECRET_FIELDS if self.has_secret(name)} | {
             name for name in others if getattr(self, name)
         }
 
     def _clean_users(self, facts: inspection.Facts) -> None:
-        """Refuse what would break a namespace that uses this credential."""
-        for namespace in self.namespaces.all():  # of what hub.yaml wants, too
+        """Raise ValidationError for a change that would break a namespace that uses this credential."""
+        for namespace in self.namespaces.all():  # during an import, those that hub.yaml wants
             if self.team_id is not None and namespace.team_id != self.team_id:
                 raise ValidationError(
                     {"team": f"Namespace “{namespace}” of team “{namespace.team}” uses this credential."}
@@ -331,7 +329,7 @@ class Credential(Versioned):
 
 
 def _lists(hosts: object, host_port: str) -> bool:
-    """Tell whether a list of hosts names one; a text in its place, which the column can hold, names none."""
+    """Return whether a list of hosts contains a host. The column can hold a string, which contains none."""
     return isinstance(hosts, list) and host_port in hosts
 
 

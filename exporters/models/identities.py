@@ -1,4 +1,4 @@
-"""Who may use the platform's own credentials, and for which hosts."""
+"""Which teams may use the platform's credentials, and for which hosts."""
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -11,9 +11,9 @@ from .version import Versioned
 
 
 class IdentityGrant(Versioned):
-    """Lets a team use a credential of the platform for the hosts named here, and for no other.
+    """Lets a team use a platform credential for the listed hosts only.
 
-    Without it a team could point the hub's own identity at any namespace that the identity can read.
+    Without grants, a team could point the hub's own identity at any namespace that the identity can read.
     """
 
     credential = models.ForeignKey(Credential, on_delete=models.CASCADE, related_name="grants")
@@ -38,7 +38,7 @@ class IdentityGrant(Versioned):
         return f"{name_of(self, 'credential')} for {name_of(self, 'team')}"
 
     def clean(self) -> None:
-        """Bring the hosts into the form in which they are compared; raise ValidationError for what is none."""
+        """Normalise the hosts for comparison; raise ValidationError for an invalid one."""
         if not isinstance(self.hosts, list) or not self.hosts:
             raise ValidationError(
                 {"hosts": "Name one host or more: the team uses the identity for these alone."}

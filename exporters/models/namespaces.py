@@ -1,4 +1,4 @@
-"""Namespaces: what is scraped."""
+"""Namespaces: the scrape targets."""
 
 from typing import Any
 
@@ -138,7 +138,7 @@ class Namespace(Versioned):
 
     history = kept_history()
 
-    # The team as it is stored, None where that was not read.
+    # The stored team's ID, None if it was not loaded.
     _stored_team_id: int | None = None
 
     class Meta:
@@ -154,7 +154,7 @@ class Namespace(Versioned):
         if not moves:
             return
         for rule in self.label_rules.exclude(team=self.team_id):
-            # One by one: its history in the new team begins with it.
+            # Save each rule, because its history in the new team begins with this change.
             rule._change_reason = "went with its namespace"  # type: ignore[attr-defined]
             rule.save()
 
@@ -168,10 +168,10 @@ class Namespace(Versioned):
         return found
 
     def endpoint(self) -> Endpoint:
-        """Return where this namespace is read: its host, or else what the connection string names.
+        """Return the endpoint to read: the namespace's host or, without one, the connection string's.
 
-        Raises ValidationError, keyed by field, when there is neither or when they contradict each other, and
-        SecretUnavailableError when the connection string can't be had.
+        Raises ValidationError, keyed by field, if there is neither or if they contradict each other, and
+        SecretUnavailableError if the connection string is unavailable.
         """
         connection = None
         if self.credential and self.credential.kind == Credential.Kind.CONNECTION_STRING:
@@ -179,7 +179,7 @@ class Namespace(Versioned):
         return endpoint_of(self.host, connection)
 
     def credential_problem(self) -> str:
-        """Say why the credential must not be sent where this namespace is; empty when it may.
+        """Return why the credential must not be sent to this namespace's endpoint; empty if it may.
 
         Raises what endpoint() does.
         """
@@ -204,15 +204,15 @@ class Namespace(Versioned):
         )
 
     def _is_the_strings_own(self) -> bool:
-        """Tell whether the endpoint is the connection string's, where the read finds another name out anyway."""
+        """Return whether the endpoint is the connection string's. A read reports a host that contradicts it."""
         if self.credential is None or self.credential.kind != Credential.Kind.CONNECTION_STRING:
             return False
-        # Without a port the host says nothing that the string doesn't, and the secret need not be decrypted.
+        # Without a port, the host adds nothing to the connection string, and the secret need not be decrypted.
         try:
             if not self.host or parse_host(self.host).port is None:
                 return True
         except ValueError:
-            return False  # endpoint() says what is wrong with it
+            return False  # endpoint() reports the error
         connection = self.credential.facts().connection
         return connection is not None and self.endpoint() == connection.endpoint
 
@@ -228,7 +228,7 @@ class Namespace(Versioned):
             raise ValidationError(errors)
 
     def _credential_errors(self) -> dict[str, str]:
-        # A form without a team has its error already.
+        # A form without a team already has an error.
         if self.team_id and self.credential and self.credential.team_id not in (None, self.team_id):
             return {"credential": "This credential belongs to another team."}
         errors = self._endpoint_errors()
@@ -245,7 +245,7 @@ class Namespace(Versioned):
         except ValidationError as error:
             messages = error.message_dict
             if "host" in messages:
-                # An illegal host is the field's own error; said once is enough.
+                # The field's own validation reports an illegal host; don't repeat it.
                 return {} if self._host_is_illegal() else {"host": " ".join(messages["host"])}
             # The credential's own fields are not on this form.
             return {"credential": " ".join(error.messages)}

@@ -1,4 +1,4 @@
-"""What scrapes left behind: the last ones of each namespace."""
+"""Records of each namespace's latest scrapes."""
 
 from django.db import models
 
@@ -14,14 +14,14 @@ class Outcome(models.TextChoices):
 
 
 class ScrapeRecord(models.Model):
-    """One scrape as it was answered. Written in batches off the request path; the newest of a namespace are
-    kept.
+    """One scrape and its result. Records are written in batches outside the request, and only a namespace's newest
+    are kept.
     """
 
     namespace = models.ForeignKey(Namespace, on_delete=models.CASCADE, related_name="records")
     at = models.DateTimeField()
     outcome = models.CharField(max_length=8, choices=Outcome)
-    # Of the first failure, as in servicebus_scrape_error.
+    # The first failure's reason, as in servicebus_scrape_error.
     reason = models.CharField(max_length=16, blank=True)
     message = models.TextField(blank=True)
     duration_seconds = models.FloatField()
@@ -40,9 +40,7 @@ class ScrapeRecord(models.Model):
 
 
 class NamespaceStatus(models.Model):
-    """The last scrape of each namespace and the outline of the ones before: one row a target for the start
-    page.
-    """
+    """A namespace's last scrape and a summary of the ones before, so that the start page reads one row per target."""
 
     namespace = models.OneToOneField(
         Namespace, on_delete=models.CASCADE, primary_key=True, related_name="status"
@@ -56,7 +54,7 @@ class NamespaceStatus(models.Model):
     throttled_requests = models.PositiveIntegerField(default=0)
     series = models.PositiveIntegerField(default=0)
     since = models.DateTimeField(help_text="Since when the outcome is what it is.")
-    # The newest last: [[outcome's first letter, milliseconds], ...]
+    # Newest last: [[outcome's first letter, milliseconds], ...]
     recent = models.JSONField(default=list)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Label rules: Prometheus's relabel_configs, stored."""
+"""Label rules: stored entries of Prometheus's relabel_configs."""
 
 from collections.abc import Collection
 from typing import Any
@@ -15,16 +15,16 @@ from .teams import Team
 from .validators import validate_pattern, validate_source_labels
 from .version import Versioned
 
-# Of one scope: a namespace, a team or the hub.
+# The most rules of one scope: a namespace, a team or the hub.
 MAX_RULES = 100
-# Of RE2, over all patterns of a scope. A pattern for a name has some dozens, a list of 300 names about 3,000.
+# The most RE2 instructions of all patterns in a scope. A name takes a few dozen, a list of 300 names about 3,000.
 MAX_RULE_INSTRUCTIONS = 100_000
 
 _WRITES = frozenset({"replace", "hashmod", "lowercase", "uppercase"})
 
 
 class LabelRule(Versioned):
-    """One entry of Prometheus's relabel_configs, for a namespace, a team (no namespace) or all (neither)."""
+    """One entry of Prometheus's relabel_configs, for a namespace, a team (no namespace) or the hub (neither)."""
 
     class Action(models.TextChoices):
         REPLACE = "replace"
@@ -87,19 +87,19 @@ class LabelRule(Versioned):
 
     @property
     def scope(self) -> str:
-        """For whom the rule applies, in words."""
+        """Where the rule applies, in words."""
         if self.namespace is not None:
             return f"namespace {self.namespace}"
         return f"team {self.team}" if self.team is not None else "all namespaces"
 
     def next_position(self) -> int:
-        """Return a position after the scope's last rule, with room to put others in between."""
+        """Return a position after the scope's last rule, with a gap for rules in between."""
         siblings = LabelRule.objects.filter(team=self.team, namespace=self.namespace).exclude(pk=self.pk)
         last = siblings.aggregate(last=models.Max("position"))["last"]
         return 10 if last is None else int(last) + 10
 
     def rule(self) -> relabel.Rule:
-        """Return the rule itself, which knows no scope and no position."""
+        """Return the rule without its scope and position."""
         return relabel.Rule(
             source_labels=tuple(self.source_labels),
             separator=self.separator,
@@ -111,7 +111,7 @@ class LabelRule(Versioned):
         )
 
     def clean(self) -> None:
-        # The fields' own validators have looked at the pattern and the source labels.
+        # The fields' own validators have checked the pattern and the source labels.
         errors = {**self._reserved(), **relabel.misuse(self.rule(), legacy_names=True)}
         if self.namespace is not None and self.team_id not in (None, self.namespace.team_id):
             errors["namespace"] = f"Namespace “{self.namespace}” belongs to team “{self.namespace.team}”."
@@ -120,7 +120,7 @@ class LabelRule(Versioned):
 
     @staticmethod
     def problem_together(rules: "Collection[LabelRule]") -> str:
-        """Return why these valid rules can't be those of one scope; empty when they can."""
+        """Return why one scope can't have all these valid rules; empty if it can."""
         if len(rules) > MAX_RULES:
             return f"These would be {len(rules)} rules; a namespace, a team or the hub may have {MAX_RULES}."
         total = sum(instructions(rule.regex) for rule in rules)

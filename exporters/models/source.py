@@ -1,12 +1,10 @@
-"""Where an object is edited."""
+"""The source of an object: the admin or hub.yaml."""
 
 from django.db import models
 
 
 class Source(models.TextChoices):
-    """An object that comes from hub.yaml is read-only in the admin: the file would overwrite what was changed
-    there.
-    """
+    """Where an object is edited. Objects from hub.yaml are read-only in the admin: the file would overwrite changes."""
 
     ADMIN = "admin", "the admin"
     FILE = "file", "hub.yaml"

@@ -1,4 +1,4 @@
-"""Teams, and who is in them."""
+"""Teams and their members."""
 
 from django.conf import settings
 from django.db import models
@@ -31,7 +31,7 @@ class Team(Versioned):
 
 
 class Membership(models.Model):
-    """What a user may do in a team."""
+    """A user's role in a team."""
 
     class Role(models.TextChoices):
         VIEWER = "viewer", "Viewer: sees targets, status and previews"

@@ -1,4 +1,4 @@
-"""Scrape tokens: what Prometheus shows."""
+"""Scrape tokens, which Prometheus sends to authenticate."""
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -13,7 +13,7 @@ from .version import Versioned
 
 
 class ScrapeToken(Versioned, BearerSecret):
-    """What Prometheus shows to scrape a team's namespaces."""
+    """A token that Prometheus sends to scrape namespaces."""
 
     Scope = Scope
     PREFIX = "sbh_"
@@ -23,7 +23,7 @@ class ScrapeToken(Versioned, BearerSecret):
         validators=[slug_validator],
         help_text="Lower-case letters, digits and hyphens. For whom it is, for example prometheus-eu.",
     )
-    # Empty: a token of the platform. What it opens is what the scope says, never what is empty here.
+    # Empty: a platform token. Only the scope decides what a token opens, never an empty team.
     team = models.ForeignKey(
         Team,
         on_delete=models.CASCADE,
@@ -69,28 +69,28 @@ class ScrapeToken(Versioned, BearerSecret):
         return f"{self.name} ({self.prefix}…)" if self.prefix else self.name
 
     def set_token(self, token: str) -> None:
-        """Keep a token's hash, and the beginning by which people recognise it, where that is safe."""
+        """Set the token's hash and, if the token is long enough, its first characters for people to recognise it."""
         super().set_token(token)
         visible = 12 if token.startswith(self.PREFIX) else 4
         self.prefix = token[:visible] if len(token) >= 24 else ""
 
     def clean(self) -> None:
         super().clean()
-        # The constraints say it too, but not in a form that shows the team and can't change it.
+        # The constraints check this too, but not in a form in which the team is read-only.
         others = ScrapeToken.objects.filter(team=self.team_id, name=self.name).exclude(pk=self.pk)
         if self.pk and others.exists():
             raise ValidationError({"name": "There is a token of this name already."})
 
     def listed(self) -> list[Namespace]:
-        """Return the namespaces that the list opens: those of the token's team, if it has one.
+        """Return the listed namespaces that the token opens: those of its team, if it has one.
 
-        A namespace that moved to another team stays on the list without effect.
+        A namespace that moves to another team stays on the list without effect.
         """
         return [each for each in self.namespaces.all() if self.team_id in (None, each.team_id)]
 
     @property
     def opens(self) -> str:
-        """What it opens, as people read it."""
+        """What the token opens, in words."""
         match self.scope:
             case Scope.ALL_TEAMS:
                 return "all namespaces of all teams"

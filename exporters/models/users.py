@@ -1,4 +1,4 @@
-"""The history of users, who are Django's own. Of passwords it has that one was set, and nothing of the hash."""
+"""The history of Django's users. It records that a password was set or removed, never its hash."""
 
 from collections.abc import Collection
 from typing import Any
@@ -14,12 +14,12 @@ from .changes import RecordOfChange
 _SET = "password set"
 _REMOVED = "password removed"
 _ADMINISTRATOR = "platform administrator"
-# A secret's hash; what changes with each sign-in; what the hub makes no use of.
+# The password's hash, a value that changes with each sign-in, and values that the hub doesn't use.
 _NOT_KEPT = ["password", "last_login", "is_staff", "date_joined"]
 
 
 class UserRecords(HistoricalRecords):  # type: ignore[misc]
-    """Tells of a set password as the reason of a change, and nothing of a sign-in."""
+    """Records a set or removed password as the reason for a change, and skips sign-ins."""
 
     def finalize(self, sender: Any, **kwargs: Any) -> None:
         super().finalize(sender, **kwargs)
@@ -28,7 +28,7 @@ class UserRecords(HistoricalRecords):  # type: ignore[misc]
     def pre_save(
         self, instance: User, update_fields: Collection[str] | None = None, raw: bool = False, **kwargs: Any
     ) -> None:
-        """Compare the password with the stored one, which is gone when the history's row is written."""
+        """Compare the password with the stored one, which is overwritten before the history row is written."""
         of_password = "" if raw else _change_of_password(instance, update_fields)
         instance._change_of_password = of_password  # type: ignore[attr-defined]
 
@@ -55,7 +55,7 @@ def _change_of_password(user: User, update_fields: Collection[str] | None) -> st
         return ""
     if not is_password_usable(user.password):
         return _REMOVED if stored and is_password_usable(stored) else ""
-    # At a sign-in Django may store the same password once more, hashed as its newer version does.
+    # At sign-in, Django may rehash the same password as its current version does.
     hashed_anew = (
         update_fields is not None
         and set(update_fields) == {"password"}

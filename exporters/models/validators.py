@@ -1,4 +1,4 @@
-"""What the fields of the stored configuration accept; each message says how to put it right."""
+"""Validators for fields of the stored configuration; each message explains how to fix the value."""
 
 import re
 from typing import Any
@@ -13,7 +13,7 @@ from ..prometheus.patterns import pattern_problem
 from ..prometheus.relabel import MAX_LABEL_VALUE_CHARACTERS, MAX_LABELS_PER_SERIES, is_label_name
 
 METRIC_GROUPS = ("counts", "times", "state", "settings", "info", "namespace")
-# Labels that service discovery gives to a namespace; label rules can see them all.
+# Labels that service discovery adds to a namespace; label rules can use all of them.
 MAX_NAMESPACE_LABELS = 50
 
 slug_validator = RegexValidator(
@@ -34,14 +34,14 @@ _TENANT = re.compile(
 
 
 def validate_pattern(value: str) -> None:
-    """Raise ValidationError for a pattern that RE2 can't compile or that is above the bounds."""
+    """Raise ValidationError for a pattern that RE2 can't compile or that exceeds the limits."""
     problem = pattern_problem(value)
     if problem:
         raise ValidationError(problem)
 
 
 def target_label_problem(name: str) -> str:
-    """Return why Prometheus could not give this label to a target of the hub; empty where it could."""
+    """Return why Prometheus could not set this label on a target of the hub; empty if it could."""
     if not is_label_name(name):
         return f"“{name}” is not a label name: use letters, digits and _, not starting with a digit."
     if name.startswith("__"):
@@ -58,7 +58,7 @@ def target_label_problem(name: str) -> str:
 
 def validate_host(value: str) -> None:
     from ..credentials.endpoints import (
-        check_host,  # endpoints reads the settings, which a migration has no use for
+        check_host,  # endpoints reads the settings, which migrations don't need
     )
 
     check_host(value)

@@ -1,4 +1,4 @@
-"""The configuration's version, and what changed with each."""
+"""The configuration's version, and the objects that changed with each version."""
 
 import secrets
 from collections.abc import Iterable
@@ -6,27 +6,27 @@ from typing import Any, NamedTuple
 
 from django.db import models, transaction
 
-# Changes of one version that are listed object by object. Above it the version stands for all objects.
+# The most objects listed for one version. With more, the version counts as a change of everything.
 MAX_CHANGES_OF_A_VERSION = 1_000
-# Rows that are kept. A process that is further behind reads the whole configuration.
+# The most rows kept. A process that is further behind reads the whole configuration.
 MAX_KEPT_CHANGES = 20_000
-# Versions between two looks for rows that are too many.
+# The number of versions between two deletions of old rows.
 _PRUNED_EVERY = 50
-# In the place of a model's name.
+# Used in place of a model's name.
 EVERYTHING = "everything"
 
 
 class Version(NamedTuple):
-    """Names one state of the stored configuration."""
+    """Identifies one state of the stored configuration."""
 
     number: int
-    # Random: when a backup is restored, numbers come again, but with other marks.
+    # Random: after a backup is restored, numbers repeat, but with other marks.
     mark: int
 
 
 class ConfigurationVersion(models.Model):
-    """One row that counts changes of the configuration, so that a worker can ask cheaply whether it has the
-    newest.
+    """One row that counts changes to the configuration, so that a worker process can check cheaply whether its copy is
+    up to date.
     """
 
     number = models.PositiveBigIntegerField(default=0)
@@ -42,9 +42,9 @@ class ConfigurationVersion(models.Model):
 
     @classmethod
     def bump(cls, changes: Iterable[tuple[str, int]] = ((EVERYTHING, 0),)) -> None:
-        """Note that these objects (model name and primary key) changed; call it in the transaction that changed them.
+        """Record that these objects (model name and primary key) changed. Call it in the transaction that changes them.
 
-        The update locks the row until that transaction ends, so versions become visible in their order.
+        The update locks the row until that transaction ends, so versions become visible in order.
         """
         listed = sorted(set(changes))
         if len(listed) > MAX_CHANGES_OF_A_VERSION:
@@ -66,7 +66,7 @@ class ConfigurationVersion(models.Model):
 
 
 class ConfigurationChange(models.Model):
-    """One object that changed with a version: with these rows a process reads only what it doesn't have yet."""
+    """One object that changed with a version. These rows let a process reload only what has changed."""
 
     version = models.PositiveBigIntegerField(db_index=True)
     mark = models.BigIntegerField()
@@ -78,7 +78,7 @@ class ConfigurationChange(models.Model):
 
     @classmethod
     def since(cls, known: Version, newest: Version) -> dict[str, set[int]] | None:
-        """Return the objects that changed after a version, by kind; None when the rows don't say it."""
+        """Return the objects that changed after a version, by kind; None if the rows don't list them all."""
         marks: dict[int, int] = {}
         changes: dict[str, set[int]] = {}
         rows = cls.objects.filter(version__gte=known.number, version__lte=newest.number)
@@ -92,15 +92,16 @@ class ConfigurationChange(models.Model):
 
     @classmethod
     def prune(cls) -> None:
-        """Delete the oldest rows where there are too many."""
+        """Delete the oldest rows above MAX_KEPT_CHANGES."""
         newest = cls.objects.aggregate(newest=models.Max("pk"))["newest"] or 0
         cls.objects.filter(pk__lte=newest - MAX_KEPT_CHANGES).delete()
 
 
 class Versioned(models.Model):
-    """Base of what the configuration consists of: each is saved in one transaction with the version that tells of it.
+    """Base of the configuration's models: saves an object in one transaction with the version for the change.
 
-    Otherwise a process that is killed in between would leave a change that nobody hears of. A deletion is one anyway.
+    Otherwise, a process killed in between would leave a change that other processes don't notice. Django's delete()
+    uses a transaction anyway.
     """
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Links to the wall page: what a screen on the wall shows without anybody signed in."""
+"""Links to the wall page, which a screen on the wall shows without a sign-in."""
 
 from datetime import datetime, timedelta
 
@@ -19,7 +19,7 @@ def in_a_year() -> datetime:
 
 
 class WallLink(BearerSecret):
-    """A secret address that shows the state of a team's targets and nothing else."""
+    """A secret URL that shows the state of the targets of one team or all teams, and nothing else."""
 
     Scope = Scope
     PREFIX = "sbw_"
@@ -62,7 +62,7 @@ class WallLink(BearerSecret):
 
     @property
     def opens(self) -> str:
-        """What it shows, as people read it."""
+        """What the link shows, in words."""
         return "all teams" if self.scope == Scope.ALL_TEAMS else f"team {self.team}"
 
     def targets(self) -> models.QuerySet[Namespace]:
@@ -71,6 +71,6 @@ class WallLink(BearerSecret):
             case Scope.ALL_TEAMS:
                 return Namespace.objects.all()
             case Scope.TEAM:
-                # Without a team nothing matches: the column can't be empty.
+                # Without a team, nothing matches: every namespace has one.
                 return Namespace.objects.filter(team=self.team_id)
         return Namespace.objects.none()

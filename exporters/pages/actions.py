@@ -1,6 +1,6 @@
-"""What can be done to namespaces from the web, to one or to many at once: pause, resume, scrape now, test.
+"""Actions on one or more namespaces from the web: pause, resume, scrape now, test, clear the cache.
 
-Who calls has looked up what the user may change; each function answers with an outcome a namespace.
+Callers check permissions. Each function returns one Outcome per namespace.
 """
 
 import time
@@ -16,15 +16,15 @@ from ..scraping import history, last_reading
 from ..scraping.scrape import exposition, forget, scrape
 from ..servicebus.entities import Snapshot
 
-# Reads side by side. Each waits for Service Bus and has a budget of its own; more would only fill the page's memory.
+# Concurrent reads. Each waits for Service Bus and has its own budget; more would only increase the page's memory use.
 _AT_ONCE = 8
-# For all of an action's reads: well below the minute after which proxies give a page up.
+# For all reads of one action. Proxies usually give up on a page after a minute.
 _SECONDS = 25.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an action ended for one namespace: one word or a few of why not, and the whole of it in `detail`."""
+    """How an action ended for one namespace. `problem` is a short reason, `detail` the full message."""
 
     namespace: str
     ok: bool
@@ -33,29 +33,29 @@ class Outcome:
 
 
 def pause(namespaces: Iterable[Namespace]) -> list[Outcome]:
-    """Stop scraping: /metrics/<name> answers 404 and service discovery leaves the target out."""
+    """Stop scraping: /metrics/<name> returns 404 and service discovery omits the target."""
     return [_switch(namespace, enabled=False) for namespace in namespaces]
 
 
 def resume(namespaces: Iterable[Namespace]) -> list[Outcome]:
-    """Scrape again."""
+    """Resume scraping."""
     return [_switch(namespace, enabled=True) for namespace in namespaces]
 
 
 def scrape_now(namespaces: Iterable[Namespace]) -> list[Outcome]:
-    """Scrape as Prometheus would, and remember it; a paused namespace is left alone."""
+    """Scrape as Prometheus would, and record the result. Paused namespaces are skipped."""
     outcomes = in_parallel(_scrape, [derivation.target(namespace) for namespace in namespaces])
-    history.settle()  # who pressed the button looks for the scrape on the next page
+    history.settle()  # the next page shows this scrape
     return outcomes
 
 
 def test(namespaces: Iterable[Namespace]) -> list[Outcome]:
-    """Try each out as its own page does; nothing is remembered, and a paused namespace can be tried too."""
+    """Run a connection test for each namespace. Records nothing, and works for paused namespaces too."""
     return in_parallel(_try_out, [derivation.target(namespace) for namespace in namespaces])
 
 
 def clear_cache(namespaces: Iterable[Namespace]) -> list[Outcome]:
-    """Drop what is kept of former reads: the next scrape reads anew, and carries nothing over."""
+    """Drop the cached results of earlier reads. The next scrape reads everything again and carries nothing over."""
     outcomes = []
     for namespace in namespaces:
         target = derivation.target(namespace)
@@ -66,9 +66,10 @@ def clear_cache(namespaces: Iterable[Namespace]) -> list[Outcome]:
 
 
 def in_parallel(work: Callable[[Target, float], Outcome], targets: Sequence[Target]) -> list[Outcome]:
-    """Do something that takes a while to each target, some at a time, within 25 s for all.
+    """Run `work` for each target, several at a time, within 25 s for all of them.
 
-    `work` gets the target and the seconds that it may take. It must not use the database: it runs in a thread.
+    `work` gets the target and the number of seconds that it may take. It runs in a thread and must not use the
+    database.
     """
     deadline = time.monotonic() + _SECONDS
 
@@ -85,7 +86,7 @@ def in_parallel(work: Callable[[Target, float], Outcome], targets: Sequence[Targ
 
 
 def report(outcomes: Sequence[Outcome]) -> str:
-    """Return the outcomes in one line: 3 ok, 1 failed: payments-stage unauthorized."""
+    """Return the outcomes in one line, for example: 3 ok, 1 failed: payments-stage unauthorized."""
     failed = [outcome for outcome in outcomes if not outcome.ok]
     line = f"{len(outcomes) - len(failed)} ok"
     if failed:
@@ -117,7 +118,7 @@ def _scrape(target: Target, seconds: float) -> Outcome:
 def _try_out(target: Target, seconds: float) -> Outcome:
     done = run.run(target, seconds)
     outcome = _outcome(target, done.snapshot)
-    if outcome.ok and not done.ok:  # it failed before there was anything to read
+    if outcome.ok and not done.ok:  # it failed before the read
         step = next(each for each in done.steps if each.state is run.State.BAD)
         return Outcome(target.name, ok=False, problem=f"({step.detail})", detail=step.fix)
     return outcome

@@ -1,4 +1,4 @@
-"""The histories of all objects as one list, newest first, as far as a user may see them."""
+"""The history of all objects that a user may see, in one list, newest first."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from . import wording
 
 PER_PAGE = 25
 _KINDS: dict[str, type[Model]] = {str(model._meta.model_name): model for model in roles.RULES}
-# What an object is found by, besides who changed it, from where, and how.
+# Fields to search, in addition to who made the change, from where, and why.
 _FOUND_BY: dict[type[Model], tuple[str, ...]] = {
     Membership: ("user__username", "team__name"),
     IdentityGrant: ("credential__name", "team__name"),
@@ -34,7 +34,7 @@ _CHANGE = ("history_username", "history_address", "history_change_reason")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which changes are asked for; empty: all."""
+    """Filters for the list of changes; an empty filter matches everything."""
 
     search: str = ""
     team: Any = None
@@ -44,7 +44,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row of the list; `fields` has the name, the old and the new value of each field that changed, as text."""
+    """One row of the list. `fields` has the name, old value and new value of each changed field as text."""
 
     when: datetime
     who: str
@@ -58,23 +58,24 @@ class Change:
 
 
 class Differences(HistoricalRecordContextHelper):  # type: ignore[misc]
-    """Names, old and new values of the fields that changed, in the hub's words and as far as a user may see them."""
+    """Names, old and new values of the changed fields, in the hub's terms and limited to what the user may see."""
 
     def __init__(self, user: roles.User | AnonymousUser, model: type[Model], record: Any) -> None:
         super().__init__(model, record)
         self._user = user
 
     def prepare_delta_change_value(self, change: Any, value: Any) -> Any:
-        # What went to another team since is told like what is gone: what it is called there is nobody's business here.
+        # An object that has since moved to another team is shown like a deleted one: its current name is not for this
+        # user.
         told = super().prepare_delta_change_value(change, value)
         return [self._told(each) for each in told] if isinstance(told, list) else self._told(told)
 
     def _told(self, value: Any) -> Any:
         if value is None:
-            return ""  # as an empty text, which says the same
+            return ""  # same as an empty text
         if isinstance(value, bool):
             return "yes" if value else "no"
-        if isinstance(value, dict):  # labels, and where a secret is read from
+        if isinstance(value, dict):  # labels, or a secret's reference
             return ", ".join(f"{name}={text}" for name, text in sorted(value.items()))
         model = type(value)
         rule = roles.RULES.get(model)
@@ -97,7 +98,7 @@ def kinds(user: roles.User | AnonymousUser) -> dict[str, type[Model]]:
 
 
 def page(user: roles.User | AnonymousUser, wanted: Wanted, number: str | None) -> "Page[Any]":
-    """Return a page of Changes; a number that is none of a page's gives the first or the last one."""
+    """Return a page of Changes; an invalid page number gives the first or the last page."""
     parts = [
         _records(user, model, wanted)
         .annotate(history_kind=Value(kind, output_field=CharField()))
@@ -179,7 +180,7 @@ def _unreadable(model: type[Model], record: Any) -> Change:
 
 
 def _differences(user: roles.User | AnonymousUser, model: type[Model], record: Any) -> list[dict[str, Any]]:
-    # What it was while it was another team's is not told to its new one, so the step before must be visible too.
+    # A new team must not see what the object was in its previous team, so the earlier record must be visible too.
     earlier = _history(model).filter(id=record.id, history_id__lt=record.history_id)
     before = roles.visible_history(user, earlier, model).order_by("-history_id").first()
     if before is None:
@@ -190,7 +191,7 @@ def _differences(user: roles.User | AnonymousUser, model: type[Model], record: A
 
 
 def _name(record: Any) -> str:
-    """Return what the object was called then; its number where that takes an object which is gone."""
+    """Return the object's name at that time, or its number if the name depends on a deleted object."""
     try:
         return str(record.instance)
     except ObjectDoesNotExist:

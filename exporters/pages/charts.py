@@ -1,4 +1,4 @@
-"""Small SVG pictures made on the server. Attributes instead of styles: the CSP allows no inline style."""
+"""Small SVG images rendered on the server. They use attributes, because the CSP allows no inline styles."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,10 @@ _OUTCOME_CLASSES = {"s": "ok", "p": "partial"}  # and bad
 
 
 def sparkline(recent: Sequence[Sequence[object]], allowed_seconds: float) -> SafeString:
-    """Return one bar a scrape, oldest first: its height is the duration against what was allowed.
+    """Return one bar per scrape, oldest first. A bar's height is the duration relative to the allowed time.
 
-    `recent` holds [outcome's first letter, milliseconds] pairs. One path a colour: a start page has a hundred of these.
+    `recent` has pairs of [outcome's first letter, milliseconds]. There is one path per color, because a start page
+    shows a hundred of these images.
     """
     if not recent:
         return mark_safe("")
@@ -42,7 +43,7 @@ def sparkline(recent: Sequence[Sequence[object]], allowed_seconds: float) -> Saf
 
 
 def share_bar(share: float, label: str) -> SafeString:
-    """Return a bar that is filled to `share` (0 to 1); above 0.8 it warns."""
+    """Return a bar filled to `share` (0 to 1), in the warning color above 0.8."""
     clamped = min(1.0, max(0.0, share))
     return format_html(
         '<svg class="share {}" viewBox="0 0 100 8" width="100" height="8" role="img" aria-label="{}">'
@@ -58,9 +59,9 @@ _HISTORY_HEIGHT = 80
 
 
 def history(values: Sequence[tuple[str, float, str]], most: float, label: str) -> SafeString:
-    """Return one bar for each (outcome, value, words), oldest first; as high as the value is of `most`.
+    """Return one bar per (outcome, value, words), oldest first. A bar's height is the value relative to `most`.
 
-    The words show on hover; `label` says the whole picture to those who don't see it.
+    The words show on hover; `label` describes the whole image for screen readers.
     """
     if not values:
         return mark_safe("")

@@ -1,6 +1,6 @@
-"""All targets that somebody may see, worst first: the start page and the wall page.
+"""All targets that a user may see, worst first: for the start page and the wall page.
 
-Two queries, however many targets there are: one finds every target's state, one reads what is shown of a page of them.
+Always two queries, however many targets there are: one for every target's state, one for the targets on the page.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ REPORT_IT = "Report the traceback in the hub's log: this is a fault of the hub."
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One target as it is shown."""
+    """One target, ready to display."""
 
     namespace: Namespace
     status: NamespaceStatus | None
@@ -34,7 +34,7 @@ class Row:
 
     @property
     def share(self) -> float:
-        """How much of the time that it was allowed the last scrape took, from 0 to 1."""
+        """The share of the allowed time that the last scrape took, from 0 to 1."""
         if self.status is None or self.status.allowed_seconds <= 0:
             return 0.0
         return min(1.0, self.status.duration_seconds / self.status.allowed_seconds)
@@ -42,11 +42,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A page of targets, and how many there are of each state on all pages."""
+    """A page of targets, and the number of targets in each state on all pages."""
 
     rows: list[Row]
     counts: dict[State, int]
-    found: int  # with the chosen state
+    found: int  # in the chosen state
     page: int
     pages: int
 
@@ -64,12 +64,12 @@ def board(
     page: int = 1,
     page_size: int = PAGE_SIZE,
 ) -> Board:
-    """Return a page of these namespaces. A page above the last one is the last one."""
+    """Return a page of these namespaces. A page above the last is the last."""
     if search:
         namespaces = namespaces.filter(
             Q(name__icontains=search) | Q(team__name__icontains=search) | Q(host__icontains=search)
         )
-    # Plain values: of ten thousand namespaces the objects alone would take a quarter of a second.
+    # Plain values: creating objects for ten thousand namespaces would take a quarter of a second.
     states = [
         (_state(Facts(*facts), now), name, key)
         for key, name, *facts in namespaces.order_by().values_list("pk", "name", *FACTS)
@@ -84,7 +84,7 @@ def board(
     keys = [key for _, _, key in chosen[(page - 1) * page_size : page * page_size]]
     read = namespaces.select_related("status", "team").in_bulk(keys)
     return Board(
-        rows=[row(read[key], now) for key in keys if key in read],  # one may be gone or another team's by now
+        rows=[row(read[key], now) for key in keys if key in read],  # some may be deleted or moved by now
         counts={each: counts[each] for each in State if counts[each]},
         found=len(chosen),
         page=page,
@@ -93,7 +93,7 @@ def board(
 
 
 def state_of(namespace: Namespace, now: datetime) -> State:
-    """Return the namespace's state, failing for what can't be understood."""
+    """Return the namespace's state; failing if it can't be determined."""
     return guarded(lambda: status.state_of(namespace, now), lambda: State.FAILING)
 
 
@@ -102,7 +102,7 @@ def _state(facts: Facts, now: datetime) -> State:
 
 
 def row(namespace: Namespace, now: datetime) -> Row:
-    """Return the namespace as it is shown, whatever is stored of its last scrape."""
+    """Return the namespace's row, whatever is stored about its last scrape."""
     return guarded(
         lambda: Row(namespace, getattr(namespace, "status", None), status.summary(namespace, now)),
         lambda: Row(namespace, None, Summary(State.FAILING, None, UNREADABLE, REPORT_IT)),

@@ -1,4 +1,4 @@
-"""What doesn't work at this moment although scrapes are answered: said by readiness and on every page of the admin."""
+"""Degraded functions while scrapes still work: shown by the readiness probe and on every page of the admin."""
 
 from collections.abc import Mapping
 
@@ -6,12 +6,12 @@ from .. import formatting
 from .. import shared_state as sharing
 from ..configuration.reloader import reloader
 
-# A configuration is at most 5 s old while the database lives (HUB_CATALOG_SECONDS); what is older is told.
+# A configuration is at most 5 s old while the database responds (HUB_CATALOG_SECONDS); report anything older.
 _OLD_SECONDS = 10.0
 
 
 def shared_state() -> str:
-    """Return `ok`, or what the loss of the shared state means and why, as the last use or probe found it."""
+    """Return `ok`, or the cause and effect of losing the shared state, as of the last use or probe."""
     lost = sharing.shared().degraded()
     if not lost:
         return "ok"
@@ -19,7 +19,7 @@ def shared_state() -> str:
 
 
 def sentences() -> list[str]:
-    """Return one sentence for each thing that is degraded in this process; none in good times."""
+    """Return one sentence for each degraded function of this process; normally none."""
     found = []
     age = reloader.age_seconds()
     if reloader.problem() and age > _OLD_SECONDS:

@@ -1,4 +1,4 @@
-"""A reading's queues, topics and subscriptions as rows of a table: searched, sorted, the worst first."""
+"""A snapshot's queues, topics and subscriptions as table rows: searched, sorted, worst first."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from ..servicebus.entities import Queue, Snapshot, Subscription, Topic
 
 PAGE_SIZE = 100
 KINDS = ("queue", "topic", "subscription")
-# What Service Bus calls an entity that works as usual.
+# The status of an entity that works normally.
 _ACTIVE = "active"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One entity; None is what the service did not say. Sizes in bytes, `accessed` in Unix seconds."""
+    """One entity; None is what the service did not report. Sizes in bytes, `accessed` in Unix seconds."""
 
     kind: str
     name: str
@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A page of rows, and how many there are of each kind on all pages."""
+    """A page of rows, and the number of rows of each kind on all pages."""
 
     rows: Sequence[Row]
     counts: dict[str, int]
@@ -50,7 +50,7 @@ class Table:
     pages: int
 
 
-# By the words of the address; the greatest first, names from the front.
+# Sort keys by the value in the URL, in descending order; ties are sorted by name.
 _KEYS: dict[str, Callable[[Row], tuple[float, ...]]] = {
     "active": lambda row: (_known(row.active),),
     "dead_letter": lambda row: (_known(row.dead_letter),),
@@ -63,7 +63,10 @@ _KEYS: dict[str, Callable[[Row], tuple[float, ...]]] = {
 def table(
     snapshot: Snapshot, *, search: str = "", kind: str = "", sort: str = "worst", page: int = 1
 ) -> Table:
-    """Return a page of the snapshot's entities. An unknown kind or order is none; a page above the last is the last."""
+    """Return a page of the snapshot's entities.
+
+    An unknown kind is ignored, an unknown order means worst first, and a page above the last is the last.
+    """
     words = search.lower()
     found = [row for row in _rows(snapshot) if words in row.name.lower() or words in row.topic.lower()]
     counts = {each: sum(row.kind == each for row in found) for each in KINDS}
@@ -80,7 +83,7 @@ def table(
 
 
 def _badness(row: Row) -> tuple[float, ...]:
-    """Disabled, nearly full, with dead letters, with many messages: in this order."""
+    """Return the sort key for worst first: disabled, nearly full, most dead letters, most active messages."""
     return (
         bool(row.unusual_status),
         row.share if row.share > 0.8 else 0.0,

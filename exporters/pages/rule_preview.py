@@ -1,4 +1,4 @@
-"""What a list of label rules would do to a reading, told entity by entity and rule by rule."""
+"""Preview what a list of label rules would do to a snapshot, per entity and per rule."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ from ..prometheus.relabel_outcomes import LabelLimitError
 from ..prometheus.rule_plan import NAME, plan
 from ..servicebus.entities import Snapshot
 
-# Shown of each list; what is counted is counted over everything.
+# Limits for the lists shown; counts cover everything.
 MOST_ENTITIES = 200
 MOST_EXAMPLES = 20
-MOST_NAMES = 3  # of those that one metric gets
+MOST_NAMES = 3  # new names shown per metric
 
 Identity = tuple[str, frozenset[tuple[str, str]]]
 
@@ -29,10 +29,10 @@ class Effect:
 
     name: str
     rule: Rule
-    matched: int = 0  # entities that it had something to say about
-    changed: int = 0  # entities of which it set or removed a label
+    matched: int = 0  # entities that it matched
+    changed: int = 0  # entities on which it set or removed a label
     dropped: int = 0
-    limited: int = 0  # of those: because it made a label that is above a limit
+    limited: int = 0  # of those: because a label exceeded a limit
     overwritten: dict[str, int] = field(default_factory=dict)  # an entity's own label -> entities
 
     @property
@@ -47,7 +47,7 @@ class Change:
     label: str
     before: str
     after: str
-    rule: str  # its name
+    rule: str  # the rule's name
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A series that goes on under other labels: for Prometheus it ends, and another one begins."""
+    """A series that continues with other labels: in Prometheus it ends, and a new one starts."""
 
     before: str
     after: str
@@ -76,19 +76,19 @@ class Preview:
     effects: list[Effect]
     entities: list[Entity]  # those to show
     entity_count: int = 0
-    is_cut: bool = False  # the rules took too long to follow all entities
-    found_count: int = 0  # that fit the search
+    is_cut: bool = False  # processing all entities would have taken too long
+    found_count: int = 0  # that match the search
     changed_count: int = 0
     dropped_count: int = 0
     series_without_rules: int = 0
-    series_now: int = 0  # with the rules as they are stored
+    series_now: int = 0  # with the stored rules
     series_after: int = 0
     duplicates: int = 0  # entities that lose a series because it became equal to another
     collisions: list[str] = field(default_factory=list)
-    ended: int = 0  # series that are there now and would not be
+    ended: int = 0  # current series that would end
     begun: int = 0
     moved: list[Moved] = field(default_factory=list)
-    metrics: list[str] = field(default_factory=list)  # what becomes of single metrics
+    metrics: list[str] = field(default_factory=list)  # what happens to individual metrics
 
 
 def preview(
@@ -101,8 +101,11 @@ def preview(
     search: str = "",
     only_changed: bool = False,
 ) -> Preview:
-    """Return what the tried rules, of these names, would do to a reading, and what would change against the stored."""
-    # One by one, to see what each of them does.
+    """Return the effect of the tried rules on a snapshot, and the difference from the stored rules.
+
+    `names` are the names of the tried rules.
+    """
+    # Compiled one by one, to see what each of them does.
     rules = [program((rule,), True) for rule in tried.rules]
     made = Preview(list(map(Effect, names, tried.rules)), [])
     wanted = search.strip().lower()
@@ -133,7 +136,7 @@ def _kinds(snapshot: Snapshot) -> Iterator[tuple[str, Sequence[Any]]]:
 
 
 def _representative(kind: str, rules: LabelRules) -> EntityMetric:
-    """Return the metric that shows what becomes of an entity: the first that rules about metrics leave."""
+    """Return the metric that represents an entity: the first that the rules don't drop."""
     metrics = [metric for metric in catalogue.ENTITY_METRICS if metric.kind == kind]
     names = rules.label_names(kind)
     left = (
@@ -210,7 +213,7 @@ def _count_series(
 
 
 def _identities(families: EntityFamilies) -> set[Identity]:
-    # By address: an entity's labels are one dict, shared by its twenty series, and `families` holds it.
+    # Keyed by address: an entity's series share one dict of labels, which `families` keeps alive.
     frozen: dict[int, frozenset[tuple[str, str]]] = {}
     found = set()
     for family in families.families():
@@ -224,7 +227,7 @@ def _identities(families: EntityFamilies) -> set[Identity]:
 
 
 def _moved(snapshot: Snapshot, stored: LabelRules, tried: LabelRules) -> Iterator[Moved]:
-    """Yield examples, one for each entity."""
+    """Yield examples, at most one per entity."""
     found = 0
     allowance = Allowance()
     for kind, entities in _kinds(snapshot):
@@ -261,6 +264,6 @@ def _metrics(families: EntityFamilies) -> Iterator[str]:
 
 
 def text(name: str, labels: Mapping[str, str] | frozenset[tuple[str, str]]) -> str:
-    """Return a series as PromQL writes it."""
+    """Return a series in PromQL's notation."""
     items = sorted(labels.items() if isinstance(labels, Mapping) else labels)
     return name + "{" + ", ".join(f'{label}="{value}"' for label, value in items) + "}"

@@ -1,5 +1,6 @@
-"""What pages say about each kind of object: what to do where there is none yet, what stops when one is deleted, and
-what its fields are called.
+"""Page texts for each kind of object.
+
+They cover what to do if there is none yet, what stops when one is deleted, and the names of its fields.
 """
 
 EMPTY = {
@@ -29,5 +30,5 @@ STOPS = {
     "user": "The user is signed out and can't sign in any more. What the user changed stays in the histories.",
 }
 
-# Where the hub has another word than Django.
+# Where the hub uses another term than Django.
 FIELDS = {"user": {"is_superuser": "Platform administrator"}}

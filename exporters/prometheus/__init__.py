@@ -1,1 +1,1 @@
-"""Turns a Snapshot into a Prometheus exposition; knows neither Django nor Azure."""
+"""Turns a Snapshot into a Prometheus exposition, independently of Django and Azure."""

@@ -1,4 +1,4 @@
-"""A prometheus_client Collector made for one scrape and thrown away with it."""
+"""A prometheus_client Collector that is created for one scrape and discarded after it."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,18 +22,15 @@ from .rule_plan import Plan
 _DROP_REASONS = ("filtered", "rule", "duplicate", "limit", "label_limit")
 Identity = frozenset[tuple[str, str]]
 
-# Stands for a part that was not asked for.
+# Placeholder for a part that was not requested.
 _FAILED = object()
 
-# A third of the time that Sample's own constructor takes, for 100,000 samples a scrape.
+# Takes a third of the time of Sample's own constructor; a scrape can have 100,000 samples.
 _make = tuple.__new__
 
 
 class SnapshotCollector(Collector):
-    """Yields the families of one snapshot.
-
-    Each family is yielded once with all of its samples.
-    """
+    """Yields the families of one snapshot, each once with all of its samples."""
 
     def __init__(
         self,
@@ -91,7 +88,7 @@ class SnapshotCollector(Collector):
             "topics": (catalogue.TOPIC, entities.shown(catalogue.TOPIC)),
             "subscriptions": (catalogue.SUBSCRIPTION, entities.shown(catalogue.SUBSCRIPTION)),
         }
-        # What was not read whole is not known: a number would be too small, and 0 a lie.
+        # Kinds that were not read in full have no sample: their number would be too small.
         known = dict(
             pair for collector, pair in shown.items() if snapshot.collectors.get(collector, _FAILED) is None
         )
@@ -107,20 +104,20 @@ class SnapshotCollector(Collector):
 
 
 class EntityFamilies:
-    """The families with a series for each entity, as the label rules leave them.
+    """The families with a series for each entity, after the label rules.
 
-    Rules can make series equal, within a metric and, by `__name__`, across metrics. Of equal ones the first stays, as
-    Prometheus would have it, and the entities of the others are counted.
+    Rules can make series equal, within a metric and, by `__name__`, across metrics. Of equal series, the first is kept,
+    as in Prometheus, and the entities of the others are counted.
     """
 
     def __init__(self, snapshot: Snapshot, groups: Collection[str], rules: LabelRules) -> None:
         self.dropped: Counter[str] = Counter()
-        # By metric, where a rule looks at its series: the names that these have now.
+        # By metric, if rules apply to each of its series: the names of these after the rules.
         self.names: dict[str, set[str]] = {}
         self._families: dict[str, Metric] = {}
-        # By family, where series could be equal: what is in it already.
+        # By family, if series could be equal: the series that it already has.
         self._taken: dict[str, set[Identity]] = {}
-        self._lost: dict[tuple[str, Identity], None] = {}  # in their order, each once
+        self._lost: dict[tuple[str, Identity], None] = {}  # in order, each once
         self._shown: dict[str, int] = {}
         entities: dict[str, Sequence[Any]] = {
             catalogue.QUEUE: snapshot.queues,
@@ -129,7 +126,7 @@ class EntityFamilies:
         }
         allowance = Allowance()
         kinds = [_Kind(kind, of_kind, rules, groups, allowance) for kind, of_kind in entities.items()]
-        # A series whose labels the rules decide can have any name, and so equal one of any metric.
+        # If rules apply to each series, a series can have any name, and therefore equal one of any metric.
         can_collide = any(kind.can_collide for kind in kinds)
         for kind in kinds:
             for metric, plan in kind.plans:
@@ -143,11 +140,11 @@ class EntityFamilies:
             self._count(kind)
 
     def shown(self, kind: str) -> int:
-        """Return how many entities of a kind have all the series that the rules leave to them."""
+        """Return how many entities of a kind have all series that the rules leave them."""
         return self._shown[kind]
 
     def collisions(self, at_most: int) -> list[tuple[str, Identity]]:
-        """Return the first series that there would be more than once, as name and labels."""
+        """Return the first series that would occur more than once, as name and labels."""
         return list(islice(self._lost, at_most))
 
     def families(self) -> Iterator[Metric]:
@@ -168,7 +165,7 @@ class EntityFamilies:
         return family
 
     def _add(self, kind: "_Kind", metric: EntityMetric) -> None:
-        """Add a metric's series, of which no two are equal."""
+        """Add a metric's series if no two can be equal."""
         labels, sources = kind.counted if metric.of_counts else kind.labelled
         if metric.extra_labels is not None:
             extra = list(map(metric.extra_labels, sources))
@@ -182,7 +179,7 @@ class EntityFamilies:
             self._families[metric.name] = ColumnFamily(metric.name, metric.help, labels, values)
 
     def _add_carefully(self, kind: "_Kind", metric: EntityMetric, plan: Plan) -> None:
-        """Add a metric's series, of which some may be equal to others."""
+        """Add a metric's series if some may be equal to others; equal ones are dropped."""
         name = metric.name
         for index, entity in enumerate(kind.entities):
             source = entity.counts if metric.of_counts else entity
@@ -219,7 +216,7 @@ class EntityFamilies:
 
 
 class _Kind:
-    """The entities of one kind, with their labels and what has become of each of them, by their place."""
+    """The entities of one kind, with their labels; the sets hold entities by their index."""
 
     def __init__(
         self,
@@ -249,7 +246,7 @@ class _Kind:
 
     @cached_property
     def labelled(self) -> tuple[list[Labels], Sequence[Any]]:
-        """The entities that have labels, and these."""
+        """Return the labels of the entities that have any, and these entities."""
         if None not in self.labels:
             return cast("list[Labels]", self.labels), self.entities
         kept = [index for index, labels in enumerate(self.labels) if labels is not None]
@@ -257,7 +254,7 @@ class _Kind:
 
     @cached_property
     def counted(self) -> tuple[list[Labels], list[Counts]]:
-        """The counts of the entities that have labels and counts, and these labels."""
+        """Return the labels of the entities that have labels and counts, and their counts."""
         labels, entities = self.labelled
         counts = [entity.counts for entity in entities]
         if None in counts:
@@ -266,7 +263,7 @@ class _Kind:
         return labels, counts
 
     def _label(self, rules: tuple[Rule, ...], metrics: int) -> None:
-        """Label the entities for those metrics whose series all have the same labels: the rules are the same too."""
+        """Label the entities for those metrics whose series share an entity's labels; these have the same rules."""
         made = self.labeller.by_entity(rules, metrics)
         self.limited.update([index for index, labels in enumerate(made) if labels is LIMITED])
         self.without.update([index for index, labels in enumerate(made) if labels is DROPPED])
@@ -276,7 +273,7 @@ class _Kind:
             self.labels = [labels if index in self.with_series else None for index, labels in enumerate(made)]
         else:
             self.labels = list(made)
-        # Entities that still differ in the labels that tell them apart have no series in common.
+        # Entities that still differ in their identifying labels can't have equal series.
         left = [labels for labels in self.labels if labels is not None]
         own = [[labels.get(name) for labels in left] for name in catalogue.ENTITY_LABELS[self.name]]
         told_apart = set(own[0]) if len(own) == 1 else set(zip(*own, strict=True))

@@ -1,7 +1,7 @@
 """A family of gauges in two columns, labels and values, and its text.
 
-A scrape of a large namespace has some 10,000 samples, of which each entity makes a dozen. In columns the work is done
-by whole columns, in C, where a Sample for each of them takes several times as long to make and to write.
+A scrape of a large namespace has some 10,000 samples, a dozen per entity. Whole columns are processed in C. One Sample
+object per sample would take several times as long to create and to write.
 """
 
 import re
@@ -17,11 +17,11 @@ from prometheus_client.utils import floatToGoString
 
 LEGACY_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
 
-# From here on Go, and so Prometheus, writes a number with an exponent.
+# From this value on, Go, and therefore Prometheus, writes a number with an exponent.
 _EXPONENT_FROM = 1_000_000
 _number: Callable[[float], str] = floatToGoString
-# Unix seconds of 2001 to 2096 have ten digits, and their floats are less than a microsecond apart. So what is a whole
-# number of microseconds has no shorter name than its digits, sixteen without zeros at the end.
+# Unix seconds of 2001 to 2096 have ten digits, and their floats are less than a microsecond apart. The shortest form of
+# a whole number of microseconds is therefore its digits: sixteen, without trailing zeros.
 _FIRST_SECOND, _LAST_SECOND = 1e9, 4e9
 
 Labels = dict[str, str]
@@ -30,7 +30,7 @@ Labels = dict[str, str]
 class ColumnFamily(GaugeMetricFamily):
     """Gauges with ordinary names and without timestamps; no two with the same labels.
 
-    `samples`, which prometheus_client's own code asks for, are made when somebody does.
+    `samples`, which prometheus_client's own code reads, are created on first access.
     """
 
     def __init__(self, name: str, help_text: str, labels: Sequence[Labels], values: Sequence[float]) -> None:
@@ -48,15 +48,15 @@ class ColumnFamily(GaugeMetricFamily):
 
 
 class Writer:
-    """Writes the samples of one exposition; what families have in common is written once."""
+    """Writes the samples of one exposition; labels that families share are formatted once."""
 
     def __init__(self) -> None:
-        # By address: the families of an exposition share columns of labels, and the caller holds all of them.
+        # By address: the families of an exposition share columns of labels, and the caller keeps all of them alive.
         self._texts: dict[int, list[str] | None] = {}
         self._ends = _Ends()
 
     def lines(self, family: ColumnFamily) -> str | None:
-        """Return the lines of the family's samples, None where a label has no ordinary name."""
+        """Return the lines of the family's samples; None if a label has no ordinary name."""
         key = id(family.labels)
         if key not in self._texts:
             self._texts[key] = labels_of_all(family.labels)
@@ -71,7 +71,7 @@ class Writer:
 
 
 class _Ends(dict[float, str]):
-    """The end of a sample's line: a blank, the value as Go writes it, a line feed."""
+    """The end of a sample's line: a space, the value as Go writes it, a line feed."""
 
     def __missing__(self, value: float) -> str:
         end = self[value] = f" {number(value)}\n"
@@ -92,7 +92,7 @@ def number(value: float) -> str:
 
 
 def labels_of_all(column: Sequence[Labels]) -> list[str] | None:
-    """Return the text of each of the labels, None where one has no ordinary name."""
+    """Return the text of each item's labels; None if one has no ordinary name."""
     kinds = set(map(tuple, column))
     if len(kinds) == 1 and (names := kinds.pop()):
         made = _template(names)
@@ -112,7 +112,7 @@ def labels_of_all(column: Sequence[Labels]) -> list[str] | None:
 
 
 def labels_text(labels: Labels) -> str | None:
-    """Return labels as they stand behind a sample's name, None where one has no ordinary name."""
+    """Return labels as they follow a sample's name; None if one has no ordinary name."""
     if not labels:
         return ""
     made = _template(tuple(labels))
@@ -127,7 +127,7 @@ def labels_text(labels: Labels) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _template(names: tuple[str, ...]) -> tuple[str, Callable[[Labels], Any]] | None:
-    """Return the text of labels of these names, with %s for the values, and what picks these in their order."""
+    """Return the text of labels with these names, with %s for the values, and a function that picks the values."""
     if not all(map(LEGACY_NAME.match, names)):
         return None
     ordered = sorted(names)

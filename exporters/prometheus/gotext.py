@@ -1,19 +1,19 @@
-"""What Go's regexp and strings packages do to text, and so Prometheus does: not quite what Python does."""
+"""Text functions of Go's regexp and strings packages, as Prometheus uses them. Python's differ slightly."""
 
 import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 
-# A group by number, or text that stands as it is.
+# The number of a group, or literal text.
 Piece = int | str
 
 
 def parse_template(template: str, groups: Mapping[str, int]) -> tuple[Piece, ...]:
     """Return a template of Go's Regexp.Expand as pieces.
 
-    `$name` takes the longest run of letters, digits and underscores, so `$1x` is the group called 1x; `${1}x` is what
-    it looks like. `$$` is a dollar sign, and a `$` without a name after it stands for itself. A group that the
-    pattern does not have is empty.
+    `$name` takes the longest run of letters, digits and underscores, so `$1x` is the group named 1x; `${1}x` is group 1
+    followed by x. `$$` is a dollar sign, and a `$` without a name after it is literal. A group that the pattern does
+    not have is empty.
     """
     pieces: list[Piece] = []
     position = 0
@@ -42,7 +42,7 @@ def parse_template(template: str, groups: Mapping[str, int]) -> tuple[Piece, ...
 
 
 def _name(template: str, start: int) -> tuple[str, int]:
-    """Return the name behind a dollar sign and where it ends; no name where Go sees none."""
+    """Return the name after a dollar sign and where it ends; an empty name if Go finds none."""
     brace = template.startswith("{", start)
     begin = end = start + brace
     while end < len(template) and _is_word(template[end]):
@@ -62,22 +62,22 @@ def _is_word(character: str) -> bool:
 def _number(name: str) -> int | None:
     if not (name.isascii() and name.isdigit()) or (name[0] == "0" and len(name) > 1):
         return None
-    return int(name) if len(name) <= 9 else None  # Go takes more digits for a name
+    return int(name) if len(name) <= 9 else None  # Go treats more digits as a name
 
 
 def to_lower(text: str) -> str:
-    """Return strings.ToLower: letter by letter, where Python minds a word's end and may make two letters of one."""
+    """Return Go's strings.ToLower, which maps letter by letter. Python has word-final forms and may add letters."""
     return text.lower() if text.isascii() else "".join(map(_lower, text))
 
 
 def to_upper(text: str) -> str:
-    """Return strings.ToUpper: a letter without a capital of its own, like ß, stays."""
+    """Return Go's strings.ToUpper: a letter without a single capital, such as ß, stays as it is."""
     return text.upper() if text.isascii() else "".join(map(_upper, text))
 
 
 @lru_cache(maxsize=4096)
 def _lower(character: str) -> str:
-    # İ is the one letter that Python makes two of; its simple mapping in Unicode's own table is i.
+    # İ is the only letter that Python maps to two; its simple mapping in Unicode's table is i.
     lower = character.lower()
     return lower if len(lower) == 1 else "i"
 
@@ -86,6 +86,6 @@ def _lower(character: str) -> str:
 def _upper(character: str) -> str:
     upper = character.upper()
     if len(upper) > 1:
-        # Of these, Greek letters with a subscript iota have a capital of their own, which is their title case too.
+        # Of these, Greek letters with a subscript iota have a single capital, which is also their title case.
         upper = character.title()
     return upper if len(upper) == 1 else character

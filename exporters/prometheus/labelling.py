@@ -1,4 +1,4 @@
-"""Label rules applied to what was read: which labels the series of each entity have."""
+"""Apply label rules to the entities of a read: which labels the series of each entity have."""
 
 import threading
 import time
@@ -22,15 +22,15 @@ from .relabel_actions import Program, Work, present, program
 from .relabel_outcomes import LabelLimitError
 from .rule_plan import NAME, Plan, labels_read, plan, shared_beginning
 
-# What rules may cost one scrape, in seconds of CPU.
+# The CPU time that the rules of one scrape may take, in seconds.
 MAX_RULE_SECONDS = 5
-_LOOK_SECONDS = 0.005  # between looks at the CPU that was used
-# Of the values of all labels in one exposition.
+_LOOK_SECONDS = 0.005  # between checks of the CPU time used
+# The values of all labels in one exposition together.
 MAX_LABEL_BYTES = 100_000_000
 
 Labels = dict[str, str]
 PREFIX = "__meta_servicebus_"
-# What rules can see of an entity beside its own labels, by kind.
+# What rules can see of an entity in addition to its own labels, by kind.
 _META: dict[str, dict[str, Callable[[Any], Any]]] = {
     catalogue.QUEUE: {
         name: attrgetter(name)
@@ -41,15 +41,15 @@ _META: dict[str, dict[str, Callable[[Any], Any]]] = {
         name: attrgetter(name) for name in ("status", "forward_to", "user_metadata", "requires_session")
     },
 }
-# Names that no rule can give to a metric: these are about the scrape.
+# Names that no rule can give to a metric: those of the metrics about the scrape.
 _OWN_METRICS = frozenset(metric.name for metric in catalogue.SCRAPE_METRICS)
-# Entities whose labels a process keeps from scrape to scrape, as entities hardly change: about 0.6 kB each.
+# How many entities' labels a process keeps between scrapes, because entities rarely change: about 0.6 kB each.
 _KEPT_ENTITIES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class LabelRules:
-    """A namespace's rules, with what they can see of the namespace."""
+    """A namespace's rules, with the namespace's properties that they can see."""
 
     rules: tuple[Rule, ...] = ()
     meta: tuple[tuple[str, str], ...] = ()  # namespace, host, team, sku, label_<name>, each with its value
@@ -81,14 +81,14 @@ def offered(kind: str, entity: Any, rules: LabelRules) -> Labels:
 
 
 def said(value: Any) -> str:
-    """Return a value as a label shows it; what the service did not say is empty."""
+    """Return a value as a label shows it; empty if the service did not report it."""
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def shown(labels: Mapping[str, str]) -> Labels:
-    """Return the labels that may stand in an exposition: without those that Prometheus keeps for itself."""
+    """Return the labels that may appear in an exposition: without those that Prometheus reserves for itself."""
     return {name: labels[name] for name in _shown_of(tuple(labels))}
 
 
@@ -97,13 +97,13 @@ def _shown_of(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if not name.startswith("__") and is_label_name(name))
 
 
-# What stands for the labels of an entity that has none: the rules drop it, or it is above a limit.
+# Placeholders for the labels of an entity without any: the rules drop it, or it is above a limit.
 DROPPED: Labels = {}
 LIMITED: Labels = {}
 
 
 class Allowance:
-    """What the labels may still cost this scrape."""
+    """The CPU time and the bytes that labels may still take in this scrape."""
 
     def __init__(self) -> None:
         self._bytes = MAX_LABEL_BYTES
@@ -112,8 +112,9 @@ class Allowance:
         self._has_time = True
 
     def is_left(self, size: int = 0) -> bool:
-        """Tell whether there is time, and room for this many bytes."""
-        # The clock of a thread's CPU is a system call, the other one is not. One entity can take a second.
+        """Return whether there is time left, and room for `size` bytes."""
+        # Reading a thread's CPU time takes a system call, reading the monotonic clock doesn't. One entity can take a
+        # second.
         now = time.monotonic()
         if now >= self._look_at:
             self._has_time = time.thread_time() < self._until
@@ -121,12 +122,12 @@ class Allowance:
         return self._has_time and self._bytes >= size
 
     def takes(self, size: int) -> bool:
-        """Count bytes that are to be written; return whether they are within the limit."""
+        """Count `size` bytes of output; return whether the total is within the limit."""
         self._bytes -= size
         return self._bytes >= 0
 
 
-# How an entity's values are read, and how its labels are made of them.
+# A function that reads an entity's values, and one that makes its labels from them.
 Inputs = tuple[Callable[[Any], tuple[Any, ...]], Callable[[tuple[Any, ...]], Labels]]
 
 
@@ -153,7 +154,7 @@ class Labeller:
         return plan(self._rules.rules, metric.name, metric.extra_label_names, self._names)
 
     def by_entity(self, rules: tuple[Rule, ...], metrics: int) -> list[Labels]:
-        """Return the labels of each entity, or DROPPED or LIMITED; `metrics` says how many metrics write them."""
+        """Return the labels of each entity, or DROPPED or LIMITED; `metrics` is how many metrics write them."""
         if not rules:
             columns = [list(map(attrgetter(name), self.entities)) for name in self._own]
             size = sum(len("".join(column).encode(errors="replace")) for column in columns)
@@ -165,7 +166,7 @@ class Labeller:
             return [{first: one, second: other} for one, other in zip(*columns, strict=True)]
         values, labels_of = self._inputs(rules)
         compiled = program(rules, True)
-        # Namespaces that share their rules have entities of their own.
+        # The key includes the namespace's properties: namespaces can share rules, but not entities.
         key = (self._rules, self.kind, rules)
         read = list(map(values, self.entities))
         kept = _memory.take(key)
@@ -182,7 +183,7 @@ class Labeller:
                 of_entity: labels for of_entity, labels in zip(read, made, strict=True) if labels is not None
             }
             kept = Kept(known, size)
-            # Where there was no time, the next scrape goes on. Where there was no room, all are above the limit.
+            # If time ran out, the next scrape continues here. If the bytes ran out, all entities are above the limit.
             made = [LIMITED if labels is None else labels for labels in made]
         _memory.keep(key, kept)
         return made if self._allowance.takes(kept.size * metrics) else [LIMITED] * len(made)
@@ -190,9 +191,9 @@ class Labeller:
     def by_series(
         self, metric: EntityMetric, entity: int, extra: Mapping[str, str]
     ) -> tuple[str, Labels] | None:
-        """Return the name and the labels of one series, None where the rules drop it.
+        """Return the name and the labels of one series; None if the rules drop it.
 
-        Raises LabelLimitError where it is above a limit.
+        Raises LabelLimitError if it is above a limit.
         """
         if not self._allowance.is_left():
             raise LabelLimitError
@@ -204,7 +205,7 @@ class Labeller:
         if not compiled.process(work):
             return None
         name = work.get(NAME, "")
-        # A series that has lost all labels, its name among them, is dropped.
+        # A series that has lost all labels, including its name, is dropped.
         if not name and all(label.startswith(PREFIX) for label in work):
             return None
         labels = _finished(work)
@@ -213,7 +214,7 @@ class Labeller:
         return (name if is_metric_name(name) and name not in _OWN_METRICS else metric.name), labels
 
     def _base(self, entity: int) -> Work | None:
-        """Return what an entity's series have in common when the rules begin to differ; None where it is dropped."""
+        """Return the labels of all series of an entity after the rules that they share; None if it is dropped."""
         if entity not in self._bases:
             values, labels_of = self._all_inputs
             compiled = program(self._rules.rules[: self._shared], True)
@@ -226,7 +227,7 @@ class Labeller:
         return self._inputs(self._rules.rules)
 
     def _inputs(self, rules: tuple[Rule, ...]) -> Inputs:
-        """Return how an entity's values are read, and how its labels are made of them; no more than the rules see."""
+        """Return the functions that read an entity's values and make its labels, limited to what the rules read."""
         read = labels_read(rules, self._names)
         constants = {
             name: value for name, value in self._rules.constants(self.kind).items() if value and name in read
@@ -242,7 +243,7 @@ class Labeller:
                     found[name] = text
             return found
 
-        # Of one name, attrgetter would return the value and not a tuple of it.
+        # "name" comes first so that there are two names or more: for one name, attrgetter returns no tuple.
         return attrgetter("name", *self._own, *varying), labels
 
 
@@ -256,7 +257,7 @@ def _entity(compiled: Program, labels: Labels) -> Labels:
 
 
 def _finished(work: Work) -> Labels:
-    """Return what is shown of the labels after the rules; raise LabelLimitError where it is too much."""
+    """Return the labels to show after the rules; raise LabelLimitError if they exceed a limit."""
     labels = shown(work)
     if len(labels) > MAX_LABELS_PER_SERIES:
         raise LabelLimitError
@@ -267,19 +268,19 @@ def _finished(work: Work) -> Labels:
 
 def _size(labels: Labels | None) -> int:
     """Return how many bytes the labels' values take in an exposition."""
-    # A rule can make half a character, which has no bytes of its own.
+    # A rule can produce a lone surrogate, which has no encoding.
     return len("".join(labels.values()).encode(errors="replace")) if labels else 0
 
 
 class Kept(NamedTuple):
-    """What rules made of a namespace's entities of one kind, by what the rules saw of them."""
+    """The labels of a namespace's entities of one kind after the rules, by the values that the rules saw."""
 
     labels: Mapping[Hashable, Labels]
     size: int  # of all entities together, in bytes
 
 
 class _Memory:
-    """What rules made of entities in the last scrapes."""
+    """A cache of entities' labels from the last scrapes."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
@@ -295,7 +296,7 @@ class _Memory:
             self._size = 0
 
     def keep(self, key: Hashable, kept: Kept) -> None:
-        """Keep what the last scrape made, and nothing of entities that are gone."""
+        """Keep the labels of the last scrape; drop those of entities that no longer exist."""
         with self._lock:
             self._size += len(kept.labels) - len(self._kept.pop(key, _NOTHING).labels)
             self._kept[key] = kept
@@ -308,5 +309,5 @@ _memory = _Memory()
 
 
 def forget() -> None:
-    """Forget what rules made of entities, as a process that has just begun."""
+    """Clear the cache of entities' labels, as in a new process."""
     _memory.clear()

@@ -1,4 +1,4 @@
-"""Every metric of a namespace, declared once: name, help, labels, group, and how to read it off what was read.
+"""Every metric of a namespace, declared once: name, help, labels, group, and how to get its value from a snapshot.
 
 `python -m exporters.prometheus.metrics` prints the table of docs/metrics.md.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-# Groups that a namespace can switch off; `messages` (counts by state, sizes) and `scrape` are always there.
+# A namespace can switch off all groups except `messages` (counts by state, sizes) and `scrape`.
 MESSAGES = "messages"
 SCRAPE = "scrape"
 COUNTS = "counts"
@@ -29,7 +29,7 @@ ENTITY_LABELS = {QUEUE: ("name",), TOPIC: ("name",), SUBSCRIPTION: ("name", "top
 
 @dataclass(frozen=True, slots=True)
 class EntityMetric:
-    """A gauge with one sample for each entity of a kind of which the service said the value."""
+    """A gauge with one sample for each entity of a kind for which the service reported the value."""
 
     name: str
     help: str
@@ -38,7 +38,7 @@ class EntityMetric:
     read: Callable[[Any], Any]  # from the entity, or from its Counts when `of_counts`; None makes no sample
     absent: str  # when there is no sample
     of_counts: bool = False
-    # Labels beside the entity's own. None makes no sample.
+    # Labels in addition to the entity's own. None makes no sample.
     extra_labels: Callable[[Any], dict[str, str] | None] | None = None
     extra_label_names: tuple[str, ...] = ()
 
@@ -289,7 +289,7 @@ SCRAPE_METRICS: tuple[ScrapeMetric, ...] = (
     ENTITIES_DROPPED,
 )
 
-# The names of all labels that metrics of a namespace have; a target label of such a name would hide theirs.
+# The names of all labels of a namespace's metrics. A target label with one of these names would hide them.
 METRIC_LABELS = frozenset(
     [label for metric in ENTITY_METRICS for label in metric.labels]
     + [label for metric in SCRAPE_METRICS for label in metric.labels]
@@ -320,4 +320,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    print(table())  # noqa: T201 - that is what it is for
+    print(table())  # noqa: T201 - printing is the purpose

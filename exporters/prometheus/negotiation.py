@@ -24,7 +24,7 @@ _WEIGHT = re.compile(r"0(?:\.[0-9]*)?|1(?:\.0*)?")
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One element of Accept or Accept-Encoding. The value and the names of parameters are in lower case."""
+    """One element of Accept or Accept-Encoding. Its value and its parameters' names are in lower case."""
 
     value: str
     parameters: Mapping[str, str]
@@ -32,7 +32,7 @@ class Element:
 
 
 class Offer(Protocol):
-    """What an answer can be sent as."""
+    """A format in which a response can be sent."""
 
     @property
     def media_type(self) -> str:
@@ -59,7 +59,7 @@ def elements(header: str) -> Iterator[Element]:
 
 
 def preferred(accept: str, offers: Sequence[O]) -> O | None:
-    """Return the offer that an Accept header prefers; None if it takes none of them.
+    """Return the offer that an Accept header prefers; None if it accepts none of them.
 
     The weight of an offer is that of the most specific range that matches it. Between offers of the same weight the
     more specific range wins, then the range that comes first in the header, then the offer that comes first.
@@ -83,7 +83,7 @@ def preferred(accept: str, offers: Sequence[O]) -> O | None:
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Tell whether an Accept-Encoding header takes gzip at least as gladly as an uncompressed answer."""
+    """Return whether an Accept-Encoding header weighs gzip at least as high as an uncompressed response."""
     weights: dict[str, float] = {}
     for element in elements(accept_encoding):
         coding = "gzip" if element.value == "x-gzip" else element.value

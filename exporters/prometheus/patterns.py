@@ -1,4 +1,4 @@
-"""Patterns that people enter: RE2, as Prometheus takes them, within bounds."""
+"""Patterns that users enter: RE2 syntax as in Prometheus, within limits."""
 
 from functools import lru_cache
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 import re2
 
 MAX_PATTERN_CHARACTERS = 10_000
-# Of RE2's compiled form, which holds every repetition written out and every class of letters as ranges of bytes:
-# `\pL{18}` fits, `\pL{19}` doesn't. To compile the largest that fits takes about 10 ms.
+# The size of RE2's compiled form, which expands every repetition and holds every character class as ranges of bytes:
+# `\pL{18}` fits, `\pL{19}` doesn't. Compiling the largest pattern that fits takes about 10 ms.
 MAX_PATTERN_BYTES = 524_288
 
 
 def pattern_problem(pattern: str) -> str:
-    """Return why a pattern can't be used, in RE2's own words and with the place; empty when it can."""
+    """Return why a pattern can't be used, with RE2's own message and the position; empty if it can."""
     if len(pattern) > MAX_PATTERN_CHARACTERS:
         return (
             f"This pattern has {len(pattern):,} characters; at most {MAX_PATTERN_CHARACTERS:,} are allowed."
@@ -22,7 +22,7 @@ def pattern_problem(pattern: str) -> str:
     except UnicodeEncodeError as error:
         return f"This pattern holds half a character (at character {error.start + 1})."
     try:
-        # First alone, so that the error is about what was entered.
+        # First without the wrapper of compile_pattern, so that the error refers to what was entered.
         re2.compile(encoded, _options())
         compile_pattern(pattern)
     except re2.error as error:
@@ -43,7 +43,7 @@ def compile_pattern(pattern: str) -> Any:
 
 
 def instructions(pattern: str) -> int:
-    """Return the size of the compiled pattern, which is what compiling and matching it cost; 0 for one that is none."""
+    """Return the size of the compiled pattern, which determines the cost of compiling and matching; 0 if invalid."""
     try:
         return int(compile_pattern(pattern)._regexp.ProgramSize())
     except re2.error:
@@ -51,7 +51,7 @@ def instructions(pattern: str) -> int:
 
 
 def _beyond_go(pattern: str) -> str:
-    """Return what RE2's C++ takes and Go, and so Prometheus, does not; empty where they agree."""
+    """Return why Go, and therefore Prometheus, refuses a pattern that RE2's C++ accepts; empty if both accept it."""
     for name in compile_pattern(pattern).groupindex:
         if not name.isascii():
             return f"Prometheus refuses this pattern: the group's name “{name.decode()}” must be of ASCII letters."
@@ -66,7 +66,7 @@ def _beyond_go(pattern: str) -> str:
 
 
 def _place(pattern: str, said: str) -> str:
-    """Return where RE2 stumbled: it names the text after a colon, all of it where something is missing."""
+    """Return the position of RE2's error: RE2 quotes the text after a colon, or all of it if something is missing."""
     fragment = said.partition(": ")[2]
     if fragment == pattern:
         return f" (at character {len(pattern) + 1})" if said.startswith("missing") else ""

@@ -1,8 +1,8 @@
 """Prometheus's relabel_configs, on RE2: the same keys, defaults, checks and results.
 
-The rules are those of Prometheus's own package model/relabel in its current version (3.x). What that version and the
-2.x before it do differently: a dot matches a line end now, and a label's name may hold any character, which
-`legacy_names` takes back (the hub does: its exposition keeps to names that every Prometheus reads).
+The rules behave as in Prometheus's own package model/relabel, version 3.x. It differs from 2.x in two ways: a dot now
+matches a line end, and a label name may contain any character. `legacy_names` restores the old names (the hub uses it,
+because every Prometheus can read the names in its exposition).
 """
 
 import re
@@ -23,23 +23,23 @@ ACTIONS = (
 )
 # Actions that write or compare one label.
 _TARGETED = frozenset({REPLACE, HASHMOD, LOWERCASE, UPPERCASE, KEEPEQUAL, DROPEQUAL})
-# Actions that let the labels be as they are.
+# Actions that don't change labels.
 DECIDING = frozenset({KEEP, DROP, KEEPEQUAL, DROPEQUAL})
 ANYTHING = "(.*)"
-# Prometheus calls these label_value_length_limit, label_name_length_limit and label_limit. The first bounds the text
-# that a rule joins from several labels as well, and the last the labels that a rule names.
+# Prometheus calls these label_value_length_limit, label_name_length_limit and label_limit. The first also limits the
+# text that a rule joins from several labels, and the last the number of labels that a rule names.
 MAX_LABEL_VALUE_CHARACTERS = 2_048
 MAX_LABEL_NAME_CHARACTERS = 200
 MAX_LABELS_PER_SERIES = 100
 _LARGEST_MODULUS = 2**64 - 1
 
 
-# What null means in YAML, for the keys that take no text.
+# The value of a YAML null for keys that take no text.
 _EMPTY: Mapping[str, Any] = {"source_labels": (), "modulus": 0}
 
 
 class RuleError(ValueError):
-    """A rule that Prometheus would not load; `errors` says by key what is wrong."""
+    """A rule that Prometheus would not load; `errors` maps keys to messages."""
 
     def __init__(self, errors: Mapping[str, str]) -> None:
         super().__init__(" ".join(f"{key}: {message}" for key, message in errors.items()))
@@ -60,7 +60,7 @@ class Rule:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, legacy_names: bool = False) -> Self:
-        """Return the rule of a mapping with Prometheus's keys; raise RuleError for what Prometheus refuses."""
+        """Return the rule of a mapping with Prometheus's keys; raise RuleError if Prometheus would refuse it."""
         known = {field.name: field.default for field in fields(cls)}
         errors = {
             str(key): f"Unknown key; known are {', '.join(known)}." for key in config if key not in known
@@ -68,7 +68,7 @@ class Rule:
         values: dict[str, Any] = {}
         for key, value in config.items():
             if value is None and key in known:
-                # Null is an empty value, not the key's default; there is no empty action.
+                # Null means an empty value, not the key's default. An empty action is refused below.
                 values[key] = _EMPTY.get(key, "")
             elif key == "source_labels":
                 if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
@@ -81,14 +81,14 @@ class Rule:
                 else:
                     errors[key] = "Give a whole number."
             elif key in known:
-                # As in YAML, where a number or true is as good as its text.
+                # As Prometheus reads YAML: a number or true counts as its text.
                 values[key] = str(value).lower() if isinstance(value, bool) else str(value)
         if "action" in values:
-            values["action"] = values["action"].lower()  # Prometheus takes Replace as well as replace
+            values["action"] = values["action"].lower()  # Prometheus accepts Replace as well as replace
         rule = cls(**values)
         errors = {**problems(rule, legacy_names=legacy_names), **errors}
         if rule.action in {KEEPEQUAL, DROPEQUAL} and "regex" in config:
-            # Prometheus compares compiled patterns, so that it refuses even its default when it is written down.
+            # Prometheus compares compiled patterns, so it refuses even the default if it is given explicitly.
             errors.setdefault("regex", _no_use(rule.action, "regex"))
         if errors:
             raise RuleError(errors)
@@ -96,7 +96,7 @@ class Rule:
 
 
 def problems(rule: Rule, *, legacy_names: bool = False) -> dict[str, str]:
-    """Return by key why Prometheus would not load the rule; empty for one that it would."""
+    """Return, by key, why Prometheus would not load the rule; empty if it would."""
     errors = misuse(rule, legacy_names=legacy_names)
     if len(rule.source_labels) > MAX_LABELS_PER_SERIES:
         errors.setdefault("source_labels", f"Name {MAX_LABELS_PER_SERIES} labels at most.")
@@ -110,7 +110,7 @@ def problems(rule: Rule, *, legacy_names: bool = False) -> dict[str, str]:
 
 
 def misuse(rule: Rule, *, legacy_names: bool = False) -> dict[str, str]:
-    """Return by key what the action lacks or has no use for, as Prometheus's relabel.Config.Validate finds it."""
+    """Return, by key, what the action lacks or doesn't take, as Prometheus's relabel.Config.Validate does."""
     if rule.action not in ACTIONS:
         return {"action": f"“{rule.action}” is no action; choose from {', '.join(ACTIONS)}."}
     errors: dict[str, str] = {}
@@ -148,7 +148,7 @@ _LONGEST = {
 
 
 def _without_effect(action: str) -> tuple[str, ...]:
-    """Return the keys that Prometheus lets an action have at their defaults alone."""
+    """Return the keys that must have their defaults with this action, or Prometheus refuses the rule."""
     match action:
         case "lowercase" | "uppercase":
             return ("replacement",)
@@ -166,14 +166,14 @@ def _is_target(rule: Rule, legacy_names: bool) -> bool:
 
 
 def _is_template(text: str, legacy_names: bool) -> bool:
-    """Tell whether this is a label's name with references to the regex's groups in it, as in ${1}_total."""
+    """Return whether this is a label name that may contain references to the regex's groups, as in ${1}_total."""
     return bool(_LEGACY_TEMPLATE.fullmatch(text)) if legacy_names else bool(text)
 
 
 def is_label_name(name: str, *, legacy: bool = True) -> bool:
-    """Tell whether Prometheus takes this as a label's name: today any text, before 3.0 letters, digits and _.
+    """Return whether Prometheus accepts this as a label name: any text since 3.0, letters, digits and _ before.
 
-    One that is longer than a label's name may be here is none either.
+    Names of more than MAX_LABEL_NAME_CHARACTERS are not accepted either.
     """
     if len(name) > MAX_LABEL_NAME_CHARACTERS:
         return False
@@ -181,11 +181,11 @@ def is_label_name(name: str, *, legacy: bool = True) -> bool:
 
 
 def is_metric_name(name: str) -> bool:
-    """Tell whether every Prometheus takes this as a metric's name."""
+    """Return whether every Prometheus accepts this as a metric name."""
     return bool(_LEGACY_METRIC.fullmatch(name))
 
 
 _LEGACY_LABEL = re.compile("[a-zA-Z_][a-zA-Z0-9_]*")
 _LEGACY_METRIC = re.compile("[a-zA-Z_:][a-zA-Z0-9_:]*")
-# RE2, as Python's own engine takes exponential time for this one.
+# RE2, because Python's own engine takes exponential time for this pattern.
 _LEGACY_TEMPLATE = re2.compile(r"(?:(?:[a-zA-Z_]|\$(?:\{\w+\}|\w+))+\w*)+")

@@ -1,4 +1,4 @@
-"""Rules as functions: compiled once for each list of rules, applied to the labels of one series at a time."""
+"""Rules as functions: each list of rules is compiled once and applied to the labels of one series at a time."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -25,10 +25,10 @@ logger = logging.getLogger(__name__)
 
 
 class Labels(dict[str, str]):
-    """The labels that rules work on, in the order in which Prometheus's labels.Builder goes through them.
+    """The labels that rules work on, in the order in which Prometheus's labels.Builder iterates over them.
 
-    Those that were there at first and are untouched come first, by name, then the others as they were set. It shows
-    where a labelmap maps two labels to one, and nowhere else.
+    Original, unchanged labels come first, by name, then the others in the order in which they were set. The order only
+    matters if a labelmap maps two labels to one.
     """
 
     __slots__ = ("_untouched",)
@@ -40,7 +40,7 @@ class Labels(dict[str, str]):
     def __setitem__(self, name: str, value: str) -> None:
         if name in self._untouched:
             self._untouched.discard(name)
-            self.pop(name, None)  # its place is now behind the others
+            self.pop(name, None)  # moves the label behind the others
         super().__setitem__(name, value)
 
 
@@ -57,7 +57,7 @@ class Step:
 
     rule: Rule
     apply: Apply  # changes the labels, and returns whether the series is kept
-    matches: Callable[[Work], bool]  # whether the rule has something to say about the labels
+    matches: Callable[[Work], bool]  # whether the rule applies to the labels
 
 
 class Program:
@@ -74,10 +74,10 @@ class Program:
         return Labels(work) if self._keeps_order else work
 
     def process(self, work: Work) -> bool:
-        """Change the labels as the rules say; return whether the series is kept.
+        """Apply the rules to the labels; return whether the series is kept.
 
-        A rule that fails, which is a mistake in this code, is left out for this series. Raises LabelLimitError where
-        the rules make more than a series may have.
+        A rule that fails because of a bug in this code is skipped for this series. Raises LabelLimitError if the rules
+        exceed the limits of a series.
         """
         for apply in self._applies:
             try:
@@ -90,27 +90,27 @@ class Program:
         return True
 
     def _report(self, apply: Apply) -> None:
-        if apply not in self._failed:  # once, and not for each of many thousand series
+        if apply not in self._failed:  # once, not for each of thousands of series
             self._failed.add(apply)
             rule = self.steps[self._applies.index(apply)].rule
             logger.exception("A label rule fails and is left out: %s", rule)
 
 
 def present(labels: Mapping[str, str]) -> Work:
-    """Return the labels that exist: an empty one doesn't."""
+    """Return the labels without empty ones, which count as absent."""
     return {name: value for name, value in labels.items() if value}
 
 
 @lru_cache(maxsize=256)
 def program(rules: tuple[Rule, ...], legacy_names: bool) -> Program:
-    """Return the compiled rules; the same list is compiled once."""
+    """Return the compiled rules; each list is compiled once."""
     return Program(rules, legacy_names)
 
 
 def process(
     labels: Mapping[str, str], rules: tuple[Rule, ...], *, legacy_names: bool = False
 ) -> dict[str, str] | None:
-    """Return the labels after all rules, None when a rule drops them: Prometheus's relabel.Process."""
+    """Return the labels after all rules, None if a rule drops the series: Prometheus's relabel.Process."""
     compiled = program(rules, legacy_names)
     work = compiled.begin(present(labels))
     return dict(work) if compiled.process(work) else None
@@ -152,7 +152,7 @@ Source = Callable[[Work], str]
 
 
 def _source(rule: Rule) -> Source:
-    """Return a function from labels to the text that the rule looks at."""
+    """Return a function from labels to the rule's source text."""
     names, separator = rule.source_labels, rule.separator
     if len(names) == 1:
         (name,) = names
@@ -163,12 +163,12 @@ def _source(rule: Rule) -> Source:
 
 
 def _set(rule: Rule, source: Source, compute: Callable[[str], str | None]) -> Step:
-    """Return a step that sets the target label to what becomes of the source's text, where something does."""
+    """Return a step that sets the target label to the result of `compute`, unless that is None."""
     target, outcome = rule.target_label, remembering(rule, compute)
     only = rule.source_labels[0] if len(rule.source_labels) == 1 else ""
 
     def apply(work: Work) -> bool:
-        # Most rules look at one label; a call for it would take as long as the rest.
+        # Most rules have one source label; calling `source` for it would take as long as the rest.
         new = outcome(work.get(only, "") if only else source(work))
         if new:
             work[target] = new
@@ -180,7 +180,7 @@ def _set(rule: Rule, source: Source, compute: Callable[[str], str | None]) -> St
 
 
 def _replace_some_label(rule: Rule, source: Source, legacy_names: bool) -> Step:
-    """Return a replacement whose target label depends on what the regex found."""
+    """Return a replacement whose target label depends on the regex's match."""
     find, value = (
         finding(rule.regex),
         expanding(rule.replacement, rule.regex, relabel.MAX_LABEL_VALUE_CHARACTERS),

@@ -1,6 +1,6 @@
-"""What a rule makes of one text: whether its regex matches, and what becomes of the text.
+"""Compute a rule's outcome for one text: whether its regex matches, and the resulting text.
 
-The functions here return functions, made once for each rule.
+The functions here return functions, which are made once per rule.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from .gotext import parse_template
 from .patterns import compile_pattern
 from .relabel import MAX_LABEL_NAME_CHARACTERS, MAX_LABEL_VALUE_CHARACTERS, Rule
 
-# Texts whose outcome a rule remembers: states, kinds and owners are few, and names differ anyway.
+# How many texts' outcomes a rule caches: states, kinds and owners are few, and caching names would be useless.
 _REMEMBERED = 512
 
 K = TypeVar("K", bound=Hashable)
@@ -22,11 +22,11 @@ R = TypeVar("R")
 
 
 class LabelLimitError(ValueError):
-    """Rules made a label, or a number of labels, that is above a limit."""
+    """A label, or the number of labels, exceeds a limit after the rules."""
 
 
 class Outcomes(dict[K, R]):
-    """What a rule makes of a text, computed once."""
+    """A cache of a rule's outcomes by text."""
 
     def __init__(self, compute: Callable[[K], R]) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Outcomes(dict[K, R]):
 
 
 def remembering(rule: Rule, compute: Callable[[str], R]) -> Callable[[str], R]:
-    """Return the function with a memory, where the rule's source has the same text more than once."""
+    """Return the function with a cache, unless the rule's source text is different for every entity."""
     return compute if "name" in rule.source_labels else Outcomes(compute).__getitem__
 
 
@@ -57,7 +57,7 @@ def finding(pattern: str) -> Callable[[str], tuple[bytes, Spans] | None]:
             return found, [(0, len(found))] * 2
 
         return anything
-    # Not the package's own fullmatch: that takes 4.6 us a text, of which the matching itself is 0.6.
+    # Not the package's own fullmatch, which takes 4.6 us per text, of which the matching itself is 0.6.
     matcher = compile_pattern(pattern)._regexp.Match
 
     def find(text: str) -> tuple[bytes, Spans] | None:
@@ -69,22 +69,22 @@ def finding(pattern: str) -> Callable[[str], tuple[bytes, Spans] | None]:
 
 
 def matching(rule: Rule) -> Callable[[str], bool]:
-    """Return a function that tells whether the rule's regex matches a text."""
+    """Return a function that returns whether the rule's regex matches a text."""
     find = finding(rule.regex)
     return remembering(rule, lambda text: find(text) is not None)
 
 
 def expanding(template: str, pattern: str, limit: int) -> Callable[[bytes, Spans], str]:
-    """Return a function that fills the template with the groups of what `finding` returns.
+    """Return a function that fills the template with the groups of a match as `finding` returns it.
 
-    It raises LabelLimitError before it makes more than `limit` characters.
+    The function raises LabelLimitError if the result would have more than `limit` characters.
     """
     compiled = compile_pattern(pattern)
     names = {name.decode(): number for name, number in compiled.groupindex.items()}
     pieces = [
         piece
         for piece in parse_template(template, names)
-        if isinstance(piece, str) or piece <= compiled.groups  # a group that there isn't is empty
+        if isinstance(piece, str) or piece <= compiled.groups  # a group that doesn't exist is empty
     ]
     # A character has four bytes at most.
     most_bytes = 4 * limit - sum(4 * len(piece) for piece in pieces if isinstance(piece, str))
@@ -107,7 +107,7 @@ def expanding(template: str, pattern: str, limit: int) -> Callable[[bytes, Spans
 
 
 def replacing(rule: Rule) -> Callable[[str], str | None]:
-    """Return a function from a text to what `replace` makes of it; None without a match."""
+    """Return a function from a text to the result of `replace`; None without a match."""
     if rule.replacement in {"$1", "${1}", "$0", "${0}"}:
         if rule.regex == relabel.ANYTHING:
             return lambda text: text
@@ -124,7 +124,7 @@ def replacing(rule: Rule) -> Callable[[str], str | None]:
 
 
 def _one_group(pattern: str, group: int) -> Callable[[str], str | None]:
-    """Return a replacement by one group alone, which most are, in one function: calls are half of its time."""
+    """Return a replacement by a single group, the most common one, in one function: calls take half of the time."""
     matcher = compile_pattern(pattern)._regexp.Match
 
     def compute(text: str) -> str | None:
@@ -133,14 +133,14 @@ def _one_group(pattern: str, group: int) -> Callable[[str], str | None]:
         start, end = spans[group]
         if start >= 0:
             return str(found[start:end], "utf-8", "replace")
-        # No match, or one in which the group took no part.
+        # No match, or a match without this group.
         return "" if spans[0][0] == 0 else None
 
     return compute
 
 
 def renaming(template: str, pattern: str) -> Callable[[str], str | None]:
-    """Return a function from a text to the label's name that the template makes of it; None without a match."""
+    """Return a function from a text to the label name that the template produces; None without a match."""
     find, expand = finding(pattern), expanding(template, pattern, MAX_LABEL_NAME_CHARACTERS)
 
     def compute(text: str) -> str | None:
@@ -151,12 +151,12 @@ def renaming(template: str, pattern: str) -> Callable[[str], str | None]:
 
 
 def hash_of(text: str) -> int:
-    # The last eight bytes alone, as in the first version of this code in Prometheus.
+    # Only the last eight bytes: Prometheus keeps to its first version of this code.
     return int.from_bytes(hashlib.md5(text.encode(), usedforsecurity=False).digest()[8:], "big")
 
 
 def checked(text: Any) -> Any:
-    """Return the text; raise LabelLimitError for one that is longer than a label's value may be."""
+    """Return the text; raise LabelLimitError if it is longer than a label value may be."""
     if len(text) > MAX_LABEL_VALUE_CHARACTERS:
         raise LabelLimitError
     return text

@@ -1,7 +1,7 @@
-"""Whether rules have to be applied to each series of a metric, or once to each entity.
+"""Decide whether rules have to be applied to each series of a metric, or once to each entity.
 
-An entity's series differ in `__name__` and in the labels that one metric has beside the entity's own. Where no rule
-can read, write or remove one of these, all series of the entity get the same labels.
+An entity's series differ in `__name__` and in the labels that a metric adds to the entity's own. If no rule can read,
+write or remove one of these, all series of the entity get the same labels.
 """
 
 from collections.abc import Collection, Sequence
@@ -23,7 +23,7 @@ class Plan:
 
     rules: tuple[Rule, ...]
     for_each_series: bool = False
-    is_dropped: bool = False  # nothing of the metric is left
+    is_dropped: bool = False  # the rules drop the whole metric
 
 
 _NO_RULES = Plan(())
@@ -39,24 +39,24 @@ def plan(
     others = tuple(rule for rule in rules if not _decides_by_name(rule))
     if could_touch(others, {NAME, *extra_labels}, labels):
         return Plan(rules, for_each_series=True)
-    # No other rule touches the name, so what these say of one series they say of all.
+    # No other rule touches the name, so these rules treat all series of the metric alike.
     kept = program(about_the_name, True).process({NAME: metric})
     return Plan(others, is_dropped=not kept)
 
 
 def _decides_by_name(rule: Rule) -> bool:
-    """Tell whether the rule keeps or drops whole metrics, which most rules about `__name__` do."""
+    """Return whether the rule keeps or drops whole metrics, as most rules about `__name__` do."""
     return rule.action in {relabel.KEEP, relabel.DROP} and set(rule.source_labels) == {NAME}
 
 
 def could_touch(rules: Sequence[Rule], special: set[str], labels: Collection[str]) -> bool:
-    """Tell whether any of the rules could read, write or remove one of the special labels.
+    """Return whether any of the rules could read, write or remove one of the special labels.
 
-    `labels` are the names of all others. The answer may be yes where it is no for the labels that there are, never the
-    other way round.
+    `labels` are the names of all other labels. The result can be a false positive for the labels at hand, but never a
+    false negative.
     """
     known = {*labels, *special}
-    any_name = False  # a label could have any name by now
+    any_name = False  # whether the rules so far could have set a label of any name
     for rule in rules:
         match rule.action:
             case relabel.LABELDROP | relabel.LABELKEEP:
@@ -83,9 +83,9 @@ def could_touch(rules: Sequence[Rule], special: set[str], labels: Collection[str
 
 @lru_cache(maxsize=256)
 def shared_beginning(rules: tuple[Rule, ...], special: frozenset[str], labels: tuple[str, ...]) -> int:
-    """Return how many of the first rules do the same to all series of an entity."""
+    """Return how many rules at the beginning treat all series of an entity alike."""
     if any(rule.action == relabel.LABELMAP for rule in rules):
-        return 0  # what it does can depend on the order in which all rules before it set labels
+        return 0  # its effect can depend on the order in which all earlier rules set labels
     return next(
         (count for count in range(len(rules)) if could_touch(rules[: count + 1], {*special}, labels)),
         len(rules),
@@ -104,14 +104,14 @@ def labels_read(rules: Sequence[Rule], labels: Collection[str]) -> tuple[str, ..
 
 
 def _mapped(rule: Rule, names: Collection[str]) -> dict[str, str]:
-    """Return what a labelmap copies: the new name by the old one."""
+    """Return the labels that a labelmap copies: old name -> new name."""
     new_name = renaming(rule.replacement, rule.regex)
     found = {}
     for name in names:
         try:
             new = new_name(name)
         except LabelLimitError:
-            new = ""  # it is read, and the series is dropped
+            new = ""  # the label counts as read; the rule itself drops the series
         if new is not None:
             found[name] = new
     return found

@@ -1,8 +1,8 @@
-"""The exposition formats: to the byte what prometheus_client renders, several times faster.
+"""The exposition formats: the same bytes as prometheus_client renders, several times faster.
 
-prometheus_client stays the authority: its own code renders every family that holds more than plain gauges with ordinary
-names. The fast path is for the rest, which is all that a scrape has: an entity's labels are written once and not once
-for each of its samples.
+prometheus_client stays authoritative: its own code renders every family that is more than plain gauges with ordinary
+names. The fast path renders all others, which is everything in a scrape: it formats an entity's labels once, not once
+per sample.
 """
 
 import zlib
@@ -21,14 +21,14 @@ from . import negotiation
 from .columns import LEGACY_NAME, ColumnFamily, Writer, labels_text, number
 
 _EOF = b"# EOF\n"
-# Half of the time that level 4 takes, for 5 to 10 % more bytes.
+# Takes half of the time of level 4, for 5 to 10 % more bytes.
 _GZIP_LEVEL = 1
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format of answers; `encode` renders a whole registry in it."""
+    """A format of responses; `encode` renders a whole registry in it."""
 
     media_type: str
     version: str
@@ -46,15 +46,15 @@ class Format:
 
     @property
     def content_type(self) -> str:
-        # Version 0.0.4 is older than schemes of escaping.
+        # Version 0.0.4 is older than escaping schemes.
         escaping = "" if self.version == "0.0.4" else f"; escaping={self.escaping}"
         return f"{self.media_type}; version={self.version}; charset=utf-8{escaping}"
 
 
-# What Prometheus asks for unless told otherwise; without a name it means underscores. Both leave the hub's names
-# as they are. The schemes dots and values rename them, and prometheus_client renders counters wrongly in the latter.
+# The escaping schemes that Prometheus requests by default; without a scheme, underscores applies. Both leave the hub's
+# names unchanged. The schemes dots and values rename them, and prometheus_client renders counters wrongly with values.
 _ESCAPINGS = (openmetrics.UNDERSCORES, openmetrics.ALLOWUTF8)
-# The first is for those who ask for nothing that the hub has.
+# The first is sent to clients that accept none of the hub's formats.
 FORMATS = (
     Format("text/plain", "0.0.4", openmetrics.UNDERSCORES, generate_latest),
     *(
@@ -73,15 +73,15 @@ FORMATS = (
 )
 
 
-@lru_cache(maxsize=32)  # the Prometheus servers of one hub send a few different ones
+@lru_cache(maxsize=32)  # the Prometheus servers of a hub send only a few different headers
 def negotiate(accept: str) -> Format:
-    """Return the format for an Accept header, whatever it holds."""
+    """Return the format for an Accept header, even a malformed one."""
     return negotiation.preferred(accept, FORMATS) or FORMATS[0]
 
 
 def render(families: Iterable[Metric], answer_format: Format) -> bytes:
     """Return the exposition of the families, in their order."""
-    # Held until the end: labels are told apart by their address.
+    # Held until the end: labels are identified by their address.
     held = list(families)
     writer = Writer()
     labels: dict[int, str] = {}
@@ -119,7 +119,7 @@ def _stock(family: Metric, answer_format: Format) -> bytes:
     return body.removesuffix(_EOF) if answer_format.openmetrics else body
 
 
-@lru_cache(maxsize=512)  # several times as many as the hub has of its own
+@lru_cache(maxsize=512)  # several times the number of the hub's own metrics
 def _head(name: str, help_text: str, unit: str, in_openmetrics: bool) -> str:
     help_text = help_text.replace("\\", r"\\").replace("\n", r"\n")
     if in_openmetrics:
@@ -129,7 +129,7 @@ def _head(name: str, help_text: str, unit: str, in_openmetrics: bool) -> str:
 
 
 def _lines(family: Metric, labels: dict[int, str]) -> str | None:
-    """Return the lines of a family's samples, None where prometheus_client treats anything in a special way."""
+    """Return the lines of a family's samples; None if prometheus_client has a special case for any of them."""
     if family.type != "gauge":
         return None
     name = family.name

@@ -1,6 +1,6 @@
-"""The admission of reads on the I/O loop: a read waits there for its turn, in no thread's time and with no lock.
+"""Admission control for reads on the I/O loop. A waiting read holds neither a thread nor a lock.
 
-What decides is in admission_queue.
+The decisions are made in admission_queue.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from ..servicebus.errors import Reason, ServiceBusError
 from ..telemetry import internal_errors, metrics
 from .admission_queue import AdmissionQueue, Entrant, Verdict
 
-# How often the line is looked at while reads wait.
+# Interval between checks of the queue while reads wait.
 _TICK_SECONDS = 0.02
 MESSAGE = (
     "The hub has more to read than it can finish in time. Give it more CPU, add a hub, scrape less often, or set "
@@ -22,13 +22,13 @@ MESSAGE = (
 
 
 class Admission:
-    """Made once for each process, on the I/O loop."""
+    """Admission control of one process. Create it once, on the I/O loop."""
 
     def __init__(self) -> None:
         self._queue = AdmissionQueue(time.monotonic())
         self._turns: dict[Entrant, asyncio.Future[bool]] = {}
         self._under_way = 0
-        # For threads, which must not look at the queue itself.
+        # For other threads, which must not change the queue itself.
         self._wait_seconds = 0.0
         self._refused_aside: set[str] = set()
         self._next_tick: asyncio.TimerHandle | None = None
@@ -37,8 +37,8 @@ class Admission:
     async def admitted(self, name: str, asked_at: float, deadline: float) -> AsyncIterator[None]:
         """Wait until a read may begin; raise ServiceBusError (overloaded) if it can't be finished in time.
 
-        `name` is empty for a trial. `asked_at`: when a thread handed the read to the loop, which tells how late the
-        loop is. Both times are those of time.monotonic().
+        `name` is empty for a connection test. `asked_at` is when a thread handed the read to the loop; it shows how
+        late the loop is. Both times are from time.monotonic().
         """
         now = time.monotonic()
         entrant = Entrant(name, asked_at, deadline)
@@ -56,14 +56,14 @@ class Admission:
             self._tell()
 
     def refuses(self, name: str, seconds: float) -> bool:
-        """Tell whether a scrape that has so many seconds would be refused. Costs next to nothing; for any thread."""
+        """Return whether a scrape with a timeout of `seconds` would be refused. Cheap, and safe from any thread."""
         if self._wait_seconds <= self._queue.promised_share(name) * seconds:
             return False
         self._refused_aside.add(name)
         return True
 
     def learn(self, name: str, snapshot: Snapshot) -> None:
-        """Take note of what a read was like, for the next one of this namespace."""
+        """Record what a read was like, to estimate the cost of this namespace's next one."""
         self._queue.learn(name, snapshot)
 
     async def _wait(self, entrant: Entrant) -> Verdict:

@@ -1,17 +1,17 @@
-"""Which reads a process may begin now, which have to wait, and which it can't finish in time.
+"""Decide which reads a process may begin now, which have to wait, and which it can't finish in time.
 
-A process with too many reads under way finishes none of them in time, so each read asks before it begins. It may begin
-while two things hold:
+A process with too many reads under way finishes none of them in time, so each read needs admission. It may begin while
+both of these hold:
 
-- The I/O loop is not late. Its lateness tells how much work is ready and not done, whatever the reason: too many reads,
+- The I/O loop is not late. Its lag shows how much work is ready but not done, whatever the cause: too many reads,
   other threads, other programs on the same cores. Reads that only wait for an endpoint or for their budget don't count.
-- The debt is small. Each read that begins adds what it is expected to cost, and time takes it away. So no more begins
-  at once than can be done when its answers come, which the loop's lateness shows only afterwards.
+- The debt is small. Each read that begins adds its expected cost, and the debt shrinks over time. This keeps a process
+  from starting more reads than it can process when their answers arrive, which the loop's lag shows only afterwards.
 
-The others wait in a line, the earliest deadline first. How fast the line has lately moved tells when a read will have
-its turn; one that would begin too late is refused: at once when it comes, or later when the line slows down.
+Other reads wait in a queue, earliest deadline first. The queue's recent speed predicts when a read will have its turn.
+A read that would begin too late is refused: on arrival, or later if the queue slows down.
 
-Everything here is plain arithmetic on times that the caller brings.
+Everything here is plain arithmetic on times that the caller passes in.
 """
 
 import math
@@ -23,48 +23,48 @@ from enum import Enum
 
 from ..servicebus.entities import Snapshot
 
-# Above this lateness of the loop hardly a read begins. A read takes some 20 turns of the loop, each so late.
+# Above this lag of the loop, almost no reads begin. A read takes about 20 turns of the loop, each of them this late.
 _LATE_SECONDS = 0.03
-# Seconds of expected CPU that begin in a second however late the loop is: if it is late because of other threads or
-# programs, holding reads back would not help.
+# Seconds of expected CPU time that begin per second however late the loop is: if other threads or programs make it
+# late, holding reads back would not help.
 _MIN_SPEED = 0.1
-# CPU that may begin at once, in seconds.
+# CPU time that may begin at once, in seconds.
 _BURST_SECONDS = 0.2
-# How much more than the line has lately moved may begin: room to find out that the process can do more.
+# Headroom over the queue's recent speed, to find out whether the process can do more.
 _HEADROOM = 1.5
-# The same while the loop is hardly late at all.
+# The same while the loop has almost no lag.
 _HEADROOM_AT_EASE = 3.0
-# Of its time, a read waits for so much at most: less than that is promised when it comes, so that the line may become
-# slower without anybody being refused late. A namespace that was refused the last time is promised a longer wait, so
-# that the same ones are not refused again and again.
+# A read waits for at most _WAITING_SHARE of its time. On arrival it must fit a smaller share, so that the queue can
+# slow down without refusing reads late. A namespace whose last scrape was refused gets a larger share, so that the same
+# ones are not refused again and again.
 _PROMISED_SHARE = 0.2
 _PROMISED_SHARE_AFTER_REFUSAL = 0.3
 _WAITING_SHARE = 0.5
-# What trials (connection tests) may take of the process. They go before scrapes.
+# Share of the process that connection tests may use. They go before scrapes.
 _TRIAL_SHARE = 0.2
-# The line's speed is measured over such periods, and what one finds counts for so much.
+# The queue's speed is measured over periods of this length; each measurement has this weight.
 _PERIOD_SECONDS = 0.5
 _WEIGHT = 0.3
-# How fast the speed goes back to 1 while nothing waits: it says nothing of the next line.
+# Time constant for the speed to return to 1 while nothing waits: an old speed doesn't predict the next queue.
 _FORGET_SECONDS = 10.0
-# CPU of a read on kept connections, the answer to Prometheus included: measured by `make bench`. Only ratios between
-# namespaces matter: what a machine makes of them is the line's speed.
+# CPU time of a read on open connections, including the response to Prometheus, measured by `make bench`. Only the
+# ratios between namespaces matter: the queue's speed accounts for the machine.
 _SECONDS_OF_A_READ = 0.003
 _SECONDS_OF_A_REQUEST = 0.0003
 _SECONDS_OF_AN_ENTITY = 0.00004
-# Until something is known.
+# Until a read has been measured.
 _UNKNOWN_SECONDS = 0.01
 _KEPT = 20_000
 
 
 def cost_of(snapshot: Snapshot) -> float:
-    """Return the seconds of CPU that a read like this one is expected to take."""
+    """Return the CPU time in seconds that a read like this one is expected to take."""
     entities = len(snapshot.queues) + len(snapshot.topics) + len(snapshot.subscriptions)
     return _SECONDS_OF_A_READ + _SECONDS_OF_A_REQUEST * snapshot.requests + _SECONDS_OF_AN_ENTITY * entities
 
 
 class Verdict(Enum):
-    """What becomes of a read."""
+    """The decision about a read."""
 
     BEGINS = "begins"
     WAITS = "waits"
@@ -73,15 +73,15 @@ class Verdict(Enum):
 
 @dataclass(slots=True, eq=False)
 class Entrant:
-    """A read that asks whether it may begin."""
+    """A read that requests admission."""
 
-    name: str  # the namespace; empty for a trial
+    name: str  # the namespace; empty for a connection test
     came_at: float
     deadline: float
     cost: float = field(default=_UNKNOWN_SECONDS, init=False)
 
     def share(self, of_time: float) -> float:
-        """Return when so large a share of its time is over."""
+        """Return when this share of the read's time is over."""
         return self.came_at + of_time * (self.deadline - self.came_at)
 
 
@@ -92,27 +92,27 @@ class _Known:
 
 
 class _Line:
-    """Those that wait, and what those that began have left to do."""
+    """The waiting reads, and the remaining cost of those that have begun."""
 
     def __init__(self) -> None:
         self.waiting: list[Entrant] = []
         self.debt = 0.0  # seconds of CPU
 
     def seconds_before(self, entrant: Entrant, speed: float) -> float:
-        """Return how long it takes until this one may begin."""
+        """Return the seconds until this read may begin."""
         before = sum(each.cost for each in self.waiting if each.deadline <= entrant.deadline)
         return (max(0.0, self.debt - _BURST_SECONDS) + before) / speed
 
 
 class AdmissionQueue:
-    """Of one process. Not safe for many threads."""
+    """The admission queue of one process. Not thread-safe."""
 
     def __init__(self, now: float) -> None:
         self._scrapes, self._trials = _Line(), _Line()
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._usual_cost = _UNKNOWN_SECONDS
-        self._at = now  # the debts are those of this moment
-        self._speed = 1.0  # seconds of expected CPU that begin in a second, while reads wait
+        self._at = now  # the time that the debts refer to
+        self._speed = 1.0  # seconds of expected CPU time that begin per second while reads wait
         self._period_began = now
         self._begun_in_period = 0.0
         self._looked_at = now
@@ -120,30 +120,30 @@ class AdmissionQueue:
 
     @property
     def waiting(self) -> int:
-        """How many reads wait."""
+        """The number of waiting reads."""
         return len(self._scrapes.waiting) + len(self._trials.waiting)
 
     @property
     def speed(self) -> float:
-        """Seconds of expected CPU that begin in a second while reads wait, as lately measured."""
+        """Seconds of expected CPU time that begin per second while reads wait, as recently measured."""
         return self._speed
 
     def wait_seconds(self, now: float) -> float:
-        """Return how long a scrape would wait that came now, with the latest deadline of all."""
+        """Return how long a scrape that arrived now with the latest deadline of all would wait."""
         return self._scrapes.seconds_before(Entrant("all", now, math.inf), self._speed)
 
     def promised_share(self, name: str) -> float:
-        """Return for how large a share of its time a scrape of this namespace may have to wait."""
+        """Return the share of its time that a scrape of this namespace may have to wait."""
         known = self._known.get(name)
         return _PROMISED_SHARE_AFTER_REFUSAL if known is not None and known.was_refused else _PROMISED_SHARE
 
     def refused(self, name: str) -> None:
-        """Take note that a scrape of this namespace was refused."""
+        """Record that a scrape of this namespace was refused."""
         if name:
             self._note(name, was_refused=True)
 
     def arrive(self, entrant: Entrant, now: float, lag: float) -> Verdict:
-        """Decide about a read that comes; `lag`: how late the loop was when it took it up, in seconds."""
+        """Decide about a read that arrives. `lag`: how late the loop was when it picked up the read, in seconds."""
         self._advance(now, lag)
         line, speed = self._line_of(entrant)
         known = self._known.get(entrant.name)
@@ -164,9 +164,9 @@ class AdmissionQueue:
     def tick(self, now: float, lag: float) -> tuple[list[Entrant], list[Entrant]]:
         """Return the waiting reads that begin now, and those that are refused now.
 
-        To be called often while reads wait; `lag`: how much later than planned this call comes, in seconds.
+        Call it often while reads wait. `lag`: how much later than planned this call comes, in seconds.
         """
-        # One late turn alone says little.
+        # A single late turn is weak evidence.
         self._advance(now, min(lag, self._lag_before))
         self._lag_before = lag
         refused = list(self._too_late(now))
@@ -174,7 +174,7 @@ class AdmissionQueue:
         for line in (self._trials, self._scrapes):
             while line.waiting and line.debt < _BURST_SECONDS:
                 entrant = line.waiting.pop(0)
-                if now > entrant.share(_WAITING_SHARE):  # what the last look at the line could not foresee
+                if now > entrant.share(_WAITING_SHARE):  # the last check of the queue could not foresee this
                     self.refused(entrant.name)
                     refused.append(entrant)
                     continue
@@ -187,18 +187,18 @@ class AdmissionQueue:
         return begun, refused
 
     def leave(self, entrant: Entrant) -> None:
-        """Forget a read that waits no longer, for whatever reason."""
+        """Remove a read that no longer waits, for whatever reason."""
         line, _ = self._line_of(entrant)
         if entrant in line.waiting:
             line.waiting.remove(entrant)
 
     def learn(self, name: str, snapshot: Snapshot) -> None:
-        """Take note of what a read was like, for what the next one of this namespace will cost."""
+        """Record what a read was like, to estimate the cost of this namespace's next one."""
         cost = cost_of(snapshot)
         self._usual_cost += 0.05 * (cost - self._usual_cost)
         if name:
             known = self._note(name, was_refused=False)
-            # A read that failed has shown little of what the next one may cost.
+            # A failed read is weak evidence of the cost of the next one.
             known.cost = max(cost, known.cost / 2)
 
     def _line_of(self, entrant: Entrant) -> tuple[_Line, float]:
@@ -207,7 +207,7 @@ class AdmissionQueue:
         return self._trials, self._speed * _TRIAL_SHARE
 
     def _advance(self, now: float, lag: float) -> None:
-        """Let time take its part of the debts."""
+        """Reduce the debts by the time that has passed."""
         elapsed = max(0.0, now - self._at)
         self._at = now
         if lag > _LATE_SECONDS:
@@ -241,7 +241,7 @@ class AdmissionQueue:
         return known
 
     def _too_late(self, now: float) -> Iterator[Entrant]:
-        """Take those out of the lines that would begin too late, and yield them."""
+        """Remove the reads that would begin too late from the queues, and yield them."""
         if now - self._looked_at < _PERIOD_SECONDS / 2:
             return
         self._looked_at = now

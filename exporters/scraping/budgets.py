@@ -1,4 +1,4 @@
-"""A namespace's budget over the whole hub: its bucket in what scrapes share."""
+"""A namespace's budget for the whole hub: its token bucket in the shared store."""
 
 import asyncio
 import hashlib
@@ -19,18 +19,18 @@ from ..telemetry import metrics
 
 logger = logging.getLogger(__name__)
 
-# Longer than the longest pause that the service can ask for, and than the way back from it.
+# Longer than the longest pause that the service can request plus the recovery from it.
 _KEPT_SECONDS = 600.0
-# A version, the numbers of a bucket in their order, and its SKU.
+# A version, the numbers of a bucket in order, and its SKU.
 _VERSION = 2
 _FORMAT = struct.Struct("<B11d8s")
-# For how long it is remembered that a host has accepted a credential.
+# How long to remember that a host has accepted a credential.
 _PROVEN_SECONDS = 7 * 86_400.0
 _PROVEN = b"proven"
-# Otherwise when it was asked with it last, by the store's time, and how that failed. Shown for so long.
+# Alternatively the time of the last attempt, by the store's clock, and its failure, which is reported for this long.
 _AT = struct.Struct("<d")
 _FAILURE_SECONDS = 120.0
-# In this process: keys, the latest used ones. Touched on the I/O loop alone.
+# Keys known to this process, least recently used first. Only used on the I/O loop.
 _MAX_PROVEN = 20_000
 _proven: "OrderedDict[str, None]" = OrderedDict()
 
@@ -38,14 +38,14 @@ _proven: "OrderedDict[str, None]" = OrderedDict()
 def budget_for(target: Target, host: str) -> Budget:
     """Return the budget of one read.
 
-    The bucket is that of the Service Bus host, whatever team asks: a host is never asked for more than its budget.
-    Strangers, who need no valid credential to name a host, can't use it up: what a team sends with credentials that the
-    host has not accepted so far is limited by a bucket of that team and host.
+    The bucket belongs to the Service Bus host, whichever team reads it: a host never gets more requests than its
+    budget. Anyone can name a host without a valid credential for it, but can't use up this budget: requests of a team
+    with credentials that the host has not accepted yet are limited by a bucket for that team and host.
     """
     limits, spec = target.limits, target.credential
     allowance = Allowance(limits.requests_per_second, limits.burst)
     credential = spec.credential_id if spec is not None else 0
-    # Lengths are bounded, and no part but the last has a blank.
+    # Lengths are limited, and only the last part may contain spaces.
     own = f"own {host} {limits.requests_per_second} {limits.burst} {target.team}"
     return Budget(
         allowance,
@@ -57,10 +57,10 @@ def budget_for(target: Target, host: str) -> Budget:
 
 
 class _Proof:
-    """Whether a host has accepted a team's credential, as this process knows it and as the hub's processes share it."""
+    """Whether a host has accepted a team's credential, as known to this process and shared with the hub's others."""
 
     def __init__(self, host: str, credential_id: int, team: str) -> None:
-        """`credential_id` 0: one that is not saved, which proves itself with each read."""
+        """`credential_id` 0: an unsaved credential, which must prove itself with each read."""
         self._key = _key(f"proven {host} {credential_id} {team}")
         self._is_saved = credential_id > 0
         self._former: ServiceBusError | None = None
@@ -72,7 +72,7 @@ class _Proof:
         if self._key in _proven:
             _proven.move_to_end(self._key)
             return True
-        # A look also keeps it for another while.
+        # Reading it also extends its life.
         found, now = await _shared(lambda: _keep(self._key, lambda found, now: found or b""))
         if found == _PROVEN:
             _remember(self._key)
@@ -85,7 +85,7 @@ class _Proof:
             text = f"{error.reason}\n{error.message}".encode()[:1000]
 
             def noted(found: bytes | None, now: float) -> bytes:
-                # Another process may have had better luck meanwhile.
+                # Another process may have succeeded meanwhile.
                 return found if found == _PROVEN else _AT.pack(now) + text
 
             await _shared(lambda: _keep(self._key, noted))
@@ -95,7 +95,7 @@ class _Proof:
 
     async def note(self, accepted: bool) -> None:
         if accepted:
-            # The team is no stranger there: what it has used up before goes for nothing.
+            # The host now accepts the team, so forget what the team used up before.
             await self.update(lambda bucket, now: (Bucket(), None))
         if not self._is_saved:
             return
@@ -113,7 +113,7 @@ def _remember(key: str) -> None:
 
 
 def _keep(key: str, change: Callable[[bytes | None, float], bytes]) -> tuple[bytes, float]:
-    """Change what is known of a credential; return that, and the store's time."""
+    """Change what is known about a credential; return the new value and the store's time."""
 
     def changed(found: bytes | None, now: float) -> tuple[bytes, tuple[bytes, float]]:
         value = change(found, now)
@@ -121,7 +121,7 @@ def _keep(key: str, change: Callable[[bytes | None, float], bytes]) -> tuple[byt
 
     try:
         return shared().do(lambda store: store.update(key, changed, _PROVEN_SECONDS))
-    except StoreError:  # the last store is this process's own memory, so this does not happen
+    except StoreError:  # never happens: the last store is this process's own memory
         return b"", 0.0
 
 
@@ -133,20 +133,20 @@ def _failure(found: bytes, now: float) -> ServiceBusError | None:
 
 
 def _updates(name: str) -> Update:
-    """Return what changes the bucket of this name."""
+    """Return a function that updates the bucket of this name."""
     key = _key(name)
 
     async def update(change: Change) -> Any:
         try:
             return await _shared(lambda: _update(key, change))
-        except StoreError:  # the last store is this process's own memory, so this does not happen
+        except StoreError:  # never happens: the last store is this process's own memory
             return change(Bucket(), clock.now())[1]
 
     return update
 
 
 async def _shared(work: Callable[[], Any]) -> Any:
-    """Do work with the shared stores: aside where it may wait for a network."""
+    """Run `work` on the shared stores, in a thread if it may wait for a network."""
     if shared().waits:
         return await asyncio.get_running_loop().run_in_executor(None, work)
     return work()
@@ -173,13 +173,13 @@ def encode(bucket: Bucket) -> bytes:
 
 
 def decode(found: bytes | None) -> Bucket:
-    """Return the bucket that `encode` was given; a fresh one for anything else."""
+    """Return the bucket that was given to `encode`; a new one for anything else."""
     if not found:
         return Bucket()
     try:
         version, *numbers, sku = _FORMAT.unpack(found)
         bucket = Bucket._make([*numbers, sku.rstrip(b"\0").decode("ascii")])
-    except (struct.error, UnicodeDecodeError):  # another version's, or damaged
+    except (struct.error, UnicodeDecodeError):  # from another version, or damaged
         return Bucket()
     if version != _VERSION or not SMALLEST_FACTOR <= bucket.factor <= 1:
         return Bucket()

@@ -1,4 +1,4 @@
-"""Dates that several hubs write into one database, each by its own clock."""
+"""Dates that several hubs write into one database, each using its own clock."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,13 +6,13 @@ _CLOCKS_AGREE_WITHIN = timedelta(minutes=1)
 
 
 def latest_possible() -> datetime:
-    """Return the latest date that a hub can have written by now.
+    """Return the latest date that any hub can have written by now.
 
-    A later one was written before a clock was set back. It must not keep what is written now from being newer.
+    A later date was written before a clock was set back. It must not make new records look old.
     """
     return datetime.now(UTC) + _CLOCKS_AGREE_WITHIN
 
 
 def seconds_ago(seconds: float) -> datetime:
-    """Return the date of a moment that is known by how long ago it was."""
+    """Return the date `seconds` ago."""
     return datetime.now(UTC) - timedelta(seconds=seconds)

@@ -1,8 +1,8 @@
-"""Records of scrapes, written in batches off the request path; never the reason why a scrape fails.
+"""Records of scrapes, written in batches in the background. They never make a scrape fail.
 
-A scrape puts its record into a bounded queue and goes on. A thread of the process writes what has come together every
-few seconds: the records, and each namespace's status for the start page. When the database is away, the newest records
-wait in the queue and the oldest are forgotten.
+A scrape puts its record into a bounded queue and continues. Every few seconds, a thread of the process writes the
+queued records and each namespace's status for the start page. While the database is unavailable, the queue keeps the
+newest records and drops the oldest.
 """
 
 import logging
@@ -25,23 +25,23 @@ from . import dates, spare_uses, token_uses
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 2.0
-# Writing takes at most this share of a core, so an overloaded hub writes less often. A status is then written once for
-# several scrapes of its namespace.
+# Writing takes at most this share of a core, so an overloaded hub writes less often, with one status update for several
+# scrapes of a namespace.
 _WRITING_SHARE = 0.05
 _MAX_FLUSH_SECONDS = 30.0
 QUEUE_LENGTH = 10_000
-RECENT = 40  # scrapes in a status's outline
-KEPT = 120  # records of a namespace
-KEPT_FAILURES = 40  # failures of a namespace that stay although newer successes came
-# Flushes: every 5 minutes. It looks at every record, 0.3 s for a thousand namespaces; until then each grows by a few.
+RECENT = 40  # recent scrapes in a status
+KEPT = 120  # records per namespace
+KEPT_FAILURES = 40  # failures per namespace that stay even if there are newer successes
+# In flushes: every 5 minutes. Pruning scans all records, 0.3 s for a thousand namespaces; few are added in between.
 _PRUNE_EVERY = 150
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is remembered of one scrape."""
+    """What is recorded about one scrape."""
 
-    namespace_id: int  # a name can be another namespace's by the time that this is written
+    namespace_id: int  # the name may belong to another namespace by the time this is written
     at: datetime
     outcome: str
     reason: str
@@ -55,11 +55,11 @@ class Record:
 
 
 class Recorder:
-    """Takes records from any thread and writes them from one of its own, started with the first record."""
+    """Takes records from any thread and writes them from its own thread, which starts with the first record."""
 
     def __init__(self, flush_seconds: float = FLUSH_SECONDS, *, in_background: bool = True) -> None:
         self._flush_seconds = flush_seconds
-        self._in_background = in_background  # else only flush() writes
+        self._in_background = in_background  # otherwise only flush() writes
         self._reset()
 
     def _reset(self) -> None:
@@ -78,11 +78,11 @@ class Recorder:
         self.start()
 
     def _mind_fork(self) -> None:
-        if self._pid != os.getpid():  # the parent's records are the parent's to write
+        if self._pid != os.getpid():  # the parent process writes its own records
             self._reset()
 
     def start(self) -> None:
-        """Begin to write what comes together, unless that has begun."""
+        """Start to write queued records, unless already started."""
         self._mind_fork()
         if self._thread is None and self._in_background:
             with self._lock:
@@ -91,7 +91,7 @@ class Recorder:
                     self._thread.start()
 
     def flush(self) -> None:
-        """Write what is queued; raise the database's error after having put the records back."""
+        """Write the queued records; if the database fails, put them back and raise its error."""
         with self._writing:
             self._flush()
 
@@ -106,7 +106,7 @@ class Recorder:
         try:
             write(batch)
         except Exception:
-            # Put on the left of a full queue, they would push out the newest.
+            # extendleft() on a full queue would push out the newest records.
             room = QUEUE_LENGTH - len(self._queue)
             self._queue.extendleft(reversed(batch[len(batch) - min(room, len(batch)) :]))
             raise
@@ -115,7 +115,7 @@ class Recorder:
             prune()
 
     def close(self) -> None:
-        """Write what is queued, as the process ends; what can't be written is lost."""
+        """Write the queued records as the process ends; those that can't be written are lost."""
         try:
             self.flush()
         except Exception as error:
@@ -124,7 +124,7 @@ class Recorder:
             connection.close()
 
     def pause_after(self, cpu_seconds: float) -> float:
-        """Return how many seconds to wait before the next write, after one that took so much CPU."""
+        """Return the seconds to wait before the next write, after one that took `cpu_seconds` of CPU time."""
         return max(self._flush_seconds, min(_MAX_FLUSH_SECONDS, cpu_seconds / _WRITING_SHARE))
 
     def _run(self) -> None:
@@ -145,14 +145,14 @@ class Recorder:
 
 
 def write(batch: list[Record]) -> None:
-    """Store a batch and bring the statuses up to date, in one transaction."""
+    """Store a batch and update the statuses, in one transaction."""
     with transaction.atomic():
         there = set(
             Namespace.objects.filter(pk__in={record.namespace_id for record in batch}).values_list(
                 "pk", flat=True
             )
         )
-        known = [record for record in batch if record.namespace_id in there]  # one may have been deleted
+        known = [record for record in batch if record.namespace_id in there]  # some may have been deleted
         ScrapeRecord.objects.bulk_create(
             [
                 ScrapeRecord(
@@ -176,7 +176,7 @@ def write(batch: list[Record]) -> None:
 
 
 def _update_statuses(records: list[Record]) -> None:
-    # In the order of their keys, so that two replicas that write at once wait for each other instead of deadlocking.
+    # Ordered by key, so that two replicas that write at the same time wait for each other instead of deadlocking.
     stored = {
         status.namespace_id: status
         for status in NamespaceStatus.objects.select_for_update()
@@ -184,13 +184,13 @@ def _update_statuses(records: list[Record]) -> None:
         .order_by("namespace_id")
     }
     latest_possible = dates.latest_possible()
-    for record in records:  # in the order in which this process has answered
+    for record in records:  # in the order in which this process answered them
         key = record.namespace_id
         status = stored.get(key)
         if status is None:
             status = stored[key] = NamespaceStatus(namespace_id=key, since=record.at, outcome=record.outcome)
         elif record.at < status.at <= latest_possible:
-            continue  # another replica has written a newer one already
+            continue  # another replica has already written a newer one
         if status.outcome != record.outcome:
             status.since = record.at
         status.at = record.at
@@ -223,7 +223,7 @@ def _update_statuses(records: list[Record]) -> None:
 
 
 def prune() -> None:
-    """Keep the newest records of each namespace, and its newest failures beside them."""
+    """Keep the newest records of each namespace, and in addition its newest failures."""
     numbered = ScrapeRecord.objects.annotate(
         number=Window(RowNumber(), partition_by=F("namespace_id"), order_by=F("pk").desc())
     ).filter(number__gt=KEPT)
@@ -243,7 +243,7 @@ recorder = Recorder()
 
 
 def outcome(snapshot: Snapshot) -> Outcome:
-    """Return how a read ended: whole, in part, or with nothing."""
+    """Return how a read ended: complete, partial, or with nothing."""
     if all(failure is None for failure in snapshot.collectors.values()):
         return Outcome.SUCCESS
     anything = snapshot.queues or snapshot.topics or snapshot.subscriptions
@@ -253,7 +253,7 @@ def outcome(snapshot: Snapshot) -> Outcome:
 def remember(
     namespace_id: int, snapshot: Snapshot, age_seconds: float, allowed_seconds: float, exposition: bytes
 ) -> None:
-    """Hand over what is remembered of an answered scrape. Never raises: a scrape is worth more than its record."""
+    """Queue the record of an answered scrape. Never raises: the scrape matters more than its record."""
     try:
         failure = next((each for each in snapshot.collectors.values() if each is not None), None)
         recorder.add(
@@ -276,7 +276,7 @@ def remember(
 
 
 def settle() -> None:
-    """Write what this process has queued, so that the next page shows it. Never raises: it is tried again."""
+    """Write this process's queued records, so that the next page shows them. After a database error, retry later."""
     try:
         recorder.flush()
     except Error:
@@ -284,8 +284,8 @@ def settle() -> None:
 
 
 def count_series(exposition: bytes) -> int:
-    """Return the number of samples in an exposition: its lines that are no comments."""
-    # Counting one byte is several times as fast as counting two, and the others are few.
+    """Return the number of samples in an exposition: its lines that aren't comments."""
+    # Counting one byte is several times as fast as counting two, and there are few `#`.
     comments, at = 0, exposition.find(b"#")
     while at >= 0:
         comments += at == 0 or exposition.startswith(b"\n", at - 1)

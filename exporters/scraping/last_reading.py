@@ -1,6 +1,7 @@
-"""The last reading of a namespace, for pages that look at it again and again without asking the bus each time.
+"""The last read of a namespace, for pages that show it repeatedly without a new read each time.
 
-It is the last scrape's, or one that such a page had made: what could not be read whole is kept by no scrape.
+It is the last scrape's result that was kept, or that of a read for such a page. Scrapes don't keep every result; failed
+ones, for example, are usually not kept.
 """
 
 import threading
@@ -10,14 +11,14 @@ from dataclasses import replace
 from ..configuration.targets import Target
 from .scrape import Result, last_result, scrape
 
-# Few people look at such pages at a time; a reading of 20,000 entities takes some 30 MB.
+# Few people use such pages at a time; the result for 20,000 entities takes about 30 MB.
 _KEPT = 8
 _readings: OrderedDict[Target, Result] = OrderedDict()
 _lock = threading.Lock()
 
 
 def last(target: Target) -> Result | None:
-    """Return the last reading with these settings; None when there is none."""
+    """Return the last result with these settings, or None if there is none."""
     with _lock:
         own = _readings.get(_key(target))
     scraped = last_result(target)
@@ -39,17 +40,17 @@ def read(target: Target) -> Result:
 
 
 def forget_one(target: Target) -> None:
-    """Forget what was read of this namespace."""
+    """Drop the result of this namespace."""
     with _lock:
         _readings.pop(_key(target), None)
 
 
 def forget() -> None:
-    """Forget everything, as a process that has just begun."""
+    """Drop everything, as in a new process."""
     with _lock:
         _readings.clear()
 
 
 def _key(target: Target) -> Target:
-    # Rules are what is tried out over one reading.
+    # Without the rules, because pages try different rules on one result.
     return replace(target, rules=())

@@ -1,4 +1,4 @@
-"""The last result of each namespace, in what scrapes share."""
+"""The last result of each namespace, in the shared store."""
 
 import secrets
 import threading
@@ -9,18 +9,19 @@ from ..shared_state import shared
 from ..shared_state.store import Kept, StoreError
 from .results import Stored, decode, encode
 
-# A result that nobody asked for is kept all the same, for previews in the admin; this often, as it costs CPU.
+# Results that nobody waits for are also kept, for previews in the admin, but only this often, because it costs CPU
+# time.
 _KEEP_EVERY_SECONDS = 30.0
 _KEPT_SECONDS = 900.0
-# Of the results that this process keeps decoded, for namespaces whose reads are used more than once. An entity takes
-# some 650 bytes. To decode it takes 5 microseconds.
+# Limit for the decoded results that this process keeps, for namespaces whose reads are used more than once. An entity
+# takes about 650 bytes of memory and 5 microseconds to decode.
 MAX_DECODED_ENTITIES = 50_000
-# What a result counts for at least, as it isn't only entities.
+# The least that a result counts for, because it has more than entities.
 _LEAST = 100
 
 
 class KeptResults:
-    """By the key of a team's reads. Where no store works there is none, and nothing is raised."""
+    """Results by key (see results.key_of). Never raises: if no store works, there are no results."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -43,11 +44,11 @@ class KeptResults:
         self._remember(key, stamp, stored)
 
     def is_due(self, key: str) -> bool:
-        """Tell whether this process has put none for a while."""
+        """Return whether this process has kept no result for a while."""
         return clock.now() - self._put_at.get(key, -_KEEP_EVERY_SECONDS) >= _KEEP_EVERY_SECONDS
 
     def get(self, key: str) -> Stored | None:
-        """Return the last result, of whatever age up to a quarter of an hour."""
+        """Return the last result, up to a quarter of an hour old, or None."""
         try:
             known = self._decoded.get(key)
             if known is not None and known[0] == shared().do(lambda store: store.stamp(key)):
@@ -56,9 +57,7 @@ class KeptResults:
             found = shared().do(lambda store: store.get(key))
         except StoreError:
             return None
-        if (
-            found is None or found.age_seconds < 0
-        ):  # the store's clock was set back: nobody knows how old it is
+        if found is None or found.age_seconds < 0:  # the store's clock was set back, so its age is unknown
             return None
         stored = decode(found.body, asked_at - found.age_seconds)
         if stored is not None:

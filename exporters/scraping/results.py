@@ -1,8 +1,8 @@
-"""A reading as compact bytes, for other processes: the entities' fields as JSON, compressed.
+"""A snapshot as compact bytes for other processes: the entities' fields as compressed JSON.
 
-Plain data on purpose: who could write to the cache must not be able to make the hub run anything (as pickle would).
-There is no secret in it: it holds what was read, never what it was read with. Moments are stored as the seconds before
-the read's end, as another machine has another clock.
+It is plain data on purpose: someone who can write to the cache must not be able to make the hub run code (as with
+pickle). It contains no secrets: only what was read, never the credentials. Times are stored as seconds before the end
+of the read, because clocks differ between machines.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from ..servicebus.connection import ConnectionStringError, parse_connection_stri
 from ..servicebus.entities import Counts, Failure, NamespaceInfo, Queue, Snapshot, Subscription, Topic
 from ..servicebus.errors import Reason
 
-# Of what a result is worth keeping; level 1 takes a third of the time of the default and a tenth more space.
+# zlib's level 1 takes a third of the default's time, for a tenth more space.
 _LEVEL = 1
 _ROWS = {"queues": Queue, "topics": Topic, "subscriptions": Subscription}
 _PLAIN = (
@@ -29,7 +29,7 @@ _PLAIN = (
     "read_at",
     "budget_requests_per_second",
 )
-# Another version of the hub, with other fields, can't use it; and must not stumble over it.
+# Another version of the hub, with other fields, can't use the result and must not fail on it.
 _SHAPE = hashlib.sha256(
     repr(
         [
@@ -42,7 +42,7 @@ _SHAPE = hashlib.sha256(
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A read that was kept: whose deadline it had, and what it learnt."""
+    """A read that was kept: its time limit, its end, and its result."""
 
     allowed_seconds: float
     finished_at: float  # by this machine's clock (servicebus.clock)
@@ -50,10 +50,10 @@ class Stored:
 
 
 def key_of(target: Target) -> str:
-    """Return the key of a team's reads of a namespace, so that what was read for another configuration isn't served.
+    """Return the key of a team's reads of a namespace; reads for another configuration have other keys.
 
-    What one credential may read says nothing of another. Its secret is no part of the key: a rotated one reads the
-    same, and carries over what the one before has read.
+    The key includes the credential, because another credential may be allowed to read other things. It excludes the
+    secret: a rotated secret reads the same, and carries over the results of the previous one.
     """
     endpoint, entity_path = target.host, ""
     credential = target.credential.credential_id if target.credential is not None else 0
@@ -61,7 +61,7 @@ def key_of(target: Target) -> str:
         try:
             connection = parse_connection_string(target.credential.secret)
         except ConnectionStringError:
-            pass  # the read itself says so
+            pass  # the read itself reports it
         else:
             endpoint, entity_path = endpoint or str(connection.endpoint), connection.entity_path
     identity = [
@@ -95,15 +95,15 @@ def encode(stored: Stored) -> bytes:
         value = getattr(snapshot, name)
         document[name] = dict(value) if name == "dropped" else value
     document["topics_unread"] = sorted(snapshot.topics_unread)
-    # As many bytes as the names had in the answers; escaped, each could take six times as many.
+    # As many bytes as in the responses; escaped names could take six times as many.
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return zlib.compress(text.encode(), _LEVEL)
 
 
 def decode(body: bytes, finished_at: float) -> Stored | None:
-    """Return what `encode` was given, of a read that ended then by this machine's clock.
+    """Return what was given to `encode`, for a read that ended at `finished_at` by this machine's clock.
 
-    None for anything else, as another version of the hub may have written.
+    None for anything else, such as data that another version of the hub has written.
     """
     try:
         document = json.loads(zlib.decompress(body))

@@ -1,7 +1,7 @@
-"""One scrape from request to result: admission, the read within its deadline, the hub's own figures.
+"""One scrape from request to result: admission, the read within its deadline, the hub's own metrics.
 
-scrape(), try_out() and exposition() are the boundary of a scrape: none of them raises, whatever an endpoint sends and
-whatever bug the hub has. A bug is a failure with reason `internal`.
+scrape(), try_out() and exposition() are a scrape's boundary: none of them raises, whatever an endpoint sends and
+whatever bug the hub has. A bug becomes a failure with reason `internal`.
 """
 
 import logging
@@ -30,18 +30,18 @@ from .single_flight import Origin, flights
 
 logger = logging.getLogger(__name__)
 
-# Scrapes of one namespace that a worker process runs at a time: nobody takes the places of all with one that hangs.
+# Concurrent scrapes of one namespace in a worker process, so that one that hangs doesn't take all places.
 MAX_SCRAPES_OF_A_NAMESPACE = 64
 
 _places = Places(MAX_SCRAPES_OF_A_NAMESPACE, settings.HUB_MAX_SCRAPES)
-# Rendering is work for the CPU, of which a process has one at a time. Were many threads to render at once, the I/O loop
-# would wait for its turn behind all of them, and every read under way with it.
+# Rendering is CPU-bound, and only one thread of a process runs Python at a time. If many threads rendered at once, the
+# I/O loop and every read on it would have to wait behind all of them.
 _rendering = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a scrape answers with."""
+    """The result of a scrape."""
 
     snapshot: Snapshot
     age_seconds: float = 0.0  # 0 unless the read was made for another scrape
@@ -49,14 +49,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Exposition:
-    """A result as Prometheus gets it."""
+    """A result in the format that Prometheus receives."""
 
     body: bytes
     content_type: str
-    result: Result  # a failure in place of the given one if that could not be rendered
+    result: Result  # a failure instead of the given result if that could not be rendered
 
 
-# The answer when rendering itself has a bug, so nothing here may depend on the renderer.
+# The answer if rendering has a bug, so nothing here may depend on the renderer.
 _NOT_RENDERED = b"""# HELP servicebus_up 1 if everything was read, else 0.
 # TYPE servicebus_up gauge
 servicebus_up 0.0
@@ -68,7 +68,7 @@ _NOT_RENDERED_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def scrape(target: Target, seconds: float) -> Result:
-    """Read a namespace within so many seconds. Never raises for what goes wrong on the way: the snapshot says it."""
+    """Read a namespace within `seconds` seconds. Never raises: the snapshot contains any failure."""
     refusal = _places.take(target.name)
     if refusal:
         with internal_errors.aside("records"):
@@ -85,7 +85,7 @@ def scrape(target: Target, seconds: float) -> Result:
 
 
 def _scrape(target: Target, seconds: float) -> Result:
-    # Before anything is asked of other processes: in an overload, most scrapes of a hub can be refused ones.
+    # Before involving other processes: under overload, most of a hub's scrapes may be refused ones.
     if (
         upstream.refuses(target, seconds)
         and not target.limits.cache_seconds
@@ -119,7 +119,7 @@ def _scrape(target: Target, seconds: float) -> Result:
 
 
 def last_result(target: Target) -> Result | None:
-    """Return the last read that was kept, with its age; None when there is none. Reads nothing."""
+    """Return the last result that was kept, with its age, or None. Reads nothing from Service Bus."""
     stored = flights.last(target)
     if stored is None:
         return None
@@ -127,12 +127,12 @@ def last_result(target: Target) -> Result | None:
 
 
 def forget(target: Target) -> None:
-    """Drop what is kept of former reads: the next scrape reads anew and carries nothing over."""
+    """Drop the cached results of earlier reads. The next scrape reads everything again and carries nothing over."""
     flights.forget(target)
 
 
 def try_out(target: Target, seconds: float) -> Result:
-    """Read as scrape() does, for a trial: with its admission, but leaving no trace that a later scrape could meet."""
+    """Read as scrape() does, for a connection test: with admission, but without effect on later scrapes."""
     refusal = _places.take(target.name)
     if refusal:
         return Result(_refused(refusal))
@@ -147,7 +147,7 @@ def try_out(target: Target, seconds: float) -> Result:
 
 
 def exposition(target: Target, result: Result, accept: str) -> Exposition:
-    """Return the answer to a scrape, in the format that the Accept header asks for."""
+    """Return the answer to a scrape, in the format that the Accept header requests."""
     try:
         collector = SnapshotCollector(
             result.snapshot,
@@ -158,7 +158,7 @@ def exposition(target: Target, result: Result, accept: str) -> Exposition:
         )
         answer_format = text.negotiate(accept)
         is_short = not (result.snapshot.queues or result.snapshot.topics or result.snapshot.subscriptions)
-        # A refusal waits for nothing.
+        # Short answers such as refusals don't wait for the lock.
         with nullcontext() if is_short else _rendering:
             body = text.render(collector.collect(), answer_format)
         return Exposition(body, answer_format.content_type, result)
@@ -168,7 +168,7 @@ def exposition(target: Target, result: Result, accept: str) -> Exposition:
 
 
 def _count_bugs(snapshot: Snapshot) -> None:
-    """Count the collectors that a bug has stopped. The reader has logged their tracebacks."""
+    """Count the collectors that a bug stopped. The reader has logged their tracebacks."""
     for failure in snapshot.collectors.values():
         if failure is not None and failure.reason is Reason.INTERNAL:
             internal_errors.count("reading")
@@ -189,13 +189,13 @@ def _refused(status: int) -> Snapshot:
     return upstream.failed(Reason.OVERLOADED, message)
 
 
-# Why each failing namespace failed last, as the log has it: a line for each scrape would bury the change. It is kept by
-# process, so a hub with two workers says it twice at most.
+# The last logged failure reasons of each failing namespace: a line per scrape would bury the changes. Kept per process,
+# so a hub with two workers logs each change at most twice.
 _said: dict[str, str] = {}
 _saying = threading.Lock()
 
 
-# When the log has last been told of refusals (monotonic), and how many came since then.
+# When refusals were last logged (monotonic), and how many there have been since then.
 _overloaded_said_at = -math.inf
 _refused_since = 0
 _OVERLOADED_SECONDS = 30.0
@@ -209,7 +209,7 @@ def _is_refused(snapshot: Snapshot) -> bool:
 
 
 def _say_overloaded() -> None:
-    """Log refusals all together: a line for each would be more work for a hub that has too much of it."""
+    """Log refusals in batches: a line for each would add work to an overloaded hub."""
     global _overloaded_said_at, _refused_since
     with _saying:
         _refused_since += 1
@@ -232,7 +232,7 @@ def _record(target: Target, snapshot: Snapshot, seconds: float) -> None:
         if reasons:
             _said[target.name] = reasons
             if len(_said) > upstream.MAX_KEPT_NAMESPACES:
-                del _said[next(iter(_said))]  # the one that failed longest ago; it may be deleted
+                del _said[next(iter(_said))]  # the one whose last failure is oldest; it may be deleted
     if reasons != before:
         if failures:
             messages = "; ".join(sorted({f"{failure.reason}: {failure.message}" for failure in failures}))

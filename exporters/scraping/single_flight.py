@@ -1,8 +1,8 @@
-"""One read for all scrapes of a namespace that overlap, and for later ones while its result is fresh enough.
+"""One read for all overlapping scrapes of a namespace, and for later ones while its result is fresh enough.
 
-The threads of a process wait for the one among them that came first. That one either reads, holding the lease, or waits
-for the process or replica that does. All of them sleep meanwhile: see `watch`. A holder that dies loses the lease:
-at once with files, within seconds with Redis.
+The threads of a process wait for the first one among them. That one either reads, holding the lease, or waits for the
+process or replica that reads. All of them sleep while waiting: see `watch`. A holder that dies loses the lease: at once
+with files, within seconds with Redis.
 """
 
 import logging
@@ -29,17 +29,17 @@ from .results import Stored, key_of
 
 logger = logging.getLogger(__name__)
 
-# What a scrape with a later deadline may be spared.
+# Failures that a scrape with a later deadline may not have.
 _FOR_LACK_OF_TIME = frozenset({Reason.TIMEOUT, Reason.OVERLOADED})
-# How much sooner another's deadline may be for such a failure to be taken as one's own.
+# How much earlier another scrape's deadline may be for its failure to be used as one's own.
 _SAME_DEADLINE_SECONDS = 0.5
 
 
 class Origin(StrEnum):
-    """Where an answer comes from."""
+    """The source of an answer."""
 
     READ = "read"  # its own read
-    SHARED = "shared"  # the read of another scrape, which was under way
+    SHARED = "shared"  # the read of another scrape, under way at the time
     CACHED = "cached"  # an earlier read, still fresh enough
 
 
@@ -48,13 +48,14 @@ class Answer:
     snapshot: Snapshot
     origin: Origin
     age_seconds: float = 0.0
-    # Of the read, by servicebus.clock; infinite for one that is fresh enough anyway.
+    # End of the read, by servicebus.clock; infinite for a result that is fresh enough anyway.
     finished_at: float = math.inf
 
 
-# Reads within so many seconds. Can ask what the last read learnt, for what is carried over.
+# Reads within the given number of seconds. Can call its second argument for the last read, to carry data over.
 Read = Callable[[float, Callable[[], Snapshot | None]], Snapshot]
-# Goes on aside with a read that the budget cut short, for so many seconds; calls its last argument at the end.
+# Continues a read that the budget cut short, in the background for the given number of seconds; calls its last argument
+# at the end.
 ReadOn = Callable[[Snapshot, float, Callable[[Snapshot | None], None]], None]
 
 
@@ -68,7 +69,7 @@ class Flights:
         self._kept = KeptResults()
 
     def answer(self, target: Target, seconds: float, read: Read, read_on: ReadOn) -> Answer:
-        """Return an answer within so many seconds; `read` and `read_on` are called at most once."""
+        """Return an answer within `seconds` seconds; call `read` and `read_on` at most once."""
         key, deadline, came_at = key_of(target), time.monotonic() + seconds, clock.now()
         while True:
             with self._lock:
@@ -82,23 +83,23 @@ class Flights:
                 answer, its_deadline = first.result(max(0.0, deadline - time.monotonic()))
             except FutureTimeoutError:
                 return _no_answer_in_time(seconds)
-            except Exception as error:  # of the hub's own making: this one tries by itself
+            except Exception as error:  # an internal error: this scrape tries by itself
                 logger.debug("A shared read of %s failed: %s", target.name, type(error).__name__)
                 continue
-            # Not a read that was over before, and whose result is just being stored.
+            # Excludes a read that had already ended, whose result is just being stored.
             if answer.finished_at >= came_at and _is_good_for(answer.snapshot, its_deadline, deadline):
                 return _again(answer)
 
     def is_under_way(self, target: Target) -> bool:
-        """Tell whether this process reads the namespace, or waits for another one that does."""
+        """Return whether this process is reading the namespace, or waiting for another one that is."""
         return key_of(target) in self._under_way
 
     def last(self, target: Target) -> Stored | None:
-        """Return the last read that was kept, of whatever age up to a quarter of an hour; None without one."""
+        """Return the last result that was kept, up to a quarter of an hour old, or None."""
         return self._kept.get(key_of(target))
 
     def forget(self, target: Target) -> None:
-        """Drop what was kept: the next scrape reads anew, and carries nothing over."""
+        """Drop the cached result. The next scrape reads everything again and carries nothing over."""
         self._kept.forget(key_of(target))
 
     def _lead(
@@ -109,7 +110,7 @@ class Flights:
         reads: tuple[Read, ReadOn],
         own: "Future[tuple[Answer, float]]",
     ) -> Answer:
-        """Answer for all threads of this process that ask meanwhile."""
+        """Answer for all threads of this process that ask in the meantime."""
         try:
             answer = self._lead_process(target, key, deadline, reads)
         except BaseException as error:
@@ -131,7 +132,7 @@ class Flights:
             lease = leases.take(key, deadline - time.monotonic())
             if not isinstance(lease, Wait):
                 try:
-                    # Another process may have finished between the look and the lease.
+                    # Another process may have finished between the check and the lease.
                     cached = self._fresh(target, key)
                     return cached or self._read(target, key, deadline, reads, lease)
                 finally:
@@ -165,10 +166,10 @@ class Flights:
         snapshot = read(allowed, former)
         finished_at = clock.now()
         stored = Stored(allowed, finished_at, snapshot)
-        # The last question of all, as it ends the lease if the answer is no.
+        # Check this last, because it ends the lease unless the result is wanted.
         if self._is_to_be_kept(target, key, stored) or not lease.release_unless_wanted():
             if is_cut_short(snapshot):
-                # A read that went on aside, after the last scrape, may have ended meanwhile.
+                # A read continued in the background after the last scrape may have ended meanwhile.
                 beside = former()
                 if beside is not None:
                     stored = replace(
@@ -190,7 +191,7 @@ class Flights:
         return anything and self._kept.is_due(key)
 
     def _keep_more(self, key: str, allowed: float, max_entities: int, snapshot: Snapshot | None) -> None:
-        """Put what was read on in the place of the read that it goes on from, or into a newer one."""
+        """Replace the read that was continued with the result, or merge the result into a newer read."""
         self._going_on.discard(key)
         if snapshot is None:
             return
@@ -206,13 +207,13 @@ class Flights:
             return None
         stored = self._kept.get(key)
         if stored is None or any(failure is not None for failure in stored.snapshot.collectors.values()):
-            return None  # a failure is read anew: it may be over
+            return None  # read again after a failure: it may be over
         age = max(0.0, clock.now() - stored.snapshot.began_at)
         return Answer(stored.snapshot, Origin.CACHED, age) if age <= target.limits.cache_seconds else None
 
 
 def _is_good_for(snapshot: Snapshot, its_deadline: float, deadline: float) -> bool:
-    """Tell whether another scrape's read will do: one that lacked time which this scrape has will not."""
+    """Return whether another scrape's read can be used: not if it lacked time that this scrape has."""
     lacked_time = any(
         failure is not None and failure.reason in _FOR_LACK_OF_TIME
         for failure in snapshot.collectors.values()

@@ -1,4 +1,4 @@
-"""When a credential's spare secret was last needed: counted at once, written once a minute at most."""
+"""When a credential's spare secret was last used: counted at once, written at most once a minute."""
 
 import threading
 
@@ -12,15 +12,15 @@ from . import dates
 _WRITTEN_EVERY_SECONDS = 60.0
 
 _lock = threading.Lock()
-# By the machine's clock.
+# By servicebus.clock.
 _noted: dict[int, float] = {}
 _written: dict[int, float] = {}
 
 
 def note(credential_id: int, name: str, team: str) -> None:
-    """Count a request that showed the spare secret. Called on the I/O loop: it asks no database."""
+    """Count a request made with the spare secret. Called on the I/O loop, so it doesn't query the database."""
     if not credential_id:
-        return  # tried out before it was saved
+        return  # a test of an unsaved credential
     metrics.SPARE_USED.labels(name, team).inc()
     with _lock:
         if clock.now() - _written.get(credential_id, -_WRITTEN_EVERY_SECONDS) >= _WRITTEN_EVERY_SECONDS:
@@ -28,11 +28,11 @@ def note(credential_id: int, name: str, team: str) -> None:
 
 
 def write() -> None:
-    """Store what was noted; after an error of the database, which is raised, it is still to be written."""
+    """Store the noted uses. If the database fails, raise its error and keep them for the next call."""
     with _lock:
         batch = dict(_noted)
     for credential_id, moment in batch.items():
-        # update() changes no configuration: no process reads everything anew for it.
+        # update() doesn't change the configuration's version, so no process reloads for it.
         at = dates.seconds_ago(clock.now() - moment)
         earlier = (
             Q(spare_used_at=None) | Q(spare_used_at__lt=at) | Q(spare_used_at__gt=dates.latest_possible())

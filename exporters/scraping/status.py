@@ -1,4 +1,4 @@
-"""A namespace's state in one word, from its last scrape: what the start page sorts and colours by."""
+"""A namespace's state in one word, from its last scrape: the start page sorts and colors by it."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,13 +8,13 @@ from typing import NamedTuple
 from ..models import Namespace, NamespaceStatus, Outcome
 from ..servicebus.errors import Reason
 
-# Without an interval of its own: five of Prometheus's default of one minute.
+# For namespaces without their own interval: five times Prometheus's default of one minute.
 _STALE_AFTER = timedelta(minutes=5)
 _STALE_INTERVALS = 5
 
 
 class State(StrEnum):
-    """From the worst to the one that nobody needs to look at; the start page lists them in this order."""
+    """From the worst state to the least urgent; the start page lists them in this order."""
 
     FAILING = "failing"
     THROTTLED = "throttled"
@@ -29,7 +29,7 @@ class State(StrEnum):
 
     @property
     def is_bad(self) -> bool:
-        """Whether somebody should look at it."""
+        """Whether the target needs attention."""
         return self in {State.FAILING, State.THROTTLED, State.STALE}
 
     @property
@@ -37,7 +37,7 @@ class State(StrEnum):
         return "state-" + self.replace(" ", "-")
 
 
-# What to do about a failure, in the words of who has to do it. It stands behind the message, which says what is wrong.
+# What to do about a failure. Shown after the message, which describes what is wrong.
 ADVICE: dict[Reason, str] = {
     Reason.UNAUTHORIZED: "Enter a current key with the Manage right in the credential. "
     "An Entra ID identity needs a role on the namespace.",
@@ -61,7 +61,7 @@ ADVICE: dict[Reason, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the start page shows of a namespace."""
+    """What the start page shows about a namespace."""
 
     state: State
     since: datetime | None
@@ -70,7 +70,7 @@ class Summary:
 
 
 class Facts(NamedTuple):
-    """What a state is told from. `at` and what follows are the last scrape's; None where there was none."""
+    """The input for a state. `at` and the fields after it are from the last scrape; None if there was none."""
 
     enabled: bool
     scrape_interval_seconds: float | None
@@ -80,7 +80,7 @@ class Facts(NamedTuple):
     throttled_requests: int | None
 
 
-# The look-ups of Facts in a query of namespaces.
+# The lookups of Facts in a query of namespaces.
 FACTS = (
     "enabled",
     "scrape_interval_seconds",
@@ -113,7 +113,7 @@ def state_from(facts: Facts, now: datetime) -> State:
 
 
 def stale_after(interval_seconds: float | None) -> timedelta:
-    """Return after how long without a scrape something is wrong with Prometheus rather than with the namespace."""
+    """Return the time without a scrape after which the cause is Prometheus rather than the namespace."""
     return timedelta(seconds=_STALE_INTERVALS * interval_seconds) if interval_seconds else _STALE_AFTER
 
 
@@ -143,6 +143,6 @@ def summary(namespace: Namespace, now: datetime) -> Summary:
         return Summary(state, None, message, ADVICE[Reason.THROTTLED])
     if not status.reason:
         return Summary(state, status.since, "", "")
-    # A later version of the hub may have written a reason that this one doesn't know.
+    # A later version of the hub may have written a reason that this one doesn't have.
     advice = {str(reason): text for reason, text in ADVICE.items()}.get(status.reason, "")
     return Summary(state, status.since, status.message, advice)

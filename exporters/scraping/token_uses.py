@@ -1,7 +1,7 @@
-"""When each scrape token was last shown, and from where; written beside the records of scrapes.
+"""When each scrape token was last used, and from where; written along with the records of scrapes.
 
-A token is shown with every scrape. A minute's precision is enough to see whether it is in use, so a process writes
-each token at most once a minute, and a scrape itself only notes it in memory.
+A token is used with every scrape. A minute's precision is enough to see whether it is in use, so a process writes each
+token at most once a minute, and a scrape itself only notes the use in memory.
 """
 
 import os
@@ -19,21 +19,21 @@ _WRITTEN_EVERY_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    at: float  # by the machine's clock
+    at: float  # by servicebus.clock
     address: str | None
 
 
 _lock = threading.Lock()
 _noted: dict[int, Use] = {}
-_written: dict[int, float] = {}  # by the machine's clock
+_written: dict[int, float] = {}  # by servicebus.clock
 _pid = os.getpid()
 
 
 def note(token_id: int, address: str | None) -> bool:
-    """Note that a token was shown at this moment; tell whether that is to be written."""
+    """Note that a token was used now; return whether that needs to be written."""
     global _pid
     with _lock:
-        if _pid != os.getpid():  # the parent's are the parent's to write
+        if _pid != os.getpid():  # the parent process writes its own uses
             _noted.clear()
             _written.clear()
             _pid = os.getpid()
@@ -44,12 +44,12 @@ def note(token_id: int, address: str | None) -> bool:
 
 
 def write() -> None:
-    """Store what was noted; after an error of the database, which is raised, it is still to be written."""
+    """Store the noted uses. If the database fails, raise its error and keep them for the next call."""
     with _lock:
         batch = dict(_noted)
     for token_id, use in batch.items():
-        # update() changes no configuration: no other process reads everything anew for it. Another replica may
-        # have written a later use.
+        # update() doesn't change the configuration's version, so no process reloads for it. Another replica may have
+        # written a later use.
         at = dates.seconds_ago(clock.now() - use.at)
         earlier = Q(last_used_at=None) | Q(last_used_at__lt=at) | Q(last_used_at__gt=dates.latest_possible())
         ScrapeToken.objects.filter(earlier, pk=token_id).update(
@@ -62,7 +62,7 @@ def write() -> None:
 
 
 def forget() -> None:
-    """Start over, as a process that has just begun."""
+    """Reset to the state of a new process."""
     with _lock:
         _noted.clear()
         _written.clear()

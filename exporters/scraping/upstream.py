@@ -1,4 +1,4 @@
-"""What a worker process keeps between scrapes: the I/O loop, the HTTPS client, and live credentials with tokens."""
+"""What a worker process keeps between scrapes: the I/O loop, the HTTPS client, live credentials with their tokens."""
 
 import asyncio
 import contextlib
@@ -28,12 +28,12 @@ from . import spare_uses
 from .admission import Admission
 from .budgets import budget_for
 
-# How long the loop may take to hand over what it has after the deadline; the reserve in the request's own deadline
-# pays for it.
+# How long the loop may take to return its results after the deadline; the reserve in the request's own deadline covers
+# it.
 _GRACE_SECONDS = 0.3
-# More than a hub has credentials; each holds a signature or a token and little else.
+# More credentials than a hub has; each holds little more than a signature or a token.
 _KEPT_CREDENTIALS = 4096
-# Namespaces of which something is kept between reads, the latest read ones. A hub is made for half as many.
+# Limit for data kept per namespace between reads; the most recently read ones stay. A hub is designed for half as many.
 MAX_KEPT_NAMESPACES = 20_000
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 _io = IoLoop()
 _client: Client | None = None
 _admission: Admission | None = None
-# Touched on the I/O loop alone.
+# Only used on the I/O loop.
 _known_pages: "OrderedDict[str, dict[str, int]]" = OrderedDict()
 _pairs: dict[tuple[CredentialSpec, CredentialSpec], credentials.CredentialPair] = {}
 _live: "OrderedDict[CredentialSpec, credentials.Credential]" = OrderedDict()
@@ -54,10 +54,10 @@ def read(
     seconds: float,
     last_read: Callable[[], Snapshot | None] | None = None,
 ) -> Snapshot:
-    """Read a namespace and return what was learnt within so many seconds; never raises for what goes wrong.
+    """Read a namespace and return what was learned within `seconds` seconds.
 
-    It may have to wait for its turn first; it fails with reason `overloaded` when it would not be finished in time.
-    `last_read` is asked when the budget does not allow to read everything.
+    Never raises for a failure; the snapshot has it. The read may have to wait for its turn. It fails with reason
+    `overloaded` if it would not finish in time. `last_read` is called if the budget doesn't allow reading everything.
     """
     started = time.monotonic()
     if target.credential is None:
@@ -66,19 +66,19 @@ def read(
         reading = _read(target, target.credential, started, seconds, last_read)
         return _io.run(reading, seconds + _GRACE_SECONDS)
     except TimeoutError:
-        # The loop itself is late: the process has more to do than its share of the machine allows.
+        # The loop itself is late: the process has more work than its share of the machine allows.
         return failed(Reason.TIMEOUT, "The hub did not get to an end in time.", time.monotonic() - started)
 
 
 def refuses(target: Target, seconds: float) -> bool:
-    """Tell whether a read within so many seconds would be refused at once. Costs next to nothing."""
+    """Return whether a read with `seconds` seconds would be refused at once. Costs almost nothing."""
     return _admission is not None and _io.is_running() and _admission.refuses(target.name, seconds)
 
 
 def read_on(
     target: Target, snapshot: Snapshot, seconds: float, keep: Callable[[Snapshot | None], None]
 ) -> None:
-    """Go on aside, for so many seconds, with a read that the budget cut short; hand what it learnt to `keep`."""
+    """Continue a read that the budget cut short, in the background for `seconds` seconds; pass the result to `keep`."""
     if target.credential is not None:
         _io.begin(
             _read_on(target, target.credential, snapshot, seconds, keep),
@@ -97,7 +97,7 @@ def failed(reason: Reason, message: str, duration_seconds: float = 0.0) -> Snaps
 
 
 def endpoint(target: Target) -> tuple[Endpoint, ConnectionString | None]:
-    """Return where a target is read, and its connection string if that is its credential; raise ServiceBusError."""
+    """Return a target's endpoint, and its connection string if it uses one; raise ServiceBusError."""
     if target.credential is None:
         raise ServiceBusError(Reason.CREDENTIAL, target.problem)
     connection = _connection(target.credential)
@@ -108,18 +108,18 @@ def endpoint(target: Target) -> tuple[Endpoint, ConnectionString | None]:
 
 
 def addresses(of: Endpoint, seconds: float) -> list[str]:
-    """Look the endpoint's host up, as a read does; raise ServiceBusError."""
+    """Look up the endpoint's host, as a read does; raise ServiceBusError."""
     return _step(lambda: look_up(_the_client(), of), Reason.DNS, "The name server", seconds)
 
 
 def handshake(of: Endpoint, at: list[str], seconds: float) -> Handshake:
-    """Connect to one of the endpoint's addresses and close again, as a read does; raise ServiceBusError."""
+    """Connect to one of the endpoint's addresses as a read does, then close; raise ServiceBusError."""
     return _step(lambda: shake_hands(_the_client(), of, at), Reason.CONNECTION, str(of), seconds)
 
 
 def _step(work: Callable[[], Coroutine[Any, Any, T]], reason: Reason, who: str, seconds: float) -> T:
     async def on_the_loop() -> T:
-        return await asyncio.wait_for(work(), seconds)  # the client is made on the loop
+        return await asyncio.wait_for(work(), seconds)  # the client must be created on the loop
 
     try:
         return _io.run(on_the_loop(), seconds + _GRACE_SECONDS)
@@ -128,7 +128,7 @@ def _step(work: Callable[[], Coroutine[Any, Any, T]], reason: Reason, who: str, 
 
 
 def close() -> None:
-    """Close everything; the next read starts anew, with the settings of that moment."""
+    """Close everything; the next read starts again with the settings at that time."""
     if _io.is_running():
         with contextlib.suppress(TimeoutError):
             _io.run(_close(), timeout=2)
@@ -143,7 +143,7 @@ async def _read(
     last_read: Callable[[], Snapshot | None] | None,
 ) -> Snapshot:
     loop = asyncio.get_running_loop()
-    # What the loop took to come to this read is a part of its time.
+    # The loop's delay in starting this read counts toward its time.
     deadline = loop.time() + asked_at + seconds - time.monotonic()
     admission = _the_admission()
     try:
@@ -160,7 +160,7 @@ async def _read(
 def _source(
     target: Target, spec: CredentialSpec, last_read: Callable[[], Snapshot | None] | None = None
 ) -> Source:
-    """Return what to read, and how; raise ServiceBusError for a credential or a host that can't be used."""
+    """Return what to read, and how; raise ServiceBusError if the credential or host can't be used."""
     where, connection = endpoint(target)
     return Source(
         endpoint=where,
@@ -170,16 +170,19 @@ def _source(
         exclude=target.exclude,
         concurrency=target.limits.concurrency,
         max_entities=target.limits.max_entities,
-        # A trial has no name: what it learns is nobody's.
+        # Connection tests have no name and don't update the page cache.
         known_pages=_pages_of(target.name) if target.name else {},
-        # Aside, as it may ask a network and takes some milliseconds for a large namespace.
+        # In a thread, because it may wait for a network and takes some milliseconds for a large namespace.
         last_read=partial(asyncio.to_thread, last_read) if last_read is not None else None,
         max_age_seconds=target.limits.max_age_seconds,
     )
 
 
 def _pages_of(name: str) -> dict[str, int]:
-    """Return what is known of a namespace's pages. What is known of deleted namespaces is forgotten in time."""
+    """Return the page cache of a namespace.
+
+    Least recently used entries are dropped, including those of deleted namespaces.
+    """
     known = _known_pages.setdefault(name, {})
     _known_pages.move_to_end(name)
     if len(_known_pages) > MAX_KEPT_NAMESPACES:
@@ -230,7 +233,7 @@ def _the_admission() -> Admission:
 
 
 def _count_answer(status: int) -> None:
-    try:  # for each request: internal_errors.aside() costs more than the count
+    try:  # not internal_errors.aside(), which costs more than the count itself
         metrics.upstream_answered(status)
     except Exception as error:
         internal_errors.report("records", error)
@@ -245,7 +248,7 @@ def _with_spare(
     pair = _pairs.get((spec, target.spare))
     if pair is None:
         if len(_pairs) >= _KEPT_CREDENTIALS:
-            _pairs.clear()  # what they know, which of the two is refused, they learn again with one request
+            _pairs.clear()  # one request teaches each pair again which of the two is refused
         spare = _credential(target.spare, _connection(target.spare))
         pair = _pairs[spec, target.spare] = credentials.CredentialPair(
             active, spare, partial(spare_uses.note, spec.credential_id, spec.name, spec.team)
@@ -254,7 +257,7 @@ def _with_spare(
 
 
 def _credential(spec: CredentialSpec, connection: ConnectionString | None) -> credentials.Credential:
-    """Return the live credential of a spec: made once, so that its token serves every scrape."""
+    """Return the live credential of a spec: created once, so that its token serves every scrape."""
     live = _live.get(spec)
     if live is None:
         live = _live[spec] = _make(spec, connection)
@@ -296,7 +299,7 @@ def _make(spec: CredentialSpec, connection: ConnectionString | None) -> credenti
 
 async def _close() -> None:
     global _admission, _client
-    # Reads that went on aside.
+    # Reads that continue in the background.
     others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in others:
         task.cancel()

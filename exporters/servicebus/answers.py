@@ -1,4 +1,4 @@
-"""Bounds of an HTTP answer on its way in, where aiohttp has none, and connections that must not be used again."""
+"""Limits of incoming HTTP responses, where aiohttp has none, and connections that must not be reused."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,26 +8,26 @@ from aiohttp.client_proto import ResponseHandler
 
 from .errors import Reason, ServiceBusError
 
-# Status line and headers, those of interim answers included. Service Bus sends less than 1 kB.
+# Status line and headers, including those of interim responses. Service Bus sends less than 1 kB.
 MAX_HEAD_BYTES = 65_536
-# Interim answers (1xx) before the answer. Service Bus sends none.
+# Interim responses (1xx) before the final response. Service Bus sends none.
 MAX_INTERIM_ANSWERS = 8
-# An answer with everything that HTTP puts around its body, such as sizes and extensions of chunks, and trailers.
+# A response with everything that HTTP adds to its body, such as chunk sizes, chunk extensions and trailers.
 MAX_ANSWER_BYTES = 5_242_880
 
-# After these, and after 5xx, a connection is not used again: where the name leads, or what stands behind its address,
-# may have changed.
+# After these, and after 5xx, a connection is not reused: the name's address, or the server behind the address, may have
+# changed.
 _REFUSALS = frozenset({401, 403, 404, 410, 421})
-# Read at a time.
+# The size of one read.
 BUFFER_BYTES = 98_304
-# Parsed at a time until the head is complete, so that one piece of data can't hold thousands of interim answers.
+# Parsed at a time until the head is complete, so that one piece of data can't hold thousands of interim responses.
 _PIECE = 4_096
 
 
 class BoundedAnswers(ResponseHandler):
-    """A connection of aiohttp that ends when its peer sends more than an answer may have.
+    """A connection of aiohttp that ends when its peer exceeds the limits of a response.
 
-    aiohttp itself puts interim answers into a queue without an end, and counts no bytes.
+    aiohttp itself puts interim responses into an unbounded queue, and doesn't count bytes.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class BoundedAnswers(ResponseHandler):
         count: Callable[[str, int], None],
         buffer: memoryview,
     ) -> None:
-        """`may_use` tells whether a connection to an address, made then, may be used for a host name.
+        """`may_use` returns whether a connection to an address, made at a given time, may be used for a host name.
 
-        `count` is told a host name and 1 when a connection to it is made, -1 when it has ended. All connections of a
-        loop read into the same `buffer`, one after the other.
+        `count` is called with a host name and 1 when a connection to it is made, and with -1 when it has ended. All
+        connections of a loop read into the same `buffer`, one after the other.
         """
         super().__init__(loop)
         self._may_use = may_use
@@ -53,7 +53,7 @@ class BoundedAnswers(ResponseHandler):
         self._host = self._address = ""  # of the peer; empty without TLS
 
     def set_response_params(self, **options: Any) -> None:
-        """Begin with the answer to a new request."""
+        """Prepare for the response to a new request."""
         self._in_head = True
         self._received = self._interim = 0
         super().set_response_params(**options)
@@ -65,7 +65,7 @@ class BoundedAnswers(ResponseHandler):
             self._host, self._address = tls.server_hostname or "", peer[0]
             self._count(self._host, 1)
         if tls:
-            # Of uvloop, whose transports are no asyncio.Transport to isinstance().
+            # uvloop's transports are no instances of asyncio.Transport.
             cast(asyncio.Transport, transport).set_protocol(_Buffered(self, self._read_buffer))
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -74,7 +74,7 @@ class BoundedAnswers(ResponseHandler):
         super().connection_lost(exc)
 
     def is_connected(self) -> bool:
-        """Tell whether the connection can be used: not after its host's name has moved or did not answer in time."""
+        """Return whether the connection can be used: not if its host has moved or didn't respond in time."""
         if not super().is_connected():
             return False
         return not self._host or self._may_use(self._host, self._address, self._made_at)
@@ -82,7 +82,8 @@ class BoundedAnswers(ResponseHandler):
     def close(self) -> None:
         """End the connection at once.
 
-        Closing TLS in good order reads on until the peer says goodbye, and keeps what it sends meanwhile.
+        An orderly TLS shutdown would read on until the peer's close_notify, and keep everything that it sends until
+        then.
         """
         self.abort()
 
@@ -91,7 +92,7 @@ class BoundedAnswers(ResponseHandler):
             super().data_received(data)
             return
         if not self._in_head and (self._payload is None or self._payload.is_eof()):
-            # Nobody has asked for it: a part of it could be taken for the next answer.
+            # Unrequested data: a part of it could be taken for the next response.
             self.abort()
             return
         self._received += len(data)
@@ -100,9 +101,7 @@ class BoundedAnswers(ResponseHandler):
                 f"An answer has more than {MAX_ANSWER_BYTES} bytes, which no answer of Service Bus has."
             )
             return
-        if data.startswith(
-            b"HTTP/1.1 200"
-        ):  # the usual one begins, and whatever comes behind it is no interim answer
+        if data.startswith(b"HTTP/1.1 200"):  # the usual response; what follows it is no interim response
             super().data_received(data)
             return
         start = 0
@@ -118,14 +117,14 @@ class BoundedAnswers(ResponseHandler):
             super().data_received(data[start:] if start else data)
 
     def feed_data(self, data: Any, size: int = 0) -> None:
-        """Take a message from the parser: interim ones are counted, and never kept."""
+        """Receive a message from the parser. Interim responses are counted and discarded."""
         message, _ = data
         if self._in_head and 100 <= message.code < 200 and message.code != 101:
             self._interim += 1
             if self._interim > MAX_INTERIM_ANSWERS:
                 self._refuse(f"More than {MAX_INTERIM_ANSWERS} interim answers (status {message.code}) came.")
             return
-        if not self._in_head:  # a second answer to one request
+        if not self._in_head:  # a second response to one request
             self.force_close()
             return
         self._in_head = False
@@ -146,10 +145,10 @@ class BoundedAnswers(ResponseHandler):
 
 
 class _Buffered(asyncio.BufferedProtocol):
-    """Reads what TLS brings into a buffer that is there already, and hands it on.
+    """Reads data from TLS into an existing buffer, and passes it on.
 
-    Without it uvloop asks for 256 KiB of memory for each of its reads, which are mapped and unmapped: 17 times in a
-    scrape of 100 queues.
+    Otherwise, uvloop would allocate 256 KiB for each read, which are mapped and unmapped: 17 times in a scrape of 100
+    queues.
     """
 
     def __init__(self, answers: BoundedAnswers, buffer: memoryview) -> None:
@@ -164,5 +163,5 @@ class _Buffered(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        # A copy, as aiohttp may keep it while others read.
+        # A copy, because aiohttp may keep it while other connections use the buffer.
         self._answers.data_received(bytes(self._buffer[:nbytes]))

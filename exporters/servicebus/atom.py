@@ -1,7 +1,7 @@
-"""One page of a management feed (Atom XML) -> entities.
+"""Parse one page of a management feed (Atom XML) into entities.
 
-A page's text is read in one of two ways that agree: by the scanner, which takes what the service's serializer writes,
-or else with ElementTree. What the texts mean is decided once, here.
+A page's text is read in one of two ways that agree: by the scanner, which accepts what the service's serializer writes,
+and otherwise with ElementTree. This module converts the texts of both.
 """
 
 import codecs
@@ -30,7 +30,7 @@ class Page(Generic[E]):
 
     entities: list[E]
     next_skip: int | None  # `$skip` of the next page; None on the last one
-    characters: int  # of names and of what users entered, which can be long
+    characters: int  # of names and of texts that users entered, which can be long
 
 
 def parse_queues(body: bytes) -> Page[Queue]:
@@ -61,7 +61,7 @@ def kind_of_entry(body: bytes) -> str | None:
 
 
 def parse_namespace_info(body: bytes) -> NamespaceInfo:
-    """Return what `$namespaceinfo` says. Raises ServiceBusError (malformed, not_found)."""
+    """Return the contents of `$namespaceinfo`. Raises ServiceBusError (malformed, not_found)."""
     root = tree.parse(_text(body))
     description = root.find(f"{ATOM}content/{DESCRIPTION}NamespaceInfo")
     if description is None and root.findtext(f"{ATOM}title") == NOT_FOUND_TITLE:
@@ -90,19 +90,19 @@ def _page(body: bytes, shape: Shape, make: Callable[..., E]) -> Page[E]:
     try:
         entities, characters = _entities(entries, shape, make)
     except (ValueError, OverflowError):
-        # Which value it was is not said: an entry can hold keys, and nothing of a body may get out.
+        # The message doesn't name the value: an entry can hold keys, and no part of a body may leak.
         raise malformed("has an entity with a value that can't be read") from None
     return Page(entities, next_skip, characters)
 
 
 def _entities(entries: list[Texts], shape: Shape, make: Callable[..., E]) -> tuple[list[E], int]:
-    """Return the entities, and how many characters their names and what users entered have.
+    """Return the entities, and how many characters their names and the texts that users entered have.
 
     Raises ValueError or OverflowError for a value that can't be read.
     """
     if not entries:
         return [], 0
-    # Column by column: the calls are made in C.
+    # Column by column, so that the loops run in C.
     columns = list(zip(*entries, strict=True))
     names = map(values.name, columns[0])
     status, *others = [
@@ -113,7 +113,7 @@ def _entities(entries: list[Texts], shape: Shape, make: Callable[..., E]) -> tup
 
 
 def _counts(columns: list[tuple[str | None, ...]]) -> list[Counts | None]:
-    """Return each entity's counts, None where one of them is missing: half of them would make a wrong total."""
+    """Return each entity's counts; None if one of them is missing, because their total would be wrong."""
     counts = [list(map(values.integer, column)) for column in columns]
     if not any(None in column for column in counts):
         return list(map(Counts, *counts))

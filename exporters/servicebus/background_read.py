@@ -1,7 +1,7 @@
-"""What a scrape had no time for: further subscriptions of a namespace that is too large for its budget.
+"""Read further subscriptions of a namespace that is too large for its budget, after its scrape was answered.
 
-A scrape of it is answered at half of its deadline. The budget of the other half would be lost, and the time until each
-topic has had its turn be twice as long.
+Such a scrape is answered at half of the time until its deadline. Without this module, the budget of the other half
+would be lost, and it would take twice as long to read every topic.
 """
 
 import math
@@ -17,14 +17,14 @@ from .reader import Read, Source
 
 
 def is_cut_short(snapshot: Snapshot) -> bool:
-    """Tell whether there is something left to read that the budget alone has kept back."""
+    """Return whether the budget alone kept the read from reading everything."""
     return bool(snapshot.topics_read_at) or snapshot.lacks_budget
 
 
 async def read_on(
     source: Source, client: Client, snapshot: Snapshot, *, until: float, budget: Budget
 ) -> Snapshot:
-    """Return the snapshot with what could be read until then, a value of the running loop's time(); oldest first."""
+    """Return the snapshot with what could be read by `until`, a value of the running loop's time(); oldest first."""
     left = sorted(_left(snapshot), key=lambda topic: snapshot.topics_read_at.get(topic.name, -math.inf))
     now = clock.now()
     found = await Read(source, client, until, budget).subscriptions_of(left)
@@ -32,7 +32,7 @@ async def read_on(
 
 
 def with_fresher(snapshot: Snapshot, other: Snapshot, max_entities: int) -> Snapshot:
-    """Return the snapshot with what another one, which was read side by side, knows better."""
+    """Return the snapshot with the fresher subscriptions of another one that was read concurrently."""
     known = Former(other, oldest=-math.inf)
     better = {}
     for topic in _left(snapshot):
@@ -43,7 +43,7 @@ def with_fresher(snapshot: Snapshot, other: Snapshot, max_entities: int) -> Snap
 
 
 def _left(snapshot: Snapshot) -> list[Topic]:
-    """Return the topics of which this read itself knows nothing, or nothing whole."""
+    """Return the topics whose subscriptions this read itself did not read in full."""
     names = snapshot.topics_unread | snapshot.topics_read_at.keys()
     return [topic for topic in snapshot.topics if topic.name in names]
 
@@ -54,7 +54,7 @@ def _with(
     subscriptions = [each for each in snapshot.subscriptions if each.topic_name not in found]
     for _, of_topic in found.values():
         subscriptions += of_topic
-    # In the order of a read, so that the limit leaves out the same ones.
+    # In the order of a read, so that the limit drops the same ones.
     places = {topic.name: place for place, topic in enumerate(snapshot.topics)}
     subscriptions.sort(key=lambda each: places.get(each.topic_name, 0))
     room = max(0, max_entities - len(snapshot.queues) - len(snapshot.topics))

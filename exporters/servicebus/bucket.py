@@ -1,66 +1,68 @@
-"""How many management requests a second a namespace may be asked, and how it is slowed down when it asks for that.
+"""How many management requests per second a namespace receives, and how throttling lowers that rate.
 
-At most `burst` requests in any window of `burst / requests_per_second` seconds: by default 30 in any second of a
-Standard namespace. A plain token bucket would allow 60 in the second after a pause: 60 % of the namespace's credits.
+A namespace receives at most `burst` requests in any window of `burst / requests_per_second` seconds: by default 30 in
+any second for a Standard namespace. A plain token bucket would allow 60 in the second after a pause, which costs 60 %
+of the namespace's credits.
 
-After a pause a burst may go out at once. From the end of its window on, requests go out evenly. The state is a plain
-value of constant size that all readers of a namespace share (threads, worker processes, replicas): the schedule of the
-even requests, `next_at`, moves on by one step with each request, also during the burst. So the number of requests since
-`began` and the moment up to which the schedule is used up are one number, and no list of requests is needed.
+After a pause, a burst may go out at once. From the end of its window on, requests are evenly spaced. The state is a
+plain value of constant size that all readers of a namespace share (threads, worker processes, replicas). `next_at`, the
+next step of the even schedule, advances by one step with each request, including those of the burst. It therefore
+encodes both the number of requests since `began` and the moment up to which the schedule is used up, and no list of
+requests is needed.
 
 Why a window never holds more than `burst` requests: a step of the schedule is `window / (burst - slack)` long, and the
-schedule never falls further behind the clock than `slack` steps (what it falls behind is lost). A window that begins
-with one request therefore has room for at most `burst - slack` steps and the `slack` that may be caught up. A burst
-only uses steps of its own window in advance.
+schedule never falls further behind the clock than `slack` steps (anything beyond is lost). A window that begins with
+one request therefore has room for at most `burst - slack` steps plus `slack` steps of catching up. A burst only uses
+steps of its own window in advance.
 
-Readers with different allowances share the schedule. It goes by the highest rate and the highest burst among them,
-which the bucket remembers. A reader with a lower allowance has a bucket of its own besides (budget.py).
+Readers with different allowances share the schedule. It follows the highest rate and the highest burst among them,
+which the bucket remembers. A reader with a lower allowance also draws from a bucket of its own (budget.py).
 
-All times are seconds of one clock, that of the store that keeps the state. All functions are pure.
+All times are seconds on one clock: that of the store that keeps the state. All functions are pure.
 """
 
 import math
 from typing import NamedTuple
 
-# A Standard namespace has 1,000 credits a second for everything that it does, and a management request costs 10
-# (Azure's page "Throttling operations on Azure Service Bus"): 30 requests are 30 % of them. Premium has no credits, but
-# a CPU that can be overloaded.
+# A Standard namespace has 1,000 credits per second for all of its operations, and a management request costs 10
+# (Azure's page "Throttling operations on Azure Service Bus"): 30 requests use 30 % of them. Premium has no credits, but
+# its CPU can be overloaded.
 REQUESTS_PER_SECOND_BY_SKU = {"basic": 30.0, "standard": 30.0, "premium": 200.0}
 _UNKNOWN_SKU = "standard"
 
-# Without Retry-After.
+# The pause after a refusal without Retry-After.
 _PAUSE_SECONDS = 1.0
-# A server that asks for more than this is asked again after it all the same.
+# The longest pause, even if Retry-After asks for more.
 _LONGEST_PAUSE_SECONDS = 60.0
-# Answers of requests that were under way together belong to one refusal.
+# Refusals this close together count as one: their requests were in flight at the same time.
 _ONE_REFUSAL_SECONDS = 1.0
 SMALLEST_FACTOR = 1 / 64
-# The part of a burst that a schedule may fall behind and catch up. It is what the even rate stays below the allowed
-# one: without it, a reader that always wakes a little late would lose more.
+# The fraction of a burst by which the schedule may fall behind and catch up. The even rate is below the allowed rate by
+# the same fraction. Without slack, a reader that always wakes a little late would lose more than that.
 _SLACK = 1 / 32
-# A pause of so many windows ends the even schedule: the next burst may go out at once. One window would do for the
-# requests as they are sent, but bursts that follow each other could meet at the service when one of them is delayed.
+# A pause of this many windows ends the even schedule: the next burst may go out at once. One window would be enough for
+# the requests as they are sent, but if the first of two bursts is delayed, both could reach the service together.
 _PAUSE_WINDOWS = 2
-# For so many seconds steps of the even schedule are taken ahead: as long may pass until a reader notices that another
-# one was refused.
+# How far ahead a reader takes steps of the even schedule. It may take this long to notice that another reader was
+# refused.
 GROUP_SECONDS = 0.5
-# After this long without a refusal the rate goes up by one step; from a half to the whole takes 10 s.
+# After this long without a refusal, the rate goes up by one step. From half to full takes 10 s.
 _STEP_SECONDS = 5.0
 _STEP = 1.5
-# For how long an allowance that nobody asks with any more still counts as the highest.
+# How long the highest allowance still counts after its last use.
 _HIGHEST_SECONDS = 300.0
-# Of a request: differences of times are not exact.
+# Tolerance in requests, because differences of times are not exact.
 _ROUNDING = 1e-6
 
 
 class Allowance(NamedTuple):
-    """What a namespace's settings allow; None: the default of its SKU."""
+    """What a namespace's settings allow; None means the default of its SKU."""
 
     requests_per_second: float | None = None
     burst: int | None = None
 
     def rate(self, sku: str) -> float:
-        """Return requests a second."""
+        """Return requests per second."""
         if self.requests_per_second is not None:
             return self.requests_per_second
         return REQUESTS_PER_SECOND_BY_SKU[known_sku(sku) or _UNKNOWN_SKU]
@@ -73,15 +75,15 @@ class Allowance(NamedTuple):
 class Bucket(NamedTuple):
     """The shared state of one namespace's budget."""
 
-    now: float = 0.0  # when it was looked at last
+    now: float = 0.0  # when the bucket was last evaluated
     began: float = -math.inf  # when the first request after a pause was sent
-    next_at: float = -math.inf  # when the even schedule has its next step
+    next_at: float = -math.inf  # the next step of the even schedule
     last: float = -math.inf  # when the last request was, or will be, sent
-    factor: float = 1.0  # of the rate and of the burst; below 1 while an episode of throttling lasts
-    stepped_at: float = -math.inf  # when the factor changed last
+    factor: float = 1.0  # multiplies rate and burst; below 1 during an episode of throttling
+    stepped_at: float = -math.inf  # when the wait for the factor's next step up began
     refused_at: float = -math.inf
     not_before: float = -math.inf
-    # Of the allowances that readers have asked with; 0: nobody has.
+    # The highest of the readers' allowances; 0 before the first reader.
     highest_rate: float = 0.0
     highest_burst: float = 0.0
     highest_until: float = -math.inf
@@ -93,7 +95,7 @@ class Bucket(NamedTuple):
 
 
 class Pace(NamedTuple):
-    """What an allowance comes to at one moment, throttling included."""
+    """The effective limits of an allowance at one moment, throttling included."""
 
     burst: int
     window: float  # seconds in which no more than `burst` requests are sent
@@ -107,9 +109,9 @@ def known_sku(sku: str) -> str:
 
 
 def with_reader(bucket: Bucket, allowance: Allowance, now: float) -> Bucket:
-    """Return the bucket in which a reader's allowance counts among those of which the highest applies."""
+    """Return the bucket with a reader's allowance counted in; the highest allowance applies."""
     rate, burst = allowance.rate(bucket.sku), allowance.size(bucket.sku)
-    # What was sent by the higher allowance must be over before the lower one counts alone.
+    # A lower allowance applies alone only after a pause that separates it from requests of the higher one.
     if now < bucket.highest_until or now - bucket.last < _PAUSE_WINDOWS * burst / rate:
         if rate < bucket.highest_rate and int(burst) < int(bucket.highest_burst):
             return bucket
@@ -118,14 +120,14 @@ def with_reader(bucket: Bucket, allowance: Allowance, now: float) -> Bucket:
 
 
 def highest(bucket: Bucket) -> Allowance:
-    """Return what the host may be asked: the highest of what its readers may; the default before there was one."""
+    """Return the host's allowance: the highest of its readers' allowances, or the default before the first reader."""
     if not bucket.highest_rate:
         return Allowance()
     return Allowance(bucket.highest_rate, int(bucket.highest_burst))
 
 
 def lower(allowance: Allowance, bucket: Bucket) -> bool:
-    """Tell whether an allowance is lower than that of the bucket's other readers."""
+    """Return whether an allowance is lower than that of the bucket's other readers."""
     rate, burst = allowance.rate(bucket.sku), allowance.size(bucket.sku)
     return rate < bucket.highest_rate or int(burst) < int(bucket.highest_burst)
 
@@ -143,7 +145,7 @@ def pace(bucket: Bucket, allowance: Allowance) -> Pace:
 
 
 def advanced(bucket: Bucket, now: float) -> Bucket:
-    """Return the bucket at this moment: throttling may be a step further over.
+    """Return the bucket as of `now`, with the rate recovered by the steps that are due.
 
     A clock that was set back (a Redis server's can be) counts as one that stood still.
     """
@@ -158,12 +160,12 @@ def advanced(bucket: Bucket, now: float) -> Bucket:
 def take(
     bucket: Bucket, allowance: Allowance, now: float, wanted: int, patience: float = 0.0
 ) -> tuple[Bucket, int, float]:
-    """Take leave for up to `wanted` requests that may be sent within `patience` seconds.
+    """Take permits for up to `wanted` requests that may be sent within `patience` seconds.
 
-    Returns the bucket, how many requests are allowed, and the seconds after which they may be sent: at once if that is
-    0, else the first one then and each other one a step of the schedule (`pace`) after the one before. The steps are
-    then taken, so that waiting readers are served in the order in which they came. If no request is allowed, returns 0
-    and the seconds after which one would be.
+    Returns the bucket, the number of permits, and the seconds until the first request may be sent. If that is 0, all of
+    them may be sent at once; otherwise, each further one is due one step of the schedule (`pace`) after the one before.
+    The steps are taken immediately, so waiting readers are served in order of arrival. If no request is allowed,
+    returns 0 permits and the seconds until one would be allowed.
     """
     bucket = advanced(bucket, now)
     if bucket.not_before > now:
@@ -182,11 +184,11 @@ def take(
 
 
 def give_back(bucket: Bucket, allowance: Allowance, now: float, unused: int, taken: Bucket) -> Bucket:
-    """Return leave that was taken and not used; `taken` is what the bucket was just after.
+    """Return the bucket with unused permits given back; `taken` is the bucket just after they were taken.
 
-    Leave that the schedule has caught up with is lost: given back, it would go out beside what is due. (The slack is
-    left out, for other readers may hold leave too.) So is leave before steps that others hold, and leave from before
-    another burst, or a step of the clock.
+    Permits whose steps are already due are lost: if given back, they would go out in addition to the requests that are
+    due. (The slack is not counted, because other readers may hold permits too.) Also lost are permits for steps before
+    those that others hold, and permits from before another burst or from before the clock was set back.
     """
     at = pace(bucket, allowance)
     at_once_until = bucket.began + at.window
@@ -200,14 +202,14 @@ def give_back(bucket: Bucket, allowance: Allowance, now: float, unused: int, tak
 
 
 def delayed(bucket: Bucket, seconds: float) -> Bucket:
-    """Note that leave was used so many seconds later than it was taken for."""
+    """Return the bucket with permits used `seconds` seconds later than they were due."""
     return bucket._replace(
         began=bucket.began + seconds, next_at=bucket.next_at + seconds, last=bucket.last + seconds
     )
 
 
 def affordable(bucket: Bucket, allowance: Allowance, now: float, seconds: float) -> int:
-    """Return how many requests could be sent within so many seconds if nobody else asked."""
+    """Return how many requests could be sent within `seconds` seconds if no other reader sent any."""
     end, now = now + seconds, max(now, bucket.not_before)
     if end < now:
         return 0
@@ -218,7 +220,7 @@ def affordable(bucket: Bucket, allowance: Allowance, now: float, seconds: float)
 
 
 def refuse(bucket: Bucket, now: float, retry_after: float | None) -> Bucket:
-    """Note a 429 or 503: the rate halves, and nothing is asked for as long as the service wants (`retry_after`, s)."""
+    """Record a 429 or 503: halve the rate, and allow no request for `retry_after` seconds."""
     bucket = advanced(bucket, now)
     pause = _PAUSE_SECONDS if retry_after is None else min(max(retry_after, 0.0), _LONGEST_PAUSE_SECONDS)
     factor = bucket.factor
@@ -227,7 +229,7 @@ def refuse(bucket: Bucket, now: float, retry_after: float | None) -> Bucket:
     not_before = max(bucket.not_before, now + pause)
     return bucket._replace(
         factor=factor,
-        # The way back begins when the service may be asked again.
+        # Recovery begins when requests are allowed again.
         stepped_at=max(bucket.stepped_at, not_before),
         refused_at=now,
         not_before=not_before,
@@ -235,14 +237,14 @@ def refuse(bucket: Bucket, now: float, retry_after: float | None) -> Bucket:
 
 
 def _schedule(bucket: Bucket, at: Pace, now: float) -> tuple[float, float]:
-    """Return when the burst began, and the schedule's next step."""
+    """Return when the burst began, and the next step of the schedule."""
     if now - bucket.last >= _PAUSE_WINDOWS * at.window:
         return now, now
     return bucket.began, max(bucket.next_at, now - at.slack)
 
 
 def _at_once(at: Pace, began: float, due: float, now: float) -> int:
-    """Return for how many requests there is leave at this moment."""
+    """Return how many requests may be sent at this moment."""
     late = math.floor((now - due) / at.step + _ROUNDING) + 1
     if now >= began + at.window:
         return late

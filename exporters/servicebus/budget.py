@@ -1,4 +1,4 @@
-"""The budget that a read has of its namespace: it takes leave from the shared bucket, and waits until it is due."""
+"""A read's budget for its namespace: takes permits from the shared bucket and waits until they are due."""
 
 import asyncio
 from collections import deque
@@ -24,13 +24,14 @@ from .bucket import (
 )
 from .errors import Reason, ServiceBusError
 
-# How late leave may be used. Leave is taken for all requests that wait, so it is used when it is due.
+# How late a permit may be used. Permits are only taken for requests that wait, so they are used when they are due.
 _LATE_SECONDS = 0.02
-# Before leave is used that was taken this long ago, the bucket is asked whether the service has wanted a pause since.
+# Before permits are used that were taken this long ago, the bucket is checked for a pause that the service has since
+# asked for.
 _CONFIRMED_AFTER_SECONDS = 0.1
 
-# Of a team's requests to one host with credentials that the host has not accepted so far. Who has no valid credential,
-# and names a host all the same, takes no more of its budget.
+# A team's allowance for requests to one host with credentials that the host has not accepted yet. A team without a
+# valid credential can't use more of a host's budget than this.
 UNPROVEN = Allowance(requests_per_second=0.1, burst=3)
 _UNPROVEN_MESSAGE = (
     "Service Bus has not accepted this credential so far: until it does, the team may send one request in 10 s with "
@@ -38,14 +39,14 @@ _UNPROVEN_MESSAGE = (
 )
 _BUDGET_MESSAGE = "The namespace's budget of management requests does not allow more before the deadline."
 
-# Makes one change of the shared bucket, alone: is given the bucket and the time, in seconds of the clock that all who
-# share the bucket have in common. Returns the change's second result.
+# An Update applies one Change to the shared bucket, with no other change in between, and returns the Change's second
+# result. The Change receives the bucket and the time, in seconds of the clock that all users of the bucket share.
 Change = Callable[[Bucket, float], tuple[Bucket, Any]]
 Update = Callable[[Change], Awaitable[Any]]
 
 
 class EpisodeLog(Protocol):
-    """Told when a namespace begins to be throttled, and when it is at its full rate again."""
+    """Is notified when throttling of a namespace begins, and when the namespace is back at its full rate."""
 
     def began(self, requests_per_second: float, pause_seconds: float) -> None: ...
 
@@ -53,27 +54,27 @@ class EpisodeLog(Protocol):
 
 
 class Proof(Protocol):
-    """What the hub knows of the credential that a read shows to the host."""
+    """Whether the host has accepted the credential of a read, as far as the hub has seen."""
 
     async def is_proven(self) -> bool:
-        """Tell whether the host has accepted the credential."""
+        """Return whether the host has accepted the credential."""
         ...
 
     async def note(self, accepted: bool) -> None:
-        """Remember that the host has accepted the credential, or that it refuses it now."""
+        """Record that the host accepted the credential, or that it now refuses it."""
         ...
 
     async def failed(self, error: ServiceBusError) -> None:
-        """Remember what the host has said to the credential in the place of accepting it."""
+        """Record why a request with a credential that the host has not accepted failed."""
         ...
 
     def former_failure(self) -> ServiceBusError | None:
-        """Return what the host has lately said to the credential, as far as it is known."""
+        """Return why a recent request with the credential failed, if that is known."""
         ...
 
     @property
     def update(self) -> Update:
-        """What changes the bucket of requests with credentials of the team's that the host has not accepted so far."""
+        """Return the Update of the bucket for the team's requests with credentials that the host has not accepted."""
         ...
 
 
@@ -82,11 +83,11 @@ class _Fetched(NamedTuple):
     wait: float = 0.0  # seconds until the first one
     step: float = 0.0  # seconds between two
     ended: bool = False  # whether an episode of throttling was over
-    is_below: bool = False  # whether the reader's own bucket has to be asked first
+    is_below: bool = False  # whether a permit of the reader's own bucket is needed first
 
 
 class Budget:
-    """One read's view of a host's bucket; asked before every management request."""
+    """One read's view of a host's bucket. Every management request needs a permit from `acquire`."""
 
     def __init__(
         self,
@@ -97,56 +98,57 @@ class Budget:
         proof: Proof | None = None,
         log: EpisodeLog | None = None,
     ) -> None:
-        """`update` changes the bucket of the host.
+        """`update` changes the host's bucket.
 
-        `own` changes the bucket of those who read the host with this allowance, which is asked too while other readers'
-        is higher. None: nobody else's is. `proof` None: the credential needs none.
+        `own` changes the bucket of the readers that have this allowance for the host. It is used in addition while
+        other readers have a higher allowance; None means that no other reader has. `proof` is None if the credential
+        needs no proof.
         """
         self._allowance = allowance
         self._update = update
         self._own = own
         self._proof = proof
         self._log = log
-        # The host's bucket as this read has seen it last.
+        # The host's bucket as this read last saw it.
         self._seen: Bucket | None = None
         self._leave: deque[float] = deque()  # when each request is due, by the running loop's time()
         self._waiting = 0
-        self._taken = Bucket()  # the bucket when the leave was taken
+        self._taken = Bucket()  # the bucket just after the permits were taken
         self._refusals = 0
         self._turn = asyncio.Lock()
         self._is_proven = proof is None
-        self._is_known = proof is None  # whether `proof` was asked
-        # Requests before the proof, and the seconds by which they have moved on the schedule.
+        self._is_known = proof is None  # whether `proof` was consulted
+        # Requests before the proof, and the seconds by which they advanced the schedule.
         self._unproven = (0, 0.0)
-        self._is_below = False  # whether others may ask the host for more
+        self._is_below = False  # whether other readers of the host have a higher allowance
 
     async def is_proven(self) -> bool:
-        """Tell whether the host is known to accept the credential. Until it is, requests go one at a time."""
+        """Return whether the host is known to accept the credential. Until it is, requests go out one at a time."""
         if not self._is_known and self._proof is not None:
             self._is_proven = await self._proof.is_proven()
             self._is_known = True
         return self._is_proven
 
     async def answered(self, accepted: bool) -> None:
-        """Take note that the host has accepted the credential, or that it has refused all that there is to show."""
+        """Record that the host accepted the credential, or that it refused every header the credential provides."""
         if self._proof is not None and accepted != self._is_proven:
             self._is_proven = accepted
             await self._proof.note(accepted)
 
     async def failed(self, error: ServiceBusError) -> None:
-        """Take note of why a request before the proof has failed."""
+        """Record why a request before the proof failed."""
         if self._proof is not None:
             await self._proof.failed(error)
 
     def former_failure(self) -> ServiceBusError | None:
-        """Return why the last request with this credential has failed, if that was lately."""
+        """Return why the last request with this credential failed, if that was recent."""
         return self._proof.former_failure() if self._proof is not None else None
 
     async def acquire(self, wait_until: float) -> None:
-        """Wait for leave to send one request.
+        """Wait for a permit to send one request.
 
-        `wait_until` is a value of the running loop's time(). Raises ServiceBusError (budget; throttled while the
-        service has asked to slow down) as soon as it is clear that there is no leave before it.
+        `wait_until` is a value of the running loop's time(). Raises ServiceBusError (budget; throttled during an
+        episode of throttling) as soon as it is clear that no permit is due by then.
         """
         self._waiting += 1
         try:
@@ -157,11 +159,11 @@ class Budget:
 
     async def _take_turn(self, wait_until: float) -> None:
         loop = asyncio.get_running_loop()
-        passed = False  # whether the bucket that is asked besides has given leave
+        passed = False  # whether the additional bucket has given a permit
         while True:
             refusals = self._refusals
             while self._leave and self._leave[0] < loop.time() - _LATE_SECONDS:
-                self._leave.popleft()  # lost: it would go out beside what is due now
+                self._leave.popleft()  # lost: it would go out in addition to what is due now
             if not self._leave:
                 second = None if passed else await self._second()
                 if second is not None:
@@ -178,7 +180,7 @@ class Budget:
                 return
 
     async def _all_waiting(self) -> int:
-        """Return how many requests wait, those included that are just about to."""
+        """Return how many requests wait, including those that are about to."""
         counted = 0
         while counted < self._waiting:
             counted = self._waiting
@@ -186,7 +188,7 @@ class Budget:
         return counted
 
     async def _second(self) -> tuple[Update, Allowance, str] | None:
-        """Return the bucket to ask before that of the host, its allowance, and what a refusal says."""
+        """Return the Update of the bucket to use before the host's, its allowance, and the message of a refusal."""
         if self._proof is not None and not await self.is_proven():
             return self._proof.update, UNPROVEN, _UNPROVEN_MESSAGE
         if self._own is not None and self._is_below and self._seen is not None:
@@ -194,7 +196,7 @@ class Budget:
         return None
 
     async def _pass(self, update: Update, allowance: Allowance, message: str, wait_until: float) -> None:
-        """Take leave for one request from another bucket than the host's, and wait until it is due."""
+        """Take a permit for one request from a bucket other than the host's, and wait until it is due."""
         patience = max(0.0, wait_until - asyncio.get_running_loop().time())
 
         def one(bucket: Bucket, now: float) -> tuple[Bucket, tuple[int, float]]:
@@ -207,7 +209,7 @@ class Budget:
         await asyncio.sleep(wait)
 
     async def affordable(self, until: float) -> float:
-        """Return how many requests there will be leave for until then, a value of the running loop's time()."""
+        """Return how many requests can be sent by `until`, a value of the running loop's time()."""
         seconds = max(0.0, until - asyncio.get_running_loop().time())
 
         def look(bucket: Bucket, now: float) -> tuple[Bucket, int]:
@@ -217,14 +219,14 @@ class Budget:
         return float(await self._change(look)) + len(self._leave)
 
     async def throttled(self, retry_after: float | None) -> None:
-        """Take note of a 429 or 503; `retry_after` in seconds."""
+        """Record a 429 or 503; `retry_after` is in seconds."""
 
         def note(bucket: Bucket, now: float) -> tuple[Bucket, tuple[bool, float, float]]:
             after = refuse(bucket, now, retry_after)
             began = not bucket.is_throttled and after.is_throttled
             return after, (began, requests_per_second(after, highest(after)), after.not_before - now)
 
-        # Leave that was taken before is a part of what the service has just refused.
+        # Permits taken earlier are part of the rate that the service has just refused.
         self._leave.clear()
         self._refusals += 1
         began, rate, pause = await self._change(note)
@@ -232,12 +234,12 @@ class Budget:
             self._log.began(rate, pause)
 
     async def learn_sku(self, sku: str) -> None:
-        """Take note of the namespace's SKU, which decides about the default."""
+        """Record the namespace's SKU, which determines the default allowance."""
         if self._seen is None or self._seen.sku != known_sku(sku):
             await self._change(lambda bucket, _: (bucket._replace(sku=known_sku(sku)), None))
 
     async def close(self) -> float:
-        """Give back what was not used; return the rate as this read has seen it last, in requests a second."""
+        """Give back unused permits; return the rate that this read last saw, in requests per second."""
         if self._leave or self._seen is None or (self._is_proven and self._unproven[0]):
             unused = len(self._leave)
             self._leave.clear()
@@ -259,9 +261,10 @@ class Budget:
         return result
 
     async def _fetch(self, patience: float, passed: bool) -> None:
-        """Take leave for some requests and wait, for up to `patience` seconds, until it may be used.
+        """Take permits for some requests and wait, for up to `patience` seconds, until they may be used.
 
-        Returns without leave when it is to be asked again. Raises ServiceBusError when the wait would be too long.
+        Returns without permits when the caller has to try again. Raises ServiceBusError when the wait would be too
+        long.
         """
         wanted = 1 if passed else await self._all_waiting()
 
@@ -296,7 +299,7 @@ class Budget:
         if self._is_below and self._own is not None and wait:
             await self._own(lambda bucket, _: (delayed(bucket, wait), None))
         if wait > _CONFIRMED_AFTER_SECONDS:
-            await asyncio.sleep(wait - _LATE_SECONDS)  # the answer is there when the first request is due
+            await asyncio.sleep(wait - _LATE_SECONDS)  # leaves time to check before the first request is due
             if await self._is_paused():
                 return
         if refusals != self._refusals:
@@ -305,10 +308,10 @@ class Budget:
         self._taken = taken
 
     def _joined(self, bucket: Bucket, now: float) -> Bucket:
-        """Return the bucket in which this reader's allowance counts, once its credential is proven.
+        """Return the bucket with this reader's allowance counted in, once its credential is proven.
 
-        Until then its requests count as such of the other readers; a low allowance of strangers would otherwise move
-        the schedule on by any amount.
+        Until then, its requests count as requests of the other readers. Otherwise, a reader without a valid credential
+        and with a low allowance could advance the schedule by any amount.
         """
         if not self._is_proven:
             return bucket
@@ -337,7 +340,7 @@ class Budget:
 
 
 def unshared(allowance: Allowance) -> Budget:
-    """Return a budget whose bucket nobody else draws from."""
+    """Return a budget with a bucket that no other read draws from."""
     bucket = Bucket()
 
     async def update(change: Change) -> Any:

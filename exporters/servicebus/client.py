@@ -1,4 +1,4 @@
-"""HTTPS to management endpoints: one session and one SSLContext for each process, bounded answers, errors by cause."""
+"""HTTPS to management endpoints: one session and one SSLContext per process, bounded responses, errors by cause."""
 
 import asyncio
 import socket
@@ -16,14 +16,14 @@ from .errors import Reason, ServiceBusError
 from .names import DNS_SECONDS, MAX_KEPT_NAMES, Names
 from .retry_after import retry_after_seconds
 
-# The largest page seen is 300 kB (100 queues); 1,024 characters of UserMetadata and twelve AuthorizationRules for each
-# would make it 1.5 MB. An endpoint that sends more costs 4 MiB for each of its requests under way.
+# The largest page seen is 300 kB (100 queues). With 1,024 characters of UserMetadata and twelve AuthorizationRules per
+# queue it would be 1.5 MB. An endpoint that sends more costs 4 MiB for each of its requests under way.
 MAX_BODY_BYTES = 4 * 1024 * 1024
-# Longer than the common scrape intervals, so that a namespace's connections are there for its next scrape, and shorter
-# than the 4 minutes after which Azure's load balancers forget an idle connection, by default without telling anybody.
+# Longer than the common scrape intervals, so that a namespace's connections are still open for its next scrape. Shorter
+# than the 4 minutes after which Azure's load balancers drop an idle connection, by default without notice.
 _KEEP_ALIVE_SECONDS = 180
-# How long an answer that came too late for its read is waited for, and how many of them at a time: what has come of
-# them stays in memory, 256 MiB at most.
+# How long to wait for a response that is too late for its read, and how many of these at a time. Their partial bodies
+# stay in memory, 256 MiB at most.
 _LATE_SECONDS = 30.0
 MAX_LATE_ANSWERS = 64
 
@@ -37,7 +37,7 @@ class ThrottledError(ServiceBusError):
 
 
 class Client:
-    """Made once for each process, on the I/O loop."""
+    """The HTTPS client of a process, created on the I/O loop."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Client:
         max_body_bytes: int = MAX_BODY_BYTES,
         on_answer: Callable[[int], None] = lambda status: None,
     ) -> None:
-        """`on_answer` is told the status of each request's answer; 0 when none came.
+        """`on_answer` is called with the status of each request's response; 0 if there was none.
 
         `dns_seconds`: after how long a name is looked up again.
         """
@@ -57,7 +57,7 @@ class Client:
         self._max_body_bytes = max_body_bytes
         self._on_answer = on_answer
         self._allowed: set[Endpoint] = set()
-        # 33 to 44 ms: the reason why there is only one.
+        # Takes 33 to 44 ms, so there is only one.
         context = ssl.create_default_context()
         if ca_file:
             context.load_verify_locations(cafile=ca_file)
@@ -72,7 +72,7 @@ class Client:
         )
         self._open: dict[str, int] = {}  # TLS connections, by host
         self._late: set[asyncio.Task[None]] = set()
-        # aiohttp has no public way to bound what it reads of an answer. The tests notice if this one goes.
+        # aiohttp has no public way to limit what it reads of a response. Tests fail if this attribute is removed.
         connector._factory = partial(  # type: ignore[assignment]
             BoundedAnswers,
             loop=asyncio.get_running_loop(),
@@ -103,9 +103,9 @@ class Client:
         self._allowed.add(endpoint)
 
     async def get(self, endpoint: Endpoint, path: str, authorization: str) -> bytes:
-        """Return the body of a 200. `path` is quoted already and begins with a slash.
+        """Return the body of a 200. `path` is already quoted and begins with a slash.
 
-        Raises ServiceBusError by cause, ThrottledError for 429 and 503. Has no deadline of its own: cancel it.
+        Raises ServiceBusError by cause, ThrottledError for 429 and 503. There is no timeout: cancel the call instead.
         """
         self.check(endpoint)
         url = URL(endpoint.base_url + path, encoded=True)
@@ -136,13 +136,13 @@ class Client:
             self._on_answer(status)
 
     def is_connected(self, endpoint: Endpoint) -> bool:
-        """Tell whether a TLS connection to the endpoint's host is open, or none is needed."""
+        """Return whether a TLS connection to the endpoint's host is open, or none is needed."""
         return endpoint.scheme != "https" or endpoint.host in self._open
 
     def leave(self, endpoint: Endpoint, task: "asyncio.Task[None]") -> bool:
-        """Let a task that runs get() go on for a while after its deadline, so that its connection can be used again.
+        """Let a task that runs get() go on for a while after its deadline, so that its connection can be reused.
 
-        The task ends soon after its answer. Returns False if there are too many of them.
+        The task ends soon after its response. Returns False if too many such tasks are running already.
         """
         self.resolver.note_silence(endpoint.host)
         if len(self._late) >= MAX_LATE_ANSWERS:
@@ -182,8 +182,8 @@ class Client:
         )
 
     def token_transport(self) -> Any:
-        """Return a transport for azure-identity on this client's session: its CA file and policy count there too."""
-        # azure-core is imported where it is needed: who has no credential of Entra ID does without it.
+        """Return a transport for azure-identity that uses this client's session, CA file and policy."""
+        # Imported here, because azure-core is only needed for credentials of Entra ID.
         from .token_transport import TokenTransport
 
         return TokenTransport(self._policy, self.session, self.resolver.note_silence)

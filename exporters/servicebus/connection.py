@@ -1,7 +1,7 @@
 """Connection strings, endpoints, and which endpoints the hub may connect to.
 
-Connection strings are parsed here and not by the SDK: its parser's errors don't say what to do, it drops the port, and
-importing azure.servicebus costs every worker 100 ms and more. A test holds both to the same results.
+Connection strings are parsed here and not by the SDK: the SDK's errors don't explain the fix, its parser drops the
+port, and importing azure.servicebus takes every worker process 100 ms or more. A test checks that both parsers agree.
 """
 
 import ipaddress
@@ -9,15 +9,15 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-# The public cloud's, and the sovereign clouds' (China, US Government, Germany).
+# Those of the public cloud and of the sovereign clouds (China, US Government, Germany).
 DEFAULT_SUFFIXES = (
     "servicebus.windows.net",
     "servicebus.chinacloudapi.cn",
     "servicebus.usgovcloudapi.net",
     "servicebus.cloudapi.de",
 )
-# The login hosts of the public cloud, the US Government's and China's, as azure-identity knows them. A credential is
-# sent there, so nobody may name just any host.
+# The login hosts of the public cloud, the US Government and China, as listed in azure-identity. Credentials are sent to
+# them, so no other host is allowed.
 AUTHORITIES = ("login.microsoftonline.com", "login.microsoftonline.us", "login.chinacloudapi.cn")
 # The local emulator serves the management API over plain http on this port.
 EMULATOR_PORT = 5300
@@ -27,7 +27,7 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class ConnectionStringError(ValueError):
-    """A connection string that can't be used; the message says how to fix it and repeats no secret."""
+    """A connection string that can't be used. The message explains the fix and contains no secret."""
 
 
 class EndpointNotAllowedError(ValueError):
@@ -39,8 +39,8 @@ class Endpoint:
     """Where a namespace's management endpoint listens."""
 
     host: str  # lower case; an IPv6 address without brackets
-    port: int | None = None  # None: the scheme's own
-    scheme: str = "https"  # http for the local emulator alone
+    port: int | None = None  # None: the scheme's default
+    scheme: str = "https"  # http only for the local emulator
 
     @property
     def host_port(self) -> str:
@@ -49,7 +49,7 @@ class Endpoint:
 
     @property
     def service(self) -> str:
-        """One text for all ways to write where one service listens: budgets go by it."""
+        """Return the same text for every way to write one endpoint. Budgets are kept by it."""
         return self.host if self.port == 443 else self.host_port
 
     @property
@@ -76,7 +76,7 @@ def parse_host(text: str) -> Endpoint:
     if not text:
         raise ValueError("The host is empty; give one like payments-prod.servicebus.windows.net.")
     if any(character.isspace() or not character.isprintable() for character in text):
-        # urlsplit would drop tabs and line ends, and another name than the one that is seen would be left.
+        # urlsplit drops tabs and line ends, so the result would be a different name from the one that the user sees.
         raise ValueError("The host holds a space or a control character; give the host alone, on one line.")
     try:
         parts = urlsplit(text if "://" in text else f"sb://{text}")
@@ -105,7 +105,7 @@ def parse_host(text: str) -> Endpoint:
 
 
 def parse_connection_string(text: str) -> ConnectionString:
-    """Return what a connection string of the Azure portal says; raise ConnectionStringError."""
+    """Parse a connection string from the Azure portal; raise ConnectionStringError."""
     values: dict[str, str] = {}
     for part in text.strip().split(";"):
         if not part.strip():
@@ -166,13 +166,13 @@ def parse_connection_string(text: str) -> ConnectionString:
 
 @dataclass(frozen=True, slots=True)
 class EndpointPolicy:
-    """Which endpoints the hub may connect to: checked where one is entered and again at every connection."""
+    """Which endpoints the hub may connect to. Checked when one is entered and again at every connection."""
 
     suffixes: tuple[str, ...] = DEFAULT_SUFFIXES
     allow_loopback: bool = False
 
     def check_host(self, endpoint: Endpoint) -> None:
-        """Raise EndpointNotAllowedError unless it is a Service Bus name, or this machine where that is allowed."""
+        """Raise EndpointNotAllowedError unless the host is a Service Bus name, or this machine if that is allowed."""
         address = _ip_address(endpoint.host)
         if self.allow_loopback and (
             is_localhost(endpoint.host) or (address is not None and address.is_loopback)
@@ -196,7 +196,7 @@ class EndpointPolicy:
             )
 
     def check_sign_in(self, scheme: str, host: str, port: int | None) -> None:
-        """Raise EndpointNotAllowedError unless a credential may be shown there for a token."""
+        """Raise EndpointNotAllowedError unless a credential may be sent to this host to get a token."""
         address = _ip_address(host)
         here = is_localhost(host) or (address is not None and address.is_loopback)
         if scheme == "https" and (
@@ -210,8 +210,8 @@ class EndpointPolicy:
     def check_address(self, text: str) -> None:
         """Raise EndpointNotAllowedError for an address that no Service Bus name may resolve to.
 
-        Private addresses are fine: private endpoints are how many companies run. Loopback, link-local (where clouds
-        serve their metadata) and the like are not, whatever name leads there.
+        Private addresses are allowed, because many companies use private endpoints. Loopback, link-local (where clouds
+        serve their metadata) and similar addresses are not, whatever name resolves to them.
         """
         address = _ip_address(text.partition("%")[0])
         if address is None:
@@ -241,15 +241,15 @@ _METADATA = frozenset(
         ("fd00:ec2::254", "fd20:ce::254", "168.63.129.16", "100.100.100.200", "192.0.0.192"),
     )
 )
-# What nothing can be reached at, though ipaddress takes it for private: "this network" (RFC 1122; some systems take all
-# of it for themselves) and class E with the broadcast address (RFC 1112). Teredo hides an IPv4 address (RFC 4380).
+# Networks without valid targets that ipaddress counts as private: "this network" (RFC 1122; some systems treat it as
+# themselves) and class E with the broadcast address (RFC 1112). Also Teredo, which hides an IPv4 address (RFC 4380).
 _NO_PLACES = tuple(map(ipaddress.ip_network, ("0.0.0.0/8", "240.0.0.0/4", "2001::/32")))
-# RFC 6052: where IPv6-only networks translate, a name's IPv4 address stands in the last 32 bits.
+# RFC 6052: IPv6-only networks that translate put a name's IPv4 address in the last 32 bits.
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def _inner_address(address: IPAddress) -> IPAddress:
-    """Return the IPv4 address that an IPv6 address leads to where it is mapped, translated or tunnelled (6to4)."""
+    """Return the IPv4 address inside a mapped, translated or tunnelled (6to4) IPv6 address; otherwise the address."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in _TRANSLATED:
@@ -258,7 +258,7 @@ def _inner_address(address: IPAddress) -> IPAddress:
 
 
 def is_localhost(host: str) -> bool:
-    """Tell whether the name is this machine's by RFC 6761, section 6.3: localhost and everything below it."""
+    """Return whether the name is this machine's by RFC 6761, section 6.3: localhost and everything below it."""
     return host == "localhost" or host.endswith(".localhost")
 
 
@@ -267,7 +267,7 @@ def _ip_address(host: str) -> IPAddress | None:
         return ipaddress.ip_address(host)
     except ValueError:
         pass
-    # What inet_aton takes beyond dotted quads (127.1, 0x7f000001, 2130706433) must not pass for a name.
+    # inet_aton accepts more than dotted quads (127.1, 0x7f000001, 2130706433); none of it may pass for a name.
     if re.fullmatch(r"(0x[0-9a-f]+|\d+)(\.(0x[0-9a-f]+|\d+)){0,3}", host):
         try:
             import socket

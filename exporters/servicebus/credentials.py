@@ -1,8 +1,8 @@
-"""A credential -> the Authorization header of management requests.
+"""Turn credentials into the Authorization header of management requests.
 
 Shared access signatures are made here: HMAC-SHA256 over the quoted resource URI and the expiry, as Microsoft's page
 "Service Bus access control with Shared Access Signatures" describes. One signature covers a whole namespace, so it
-serves every request of every scrape until it is about to expire. What Entra ID gives is in entra.py.
+serves every request of every scrape until it is about to expire. Credentials of Entra ID are in entra.py.
 """
 
 import base64
@@ -16,29 +16,32 @@ from urllib.parse import parse_qs, quote
 from .connection import Endpoint
 from .errors import Reason, ServiceBusError
 
-# A signature or a token is renewed this long before it expires: more than any scrape takes, and time to go on trying.
+# A signature or a token is renewed this long before it expires: longer than any scrape takes, with time for retries.
 RENEW_BEFORE_SECONDS = 300
 _SIGNATURE_SECONDS = 3600
-# Endpoints that one key is used for; it has one unless a host is changed.
+# Endpoints for which one key's signatures are kept. A key has one endpoint unless a host is changed.
 _KEPT_SIGNATURES = 64
 
 
 class Credential(Protocol):
-    """Lives on the I/O loop and is shared by all scrapes of a process."""
+    """A credential that is used on the I/O loop and shared by all scrapes of a process."""
 
     async def authorization(self, endpoint: Endpoint) -> str:
         """Return the header's value. Raises ServiceBusError (credential, ...) without any secret in its message."""
         ...
 
     async def after_refusal(self, endpoint: Endpoint, refused: str) -> str | None:
-        """Return what to show after a 401 in place of the value that was refused, None when there is nothing else."""
+        """Return the value to send after a 401 instead of the refused one; None if there is no other."""
         ...
 
     async def close(self) -> None: ...
 
 
 class SharedKeyCredential:
-    """Signs with a shared access key; with an entity path for that entity alone, as its own key can do no more."""
+    """Signs with a shared access key.
+
+    With an entity path, it signs for that entity alone, because an entity's own key has no other rights.
+    """
 
     def __init__(
         self, key_name: str, key: str, entity_path: str = "", clock: Callable[[], float] = time.time
@@ -62,7 +65,7 @@ class SharedKeyCredential:
         return header
 
     async def after_refusal(self, endpoint: Endpoint, refused: str) -> None:
-        """Return None: a new signature of the same key says the same."""
+        """Return None: a new signature with the same key would be refused as well."""
 
     async def close(self) -> None:
         self._signed.clear()
@@ -77,7 +80,7 @@ def sign(resource: str, key_name: str, key: bytes, expires_at: int) -> str:
 
 
 class SharedAccessSignatureCredential:
-    """Shows a ready-made signature as it is."""
+    """Sends a ready-made signature unchanged."""
 
     def __init__(self, token: str, clock: Callable[[], float] = time.time) -> None:
         self._token = token
@@ -100,10 +103,10 @@ class SharedAccessSignatureCredential:
 
 
 class CredentialPair:
-    """The active credential, and a spare one for when it is refused: Azure has two keys, so that one can be made anew.
+    """The active credential, and a spare for when it is refused. Azure has two keys so that one can be regenerated.
 
-    While the active one is refused the spare one comes first; the active one is tried again once a minute, which costs
-    a request that is refused.
+    While the active credential is refused, the spare comes first. The active one is tried again once a minute, at the
+    cost of one refused request.
     """
 
     _AGAIN_SECONDS = 60.0
@@ -126,18 +129,18 @@ class CredentialPair:
             try:
                 return await self._active.authorization(endpoint)
             except ServiceBusError as error:
-                # An expired signature, a client secret that Entra ID refuses.
+                # For example an expired signature, or a client secret that Entra ID refuses.
                 if error.reason is not Reason.CREDENTIAL:
                     raise
                 self._spare_until = self._clock() + self._AGAIN_SECONDS
                 try:
                     return await self._show_spare(endpoint)
                 except ServiceBusError:
-                    raise error from None  # the active one is what has to be mended
+                    raise error from None  # the active one is the one to fix
         return await self._show_spare(endpoint)
 
     async def after_refusal(self, endpoint: Endpoint, refused: str) -> str | None:
-        """Return what to show after a 401: a new token of the refused one, the other one's, or None."""
+        """Return the value to send after a 401: the refused credential's new token, the other one's value, or None."""
         try:
             spare_was_refused = refused == await self._spare.authorization(endpoint)
         except ServiceBusError:
@@ -162,11 +165,11 @@ class CredentialPair:
         return header
 
     async def close(self) -> None:
-        """Leave both open: they are kept, and closed, by whoever made them."""
+        """Leave both open: their owner closes them."""
 
 
 def signature_expiry(token: str) -> float | None:
-    """Return a SharedAccessSignature's `se` in Unix seconds, None when it has none that can be read."""
+    """Return a SharedAccessSignature's `se` in Unix seconds; None if it is missing or can't be read."""
     text = parse_qs(token.partition(" ")[2]).get("se", [""])[0]
     return float(text) if text.isdecimal() else None
 

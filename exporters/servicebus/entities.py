@@ -1,11 +1,11 @@
-"""What a namespace holds at one moment: plain values, none of them invented.
+"""The contents of a namespace at one moment, as plain values that all come from the service.
 
-`None` always means "the service did not say": such a value makes no sample. Times are Unix seconds (UTC), durations
-seconds, sizes bytes. "Never" (a time in the year 0001) and "forever" (a duration of .NET's TimeSpan.MaxValue) are
-`None` too, as both have no number that a dashboard could use.
+`None` always means that the service did not report the value; it makes no sample. Times are in Unix seconds (UTC),
+durations in seconds, sizes in bytes. "Never" (a time in the year 0001) and "forever" (a duration of .NET's
+TimeSpan.MaxValue) are `None` too, because neither has a number that a dashboard could use.
 
-Treat all of them as immutable: scrapes share them. Those that come by the thousand aren't frozen, because making a
-frozen one takes five times as long, a sixth of the time to parse a page.
+Treat all of them as immutable: scrapes share them. The classes with thousands of instances aren't frozen: creating a
+frozen instance takes five times as long, which would be a sixth of the time to parse a page.
 """
 
 from collections.abc import Mapping
@@ -98,24 +98,24 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that one read learnt, also when it failed half-way."""
+    """Everything that one read returned, even if it failed half-way."""
 
     queues: tuple[Queue, ...] = ()
     topics: tuple[Topic, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
     info: NamespaceInfo | None = None
-    # What was asked for: collector name (namespace, queues, topics, subscriptions) -> None if it was read whole,
-    # else why not. The exposition's `up` is 1 when every value is None.
+    # The requested parts: collector name (namespace, queues, topics, subscriptions) -> None if it was read in full,
+    # otherwise why not. The exposition's `up` is 1 if every value is None.
     collectors: Mapping[str, Failure | None] = field(default_factory=dict)
     # Reason (filtered, duplicate, limit) -> entities.
     dropped: Mapping[str, int] = field(default_factory=dict)
     requests: int = 0  # management requests sent, whatever their answer
-    throttled_requests: int = 0  # of these, answered 429 or 503
+    throttled_requests: int = 0  # of these, the ones answered with 429 or 503
     duration_seconds: float = 0.0
     read_at: float = 0.0  # Unix seconds at the start of the read, for people
     began_at: float = 0.0  # the same by the machine's clock (servicebus.clock), for ages
-    # Topics whose subscriptions are an earlier read's, because the budget did not allow to read them: name -> when
-    # that was, by the machine's clock; and those of which nothing is known.
+    # Topics whose subscriptions come from an earlier read, because the budget did not allow reading them: name -> when
+    # they were read, by the machine's clock. And the topics whose subscriptions are unknown.
     topics_read_at: Mapping[str, float] = field(default_factory=dict)
     topics_unread: frozenset[str] = frozenset()
     budget_requests_per_second: float | None = None  # at the end of the read, throttling included
@@ -127,6 +127,6 @@ class Snapshot:
 
     @property
     def lacks_budget(self) -> bool:
-        """Tell whether subscriptions are missing because the budget did not allow to read them."""
+        """Return whether subscriptions are missing because the budget did not allow reading them."""
         failure = self.collectors.get("subscriptions")
         return failure is not None and failure.reason is Reason.BUDGET

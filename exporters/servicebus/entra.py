@@ -1,7 +1,8 @@
 """Credentials of Entra ID: a client secret, a certificate, or an identity of the machine or the cluster.
 
-The tokens come from azure-identity, which is imported where it is needed: it costs a worker a quarter of a second.
-`authority` is a login host; instance discovery is off, as it would ask another host about the one that was given.
+The tokens come from azure-identity, which is imported only where it is needed: the import takes a worker process a
+quarter of a second. `authority` is a login host. Instance discovery is off, because it would query another host about
+the given one.
 """
 
 import asyncio
@@ -26,18 +27,20 @@ from .errors import Reason, ServiceBusError
 logger = logging.getLogger(__name__)
 
 SCOPE = "https://servicebus.azure.net/.default"
-# From the beginning of a renewal until the next one, while the token that there is may still be used.
+# The time from the start of one renewal to the next, while the current token is still valid.
 _RETRY_SECONDS = 15
-# Of a sign-in, repetitions included. azure-core would wait for 5 minutes each time, and nobody else asks meanwhile.
+# The timeout of a sign-in, including retries. azure-core would wait for 5 minutes each time, and no other sign-in
+# starts meanwhile.
 _ANSWER_SECONDS = 30.0
-# A token that Service Bus refuses is replaced if it is at least this old; a newer one would be refused too.
+# A token that Service Bus refuses is replaced if it is at least this old. For a newer one, the replacement would be
+# refused too.
 _REPLACED_AFTER_SECONDS = 300.0
 
 
 class EntraCredential:
-    """Keeps one token of azure-identity and renews it before it expires, once however many scrapes ask.
+    """Keeps one token from azure-identity and renews it before it expires. All scrapes share one renewal.
 
-    While the old token is good, a renewal that fails or is slow holds nobody up.
+    While the old token is valid, a failed or slow renewal delays no scrape.
     """
 
     def __init__(
@@ -46,17 +49,18 @@ class EntraCredential:
         clock: Callable[[], float] = clock.now,
         date: Callable[[], float] = time.time,
     ) -> None:
-        """`make_identity` returns a credential of azure-identity, each time with an empty cache of tokens.
+        """`make_identity` returns a credential of azure-identity, each time with an empty token cache.
 
-        `date` is the clock that says when a token expires, in Unix seconds; read once a token, when it comes.
+        `date` returns Unix seconds, to which a token's expiry refers. It is read once per token, when the token
+        arrives.
         """
         self._make_identity = make_identity
         self._identity = make_identity()
-        self._token_at = 0.0  # when the token came, or was last to be replaced
+        self._token_at = 0.0  # when the token arrived, or when it was last about to be replaced
         self._clock = clock
         self._date = date
         self._token: AccessToken | None = None
-        self._expires_at = 0.0  # by `clock`: a date may be set while a token is kept
+        self._expires_at = 0.0  # by `clock`, because the date may be changed while a token is kept
         self._retry_at = 0.0
         self._renewal: asyncio.Task[AccessToken] | None = None
 
@@ -65,28 +69,28 @@ class EntraCredential:
         token = self._token
         if token is not None and self._expires_at - now > RENEW_BEFORE_SECONDS:
             return f"Bearer {token.token}"
-        # A token that lives shorter than the margin is renewed at half of its life instead.
+        # A token that lives shorter than the margin is renewed after _RETRY_SECONDS, or at half of its life if earlier.
         usable = token is not None and self._expires_at - now > 1
         if usable and now < self._retry_at:
             return f"Bearer {token.token}"  # type: ignore[union-attr]
         renewal = self._renew()
         if usable:
             return f"Bearer {token.token}"  # type: ignore[union-attr]
-        # Shielded: the scrape that asked first may give up, the others still wait for the same answer.
+        # Shielded: if the scrape that began the renewal is cancelled, others still wait for it.
         return f"Bearer {(await asyncio.shield(renewal)).token}"
 
     async def after_refusal(self, endpoint: Endpoint, refused: str) -> str | None:
-        """Return a newer token than the refused one; None when that one is new itself or no other can be had.
+        """Return a newer token than the refused one; None if that one is new itself or there is no other.
 
-        A token can be refused before it expires: it was revoked, or the clock was set.
+        A token can be refused before it expires, if it was revoked or the clock was changed.
         """
         if self._token is not None and refused != f"Bearer {self._token.token}":
-            return f"Bearer {self._token.token}"  # another request has had it replaced
+            return f"Bearer {self._token.token}"  # another request has replaced it
         if self._renewal is None or self._renewal.done():
             if self._token is None or self._clock() - self._token_at < _REPLACED_AFTER_SECONDS:
                 return None
             self._token_at = self._clock()
-            # Its cache would return the same token. Its transport is the next one's too, so it isn't closed.
+            # The old one's cache would return the same token. Both share a transport, so the old one isn't closed.
             self._identity = self._make_identity()
         try:
             header = f"Bearer {(await asyncio.shield(self._renew())).token}"
@@ -124,14 +128,14 @@ class EntraCredential:
 
 
 def _note_failure(task: "asyncio.Task[AccessToken]") -> None:
-    # Reading the exception keeps asyncio from reporting it as forgotten: a scrape that waited has it, one that went on
-    # with the old token needs none.
+    # Reading the exception keeps asyncio from reporting it as never retrieved. A scrape that waited has received it;
+    # one that went on with the old token doesn't need it.
     if not task.cancelled() and task.exception() is not None:
         logger.debug("A token could not be renewed: %s", task.exception())
 
 
 def _token_error(error: Exception) -> ServiceBusError:
-    """Say why there is no token, in words that hold no secret: azure-identity's own texts can quote whole answers."""
+    """Return why there is no token, without any secret: azure-identity's own messages can quote whole responses."""
     if isinstance(error, ClientAuthenticationError | HttpResponseError):
         text = str(error)
         code = next((word.strip(":,.'\"") for word in text.split() if word.startswith("AADSTS")), "")
@@ -229,7 +233,7 @@ def workload_identity_credential(
 def _options(authority: str, transport: Any) -> dict[str, Any]:
     options: dict[str, Any] = {"disable_instance_discovery": True}
     if authority:
-        # With a port it would be taken for a scheme.
+        # Without https://, the host of `host:port` would be taken for a scheme.
         options["authority"] = f"https://{authority}"
     if transport is not None:
         options["transport"] = transport

@@ -1,10 +1,10 @@
-"""Why a read failed, in the words that operations people search for."""
+"""Why a read failed, in the words that operators search for."""
 
 from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """The causes that `servicebus_scrape_error{reason}` tells apart."""
+    """The causes that `servicebus_scrape_error{reason}` distinguishes."""
 
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
@@ -27,8 +27,8 @@ class Reason(StrEnum):
 class ServiceBusError(Exception):
     """A read that failed for one of the known reasons.
 
-    The message is shown to people and written to logs, so it never holds a response body, a header or a secret:
-    an entity's entry can carry its AuthorizationRules, which are keys.
+    The message is shown to users and written to logs, so it never contains a response body, a header or a secret:
+    an entity's entry can contain its AuthorizationRules, which hold keys.
     """
 
     def __init__(self, reason: Reason, message: str) -> None:

@@ -1,8 +1,8 @@
-"""What a log may show of an exception that nothing expected."""
+"""What a log may show of an unexpected exception."""
 
 import traceback
 
-# Exceptions of one chain or group, and frames of one exception, that are shown.
+# How many exceptions of one chain or group, and how many frames of one exception, are shown.
 _SHOWN = 10
 _FRAMES = 50
 
@@ -10,7 +10,7 @@ _FRAMES = 50
 def frames(error: BaseException) -> str:
     """Return the types and frames of an exception, of its causes and of the members of a group.
 
-    The exceptions' texts stay out: they can hold a part of an answer or a secret.
+    The exceptions' messages are left out: they can contain a part of a response or a secret.
     """
     parts: list[str] = []
     waiting = [error]

@@ -1,11 +1,11 @@
-"""The layout of an entry: its tags, literally, with any value between them.
+"""The layout of an entry: its literal tags, with any value between them.
 
-The service's serializer writes entries alike: the same elements in the same order. The tags of one entry make a
-regular expression that reads the next one in a twentieth of ElementTree's time.
+The service's serializer writes similar entries: the same elements in the same order. The tags of one entry become a
+regular expression that reads the next entry in a twentieth of ElementTree's time.
 
-A layout reads right whatever it matches, whoever sent the entry that it was learnt from. ElementTree has read that
-entry, so its tags are balanced and their namespaces known. An entry that matches has the same tags; only values
-differ, and none of them can hold what means anything in XML. ElementTree also says which value is which: it reads the
+A layout reads everything that it matches correctly, even if it was learnt from an attacker's entry. ElementTree has
+read that entry, so its tags are balanced and their namespaces known. An entry that matches has the same tags; only
+values differ, and none of them can contain XML syntax. ElementTree also determines which value is which: it reads the
 entry with a number in place of each value.
 """
 
@@ -17,22 +17,23 @@ from .errors import ServiceBusError
 from .shapes import Shape, Texts
 from .values import MAX_VALUE_CHARACTERS
 
-# Of an entry and of its expression: what one with six authorization rules has. Compiling more would take longer than
-# 6 ms, and `re` keeps 512 expressions of up to 40 kB.
+# The limit for an entry and for its expression: enough for six authorization rules. Compiling more would take longer
+# than 6 ms, and `re` keeps 512 expressions of up to 40 kB.
 _MOST_CHARACTERS = 8000
 
-# All repetitions are possessive: the engine never goes back, so matching takes time in proportion to the text.
+# All repetitions are possessive: the engine never backtracks, so the time to match is proportional to the text.
 _PIECE = re.compile(r'(</?+[\w:.-]++)((?: [\w:.-]++="[^<>"]*+")*+)( ?+/?+>)([^<>]*+)')
 _ATTRIBUTE = re.compile(r'( ([\w:.-]++)=")[^<>"]*+"')
-# Tabs and line feeds are the only control characters that mean themselves in a text. In an attribute none does. What
-# is longer isn't read here, so that a layout fails within a bounded time.
+# Tabs and line feeds are the only control characters that stand for themselves in a text; in an attribute, none do.
+# Longer values aren't read here, so that a layout fails within a bounded time.
 _LENGTH = f"{{0,{MAX_VALUE_CHARACTERS}}}+"
-# A class of ASCII characters takes two thirds of the time of one of all but some; values that the service makes itself
-# hold no others.
+# A class of ASCII characters takes two thirds of the time of a negated class. Values that the service itself generates
+# hold only ASCII.
 _VALUE = r"[\t\n -%'-;=?-\x7f]" + _LENGTH
 _FREE_VALUE = r"[^<>\x00-\x08\x0b-\x1f]" + _LENGTH
 _ATTRIBUTE_VALUE = r"[ !#-%'-;=?-\x7f]" + _LENGTH
-# What the serializer writes in a text that can hold any character. The ampersand is last, as it makes the others.
+# The escapes that the serializer writes in texts with arbitrary characters. The ampersand is last, because replacing it
+# earlier would create the others.
 _ESCAPED = {
     "&lt;": "<",
     "&gt;": ">",
@@ -46,14 +47,14 @@ _ESCAPED = {
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Reads entries of one layout."""
+    """Reads the entries of one layout."""
 
     pattern: re.Pattern[str]
     groups: tuple[int, ...]  # of the pattern, in the order of an entry's texts
     free: tuple[int, ...]  # which of the texts can hold any character
 
     def read(self, page: str, position: int) -> tuple[Texts, int] | None:
-        """Return the entry that begins at `position`, and where it ends; None for another layout."""
+        """Return the entry that begins at `position`, and where it ends; None if it has another layout."""
         found = self.pattern.match(page, position)
         if found is None:
             return None
@@ -70,7 +71,7 @@ class Layout:
 
 
 def learn(entry: str, shape: Shape) -> Layout | None:
-    """Return the layout of an entry that ElementTree can read; None when it holds more than elements and values."""
+    """Return the layout of an entry that ElementTree can read; None if it has more than elements and values."""
     pieces = _pieces(entry) if len(entry) <= _MOST_CHARACTERS else None
     if pieces is None:
         return None
@@ -94,7 +95,7 @@ def learn(entry: str, shape: Shape) -> Layout | None:
             pattern.append(f"({_FREE_VALUE if str(place) in free else _VALUE})")
         else:
             pattern.append(_like(piece.text, _VALUE))
-    # Behind the wanted values: a group that is empty, and one that is None.
+    # After the wanted values: a group that is empty, and one that is None.
     expression = "".join(pattern) + "()((?!))?"
     if len(expression) > _MOST_CHARACTERS:
         return None
@@ -114,7 +115,7 @@ class _Piece:
     tag: str
     tag_pattern: str
     text: str
-    is_value: bool  # the text is all that its element holds
+    is_value: bool  # the text is its element's whole content
 
 
 def _pieces(entry: str) -> list[_Piece] | None:
@@ -136,7 +137,7 @@ def _pieces(entry: str) -> list[_Piece] | None:
 
 
 def _pattern_of_attributes(attributes: str) -> str:
-    """Return a pattern for the same attributes with any values; namespaces are declared as they are."""
+    """Return a pattern for the same attributes with any values; namespace declarations must be equal."""
     return "".join(
         re.escape(found[0])
         if found[2] == "xmlns" or found[2].startswith("xmlns:")
@@ -146,5 +147,5 @@ def _pattern_of_attributes(attributes: str) -> str:
 
 
 def _like(text: str, value: str) -> str:
-    """Return a pattern for any value; with ampersands, as addresses have them, if there is one in the text."""
+    """Return a pattern for any value; it allows ampersands, which addresses have, if the text has one."""
     return f"{value}(?:&amp;{value}){_LENGTH}" if "&" in text else value

@@ -1,8 +1,7 @@
 """The pages of one listing, and the proof that together they miss nothing.
 
 The service has no cursor: a page is what `$skip` and `$top` select at the moment of its request. If an entity is
-deleted between two requests, everything behind it moves up by one place, and an entity that nobody touched is on
-neither page.
+deleted between two requests, everything behind it moves up by one place, and another entity can be on neither page.
 
 Therefore pages overlap by one entity. The service lists entities in a fixed order, so a page holds every entity
 between its first and its last one. Two pages that share an entity leave no gap between them. A chain of such pages,
@@ -51,18 +50,18 @@ class Tally(NamedTuple):
 
     listed: int  # each counted once
     wanted: int  # of these, the ones to keep
-    repeated: int  # how many came more often than pages overlap
+    repeated: int  # how many came more often than the overlap of pages explains
 
 
 class Listing(Generic[E]):
     """The queues or topics of a namespace, or the subscriptions of a topic."""
 
     def __init__(self, max_entities: int) -> None:
-        """`max_entities`: how many to keep; those that come first in the listing, whichever page is read first."""
+        """`max_entities`: how many to keep: the first in the listing, in whatever order its pages arrive."""
         self._enough = enough(max_entities)
-        self._pages: list[_Page[E]] = []  # as they came
-        self._loose: dict[int, _Page[E]] = {}  # by $skip: those that are no part of the chain so far
-        self._asked: set[int] = set()  # every $skip
+        self._pages: list[_Page[E]] = []  # in order of arrival
+        self._loose: dict[int, _Page[E]] = {}  # by $skip: those that are not part of the chain yet
+        self._asked: set[int] = set()  # every $skip that was requested
         self._under_way: set[int] = set()
         self.requested = 0
         self.is_complete = False
@@ -71,16 +70,16 @@ class Listing(Generic[E]):
         self._chained: set[str] = set()
         self._end: int | None = None  # $skip of a page that announced no further one
         self._repairs = 0
-        self._repair: int | None = None  # $skip of the page that is to bridge a gap
+        self._repair: int | None = None  # $skip of the page that should bridge a gap
         self._back = 0  # how far before the gap it begins
         self.held = 0  # entities
 
     # What to request
 
     def first_pages(self, number: int) -> Iterator[int]:
-        """Yield the `$skip` of that many pages, for requests side by side; stop where the listing turns out to end.
+        """Yield the `$skip` of `number` pages to request concurrently; stop where the listing turns out to end.
 
-        What is yielded counts as requested.
+        A yielded page counts as requested.
         """
         for skip in range(0, min(max(number, 1), MAX_PAGES) * STEP, STEP):
             is_past_end = self._end is not None and skip > self._end
@@ -90,14 +89,14 @@ class Listing(Generic[E]):
                 yield self._request(skip)
 
     def add(self, skip: int, page: list[E], wanted: list[E], next_skip: int | None) -> int | None:
-        """Take a page; return the `$skip` of another one to request, None if none is needed now.
+        """Add a page; return the `$skip` of another one to request, or None if none is needed now.
 
         `wanted` are the entities of the page to keep. Raises ServiceBusError: malformed if the page contradicts itself,
-        changed if the listing changes too fast to be read whole, too_large if it has too many pages.
+        changed if the listing changes too fast to be read in full, too_large if it has too many pages.
         """
         self._under_way.discard(skip)
         has_next = next_skip is not None
-        if next_skip is not None and next_skip <= skip:  # it would be read forever
+        if next_skip is not None and next_skip <= skip:  # the listing would never end
             raise ServiceBusError(Reason.MALFORMED, "A listing's next page does not start after this one.")
         if has_next and len(page) < 2:  # one to share with the next page, and one of its own
             raise ServiceBusError(
@@ -110,7 +109,7 @@ class Listing(Generic[E]):
         self.held += len(wanted)
         if self.held > self._enough:
             self._let_go()
-        if not skip and not has_next:  # the whole listing, and the usual case
+        if not skip and not has_next:  # the whole listing: the usual case
             self._front, self.is_complete = came, True
             return None
         self._loose[skip] = came
@@ -151,7 +150,7 @@ class Listing(Generic[E]):
         return self._bridge(self._front.last)
 
     def _following(self) -> _Page[E] | None:
-        """Return a page that goes on where the chain ends."""
+        """Return a page that continues the chain."""
         front = self._front
         if front is None:
             return self._loose.get(0)
@@ -163,7 +162,7 @@ class Listing(Generic[E]):
         return next((page for skip in between if (page := self._joining(skip)) is not None), None)
 
     def _joining(self, skip: int) -> _Page[E] | None:
-        """Return the page at `skip` if it came and is a part of the chain: at the very start, or sharing an entity."""
+        """Return the page at `skip` if it arrived and joins the chain: at the very start, or by sharing an entity."""
         page = self._loose.get(skip)
         if page is None or (skip > 0 and self._chained.isdisjoint(page.names)):
             return None
@@ -178,18 +177,18 @@ class Listing(Generic[E]):
         self._repairs += 1
         self._back = min(gap, max(PAGE_SIZE // 2, 2 * self._back))
         self._repair = gap - self._back
-        self._loose.pop(self._repair, None)  # does not help; its entities stay
+        self._loose.pop(self._repair, None)  # it doesn't join the chain; its entities are kept
         return self._request(self._repair)
 
-    # What came
+    # The results
 
     @property
     def pages(self) -> int:
-        """How many pages to request side by side the next time."""
+        """How many pages to request concurrently in the next read."""
         return 1 if self._front is None else min(self._front.skip // STEP + 1, MAX_PAGES)
 
     def tally(self) -> "Tally":
-        """Count the entities that came."""
+        """Count the entities on the pages that arrived."""
         if len(self._pages) == 1:
             (page,) = self._pages
             listed = len(set(page.names))
@@ -205,7 +204,7 @@ class Listing(Generic[E]):
         )
 
     def entities(self) -> dict[str, E]:
-        """Return the first of the wanted entities by name, each once, in the order of the listing."""
+        """Return the first wanted entities by name, each once, in the order of the listing."""
         if len(self._pages) == 1:
             return {each.name: each for each in self._pages[0].wanted}
         found: dict[str, E] = {}
@@ -215,7 +214,7 @@ class Listing(Generic[E]):
         return found
 
     def forget(self) -> None:
-        """Let go of the entities; they are still counted."""
+        """Discard the entities; they are still counted."""
         for page in self._pages:
             page.wanted = []
         self.held = 0
@@ -233,7 +232,7 @@ class Listing(Generic[E]):
 
 
 def enough(max_entities: int) -> int:
-    """Return how many entities to hold in order to show `max_entities`: those on two pages are held twice."""
+    """Return how many entities to hold in order to show `max_entities`; entities on two pages are held twice."""
     return max_entities + max_entities // 4 + 4 * PAGE_SIZE
 
 

@@ -1,4 +1,4 @@
-"""The one asyncio loop of a process, in a daemon thread, for synchronous callers."""
+"""The I/O loop of a process: one asyncio loop in a daemon thread, for synchronous callers."""
 
 import asyncio
 import concurrent.futures
@@ -17,13 +17,13 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# For calls of reads that wait for a network (the shared state), one at a time for each read. asyncio's own default is
-# four more than there are cores: with a Redis 20 ms away, so few at a time hold up all reads of a process.
+# Threads for blocking network calls to the shared state; each read makes one at a time. asyncio's default is the number
+# of cores plus four: with a Redis 20 ms away, so few threads delay all reads of a process.
 _CALLS_ASIDE = 64
 
 
 class IoLoop:
-    """Started with the first call, and anew after a fork: threads do not survive one."""
+    """Starts with the first call, and again after a fork, because threads do not survive a fork."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,16 +31,16 @@ class IoLoop:
         self._pid = 0
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
-        """Run the coroutine and return its result; after `timeout` seconds cancel it and raise TimeoutError."""
+        """Run the coroutine and return its result; after `timeout` seconds, cancel it and raise TimeoutError."""
         future = asyncio.run_coroutine_threadsafe(coroutine, self._running())
         try:
             return future.result(timeout)
         except concurrent.futures.TimeoutError:
-            future.cancel()  # without effect on one that has raised it itself
+            future.cancel()  # has no effect if the coroutine itself raised TimeoutError
             raise TimeoutError from None
 
     def begin(self, coroutine: Coroutine[Any, Any, None], on_error: Callable[[BaseException], None]) -> None:
-        """Run the coroutine aside. Nobody waits for it; `on_error` gets what it raises, on the loop."""
+        """Run the coroutine in the background. If it raises, `on_error` is called with the exception, on the loop."""
 
         def ended(future: "concurrent.futures.Future[None]") -> None:
             error = None if future.cancelled() else future.exception()
@@ -51,9 +51,9 @@ class IoLoop:
 
     @staticmethod
     def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log what asyncio itself would log with the exception's text, which can hold a part of an answer."""
+        """Log without the exception's message, which asyncio would log: it can contain a part of a response."""
         error = context.get("exception")
-        if isinstance(error, OSError):  # ssl.SSLError too: the peer's doing
+        if isinstance(error, OSError):  # including ssl.SSLError: caused by the peer
             logger.debug("The I/O loop: %s", type(error).__name__)
         elif error is not None:
             logger.error("A task or callback of the I/O loop failed: %s", faults.frames(error))
@@ -61,7 +61,7 @@ class IoLoop:
             logger.warning("The I/O loop: %s", context.get("message"))
 
     def is_running(self) -> bool:
-        """Tell whether this process has started it."""
+        """Return whether this process has started the loop."""
         return self._loop is not None and self._pid == os.getpid()
 
     def stop(self) -> None:
@@ -73,7 +73,7 @@ class IoLoop:
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._pid != os.getpid():
-            self._lock = threading.Lock()  # the parent's may have been held at the fork
+            self._lock = threading.Lock()  # the parent's lock may have been held at the fork
             self._loop = None
             self._pid = os.getpid()
         loop = self._loop

@@ -17,11 +17,11 @@ from .errors import Reason, ServiceBusError
 
 # A name is looked up again after this long, so that a namespace that moves is found.
 DNS_SECONDS = 30.0
-# Look-ups under way. Each has a thread, which a silent name server holds for up to half a minute.
+# Concurrent look-ups. Each has a thread, which an unresponsive name server blocks for up to half a minute.
 MAX_LOOK_UPS = 1_000
-# Names whose addresses are kept, the latest used ones.
+# How many names' addresses are kept: those of the most recently used names.
 MAX_KEPT_NAMES = 20_000
-# How long a request waits for a name to be looked up again while there is a connection that may be good.
+# How long a request waits for a repeated look-up while there is a connection that may still work.
 _PATIENCE_SECONDS = 0.25
 
 Found = tuple[tuple[socket.AddressFamily, str], ...]
@@ -29,7 +29,7 @@ Found = tuple[tuple[socket.AddressFamily, str], ...]
 
 @dataclass(slots=True)
 class _Name:
-    found: Found | None = None  # None: never looked up with success; empty: the policy refuses where it leads
+    found: Found | None = None  # None: no look-up has succeeded; empty: the policy refuses an address
     found_at: float = -DNS_SECONDS
     began_at: float = -DNS_SECONDS
     look_up: "asyncio.Task[Found] | None" = None
@@ -39,8 +39,8 @@ class _Name:
 class Names(AbstractResolver):
     """Resolves names for one client, on its loop, and refuses addresses that the policy refuses.
 
-    Each look-up has a thread of its own: a pool of any size could be full of names whose servers are silent. A name has
-    one look-up at a time, however many requests wait for it.
+    Each look-up has its own thread: names with unresponsive servers could fill a pool of any size. A name has one
+    look-up at a time, however many requests wait for it.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Names(AbstractResolver):
         now = asyncio.get_running_loop().time()
         found = name.found
         if not found or now - name.found_at >= self._seconds:
-            # Shielded: the scrape that asked first may give up, the others still wait for the same answer.
+            # Shielded: if the scrape that began the look-up is cancelled, others still wait for it.
             found = await asyncio.shield(self._renewal(host, name))
         return [
             ResolveResult(
@@ -72,7 +72,7 @@ class Names(AbstractResolver):
         ]
 
     def is_due(self, host: str) -> bool:
-        """Tell whether follow() has something to do for this name."""
+        """Return whether follow() has something to do for this name."""
         name = self._names.get(host)
         if name is None:
             return False
@@ -82,7 +82,7 @@ class Names(AbstractResolver):
     async def follow(self, host: str) -> None:
         """Look a name up again if that is due, before a kept connection is used. Never raises for a failed look-up.
 
-        A slow name server delays nothing for longer than a moment, once in DNS_SECONDS.
+        A slow name server delays requests only briefly, once every DNS_SECONDS.
         """
         name = self._names[host]
         age = asyncio.get_running_loop().time() - name.began_at
@@ -92,22 +92,22 @@ class Names(AbstractResolver):
             await asyncio.wait({name.look_up}, timeout=_PATIENCE_SECONDS - age)
 
     def note_silence(self, host: str) -> None:
-        """Take note that a request got no answer in time."""
+        """Record that a request got no response in time."""
         name = self._names.get(host)
         if name is not None:
             name.silent_at = asyncio.get_running_loop().time()
 
     def note_answer(self, host: str) -> None:
-        """Take note that a request got its answer late: the connections do lead somewhere."""
+        """Record that a request got its response late, so the connections do work."""
         name = self._names.get(host)
         if name is not None:
             name.silent_at = -math.inf
 
     def may_use(self, host: str, address: str, made_at: float) -> bool:
-        """Tell whether a kept connection to the address, made then (the loop's time), may be used for the name.
+        """Return whether a connection to the address, made at `made_at` (the loop's time), may be used for the name.
 
-        It may not when the name has moved, as far as is known. After a silence none may that was made before: where a
-        firewall or a balancer has forgotten one, or the machine was suspended, the others lead nowhere as well.
+        It may not if the name is known to have moved. After a request without a response, no older connection may be
+        used: if a firewall or a load balancer has dropped one, or the machine was suspended, the others are dead too.
         """
         name = self._names.get(host)
         if name is None:
@@ -117,7 +117,7 @@ class Names(AbstractResolver):
         return name.found is None or any(address == known for _, known in name.found)
 
     async def close(self) -> None:
-        """Leave the look-ups under way alone: nobody waits for them."""
+        """Do nothing: look-ups under way end by themselves, and no request waits for them."""
 
     def _name(self, host: str) -> _Name:
         name = self._names.get(host)
@@ -139,7 +139,7 @@ class Names(AbstractResolver):
 
     async def _find(self, host: str, name: _Name) -> Found:
         if is_localhost(host.lower()):
-            # RFC 6761, section 6.3: such a name is this machine, and DNS is not asked.
+            # RFC 6761, section 6.3: such a name is this machine and is not looked up in DNS.
             found: Found = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
         else:
             answers = await self._in_a_thread(
@@ -150,13 +150,13 @@ class Names(AbstractResolver):
             for _, address in found:
                 self._policy.check_address(address)
         except EndpointNotAllowedError:
-            name.found = ()  # connections to where it led before are not used any more
+            name.found = ()  # rules out connections to its former addresses
             raise
         name.found, name.found_at = found, asyncio.get_running_loop().time()
         return found
 
     async def _in_a_thread(self, work: Callable[[], Any]) -> Any:
-        """Return what the work returns, done in a daemon thread, which the end of the process doesn't wait for."""
+        """Run `work` in a daemon thread, which doesn't delay the end of the process, and return its result."""
         with self._lock:
             if self._threads >= MAX_LOOK_UPS:
                 raise ServiceBusError(
@@ -182,7 +182,7 @@ class Names(AbstractResolver):
                 error = failure
             with self._lock:
                 self._threads -= 1
-            with contextlib.suppress(RuntimeError):  # the loop is closed by now
+            with contextlib.suppress(RuntimeError):  # the loop has been closed
                 loop.call_soon_threadsafe(tell, result, error)
 
         try:
@@ -195,6 +195,6 @@ class Names(AbstractResolver):
 
 
 def _retrieved(task: "asyncio.Task[Found]") -> None:
-    """Keep asyncio from reporting a failure for which nobody waits any more."""
+    """Keep asyncio from reporting a failure that no request waits for any more."""
     if not task.cancelled():
         task.exception()

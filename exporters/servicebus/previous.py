@@ -1,6 +1,6 @@
-"""What an earlier read learnt of topics' subscriptions, for a namespace with more of them than its budget allows.
+"""Topics' subscriptions from an earlier read, for a namespace with more topics than its budget allows.
 
-Only subscriptions are carried over: queues and topics take a request for a hundred of them, subscriptions one a topic.
+Only subscriptions are carried over: queues and topics take one request per hundred, subscriptions one per topic.
 """
 
 import math
@@ -10,10 +10,10 @@ from .entities import Snapshot, Subscription, Topic
 
 
 class Former:
-    """The subscriptions that an earlier read knows, by topic."""
+    """The subscriptions of an earlier read, by topic."""
 
     def __init__(self, snapshot: Snapshot | None, oldest: float) -> None:
-        """`oldest`: by the machine's clock; what was read before is not used any more."""
+        """`oldest`: by the machine's clock; subscriptions that were read before this are not used."""
         self._oldest = oldest
         self._topics: dict[str, Topic] = {}
         self._subscriptions: dict[str, list[Subscription]] = {}
@@ -23,26 +23,26 @@ class Former:
         self._topics = {topic.name: topic for topic in snapshot.topics}
         for subscription in snapshot.subscriptions:
             self._subscriptions.setdefault(subscription.topic_name, []).append(subscription)
-        # A topic that the former read could not read is in neither.
+        # A topic whose subscriptions the earlier read does not have is not known.
         for name in snapshot.topics_unread:
             self._topics.pop(name, None)
         self._read_at = {name: snapshot.topics_read_at.get(name, snapshot.began_at) for name in self._topics}
 
     def read_at(self, topic: Topic) -> float:
-        """Return when its subscriptions were read, by the machine's clock.
+        """Return when the topic's subscriptions were read, by the machine's clock.
 
-        It is -inf when nothing is known that could still be true.
+        Returns -inf if there are none that could still be valid.
         """
         former = self._topics.get(topic.name)
         if former is None:
             return -math.inf
-        # Made anew, or with other subscriptions than then: some of what is known is gone, and nobody knows which.
+        # Created again, or with a different number of subscriptions: some of the known ones may be gone.
         if (former.created, former.subscription_count) != (topic.created, topic.subscription_count):
             return -math.inf
         return self._read_at[topic.name]
 
     def subscriptions(self, topic: Topic) -> Sequence[Subscription] | None:
-        """Return what is known of its subscriptions; None when that is nothing, or too old."""
+        """Return the topic's known subscriptions; None if they are unknown or too old."""
         read_at = self.read_at(topic)
         if read_at == -math.inf or read_at < self._oldest:
             return None

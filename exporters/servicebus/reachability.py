@@ -1,5 +1,6 @@
-"""The way to an endpoint in single steps, each with its own error: name, connection, TLS. For trials; reads take it
-as one.
+"""The path to an endpoint in separate steps, each with its own error: name, connection, TLS.
+
+Used by connection tests; reads connect in one step.
 """
 
 import asyncio
@@ -18,15 +19,15 @@ from .errors import Reason, ServiceBusError
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """What a connection that was made, and closed again, told."""
+    """What was learnt from a connection that was made and closed again."""
 
     address: str
-    version: str  # TLSv1.3; empty: plain HTTP, as the local emulator has it
+    version: str  # for example TLSv1.3; empty for plain HTTP, which the local emulator uses
     certificate_expires: datetime | None
 
 
 async def look_up(client: Client, endpoint: Endpoint) -> list[str]:
-    """Return the addresses of the endpoint's host; raise ServiceBusError (dns, or connection for a refused one)."""
+    """Return the addresses of the endpoint's host; raise ServiceBusError (dns, or connection if one is not allowed)."""
     client.check(endpoint)
     try:
         found = await client.resolver.resolve(endpoint.host, _port(endpoint), family=socket.AF_UNSPEC)
@@ -41,7 +42,7 @@ async def look_up(client: Client, endpoint: Endpoint) -> list[str]:
 
 
 async def shake_hands(client: Client, endpoint: Endpoint, addresses: list[str]) -> Handshake:
-    """Connect to the first address that answers; raise ServiceBusError: tls, or connection when none answers."""
+    """Connect to the first address that responds; raise ServiceBusError: tls, or connection if none responds."""
     problem = "no address"
     for address in addresses:
         try:
@@ -73,7 +74,7 @@ async def _connect(client: Client, endpoint: Endpoint, address: str) -> Handshak
         certificate = connection.getpeercert() or {}
         return Handshake(address, connection.version() or "TLS", _moment(certificate.get("notAfter")))
     finally:
-        # Not writer.close(): that says goodbye and waits for the other's, and nobody would be here to wait for it.
+        # Not writer.close(), which would wait for the peer's close_notify.
         writer.transport.abort()
         with contextlib.suppress(OSError):
             await writer.wait_closed()

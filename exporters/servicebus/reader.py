@@ -1,4 +1,4 @@
-"""Everything of a namespace, side by side, within a deadline."""
+"""Read a whole namespace, with concurrent requests, within a deadline."""
 
 import asyncio
 import time
@@ -25,10 +25,10 @@ from .work import Job, Work
 
 API_VERSION = "2021-05"
 
-# Twelve times the default of max_entities; a larger max_entities replaces it.
+# More than twelve times the default of max_entities. A larger max_entities replaces it.
 MAX_ENTITIES_READ = 250_000
-# Of their names, and of what users entered for them, which stay in memory with up to four bytes each. 20,000 entities
-# with names of 260 characters and 500 of UserMetadata have 15,200,000.
+# The characters of entities' names and of texts that users entered, which stay in memory at up to four bytes each.
+# 20,000 entities with names of 260 characters and UserMetadata of 500 have 15,200,000.
 MAX_READ_CHARACTERS = 16_000_000
 _FREELY = Allowance(requests_per_second=10_000, burst=10_000)
 
@@ -39,16 +39,16 @@ class Source:
 
     endpoint: Endpoint
     credential: Credential
-    entity_path: str = ""  # a queue or a topic: read that one alone
+    entity_path: str = ""  # a queue or a topic: read only that one
     include: str = ""  # RE2 that the whole name of a queue or topic must match; empty: all
     exclude: str = ""
     concurrency: int = 16  # requests under way at a time
     max_entities: int = 20_000
-    # How many pages each listing had the last time; kept by the caller from read to read. All of them are then asked
-    # for at once, where otherwise each page has to wait for the one before to announce it.
+    # How many pages each listing had in the last read; the caller keeps this between reads. That many pages are
+    # requested at once. Otherwise, each page has to wait until the one before announces it.
     known_pages: dict[str, int] = field(default_factory=dict)
-    # What the last read learnt, asked for when the budget does not allow to read everything: its subscriptions then
-    # stay for as long as max_age_seconds.
+    # Returns the last read's snapshot. Used if the budget doesn't allow reading everything: its subscriptions are then
+    # shown until they are max_age_seconds old.
     last_read: LastRead | None = None
     max_age_seconds: float = 300.0
 
@@ -56,15 +56,15 @@ class Source:
 async def read_namespace(
     source: Source, client: Client, *, deadline: float, budget: Budget | None = None
 ) -> Snapshot:
-    """Read the namespace and return what was learnt by `deadline`, a value of the running loop's time().
+    """Read the namespace and return what was read by `deadline`, a value of the running loop's time().
 
-    Never raises ServiceBusError: what went wrong stands in the snapshot's `collectors`.
+    Never raises ServiceBusError: the snapshot's `collectors` hold the failures.
     """
     return await Read(source, client, deadline, budget or unshared(_FREELY)).run()
 
 
 class Read:
-    """One read; nothing of it is shared with another."""
+    """One read. It shares no state with other reads."""
 
     def __init__(self, source: Source, client: Client, deadline: float, budget: Budget) -> None:
         """`deadline`: a value of the running loop's time()."""
@@ -78,7 +78,7 @@ class Read:
         self._read_at, self._began_at = time.time(), clock.now()
         self._selection = Selection(source.include, source.exclude, source.max_entities)
         self._turns = Turns(source.last_read, self._began_at - source.max_age_seconds)
-        # Who may not see the SKU may still see the rest, which is under way anyway.
+        # A credential without access to the SKU may still have access to the rest, which is under way anyway.
         self._work = Work(
             optional="namespace",
             ended=self._jobs_ended,
@@ -96,11 +96,11 @@ class Read:
 
     async def run(self) -> Snapshot:
         now = asyncio.get_running_loop().time()
-        # A namespace that is too large for its budget takes half of its deadline, and is not held up for all of it to
-        # squeeze in a few topics more.
+        # If a namespace is too large for its budget, the read ends at half of the time until the deadline: waiting for
+        # all of it would only add a few topics.
         self._subscriptions_until = now + (self._deadline - now) / 2
         if self._source.entity_path:
-            # Nothing else: an entity's own key opens nothing else, not even the namespace's SKU.
+            # Nothing else: an entity's own key gives no access to anything else, not even to the namespace's SKU.
             self._work.add("entity", [self._read_entity])
         else:
             await self._turns.begin(self._source.known_pages, self._budget, self._subscriptions_until)
@@ -113,16 +113,16 @@ class Read:
         self._remember_pages()
         info = self._failures.get("namespace")
         if info is not None and info.reason is Reason.NOT_FOUND and self._failures["queues"] is None:
-            # Not every endpoint has $namespaceinfo. Where the listings are there it is merely unknown.
+            # Not every endpoint has $namespaceinfo. If the queues can be listed, its absence is no failure.
             self._failures["namespace"] = None
         unlisted = self._failures.get("topics")
-        if unlisted is not None:  # whose subscriptions there would be is not known
+        if unlisted is not None:  # without all topics, there may be further subscriptions
             self._work.fail("subscriptions", unlisted)
         unread = frozenset(self._unread_topics() - self._turns.read_at.keys())
         self._fail_what_is_incomplete(unread)
         taken = self._selection.taken()
-        # A failure's traceback and this read refer to each other. What is not taken would stay in memory until the next
-        # collection of garbage.
+        # A failure's traceback and this read reference each other. Without this line, entities that are not taken would
+        # stay in memory until the next garbage collection.
         self._selection = Selection("", "", 0)
         return Snapshot(
             queues=taken.queues,
@@ -142,7 +142,7 @@ class Read:
         )
 
     async def subscriptions_of(self, topics: Sequence[Topic]) -> dict[str, list[Subscription]]:
-        """Read the subscriptions of these topics alone, in this order; return those that were read whole, by topic."""
+        """Read only the subscriptions of these topics, in this order; return those that were read in full, by topic."""
         self._add_subscriptions(topics)
         await self._work.run(self._deadline)
         await self._budget.close()
@@ -174,7 +174,7 @@ class Read:
         listing: Listing[Queue] | Listing[Topic],
         read_page: Callable[[int], Awaitable[None]],
     ) -> None:
-        """Request the pages that the listing had the last time, side by side."""
+        """Request as many pages as the listing had in the last read, concurrently."""
         number = self._source.known_pages.get(collector, 1)
         pages = (partial(read_page, skip) for skip in listing.first_pages(number))
         self._work.add(collector, pages, number)
@@ -223,7 +223,7 @@ class Read:
         self._add_subscriptions(await self._turns.in_order(self._selection.shown_topics().values()))
 
     def _add_subscriptions(self, topics: Iterable[Topic]) -> None:
-        """Request the subscriptions of topics unless that is done already."""
+        """Request the subscriptions of topics, except those that were requested already."""
         new = [topic for topic in topics if topic.name not in self._begun]
         self._begun.update(topic.name for topic in new)
         self._work.add("subscriptions", self._subscription_jobs(new), len(new))
@@ -231,15 +231,15 @@ class Read:
     def _subscription_jobs(self, topics: Iterable[Topic]) -> Iterator[Job]:
         for topic in topics:
             listing = self._selection.add_topic(topic.name)
-            # A topic's count only tells how many pages to request side by side; what there is, its listing tells. Also
-            # 0 is not believed: it can be older than the newest subscription.
+            # A topic's count only decides how many pages to request concurrently; the listing is authoritative. Even 0
+            # is not trusted: it can be older than the newest subscription.
             for skip in listing.first_pages(-(-((topic.subscription_count or 1) - 1) // STEP)):
                 yield partial(self._read_subscriptions, topic.name, skip)
 
     async def _read_subscriptions(self, topic_name: str, skip: int) -> None:
         if self._turns.refusal is not None:
             self._turns.keep_back(topic_name, self._turns.refusal)
-            await asyncio.sleep(0)  # thousands can follow
+            await asyncio.sleep(0)  # thousands can follow, and other tasks have to run
             return
         path = _listing(f"/{quote(topic_name, safe='')}/subscriptions", skip)
         try:
@@ -247,13 +247,13 @@ class Read:
         except ServiceBusError as error:
             match error.reason:
                 case Reason.NOT_FOUND:
-                    # Deleted since the listing: gone, and no failure.
+                    # Deleted since it was listed: no failure.
                     self._selection.remove_topic(topic_name)
                 case Reason.BUDGET | Reason.THROTTLED:
                     failure = Failure(error.reason, error.message)
                     self._turns.keep_back(topic_name, failure)
                     if not isinstance(error, ThrottledError):
-                        # It is the budget that has spoken: for all of them.
+                        # The budget's refusal applies to all remaining topics.
                         self._turns.refusal = failure
                 case _:
                     raise
@@ -276,10 +276,10 @@ class Read:
             queues = self._the_one(atom.parse_queues(body).entities)
             self._failures["queues"] = None
             self._selection.queues.add(0, queues, queues, None)
-        del self._failures["entity"]  # it has become one of the others
+        del self._failures["entity"]  # replaced by the collectors of the entity's kind
 
     def _the_one(self, entities: list[E]) -> list[E]:
-        """Return the entities if they are the one that was asked for; names of Service Bus ignore case."""
+        """Return the entities if they are the one that was requested; entity names are case-insensitive."""
         if [entity.name.lower() for entity in entities] != [self._source.entity_path.lower()]:
             raise ServiceBusError(Reason.MALFORMED, "The answer is not the entity that was asked for.")
         return entities
@@ -287,7 +287,7 @@ class Read:
     # After all is read
 
     async def _carry_over(self) -> None:
-        """Put what is known from earlier reads in the place of what was not read; what is too old is a failure."""
+        """Fill in subscriptions that were not read from an earlier read; record a failure where there are none."""
         for topic_name, failure, known in await self._turns.stand_ins(self._selection.shown_topics()):
             if known is None:
                 self._work.fail("subscriptions", failure)
@@ -295,7 +295,7 @@ class Read:
                 self._selection.stand_in(topic_name, known)
 
     def _unread_topics(self) -> set[str]:
-        """Return the topics of whose subscriptions something is not known, for whatever reason."""
+        """Return the topics whose subscriptions were not read in full, for whatever reason."""
         listings = self._selection.subscriptions
         return {
             name
@@ -304,7 +304,7 @@ class Read:
         }
 
     def _fail_what_is_incomplete(self, unread: frozenset[str]) -> None:
-        """Let no collector succeed that has not read everything."""
+        """Record a failure for each collector that has not read everything."""
         selection = self._selection
         for collector, is_complete in (
             ("queues", selection.queues.is_complete),
@@ -317,7 +317,7 @@ class Read:
                 )
 
     def _remember_pages(self) -> None:
-        """Note for the next read how many pages each listing has."""
+        """Record how many pages each listing has, for the next read."""
         selection, known = self._selection, self._source.known_pages
         for collector, listing in (("queues", selection.queues), ("topics", selection.topics)):
             if listing.is_complete:

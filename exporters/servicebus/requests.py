@@ -1,4 +1,4 @@
-"""The management requests of one read: each within the budget, repeated while the service throttles."""
+"""The management requests of one read: each within the budget, and retried while the service throttles."""
 
 import asyncio
 
@@ -9,18 +9,19 @@ from .credentials import Credential
 from .errors import Reason, ServiceBusError
 from .parallelism import Parallelism
 
-# A request that is throttled is repeated, as far as the slowed-down budget allows, before its part of the read fails.
+# A throttled request is sent up to this many times, as far as the reduced budget allows, before its part of the read
+# fails.
 _ATTEMPTS = 3
-# A refused token is renewed once; then the spare one has its turn.
+# A refused token is renewed once; then the spare credential is tried.
 _REFUSALS = 2
-# Of whatever is asked, and slow to come.
+# Failures that would be the same for every request to the host, and that take long.
 _OF_THE_HOST = frozenset({Reason.DNS, Reason.TLS, Reason.CONNECTION})
-# Bodies of one read together. 20,000 queues with twelve AuthorizationRules each have 300 MB.
+# All bodies of one read together. 20,000 queues with twelve AuthorizationRules each take 300 MB.
 MAX_READ_BYTES = 536_870_912
 
 
 class Requests:
-    """Sends them, and counts how many were sent and how many of these were throttled."""
+    """Sends the requests of one read, and counts them and those that were throttled."""
 
     def __init__(
         self,
@@ -41,18 +42,18 @@ class Requests:
         self.sent = 0
         self.throttled = 0
         self._received = 0
-        # Until the host has accepted the credential requests go one at a time.
+        # Until the host has accepted the credential, requests go out one at a time.
         self._unproven = asyncio.Lock()
         self._unproven_error: ServiceBusError | None = None
-        # The tasks whose requests are under way, in their order, and since when (the loop's time).
+        # The tasks whose requests are under way, in order, and when these began (the loop's time).
         self._under_way: dict[asyncio.Task[None], float] = {}
         self._is_over = False
 
     async def get(self, path: str, wait_until: float | None = None) -> bytes:
-        """Return the answer's body; `path` is quoted already. Raises ServiceBusError by cause.
+        """Return the response's body; `path` is already quoted. Raises ServiceBusError by cause.
 
-        `wait_until`: until when the budget may be waited for, the deadline when left out. A request that is refused
-        (401) is repeated as far as the credential has something else to show: a new token, a spare secret.
+        `wait_until`: how long to wait for the budget; by default, until the deadline. A refused request (401) is
+        retried if the credential has another value to send: a new token, or a spare secret.
         """
         authorization = await self._credential.authorization(self._endpoint)
         if await self._budget.is_proven():
@@ -69,7 +70,7 @@ class Requests:
         try:
             body = await self._get(path, authorization, wait_until)
         except ServiceBusError as error:
-            # What the host did say tells more than that it may not be asked again soon.
+            # The host's own failure is more informative than the lack of budget for another request.
             if error.reason is Reason.BUDGET:
                 raise former or self._budget.former_failure() or error from None
             self._unproven_error = error
@@ -83,7 +84,7 @@ class Requests:
         while True:
             until = self._deadline if wait_until is None else wait_until
             if self._unproven_error is not None:
-                until = 0.0  # one answer before the proof is worth no wait
+                until = 0.0  # after a failure before the proof, waiting for the budget is not worthwhile
             await self._budget.acquire(until)
             self.sent += 1
             try:
@@ -114,7 +115,7 @@ class Requests:
                 return body
 
     def allowed(self, waiting: int) -> int:
-        """Return how many requests may be under way at a time, while so many wait."""
+        """Return how many requests may be under way at a time while `waiting` requests wait."""
         if not self._parallelism.may_grow:
             return self._parallelism.most
         now = asyncio.get_running_loop().time()
@@ -122,9 +123,9 @@ class Requests:
         return self._parallelism.allowed(waiting, now - since, self._deadline - now)
 
     def leave(self, task: "asyncio.Task[None]") -> bool:
-        """End the read, as its deadline has come. Tell whether the task goes on until it has its answer.
+        """End the read at its deadline. Return whether the task goes on until it has its response.
 
-        A connection whose answer is not read to its end can't be used again, and a new one costs more than the answer.
+        A connection can't be reused unless its response is read to the end, and a new connection costs more than that.
         """
         self._is_over = True
         return task in self._under_way and self._client.leave(self._endpoint, task)
@@ -136,7 +137,7 @@ class Requests:
         try:
             body = await self._client.get(self._endpoint, path, authorization)
         except ThrottledError as error:
-            if self._is_over:  # nobody repeats it, and later reads have to know
+            if self._is_over:  # it won't be retried, and later reads have to slow down
                 await self._budget.throttled(error.retry_after)
             raise
         else:

@@ -28,5 +28,5 @@ def retry_after_seconds(text: str | None) -> float | None:
             return None
         seconds = mktime_tz(parts) - time.time()
     except (ValueError, OverflowError, TypeError, IndexError):
-        return None  # fields that no date has: month 0, an hour of 30 digits
+        return None  # impossible fields: month 0, an hour of 30 digits
     return min(max(0.0, seconds), float(MAX_RETRY_AFTER_SECONDS))

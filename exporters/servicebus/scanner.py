@@ -1,6 +1,6 @@
-"""A page of a feed -> its entries, for pages of the shape that the service's serializer writes.
+"""Read the entries of a page, if the page has the form that the service's serializer writes.
 
-Entries are read by the layouts learnt from earlier ones, the rest of the page by ElementTree. The scanner declines
+Entries are read with layouts learnt from earlier entries, the rest of the page with ElementTree. The scanner declines
 every page that ElementTree might read differently, or refuse.
 """
 
@@ -12,13 +12,13 @@ from .errors import ServiceBusError
 from .layout import Layout, learn
 from .shapes import Shape, Texts
 
-# The layouts learnt last, by element, the one used last first. A namespace has a few of each: with and without
+# The layouts learnt, by element, the most recently used first. A namespace has a few for each element: with and without
 # forwarding, metadata, counts.
 _MOST_LAYOUTS = 16
 _layouts: dict[str, tuple[Layout, ...]] = {}
 
 _START = re.compile(r"(?:<\?xml [^<>?]*+\?>\s*+)?+" + re.escape(tree.FEED_TAG))
-# What stands before the entries on the only page of a listing: there is no next one, and nothing to decide.
+# The text before the entries if a listing has a single page: it has no link to a next page, so it needs no parsing.
 _ADDRESS = r"[^<>&\"\x00-\x1f]*+(?:&amp;[^<>&\"\x00-\x1f]*+)*+"
 _USUAL_HEAD = re.compile(
     re.escape(tree.FEED_TAG)
@@ -32,14 +32,14 @@ _FEED_END = "</feed>"
 
 
 def scan(page: str, shape: Shape) -> tuple[list[Texts], ElementTree.Element] | None:
-    """Return the page's entries, and a feed with its links to a next page; None when it isn't of the usual shape."""
+    """Return the page's entries, and a feed with its links to a next page; None if it doesn't have the usual form."""
     start = page.find("<entry", 0, _MOST_CHARACTERS_OF_HEAD)
     if start < 0 or not _START.match(page) or not page.endswith(_FEED_END):
         return None
     if not page.isascii() and ("\ufffe" in page or "\uffff" in page):  # which XML forbids
         return None
     try:
-        # Entries are closed before the next one begins, so the page is well-formed when each piece of it is.
+        # Each entry is closed before the next one begins, so the page is well-formed if each of its pieces is.
         feed = _EMPTY_FEED
         if not _USUAL_HEAD.fullmatch(page, 0, start):
             feed = tree.parse(page[:start] + _FEED_END)
@@ -68,7 +68,7 @@ def _scan_entries(page: str, position: int, end: int, shape: Shape) -> list[Text
                 return None
             entry = page[position:stop]
             read = tree.read_entry(entry, shape), stop
-            # One for each page: compiling costs as much as reading 40 entries with ElementTree.
+            # At most one layout per page: compiling it costs as much as reading 40 entries with ElementTree.
             layout = learn(entry, shape) if may_learn else None
             may_learn = False
         if layout is not None and (not layouts or layout is not layouts[0]):

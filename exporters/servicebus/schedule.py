@@ -1,7 +1,7 @@
-"""Whose subscriptions a read gets to, where a namespace has more topics than its budget allows to read at once.
+"""Which topics' subscriptions to read first when a namespace has more topics than its budget allows in one read.
 
-Topics then wait until all of them are known, and the longest unread comes first. What an earlier read knows stands in
-for those whose turn did not come.
+Topics then wait until all of them are listed, and those unread for longest come first. For topics that the read doesn't
+get to, the subscriptions of an earlier read are used.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -10,30 +10,30 @@ from .budget import Budget
 from .entities import Failure, Snapshot, Subscription, Topic
 from .previous import Former
 
-# Returns what the last read learnt; None when that is nothing.
+# Returns the last read's snapshot; None if there is none.
 LastRead = Callable[[], Awaitable[Snapshot | None]]
 
 
 class Turns:
-    """The order in which one read asks for topics' subscriptions, and the topics that it could not ask for."""
+    """The order in which one read requests topics' subscriptions, and the topics that it could not request."""
 
     def __init__(self, last_read: LastRead | None, oldest: float) -> None:
-        """`oldest`: by the machine's clock; what was read before does not stand in for anything any more."""
+        """`oldest`: by the machine's clock; subscriptions that were read before this are not used."""
         self._last_read = last_read
         self._oldest = oldest
         self._former: Former | None = None
-        # Whether the budget allows less than the last read took. Otherwise each topic is read as soon as it is known.
+        # Whether the budget allows fewer requests than the last read took. If not, each topic is read once listed.
         self.is_short = False
         self._kept_back: dict[str, Failure] = {}  # topic -> why it could not be read
-        # The budget's no to one topic: it goes for all that follow.
+        # First budget refusal; applies to all remaining topics.
         self.refusal: Failure | None = None
         # Topics shown from an earlier read: name -> time of that read, by the machine's clock.
         self.read_at: dict[str, float] = {}
 
     async def begin(self, known_pages: Mapping[str, int], budget: Budget, until: float) -> None:
-        """Let topics wait if the budget will not allow to read by `until` (the loop's time) as much as the last time.
+        """Make topics wait if the budget allows fewer requests by `until` (the loop's time) than the last read took.
 
-        `known_pages`: how many pages each listing had then.
+        `known_pages`: how many pages each listing had in the last read.
         """
         if not known_pages.get("subscriptions"):
             return
@@ -41,22 +41,22 @@ class Turns:
         self.is_short = await budget.affordable(until) < namespace_info + sum(known_pages.values())
 
     async def in_order(self, topics: Iterable[Topic]) -> list[Topic]:
-        """Return the topics in the order in which to read them: the longest unread first if the budget is short."""
+        """Return the topics in reading order: if the budget is short, those unread for longest come first."""
         if not self.is_short:
             return list(topics)
         former = await self._load_former()
         return sorted(topics, key=former.read_at)
 
     def keep_back(self, topic_name: str, failure: Failure) -> None:
-        """Take note that the budget, or the service's throttling, did not allow to read all of a topic."""
+        """Record that a topic could not be read whole because of the budget or the service's throttling."""
         self._kept_back[topic_name] = failure
 
     async def stand_ins(
         self, topics: Mapping[str, Topic]
     ) -> list[tuple[str, Failure, Sequence[Subscription] | None]]:
-        """Return each topic that was kept back, why, and its subscriptions as far as an earlier read knows them.
+        """Return each topic that was kept back, the reason, and its subscriptions from an earlier read.
 
-        They are None where nothing is known that could still be true.
+        The subscriptions are None if there are none that could still be valid.
         """
         kept_back = [(topics[name], failure) for name, failure in self._kept_back.items() if name in topics]
         if not kept_back:

@@ -1,6 +1,6 @@
-"""Which of the entities that a read is shown are wanted, and which of these fit within the limit.
+"""Which entities of a read are wanted, and which of these fit within the limit.
 
-Above the limit the kinds share it fairly, and of each kind those stay that come first in its listing, so that every
+If there are too many, the kinds share the limit fairly. The first entities of each listing are kept, so that every
 scrape shows the same ones.
 """
 
@@ -17,7 +17,7 @@ E = TypeVar("E", Queue, Topic)
 
 
 class Selection:
-    """The listings of one read, and what is taken from them."""
+    """The listings of one read, and the entities taken from them."""
 
     def __init__(self, include: str, exclude: str, max_entities: int) -> None:
         """`include` and `exclude`: RE2 that the whole name of a queue or topic must, or must not, match; empty: any."""
@@ -34,24 +34,24 @@ class Selection:
         self._most_held = self._enough + max_entities // 2
 
     def wanted(self, page: list[E]) -> list[E]:
-        """Return those entities of a page that include and exclude let through; the page itself if it is all."""
+        """Return the entities of a page that pass include and exclude; the page itself if there are no patterns."""
         if self._wanted is None:
             return page
         return [each for each in page if self._wanted(each.name)]
 
     def is_early(self, place: int) -> bool:
-        """Tell whether a topic before this place in its listing is shown, however many other entities there are."""
+        """Return whether topics before this place in the listing are shown however many other entities there are."""
         return place <= self._max_entities // 3
 
     def add_topic(self, topic_name: str) -> Listing[Subscription]:
-        """Return a new listing, of the topic's subscriptions."""
+        """Return a new listing for the topic's subscriptions."""
         listing = self.subscriptions[topic_name] = Listing(self._max_entities)
         return listing
 
     def add_subscriptions(
         self, topic_name: str, skip: int, page: list[Subscription], next_skip: int | None
     ) -> int | None:
-        """Take a page, as Listing.add() does. Far above the limit let go of the last topics' subscriptions."""
+        """Add a page, as Listing.add() does. Far above the limit, discard the last topics' subscriptions."""
         listing = self.subscriptions[topic_name]
         self._held -= listing.held
         following = listing.add(skip, page, page, next_skip)
@@ -69,15 +69,15 @@ class Selection:
         return following
 
     def remove_topic(self, topic_name: str) -> None:
-        """Take note that the topic was deleted after it was listed."""
+        """Record that the topic was deleted after it was listed."""
         self._gone.add(topic_name)
 
     def stand_in(self, topic_name: str, known: Sequence[Subscription]) -> None:
-        """Add what is known of a topic's subscriptions for those that were not read."""
+        """Use known subscriptions of a topic for those that were not read."""
         self._stand_ins[topic_name] = known
 
     def shown_topics(self) -> dict[str, Topic]:
-        """Return the topics to show, by name. The first call decides; queues and topics are listed by then."""
+        """Return the topics to show, by name. The first call decides, so queues and topics must be listed by then."""
         if self._shown_topics is None:
             topics = self.topics.entities()
             expected = sum(_expected_subscriptions(topic) for topic in topics.values())
@@ -86,7 +86,7 @@ class Selection:
         return {name: topic for name, topic in self._shown_topics.items() if name not in self._gone}
 
     def taken(self) -> "Taken":
-        """Return what to show, within the limit."""
+        """Return the entities to show, within the limit."""
         topics = self.shown_topics()
         queues = list(self.queues.entities().values())
         subscriptions: list[Subscription] = []
@@ -115,20 +115,20 @@ class Selection:
         )
 
     def _subscriptions_of_shown(self, topic_name: str) -> tuple[Iterable[Subscription], int, int]:
-        """Return those that are held, how many are known, and how many of these came too often."""
+        """Return a shown topic's held subscriptions, how many are known, and how many came more than once."""
         listing = self.subscriptions.get(topic_name)
         found = {} if listing is None else listing.entities()
         tally = Tally(0, 0, 0) if listing is None else listing.tally()
         known = self._stand_ins.get(topic_name)
         if known is not None:
-            # Of a topic with several pages some may have been read.
+            # If the topic has several pages, some of them may have been read.
             found = {each.name: each for each in known} | found
             return found.values(), len(found), tally.repeated
         return found.values(), tally.wanted, tally.repeated
 
 
 class Taken(NamedTuple):
-    """What a read shows, and how many entities it leaves out, by reason (duplicate, filtered, limit)."""
+    """The entities that a read shows, and how many it drops, by reason (duplicate, filtered, limit)."""
 
     queues: tuple[Queue, ...]
     topics: tuple[Topic, ...]
@@ -142,7 +142,7 @@ def _expected_subscriptions(topic: Topic) -> int:
 
 
 def _fair_shares(room: int, wishes: Sequence[int]) -> list[int]:
-    """Divide the room by max-min fairness: nobody gets more than wished for, and what one leaves, the others share."""
+    """Divide the room by max-min fairness: no share exceeds its wish, and the others share what one doesn't need."""
     shares = [0] * len(wishes)
     left = max(room, 0)
     by_size = sorted(range(len(wishes)), key=wishes.__getitem__)

@@ -1,4 +1,4 @@
-"""Which elements of a queue's, a topic's and a subscription's description are read, and as what."""
+"""Which elements of a queue's, a topic's and a subscription's description are read, and how they are converted."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,22 +15,22 @@ COUNT_NAMES = (
     "TransferMessageCount",
     "TransferDeadLetterMessageCount",
 )
-# What GET of an entity that does not exist answers, with status 200.
+# The title in the response to GET of an entity that does not exist; its status is 200.
 NOT_FOUND_TITLE = "Publicly Listed Services"
 
-# An entry as it is read of a page: its title, the texts of the shape's fields, those of its counts, in the order of
+# An entry as read from a page: its title, the texts of the shape's fields, then those of its counts in the order of
 # COUNT_NAMES. None: there is no such element.
 Texts = tuple[str | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A description's element, and those in it that are read, in the order of the entity's own fields."""
+    """A description's element, and its child elements that are read, in the order of the entity's own fields."""
 
     element: str
     fields: Mapping[str, Callable[[str | None], object]]
     converters: tuple[Callable[[str | None], object], ...] = field(init=False)
-    # Where in an entry's texts are those that can hold any character: the title, and what users entered.
+    # The places in an entry's texts that can hold any character: the title, and the texts that users entered.
     free: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The way of azure-identity's requests: to the clouds' sign-in hosts and this machine's identity endpoint alone."""
+"""The transport of azure-identity: only to the clouds' sign-in hosts and to this machine's identity endpoint."""
 
 import asyncio
 import os
@@ -11,15 +11,15 @@ from azure.core.pipeline.transport import AioHttpTransport
 
 from .connection import EndpointNotAllowedError, EndpointPolicy
 
-# Azure's instance metadata service. It is asked by number, and for managed identities alone.
+# Azure's instance metadata service. Its address is an IP address, and it serves only managed identities.
 _METADATA = "http://169.254.169.254"
-# Where App Service, Azure Arc, Service Fabric and pod identity say that theirs is: set by the platform, and read by
-# azure-identity from the hub's own environment.
+# App Service, Azure Arc, Service Fabric and pod identity set these to their identity endpoint. azure-identity reads
+# them from the hub's own environment.
 _VARIABLES = ("IDENTITY_ENDPOINT", "IMDS_ENDPOINT", "MSI_ENDPOINT", "AZURE_POD_IDENTITY_AUTHORITY_HOST")
 
 
 class TokenTransport(AioHttpTransport):  # type: ignore[misc] # loaded late by azure-core, so mypy sees no class
-    """Sends on the client's session, and refuses every other host before anything is looked up or sent.
+    """Sends requests on the client's session, and refuses other hosts before anything is looked up or sent.
 
     Redirects are not followed: azure-identity has no policy for them, and azure-core's transport follows none.
     """
@@ -27,13 +27,13 @@ class TokenTransport(AioHttpTransport):  # type: ignore[misc] # loaded late by a
     def __init__(
         self, policy: EndpointPolicy, session: aiohttp.ClientSession, note_silence: Callable[[str], None]
     ) -> None:
-        """`note_silence` is told a host that gave no answer in time."""
+        """`note_silence` is called with a host that didn't respond in time."""
         super().__init__(session=session, session_owner=False)
         self._policy = policy
         self._note_silence = note_silence
 
     async def send(self, request: Any, **config: Any) -> Any:
-        """Return the answer. Raises EndpointNotAllowedError for a host that gives no tokens."""
+        """Return the response. Raises EndpointNotAllowedError for a host that issues no tokens."""
         scheme, host, port = _origin(request.url)
         if (scheme, host, port) not in _identity_endpoints():
             self._policy.check_sign_in(scheme, host, port)

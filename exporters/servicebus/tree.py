@@ -1,13 +1,13 @@
-"""A page's text -> its entries, with ElementTree: right for every page, at seven times the scanner's cost."""
+"""Read the entries of a page with ElementTree: correct for every page, at seven times the scanner's cost."""
 
 import xml.etree.ElementTree as ElementTree
 
 from .errors import Reason, ServiceBusError
 from .shapes import COUNT_NAMES, COUNTS_NS, DESCRIPTION_NS, NOT_FOUND_TITLE, Shape, Texts
 
-# The service sends 100 entries per page. Those of 100 queues with twelve authorization rules each have 45,000 tags and
-# 6,000 attributes; every `=` counts as one, and UserMetadata of 1,024 of them in each queue is no attack. A tree takes
-# up to 300 bytes for each tag and attribute.
+# The service sends 100 entries per page. 100 queues with twelve authorization rules each have 45,000 tags and 6,000
+# attributes. Every `=` counts as an attribute, and each queue's UserMetadata may legitimately consist of 1,024 of them.
+# A tree takes up to 300 bytes for each tag and attribute.
 MAX_PAGE_ENTRIES = 1000
 MAX_PAGE_TAGS = 100_000
 MAX_PAGE_ATTRIBUTES = 120_000
@@ -30,7 +30,7 @@ def parse(text: str) -> ElementTree.Element:
 
 
 def read_entries(root: ElementTree.Element, shape: Shape) -> list[Texts]:
-    """Return the entries of a feed, or the one that is the root. Raises ServiceBusError (malformed, not_found)."""
+    """Return the entries of a feed, or the root if it is an entry. Raises ServiceBusError (malformed, not_found)."""
     if root.tag == f"{ATOM}entry":
         return [_read(root, shape)]
     if root.tag != f"{ATOM}feed":
@@ -44,7 +44,7 @@ def read_entries(root: ElementTree.Element, shape: Shape) -> list[Texts]:
 
 
 def read_entry(text: str, shape: Shape) -> Texts:
-    """Return the one entry that the text holds and nothing else, as it is read inside a feed.
+    """Return the entry of a text that contains exactly one, read as if inside a feed.
 
     Raises ServiceBusError (malformed).
     """

@@ -1,19 +1,19 @@
-"""The service's texts -> values. Each function raises ValueError for a text that the service can't have written.
+"""Convert the service's texts to values. Each function raises ValueError for a text that the service can't write.
 
-Only what .NET's XML serializer writes is accepted, and not all that Python's own functions would: int() also takes
-`1_000`, `+7`, spaces and Arabic digits, and datetime.fromisoformat() week dates.
+Only texts that .NET's XML serializer writes are accepted, which is less than Python's own functions accept: int() also
+takes `1_000`, `+7`, spaces and Arabic digits, and datetime.fromisoformat() takes week dates.
 """
 
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
 
-# The service allows 260 characters in a name and 1,024 in UserMetadata. Addresses have the host's name in front.
+# The service allows 260 characters in a name and 1,024 in UserMetadata. Addresses begin with the host's name.
 MAX_NAME_CHARACTERS = 512
 MAX_VALUE_CHARACTERS = 4096
 
 MAX_DIGITS = 19
-_LARGEST = 2**63 - 1  # .NET's long, which has so many digits
+_LARGEST = 2**63 - 1  # .NET's long, with MAX_DIGITS digits
 
 _INTEGER = re.compile(f"[0-9]{{1,{MAX_DIGITS}}}")
 _NEGATIVE = re.compile(f"-[0-9]{{1,{MAX_DIGITS}}}")
@@ -21,10 +21,10 @@ _DURATION = re.compile(
     r"P(?!\Z)(?:([0-9]{1,8})D)?"
     r"(?:T(?!\Z)(?:([0-9]{1,10})H)?(?:([0-9]{1,10})M)?(?:([0-9]{1,10}(?:\.[0-9]{1,9})?)S)?)?"
 )
-# .NET's TimeSpan.MaxValue is 10,675,199 days and some hours: the service's way to write "forever". Recorded with seven
-# and with three digits behind the point, so the days decide.
+# .NET's TimeSpan.MaxValue is 10,675,199 days and some hours: the service's way to write "forever". It was recorded with
+# seven and with three decimals, so only the days count.
 _FOREVER_DAYS = 10_675_199
-# Written out, as the engine counts repetitions at twice the time.
+# Written out, because the engine takes twice the time for a counted repetition.
 _TWO = "[0-9][0-9]"
 _is_timestamp = re.compile(
     rf"{_TWO}{_TWO}-{_TWO}-{_TWO}T{_TWO}:{_TWO}:{_TWO}(?:\.[0-9]{{1,9}}+)?+(?:Z|[+-]{_TWO}:{_TWO})?+"
@@ -38,7 +38,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 @lru_cache(maxsize=4096)
 def integer(text: str | None) -> int | None:
-    """Return the number, from 0 to 2^63 - 1; None when there is none."""
+    """Return the number, from 0 to 2^63 - 1; None for no text."""
     if not text:
         return None
     if not _INTEGER.fullmatch(text) or (number := int(text)) > _LARGEST:
@@ -47,7 +47,7 @@ def integer(text: str | None) -> int | None:
 
 
 def subscription_count(text: str | None) -> int | None:
-    """Return the number; None when it is negative, which the service's own count of subscriptions can be."""
+    """Return the number; None if it is negative, which the service's own count of subscriptions can be."""
     return None if text and _NEGATIVE.fullmatch(text) else integer(text)
 
 
@@ -71,7 +71,7 @@ def megabytes(text: str | None) -> int | None:
 
 
 def timestamp(text: str | None) -> float | None:
-    """Return Unix seconds; None for no text and for the year 0001, which means "never". A text without zone is UTC."""
+    """Return Unix seconds; None for no text and for the year 0001 ("never"). A text without a time zone is UTC."""
     if not text or text == _NEVER:
         return None
     if not _is_timestamp(text):
@@ -113,7 +113,7 @@ def word(text: str | None) -> str | None:
 
 
 def text(value: str | None) -> str | None:
-    """Return what a user entered, None when it is empty."""
+    """Return the text that a user entered; None if it is empty."""
     if value and len(value) > MAX_VALUE_CHARACTERS:
         raise ValueError("longer than the service allows")
     return value or None

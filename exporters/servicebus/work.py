@@ -1,4 +1,4 @@
-"""Jobs side by side, each for a part of a read, until all are done or the deadline has come."""
+"""Concurrent jobs, each for a part of a read, until all are done or the deadline has passed."""
 
 import asyncio
 import logging
@@ -12,11 +12,11 @@ from .errors import Reason, ServiceBusError
 
 logger = logging.getLogger(__name__)
 
-# After one of these no further request can do better. A refusal of the optional collector says nothing of the others.
+# After one of these, no further request can succeed. A refusal of the optional collector doesn't affect the others.
 _HOPELESS = frozenset({Reason.CREDENTIAL, Reason.DNS, Reason.TLS})
 _REFUSED = frozenset({Reason.UNAUTHORIZED, Reason.FORBIDDEN})
 
-# How often a read looks whether what waits is worth another worker, while it has fewer than it may.
+# How often a read checks whether the waiting jobs justify another worker, while it has fewer than allowed.
 _LOOK_SECONDS = 0.1
 
 Job = Callable[[], Awaitable[None]]
@@ -28,11 +28,11 @@ class _Waiting:
 
     collector: str
     jobs: Iterator[Job]
-    number: int  # as far as is known; there may be fewer
+    number: int  # the most there can be; there may be fewer
 
 
 class Work:
-    """A job belongs to a collector (namespace, queues, ...) and may add further ones while it runs."""
+    """Runs jobs. Each belongs to a collector (namespace, queues, ...) and may add further jobs while it runs."""
 
     def __init__(
         self,
@@ -41,11 +41,11 @@ class Work:
         allowed: Callable[[int], int],
         leave: Callable[["asyncio.Task[None]"], bool],
     ) -> None:
-        """`optional`: the collector whose failure says nothing of the others.
+        """`optional`: the collector whose failure doesn't affect the others.
 
-        `ended` is called with its collector after each job, and when jobs that were added together have all begun.
-        `allowed` is told how many jobs wait, and returns how many may run side by side. `leave` is told of each worker
-        that the deadline interrupts. If it returns True, the worker goes on; otherwise the worker is cancelled.
+        `ended` is called with a job's collector after each job, and when jobs that were added together have all begun.
+        `allowed` takes the number of waiting jobs and returns how many may run concurrently. `leave` is called with
+        each worker that the deadline interrupts. If it returns True, the worker goes on; otherwise, it is cancelled.
         """
         self._optional = optional
         self._ended = ended
@@ -53,16 +53,16 @@ class Work:
         self._leave = leave
         # None: nothing has failed so far.
         self.failures: dict[str, Failure | None] = {}
-        # Each is made when a worker is free for it: the peer decides how many there are.
+        # Jobs are created when a worker is free for them, because the service determines their number.
         self._jobs: deque[_Waiting] = deque()
         self._running: dict[str, int] = {}
         self._workers: set[asyncio.Task[None]] = set()
-        self._at_work = 0  # workers that have not come to their end
+        self._at_work = 0  # workers that have not ended
         self._is_on = False
         self._hopeless: Failure | None = None
 
     def add(self, collector: str, jobs: Iterable[Job], number: int = 1) -> None:
-        """Add jobs behind those that wait; `number`: how many they are, at most."""
+        """Add jobs behind those that wait; `number`: how many there are, at most."""
         self.failures.setdefault(collector, None)
         self._jobs.append(_Waiting(collector, iter(jobs), number))
         self._begin_worker()
@@ -73,15 +73,15 @@ class Work:
         self._begin_worker()
 
     def fail(self, collector: str, failure: Failure) -> None:
-        if self.failures.get(collector) is None:  # the first cause is the one to look at
+        if self.failures.get(collector) is None:  # the first cause is the relevant one
             self.failures[collector] = failure
 
     def is_open(self, collector: str) -> bool:
-        """Tell whether a job of the collector runs or waits."""
+        """Return whether a job of the collector runs or waits."""
         return collector in self._running or any(each.collector == collector for each in self._jobs)
 
     async def run(self, deadline: float) -> None:
-        """Do all jobs; what is left at `deadline` (the loop's time) has failed with a timeout."""
+        """Run all jobs; those left at `deadline` (the loop's time) fail with a timeout."""
         loop = asyncio.get_running_loop()
         self._is_on = True
         try:
@@ -100,7 +100,7 @@ class Work:
                 interrupted = [worker for worker in self._workers if not self._leave(worker)]
                 for worker in interrupted:
                     worker.cancel()
-                # One can tell a better reason than the deadline, such as a token that does not come.
+                # A worker can end with a more precise reason than the deadline, such as a missing token.
                 await asyncio.gather(*interrupted, return_exceptions=True)
                 self._workers = set()
                 waiting = [each.collector for each in self._jobs if next(each.jobs, None) is not None]
@@ -141,7 +141,7 @@ class Work:
                 self.fail(collector, failure)
                 if error.reason in _HOPELESS or (error.reason in _REFUSED and collector != self._optional):
                     self._hopeless = failure
-            except Exception as error:  # a bug: of one collector, not of the whole read
+            except Exception as error:  # a bug fails one collector, not the whole read
                 self.fail(
                     collector, Failure(Reason.INTERNAL, f"The hub has a fault ({type(error).__name__}).")
                 )

@@ -1,7 +1,7 @@
-"""What scrapes share: one read under way, its result, and a namespace's budget.
+"""What scrapes share: a read under way, its result, and a namespace's budget.
 
-Over replicas through Redis where HUB_CACHE_URL names one, else over the worker processes of this machine through files
-below HUB_DATA_DIR, and over the threads of a process in any case.
+Replicas share through Redis if HUB_CACHE_URL is set; otherwise this machine's worker processes share through files in
+HUB_DATA_DIR. The threads of a process always share.
 """
 
 import os
@@ -15,13 +15,16 @@ from .memory import MemoryStore
 from .redis import RedisStore
 from .store import Store
 
-_layered: dict[int, Layered] = {}  # by process
+_layered: dict[int, Layered] = {}  # by process ID
 
 
 def shared() -> Layered:
-    """Return this process's stores, best first. Not carried over a fork, as connections must not be."""
+    """Return this process's stores, best first.
+
+    A forked process gets new ones, because connections must not be inherited.
+    """
     pid = os.getpid()
-    # Of several that threads make at once the first stays, and the others are never used.
+    # If several threads create one at the same time, the first stays and the others are never used.
     return _layered.get(pid) or _layered.setdefault(pid, Layered(_stores()))
 
 
@@ -33,7 +36,7 @@ def _stores() -> list[Store]:
 
 
 def forget() -> None:
-    """Take the stores that the settings name now, as a process that has just begun."""
+    """Recreate the stores from the current settings, as in a new process."""
     shared().close()
     _layered.clear()
 
@@ -43,5 +46,5 @@ def folder() -> Path:
 
 
 def sweep() -> None:
-    """Remove what former runs left and nobody uses any more; called before the workers start."""
+    """Remove unused files of earlier runs; called before the workers start."""
     FileStore(folder()).sweep()

@@ -1,13 +1,12 @@
-"""The store of one machine: small files below HUB_DATA_DIR, and the kernel's locks on them.
+"""The store for one machine: small files in HUB_DATA_DIR, and kernel locks on them.
 
-A lock belongs to its open file, so a process that is killed has given its locks up by that. Nothing waits: a lock is
-held for the time of reading and writing one small file (some 20 microseconds), and a lease is taken or not.
+A lock belongs to its open file, so a killed process releases its locks. Nothing waits for long: a lock is only held
+while reading and writing one small file (about 20 microseconds), and a lease is either taken or not.
 
-A process that is refused a lease writes the name of its mailbox into the lease's file. Mailboxes are named pipes: the
-holder reads the names at the end, and writes the key into each.
+A process that is refused a lease appends the name of its mailbox to the lease's file. Mailboxes are named pipes: when
+the holder ends the lease, it reads the names and writes the key into each mailbox.
 
-The time of this store is the machine's clock since its start, so what an earlier start left is not used: each start has
-a folder of its own.
+The store's time is the machine's clock since boot. Data from an earlier boot is not used: each boot has its own folder.
 """
 
 import contextlib
@@ -31,13 +30,13 @@ from .store import MAX_SHARED_VALUE_BYTES, Change, Kept, Lease, StoreError, chec
 T = TypeVar("T")
 
 _VALUE, _LEASE, _RESULT = ".value", ".lease", ".result"
-# Names of mailboxes in a lease's file are read up to here: some 100 processes.
+# Read at most this much of the mailbox names in a lease's file: about 100 processes.
 _NAMES_BYTES = 4096
-# A process that waits: its mailbox, and until when.
+# A waiting process: its mailbox, and the time until which it waits.
 _WAITING = re.compile(r"([0-9a-f]{16}) ([0-9]{1,12}\.[0-9]{3})")
-# What nobody has touched for this long belongs to a namespace that is not scraped any more.
+# Anything untouched for this long belongs to a namespace that is no longer scraped.
 _OLD_SECONDS = 86_400
-# Of a result: its stamp, and the moment at which its age was 0.
+# The head of a result: its stamp, and the time at which its age was 0.
 _HEAD = struct.Struct("<64sd")
 
 
@@ -56,7 +55,8 @@ class FileStore:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             found = checked(os.pread(descriptor, MAX_SHARED_VALUE_BYTES + 1, 0))
             changed, result = change(found or None, clock.now())
-            # A value that could be written in part only, as on a full disk, is dropped rather than left damaged.
+            # If only part of a value could be written, for example on a full disk, drop it instead of leaving it
+            # damaged.
             if os.pwrite(descriptor, checked(changed), 0) != len(changed):
                 os.ftruncate(descriptor, 0)
                 raise StoreError("A shared value could not be written.")
@@ -81,7 +81,7 @@ class FileStore:
             return _FileLease(descriptor, self._mailboxes, key)
 
     def renew(self, leases: Sequence[Any]) -> None:
-        """Nothing to do: a lease lives as long as its process."""
+        """Do nothing: a lease lives as long as its process."""
 
     def ended(self, keys: Sequence[str]) -> list[str]:
         with _as_store_error():
@@ -91,14 +91,14 @@ class FileStore:
         with _as_store_error():
             self._mailboxes.mkdir(mode=0o700, parents=True, exist_ok=True)
             for former in self._mailboxes.iterdir():
-                _write_to(former, b"")  # removes those of processes that have ended
+                _write_to(former, b"")  # removes those of ended processes
             made = self._folder / f"{self._mailbox}.new"
             made.unlink(missing_ok=True)
             os.mkfifo(made, 0o600)
-            # For writing too: else it would end whenever no writer has it open.
+            # Open for writing too: otherwise the pipe would end whenever no writer has it open.
             mailbox = Mailbox(os.open(made, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
             try:
-                # Only now, as others remove a mailbox that nobody has open.
+                # Only now, because others remove a mailbox that nobody has open.
                 os.replace(made, self._mailboxes / self._mailbox)
             except BaseException:
                 mailbox.close()
@@ -113,7 +113,7 @@ class FileStore:
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(_HEAD.pack(kept.stamp.encode("ascii"), clock.now() - kept.age_seconds))
                     file.write(kept.body)
-                # One step, and no fsync: after a power cut there is nothing to share.
+                # Atomic, but without fsync: after a power cut there is nothing to share.
                 os.replace(name, self._folder / (key + _RESULT))
             except BaseException:
                 with contextlib.suppress(FileNotFoundError):
@@ -136,9 +136,9 @@ class FileStore:
             (self._folder / (key + _RESULT)).unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove what an earlier start of the machine left, and what nobody has written for long.
+        """Remove files of earlier boots, and those that have not been written for long.
 
-        Called before scrapes begin: a lease's file that is removed under its holder protects nothing.
+        Call it before scrapes begin: a lease protects nothing once its file is removed.
         """
         with contextlib.suppress(OSError):
             for path in self._parent.iterdir():
@@ -183,7 +183,7 @@ class FileStore:
         try:
             yield descriptor
         finally:
-            os.close(descriptor)  # and its lock with it
+            os.close(descriptor)  # this also releases its lock
 
 
 def _opened_head(found: bytes) -> tuple[str, float]:
@@ -222,10 +222,11 @@ class _FileLease:
     def _release(self, lines: bytes) -> None:
         try:
             if lines:
-                # A name that comes between the two is lost. The process then finds the end by its look at all leases.
+                # A name added between the two calls is lost. That process then finds the end in its check of all
+                # leases.
                 os.ftruncate(self._descriptor, 0)
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-            lines += self._lines()  # of those that came before the lease had ended
+            lines += self._lines()  # names added before the lease ended
         finally:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -234,7 +235,7 @@ class _FileLease:
 
 
 def _waiting(lines: bytes) -> set[str]:
-    """Return the names of the mailboxes of the processes that wait at this moment."""
+    """Return the mailbox names of the processes that are currently waiting."""
     names = set()
     for line in lines.decode("ascii", "replace").splitlines():
         found = _WAITING.fullmatch(line)
@@ -254,7 +255,7 @@ def _write_to(mailbox: Path, text: bytes) -> None:
             mailbox.unlink(missing_ok=True)
         return
     try:
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):  # the look at all leases makes up for it
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):  # the check of all leases makes up for it
             os.write(descriptor, text)
     finally:
         os.close(descriptor)

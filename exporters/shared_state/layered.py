@@ -1,7 +1,7 @@
-"""The first store that works, of those that reach differently far.
+"""The first working store of several with different reach.
 
-A store that fails is left alone until a probe of all that scrapes need succeeds, so that a broken one costs sharing and
-never a scrape.
+A store that fails is not used until a probe of everything that scrapes need succeeds, so a broken store costs sharing
+but never a scrape.
 """
 
 import logging
@@ -17,16 +17,16 @@ from .watch import Watch
 
 logger = logging.getLogger(__name__)
 
-# How long a store that failed is not asked again. Short enough that sharing is back soon after an outage.
+# How long a failed store is not tried. Short, so that sharing resumes soon after an outage.
 _REST_SECONDS = 3.0
-# How old the result of a probe may be for readiness.
+# The maximum age of a probe's result for readiness.
 _PROBED_SECONDS = 10.0
 
 T = TypeVar("T")
 
 
 class Layered:
-    """The first store that works."""
+    """Uses the first store that works."""
 
     def __init__(self, stores: Sequence[Store]) -> None:
         self._layers = [Layer(store) for store in stores]
@@ -41,18 +41,18 @@ class Layered:
         return {layer.store.name: layer.problem for layer in self._layers if layer.problem}
 
     def probe(self) -> None:
-        """Find out which stores work now; a result of the last 10 s will do."""
+        """Probe all stores, unless that was done in the last 10 s."""
         for layer in self._layers:
             layer.probe(_PROBED_SECONDS)
 
     def do(self, action: Callable[[Store], T]) -> T:
-        """Return what the action makes of the first store that works; the last one's StoreError if there is none."""
+        """Return the action's result on the first store that works; raise the last StoreError if none does."""
         return self._first(action)[0]
 
     def lease(self, key: str, seconds: float, wanted_seconds: float) -> "HeldLease | Wait":
-        """Return the lease of the first store that works, or how to wait for its end while somebody else holds it.
+        """Return the lease from the first store that works, or a Wait for its end if it is already held.
 
-        It is renewed until it is released. A lease that can't be renewed or released shows that its store doesn't work.
+        The lease is renewed until it is released. If that or the release fails, the store counts as failed.
         """
         lease, layer = self._first(lambda store: store.lease(key, seconds, wanted_seconds))
         if lease is None:
@@ -60,7 +60,7 @@ class Layered:
         return HeldLease(self._watch, layer, lease)
 
     def close(self) -> None:
-        """Watch leases no longer."""
+        """Stop watching leases."""
         self._watch.close()
 
     def _first(self, action: Callable[[Store], T]) -> "tuple[T, Layer]":
@@ -77,25 +77,25 @@ class Layered:
 
 
 class Layer:
-    """A store, and whether it works; safe to be used by many threads."""
+    """A store, and whether it works. Thread-safe."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.problem = ""
-        self._works = False  # until a probe has succeeded
+        self._works = False  # until a probe succeeds
         self._rests_until = -math.inf  # monotonic
         self._probed_at = -math.inf  # monotonic
         self._probing = threading.Lock()
         self._lock = threading.Lock()
 
     def works(self) -> bool:
-        """Tell whether the store may be used; probes one that was never used or has rested after a failure."""
+        """Return whether the store may be used; probe it if it is new, or has rested after a failure."""
         if self._works:
             return True
         if self._rests_until > time.monotonic():
             return False
-        # The first probe is waited for, as what is shared elsewhere meanwhile would be lost. After a failure one thread
-        # tries, and the others go on with the next store.
+        # Wait for the first probe, because anything shared in another store meanwhile would be lost. After a failure,
+        # one thread probes, and the others continue with the next store.
         if not self._probing.acquire(blocking=not self.problem):
             return False
         try:
@@ -106,11 +106,11 @@ class Layer:
             self._probing.release()
 
     def is_working(self) -> bool:
-        """Tell whether the store may be used, without a probe."""
+        """Return whether the store may be used, without a probe."""
         return self._works
 
     def probe(self, seconds: float) -> None:
-        """Probe the store unless that was done within so many seconds."""
+        """Probe the store, unless that was done in the last `seconds` seconds."""
         with self._probing:
             if time.monotonic() - self._probed_at >= seconds:
                 self._probe()
@@ -137,7 +137,7 @@ class Layer:
 
 
 class HeldLease:
-    """A lease whose failures are those of its store. They cost at most a read that could have been shared."""
+    """A lease whose failures count as failures of its store. They cost at most a read that could have been shared."""
 
     def __init__(self, watch: Watch, layer: Layer, lease: Lease) -> None:
         self._watch = watch
@@ -150,11 +150,11 @@ class HeldLease:
             raise
 
     def release_unless_wanted(self) -> bool:
-        """Give it up unless a process waits for the result; return whether it is given up."""
+        """Release the lease unless a process waits for the result; return whether it is released."""
         return self._release(lambda lease: lease.release_unless_wanted())
 
     def release(self) -> None:
-        """Give it up, if that was not done."""
+        """Release the lease, unless it is already released."""
         self._release(lambda lease: lease.release())
 
     def _release(self, action: Callable[[Lease], bool | None]) -> bool:
@@ -172,7 +172,7 @@ class HeldLease:
 
 
 class Wait:
-    """What is left to do while somebody else holds a lease."""
+    """Waits for a lease that another process or thread holds."""
 
     def __init__(self, watch: Watch, layer: Layer, key: str) -> None:
         self._watch = watch
@@ -180,8 +180,8 @@ class Wait:
         self._key = key
 
     def until_it_ends(self, seconds: float) -> bool:
-        """Sleep until the lease has ended; False if it has not within so many seconds.
+        """Sleep until the lease has ended; return False if it has not after `seconds` seconds.
 
-        Also returns True where that can't be known any more, as its store has failed.
+        Also returns True if that can no longer be known, because its store has failed.
         """
         return self._watch.wait(self._layer, self._key, seconds)

@@ -1,19 +1,19 @@
-"""Who reads a namespace, over processes and replicas."""
+"""Leases that decide which process or replica reads a namespace."""
 
 from . import shared
 from .layered import HeldLease, Wait
 from .store import StoreError
 
-# Renewed once a second while the read goes on. Long enough for a process that gets no CPU for a moment, short against
-# a scrape.
+# Renewed once per second during a read. Long enough to survive a moment without CPU time, but short compared to a
+# scrape.
 _LEASE_SECONDS = 3.0
 
 
 def take(key: str, seconds: float) -> "HeldLease | NoLease | Wait":
-    """Return the lease; while another process reads, how to wait for its end.
+    """Return the lease, or a Wait for its end if another process is reading.
 
-    The other process is told that its result is wanted, within so many seconds: to store one costs CPU, so that is not
-    done for nobody.
+    This also tells the other process that its result is wanted within `seconds` seconds: storing a result costs CPU
+    time, so most results that nobody wants are not stored.
     """
     try:
         return shared().lease(key, _LEASE_SECONDS, seconds)
@@ -22,10 +22,10 @@ def take(key: str, seconds: float) -> "HeldLease | NoLease | Wait":
 
 
 class NoLease:
-    """Where no store works: everybody reads."""
+    """Used if no store works: every process reads by itself."""
 
     def release_unless_wanted(self) -> bool:
         return True
 
     def release(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""

@@ -1,14 +1,14 @@
-"""The reading end of a pipe through which a process is notified of the ends of leases."""
+"""The reading end of a pipe that notifies a process when leases end."""
 
 import os
 from contextlib import suppress
 
 
 class Mailbox:
-    """A line for each key. A line is shorter than PIPE_BUF, so those of several writers don't mix."""
+    """Holds one line per key. Lines are shorter than PIPE_BUF, so those of several writers don't mix."""
 
     def __init__(self, descriptor: int) -> None:
-        """`descriptor`: non-blocking. It is closed with the mailbox."""
+        """`descriptor` must be non-blocking. It is closed with the mailbox."""
         self._descriptor = descriptor
         self._rest = b""
 
@@ -28,5 +28,5 @@ class Mailbox:
 
 
 def letter(key: str) -> bytes:
-    """Return what is written into a mailbox when the lease of this key has ended."""
+    """Return the line to write into a mailbox when the lease of this key has ended."""
     return f"{key}\n".encode("ascii")

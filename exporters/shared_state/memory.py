@@ -1,4 +1,4 @@
-"""The store of one process: what is left when nothing else works."""
+"""The store for one process: the fallback if no other works."""
 
 import os
 import threading
@@ -14,7 +14,7 @@ from .store import Change, Kept, Lease, checked, use_everything
 
 T = TypeVar("T")
 
-# Results are kept for a hub that has no place on disk: few, as each can take some 100 kB.
+# Results are kept for a hub that can't use its disk: only a few, because each can take 100 kB.
 _KEPT_RESULTS = 64
 
 
@@ -25,10 +25,10 @@ class MemoryStore:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: dict[str, bytes] = {}
-        # By key, until when (clock.now()) somebody waits for the end.
+        # By key: the time until which someone waits for the end (clock.now()).
         self._leases: dict[str, float] = {}
         self._pipes: list[_Pipe] = []
-        # By key, with the moment at which its age was 0.
+        # By key, with the time at which its age was 0.
         self._results: OrderedDict[str, tuple[float, Kept]] = OrderedDict()
 
     def update(self, key: str, change: Change[T], seconds: float) -> T:
@@ -47,7 +47,7 @@ class MemoryStore:
         return _MemoryLease(self, key)
 
     def renew(self, leases: Sequence[Any]) -> None:
-        """Nothing to do: a lease lives as long as this process."""
+        """Do nothing: a lease lives as long as this process."""
 
     def ended(self, keys: Sequence[str]) -> list[str]:
         return [key for key in keys if key not in self._leases]
@@ -110,7 +110,7 @@ class _MemoryLease:
 
 
 class _Pipe(Mailbox):
-    """From the threads of a process to the one that listens."""
+    """From the threads of a process to its listening thread."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -118,7 +118,7 @@ class _Pipe(Mailbox):
         super().__init__(end)
 
     def write(self, key: str) -> None:
-        with suppress(BlockingIOError):  # full: a look at all leases makes up for it
+        with suppress(BlockingIOError):  # full: the check of all leases makes up for it
             os.write(self._start, letter(key))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The store of all replicas: Redis, through HUB_CACHE_URL."""
+"""The store for all replicas: Redis, through HUB_CACHE_URL."""
 
 import contextlib
 import re
@@ -13,29 +13,29 @@ from .store import Change, Kept, Lease, StoreError, checked, use_everything
 T = TypeVar("T")
 
 _PREFIX = "hub:"
-# For how long one command may take. A scrape that meets a hanging Redis loses this much once in a while.
+# Timeout of one command. With a hanging Redis, an occasional scrape loses this much time.
 _TIMEOUT_SECONDS = 0.5
-# More than threads can ask at a time. Above redis-py's own bound of 100 a scrape would find Redis away.
+# More than the number of threads. With redis-py's default limit of 100, scrapes would consider Redis unavailable.
 _CONNECTIONS = 10_000
-# How long the keys of a probe live that it doesn't delete.
+# How long keys of a probe live if it doesn't delete them.
 _PROBE_SECONDS = 5.0
-# Takes a lease (KEYS: its own and that of the set of waiting processes; ARGV: its mark, milliseconds). Or notes the
-# channel of a process that is refused, for as long as it waits.
+# Takes a lease (KEYS: its own and that of the set of waiting processes; ARGV: its mark, milliseconds). If refused, adds
+# the process's channel to the set for as long as it waits.
 _TAKE = """
 if redis.call('set', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
 redis.call('sadd', KEYS[2], ARGV[3])
 if redis.call('pttl', KEYS[2]) < tonumber(ARGV[4]) then redis.call('pexpire', KEYS[2], ARGV[4]) end
 return 0
 """
-# Renews leases (KEYS; ARGV: milliseconds, and their marks) that are still one's own.
+# Renews those leases (KEYS; ARGV: milliseconds, and their marks) that are still held under their marks.
 _RENEW = """
 for number, name in ipairs(KEYS) do
   if redis.call('get', name) == ARGV[number + 1] then redis.call('pexpire', name, ARGV[1]) end
 end
 return 1
 """
-# Releases a lease that is still one's own, and notifies those that wait (ARGV: its mark, its key). Keeps it while some
-# wait if ARGV[3] is 1.
+# Releases a lease that is still held under its mark, and notifies waiting processes (ARGV: its mark, its key). If
+# ARGV[3] is 1, keeps it while processes wait.
 _RELEASE = """
 if redis.call('get', KEYS[1]) ~= ARGV[1] then return 1 end
 local channels = redis.call('smembers', KEYS[2])
@@ -56,16 +56,16 @@ class RedisStore:
             max_connections=_CONNECTIONS,
             socket_timeout=_TIMEOUT_SECONDS,
             socket_connect_timeout=_TIMEOUT_SECONDS,
-            # No pause and repetition of its own: `Layered` goes on with the next store at once.
+            # No retries: `Layered` continues with the next store at once.
             retry=None,
         )
-        # Of this process, for the ends of leases.
+        # This process's channel, for the ends of leases.
         self._channel = f"{_PREFIX}{secrets.token_hex(8)}"
 
     def update(self, key: str, change: Change[T], seconds: float) -> T:
         name = f"{_PREFIX}{key}:value"
         with self._connection() as connection:
-            while True:  # until nobody else has changed it in between
+            while True:  # until no one else has changed it in between
                 with _as_store_error():
                     _, found, (whole, microseconds) = _ask(
                         connection, ("WATCH", name), ("GET", name), ("TIME",)
@@ -112,7 +112,7 @@ class RedisStore:
         name = f"{_PREFIX}{key}:result"
         with _as_store_error(), self._client.pipeline() as pipe:
             pipe.hset(name, mapping={"stamp": kept.stamp, "body": kept.body, "seconds": repr(seconds)})
-            # Until it expires Redis counts the time: `get` has the age from what is left.
+            # Redis tracks the age by the expiry: `get` calculates it from the remaining time.
             pipe.pexpire(name, _milliseconds(seconds - kept.age_seconds))
             pipe.execute()
 
@@ -136,11 +136,11 @@ class RedisStore:
             self._client.delete(f"{_PREFIX}{key}:result")
 
     def probe(self) -> None:
-        """Run every command that the methods above run."""
+        """Run every command that the methods above use."""
         try:
             use_everything(self, f"probe-{secrets.token_hex(8)}", _PROBE_SECONDS)
         except StoreError:
-            # The next probe looks the name up again: this server may be a replica by now.
+            # Makes the next probe resolve the name again, because this server may have become a replica.
             self._client.connection_pool.disconnect(inuse_connections=False)
             raise
 
@@ -153,7 +153,7 @@ class RedisStore:
         try:
             yield connection
         except BaseException:
-            connection.disconnect()  # and with it what is watched, and answers that are still to come
+            connection.disconnect()  # drops watched keys and pending answers
             raise
         finally:
             pool.release(connection)
@@ -184,7 +184,7 @@ class _RedisLease:
 
 
 class _Subscription:
-    """A connection on which Redis sends the keys of leases that have ended."""
+    """A connection on which Redis sends the keys of ended leases."""
 
     def __init__(self, pool: Any, channel: str) -> None:
         self._pool = pool
@@ -222,7 +222,7 @@ def _lease(key: str) -> str:
 
 
 def _ask(connection: Any, *commands: tuple[Any, ...]) -> list[Any]:
-    """Send some commands and return their answers, in one round trip."""
+    """Send commands and return their answers, in one round trip."""
     connection.send_packed_command(connection.pack_commands(commands))
     return [connection.read_response() for _ in commands]
 
@@ -240,11 +240,11 @@ def _as_store_error() -> Iterator[None]:
     except OSError as error:
         raise StoreError(error.strerror or type(error).__name__) from None
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
-        # redis-py and the code above stumble over what Redis never sends.
+        # redis-py and the code above raise these for answers that Redis never sends.
         raise StoreError("It does not answer as Redis does.") from None
 
 
-# The first that fits; some are kinds of ConnectionError.
+# The first match counts; some are subclasses of ConnectionError.
 _REASONS: Sequence[tuple[type[redis.RedisError], str]] = (
     (redis.ReadOnlyError, "It is read-only, as a replica is."),
     (redis.exceptions.OutOfMemoryError, "It is out of memory."),
@@ -258,7 +258,7 @@ _CODE = re.compile(r"[A-Z]{2,20}\b")
 
 
 def _reason(error: redis.RedisError) -> str:
-    """Return what is wrong, without Redis's own text: it can show the address, the user and the keys."""
+    """Return what is wrong, without Redis's own message, which can contain the address, the user and the keys."""
     for kind, reason in _REASONS:
         if isinstance(error, kind):
             return reason
@@ -266,7 +266,7 @@ def _reason(error: redis.RedisError) -> str:
         return f"It doesn't allow the command {command[1].upper()} (docs/operations.md lists what the hub needs)."
     if "access" in str(error) and "channel" in str(error):
         return "It doesn't allow the channels hub:* (docs/operations.md)."
-    if "executing the script can't run" in str(error):  # Redis 7.0 doesn't say which
+    if "executing the script can't run" in str(error):  # Redis 7.0 doesn't name the command
         commands = "GET, SET, DEL, PTTL, PEXPIRE, SADD, SMEMBERS or PUBLISH"
         return f"It doesn't allow a command that EVAL runs: {commands} (docs/operations.md)."
     code = _CODE.match(str(error))

@@ -1,10 +1,10 @@
-"""Where scrapes keep what they share: small values, results, and leases on a read that is under way.
+"""Where scrapes keep what they share: small values, results, and leases on reads under way.
 
-Three stores do the same in different reach: Redis for replicas, files for the worker processes of one machine, memory
-for the threads of one process. `layered.Layered` uses the first that works.
+Three stores do the same with different reach: Redis for replicas, files for one machine's worker processes, memory for
+the threads of one process. `layered.Layered` uses the first that works.
 
-Each store has its own time, which all who use it have in common: Redis its server's, files and memory the machine's
-clock since its start. Ages are differences of a store's own times, so no machine's date plays a part in them.
+Each store has its own clock, common to all its users: Redis its server's, files and memory the machine's clock since
+boot. Ages are differences between times of the same store, so they don't depend on any machine's date.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,100 +15,100 @@ from typing import Any, Protocol, TypeVar
 MAX_SHARED_VALUE_BYTES = 4_096
 
 T = TypeVar("T")
-# Given a value (None: there is none) and the store's time in seconds; returns the new value and a result.
+# Takes a value (None if there is none) and the store's time in seconds; returns the new value and a result.
 Change = Callable[[bytes | None, float], tuple[bytes, T]]
 
 
 class StoreError(Exception):
-    """The store can't do it at this moment; the message holds no address and no secret."""
+    """The store currently doesn't work; the message contains no address and no secret."""
 
 
 class Lease(Protocol):
-    """The right to read a namespace alone. Ends with its process, or soon after it."""
+    """The exclusive right to read a namespace. Ends with its process, or soon after."""
 
     def release_unless_wanted(self) -> bool:
-        """Give it up unless a process waits for the result; return whether it was given up."""
+        """Release the lease unless a process waits for the result; return whether it was released."""
         ...
 
     def release(self) -> None:
-        """Give it up, and notify the processes that wait for its end."""
+        """Release the lease, and notify the processes that wait for its end."""
         ...
 
 
 class Listener(Protocol):
-    """Where a process is notified of the ends of leases that it was refused."""
+    """Notifies a process of the ends of leases that it was refused."""
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when there is something to read."""
         ...
 
     def read(self) -> list[str]:
-        """Return the keys of leases that have ended, without waiting. One may be held again by now."""
+        """Return the keys of ended leases, without waiting. Some may already be held again."""
         ...
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A result, as a store has kept it."""
+    """A result as kept by a store."""
 
     stamp: str
     body: bytes
-    age_seconds: float  # below 0 when the store's clock was set back since
+    age_seconds: float  # negative if the store's clock was set back since
 
 
 class Store(Protocol):
-    """Keys are hex digests. Everything raises StoreError when the store is out of order."""
+    """Keys are hex digests. All methods raise StoreError if the store doesn't work."""
 
     name: str
-    # Whether a call may wait for a network, and so must not be made on an event loop.
+    # Whether calls may wait for a network, and so must not be made on an event loop.
     waits: bool
 
     def update(self, key: str, change: Change[T], seconds: float) -> T:
-        """Replace a small value by what `change` makes of it, alone; keep it for so many seconds at least.
+        """Atomically replace a small value with the result of `change`; keep it for at least `seconds` seconds.
 
-        `change` is given the value and the store's time in seconds, and may be called more than once. Returns its
-        second result. A value is at most MAX_SHARED_VALUE_BYTES long.
+        `change` gets the value and the store's time in seconds, and may be called more than once. Returns its second
+        result. A value has at most MAX_SHARED_VALUE_BYTES bytes.
         """
         ...
 
     def lease(self, key: str, seconds: float, wanted_seconds: float) -> Lease | None:
-        """Return the lease, None when it is held already.
+        """Return the lease, or None if it is already held.
 
-        `seconds`: for how long it lives without a renewal. `wanted_seconds`: for how long a process that is refused
-        waits for its end, and wants the result.
+        `seconds` is how long it lives without a renewal. `wanted_seconds` is how long a process that is refused waits
+        for its end, and wants the result.
         """
         ...
 
     def renew(self, leases: Sequence[Any]) -> None:
-        """Let these leases of this store live on; those that were lost meanwhile stay lost."""
+        """Renew these leases of this store; those that were lost meanwhile stay lost."""
         ...
 
     def ended(self, keys: Sequence[str]) -> list[str]:
-        """Return those of the keys whose lease nobody holds."""
+        """Return the keys whose lease nobody holds."""
         ...
 
     def listen(self) -> Listener:
-        """Begin to listen for the ends of leases that this process was refused or will be."""
+        """Start to listen for the ends of leases that this process is or will be refused."""
         ...
 
     def put(self, key: str, kept: Kept, seconds: float) -> None:
-        """Keep a result under a stamp that tells it from others, until it is at least so many seconds old."""
+        """Keep a result, with a stamp that distinguishes it from others, until it is at least `seconds` seconds old."""
         ...
 
     def stamp(self, key: str) -> str | None:
-        """Return the stamp of the result that is kept."""
+        """Return the stamp of the kept result."""
         ...
 
     def get(self, key: str) -> Kept | None:
-        """Return the result that is kept, with its age at this moment."""
+        """Return the kept result with its current age."""
         ...
 
     def forget(self, key: str) -> None:
-        """Drop the result that is kept."""
+        """Drop the kept result."""
         ...
 
     def probe(self) -> None:
@@ -117,19 +117,19 @@ class Store(Protocol):
 
 
 def checked(value: bytes) -> bytes:
-    """Return a small value; raise StoreError if it is too long to be one."""
+    """Return a small value; raise StoreError if it is too long."""
     if len(value) > MAX_SHARED_VALUE_BYTES:
         raise StoreError(f"A shared value is longer than {MAX_SHARED_VALUE_BYTES} bytes.")
     return value
 
 
 def use_everything(store: Store, key: str, seconds: float) -> None:
-    """Run all methods of a store once, as its probe; what is left of the key is kept for so many seconds."""
+    """Call all methods of a store once, as its probe; anything left of the key is kept for `seconds` seconds."""
     store.update(key, lambda found, now: (b"probe", None), seconds)
     listener = store.listen()
     try:
         lease = store.lease(key, seconds, seconds)
-        if lease is not None:  # another process probes at this moment
+        if lease is not None:  # otherwise another process is probing
             store.lease(key, seconds, seconds)
             store.renew([lease])
             lease.release_unless_wanted()

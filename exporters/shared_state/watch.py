@@ -1,8 +1,8 @@
-"""Which leases this process holds, and for the ends of which it waits: one thread for all of its scrapes.
+"""The leases that this process holds, and those whose ends it waits for: one thread for all of its scrapes.
 
-Once a period it renews all leases that are held, with one command. A scrape that waits sleeps on an event of its own.
-The holder notifies each waiting process as it releases the lease; a holder that died is found by a look at all leases
-that are waited for, once a period, which also makes up for a notification that was lost.
+Once per period the thread renews all held leases with one command. Each waiting scrape sleeps on its own event. The
+holder notifies all waiting processes when it releases the lease. Once per period the thread also checks all leases that
+scrapes wait for, to find holders that died and compensate for lost notifications.
 """
 
 import logging
@@ -20,7 +20,7 @@ from .store import Lease, Listener, Store, StoreError
 
 logger = logging.getLogger(__name__)
 
-# A third of the time that a lease in Redis lives without a renewal.
+# A third of the lifetime of a lease in Redis without a renewal.
 _PERIOD_SECONDS = 1.0
 
 
@@ -30,16 +30,19 @@ class Layer(Protocol):
     store: Store
 
     def is_working(self) -> bool:
-        """Tell whether the store may be used."""
+        """Return whether the store may be used."""
         ...
 
     def note_failure(self, error: StoreError) -> None:
-        """Use the store no longer for a while."""
+        """Stop using the store for a while."""
         ...
 
 
 class Watch:
-    """Safe to be used by many threads. Its own thread begins with the first lease, and ends with `close`."""
+    """Renews leases and waits for their ends.
+
+    Thread-safe. Its thread starts with the first lease, and ends with `close`.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -59,10 +62,10 @@ class Watch:
             self._held.pop(lease, None)
 
     def wait(self, layer: Layer, key: str, seconds: float) -> bool:
-        """Sleep until a lease that was refused has ended; False if it has not within so many seconds.
+        """Sleep until a refused lease has ended; return False if it has not after `seconds` seconds.
 
-        Returns True also when its store fails, or when the lease is held again. May be late by a period where the
-        holder died or a notification was lost.
+        Also returns True if its store fails, or the lease is held again. It may return a period late if the holder died
+        or a notification was lost.
         """
         event, place = threading.Event(), (layer, key)
         with self._lock:
@@ -79,17 +82,17 @@ class Watch:
                     del self._waiting[place]
 
     def close(self) -> None:
-        """End the thread; whoever waits is woken. The next lease starts another one."""
+        """End the thread and wake all waiting scrapes. The next lease starts a new thread."""
         with self._lock:
             thread, self._thread = self._thread, None
         if thread is not None:
             thread.close()
         self.wake(self.waited_for())
 
-    # What follows is for its thread.
+    # The following methods are for the thread.
 
     def held(self) -> dict[Layer, list[Lease]]:
-        """Return the leases that are held, by store."""
+        """Return the held leases by store."""
         found = defaultdict(list)
         with self._lock:
             for lease, layer in self._held.items():
@@ -97,7 +100,7 @@ class Watch:
         return found
 
     def waited_for(self) -> list[tuple[Layer, str]]:
-        """Return the leases that are waited for."""
+        """Return the leases that scrapes wait for."""
         with self._lock:
             return list(self._waiting)
 
@@ -107,7 +110,7 @@ class Watch:
             return [place for place in new if place in self._waiting]
 
     def wake(self, places: Iterable[tuple[Layer, str]]) -> None:
-        """Wake all that wait for these leases."""
+        """Wake all scrapes that wait for these leases."""
         with self._lock:
             for place in places:
                 for event in self._waiting.get(place, ()):
@@ -135,8 +138,8 @@ class _Thread(threading.Thread):
         self._next_look = time.monotonic() + _PERIOD_SECONDS
 
     def ring(self) -> None:
-        """Let it look at what is waited for now."""
-        with suppress(OSError):  # full: it is rung already; closed: all that wait are woken
+        """Make the thread check what scrapes wait for now."""
+        with suppress(OSError):  # full: it will check anyway; closed: all waiting scrapes are woken
             self._rope.send(b"!")
 
     def close(self) -> None:
@@ -151,7 +154,7 @@ class _Thread(threading.Thread):
                     self._turn()
                 except Exception as error:
                     internal_errors.report("background", error)
-                    # Each scrape then asks by itself.
+                    # Each scrape then checks by itself.
                     self._watch.wake(self._watch.waited_for())
                     time.sleep(_PERIOD_SECONDS)
         finally:
@@ -170,7 +173,7 @@ class _Thread(threading.Thread):
                         pass
             else:
                 self._read(key.data)
-        # The end of a lease may have come after it was refused, and before anybody listened.
+        # A lease may have ended after it was refused, and before the thread listened.
         self._look(self._watch.waited_for_since_the_last_call())
         if time.monotonic() >= self._next_look:
             self._renew()
@@ -185,7 +188,7 @@ class _Thread(threading.Thread):
             ended = listener.read()
         except StoreError:
             self._stop_listening(layer)
-            # Finds out whether the store fails, or only this connection has ended.
+            # Finds out whether the store failed, or only this connection ended.
             self._look(place for place in self._watch.waited_for() if place[0] is layer)
         else:
             self._watch.wake((layer, key) for key in ended)
@@ -199,7 +202,7 @@ class _Thread(threading.Thread):
                     layer.note_failure(error)
 
     def _look(self, places: Iterable[tuple[Layer, str]], *, is_late: bool = False) -> None:
-        """Wake who waits for leases that have ended. `is_late`: a notification should have told of them."""
+        """Wake the scrapes that wait for ended leases. `is_late`: a notification should have arrived."""
         keys = defaultdict(list)
         for layer, key in places:
             keys[layer].append(key)
@@ -214,7 +217,7 @@ class _Thread(threading.Thread):
                 self._listen_again(layer)
             ended = layer.store.ended(keys)
             self._watch.wake((layer, key) for key in ended)
-            if ended and is_late:  # the holder died, or no notification arrives any more
+            if ended and is_late:  # the holder died, or notifications no longer arrive
                 self._listen_again(layer)
         except StoreError as error:
             if layer.is_working():
@@ -223,7 +226,7 @@ class _Thread(threading.Thread):
             self._watch.wake(place for place in self._watch.waited_for() if place[0] is layer)
 
     def _listen_again(self, layer: Layer) -> None:
-        """Listen, and only then give up a former listener, so that nothing is missed in between."""
+        """Start a new listener before closing the old one, so that nothing is missed in between."""
         listener = layer.store.listen()
         self._stop_listening(layer)
         self._listeners[layer] = listener

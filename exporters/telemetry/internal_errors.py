@@ -1,4 +1,4 @@
-"""Bugs of the hub itself: each is logged with its traceback and counted, wherever it is caught."""
+"""Bugs of the hub itself: wherever one is caught, it is logged with its traceback and counted."""
 
 import contextlib
 import logging
@@ -19,24 +19,24 @@ logger = logging.getLogger(__name__)
 
 
 def report(where: str, error: BaseException) -> None:
-    """Log and count an exception that no code expected.
+    """Log and count an unexpected exception.
 
     `where` is one of a few fixed words, a label of `hub_internal_errors_total`. The log gets the exception's type and
-    its frames. Its text stays out: it can hold a part of an answer or a secret.
+    frames but not its message, which can contain part of an answer or a secret.
     """
     count(where)
     logger.error("Internal error (%s): %s", where, frames(error))
 
 
 def count(where: str) -> None:
-    """Count a bug that is logged already. Never raises: the bug can be that nothing can be counted."""
+    """Count a bug that is already logged. Never raises, because the bug may be in the counting itself."""
     with contextlib.suppress(Exception):
         metrics.INTERNAL_ERRORS.labels(where).inc()
 
 
 @contextlib.contextmanager
 def aside(where: str) -> Iterator[None]:
-    """Report what the block raises, and go on: it keeps records or counts, and no answer may depend on it."""
+    """Report exceptions from the block and continue: it keeps records or counts, which no answer may depend on."""
     try:
         yield
     except Exception as error:
@@ -44,9 +44,9 @@ def aside(where: str) -> Iterator[None]:
 
 
 def guarded(work: Callable[[], T], otherwise: Callable[[], T]) -> T:
-    """Return what `work` makes for a page; report what it raises and return `otherwise()` instead.
+    """Return the result of `work` for a page; if it raises, report that and return `otherwise()` instead.
 
-    One odd value must not take the rest of its page away. What the database raises goes on: then there is no page.
+    One odd value must not break the rest of its page. Database errors propagate: without the database there is no page.
     """
     try:
         return work()
@@ -59,7 +59,7 @@ def guarded(work: Callable[[], T], otherwise: Callable[[], T]) -> T:
 
 @receiver(got_request_exception, dispatch_uid="internal_error_of_a_page")
 def _report_page(**kwargs: Any) -> None:
-    """Report what a whole page ends with; whoever asked gets status 500 and the number of the request."""
+    """Report an exception that ended a whole page. The client gets status 500 and the request's number."""
     error = sys.exc_info()[1]
     if error is not None:
         report("page", error)

@@ -1,7 +1,7 @@
 """The hub's own metrics, summed over its worker processes.
 
-gunicorn's workers share them through prometheus_client's multiprocess mode: hub/gunicorn.py names the folder before
-anything imports this module. A process that has no such folder (a management command, a test) keeps them to itself.
+gunicorn's workers share them through prometheus_client's multiprocess mode: hub/gunicorn.py sets the folder before
+anything imports this module. A process without such a folder (a management command, a test) doesn't share its metrics.
 """
 
 import os
@@ -64,7 +64,7 @@ INTERNAL_ERRORS = Counter(
     ["where"],
     registry=REGISTRY,
 )
-# From 0 on, so that Prometheus sees the first one of each as an increase.
+# Start at 0, so that Prometheus sees the first event of each as an increase.
 for _where in ("reading", "rendering", "background", "records", "page"):
     INTERNAL_ERRORS.labels(_where)
 for _outcome in ("success", "partial", "failure", "refused"):
@@ -109,7 +109,7 @@ SPARE_USED = Counter(
     ["credential", "team"],
     registry=REGISTRY,
 )
-# Their series name objects of a team; only who may see these gets them.
+# Their series name a team's objects; only tokens that may see these get them.
 _OF_TEAMS = frozenset(
     {
         "hub_token_last_used_timestamp_seconds",
@@ -121,7 +121,7 @@ _OF_TEAMS = frozenset(
 
 
 def upstream_answered(status: int) -> None:
-    """Count a management request by its answer's status; 0: none came."""
+    """Count a management request by the status of its answer; 0: no answer."""
     _requests_answered(status).inc()
 
 
@@ -131,7 +131,7 @@ def _requests_answered(status: int) -> Counter:
 
 
 class Moment(Collector):
-    """What is true of the hub at this moment, read when it is asked for."""
+    """Metrics of the hub's current state, read at collection."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
@@ -175,7 +175,7 @@ class Moment(Collector):
 
 
 class _Visible(Collector):
-    """Leaves out what names objects of a team that the asking token doesn't belong to, or that are gone."""
+    """Hides series that name deleted objects, or objects of a team that the token doesn't belong to."""
 
     def __init__(self, families: Collector, configuration: Configuration, grant: Grant | None) -> None:
         self._families = families
@@ -200,9 +200,9 @@ class _Visible(Collector):
 
 
 def registry(configuration: Configuration, grant: Grant | None) -> CollectorRegistry:
-    """Return a registry made for one answer, over all worker processes, with what this token may see.
+    """Return a registry for one answer, over all worker processes, with what this token may see.
 
-    Without one (HUB_METRICS_OPEN) nothing names an object of a team.
+    Without a token (HUB_METRICS_OPEN), no series names a team's object.
     """
     answer = CollectorRegistry()
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")

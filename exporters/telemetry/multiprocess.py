@@ -1,8 +1,8 @@
-"""The metrics of worker processes, summed over those that live and those that ended.
+"""Metrics summed over all worker processes, running and ended.
 
-prometheus_client's multiprocess mode keeps a file for each process and kind of metric, and leaves those of ended
-processes there, as their counts must stay in the sums: with workers that are replaced, they would pile up. Here the
-counts of a process that ended are added to one file for all of them.
+prometheus_client's multiprocess mode keeps a file for each process and kind of metric. The files of ended processes
+stay, because the sums must include their counts; as workers are replaced, files would pile up. This module adds the
+counts of an ended process to one file for all of them.
 """
 
 import fcntl
@@ -20,13 +20,13 @@ from prometheus_client.registry import Collector
 
 logger = logging.getLogger(__name__)
 
-# In the place of a process id, in names like counter_ended.db.
+# Replaces the process ID in file names such as counter_ended.db.
 _ENDED = "ended"
 _KINDS = ("counter", "histogram", "gauge_max")
 
 
 class Shared(Collector):
-    """Yields the families of all processes that share this folder."""
+    """Yields the metric families of all processes that share this folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -35,15 +35,15 @@ class Shared(Collector):
     def collect(self) -> Iterable[Metric]:
         with _locked(self._folder, fcntl.LOCK_SH):
             families: list[Metric] = list(self._files.collect())  # type: ignore[no-untyped-call]
-        # By name: the order of files is that of process ids, and differs from answer to answer.
+        # Sort by name: the files are ordered by process ID, so their order can differ between answers.
         return sorted(families, key=lambda family: family.name)
 
 
 def bury(folder: Path, pid: int) -> None:
-    """Move the counts of a process that ended into the file for all of them; forget its live gauges.
+    """Add the counts of an ended process to the file for ended processes; drop its live gauges.
 
-    Under a lock that readers share: in between, the counts would be in both files, and a counter that goes up and
-    down again looks to Prometheus like one that started anew.
+    Uses a lock that readers share: in between, the counts would be in both files, and Prometheus would take the
+    counter's rise and fall for a reset.
     """
     with _locked(folder, fcntl.LOCK_EX):
         mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
@@ -53,9 +53,7 @@ def bury(folder: Path, pid: int) -> None:
                 continue
             try:
                 _add(path, folder / f"{kind}_{_ENDED}.db", keep_largest=kind == "gauge_max")
-            except (
-                Exception
-            ) as error:  # killed in the middle of writing; every later answer would fail over it
+            except Exception as error:  # killed while writing; it would make every later answer fail
                 logger.error("Metrics of the ended process %d can't be read and are lost: %s", pid, error)
             path.unlink()
 
@@ -79,4 +77,4 @@ def _locked(folder: Path, how: int) -> Iterator[None]:
         fcntl.flock(descriptor, how)
         yield
     finally:
-        os.close(descriptor)  # and the lock with it, as when the process dies
+        os.close(descriptor)  # this releases the lock, as does the end of the process

@@ -1,6 +1,6 @@
-"""CPU, memory and open files of gunicorn and its worker processes, read from /proc.
+"""CPU time, memory and open files of gunicorn and its worker processes, read from /proc.
 
-prometheus_client's ProcessCollector knows the answering process alone, so that each answer would be about another one.
+prometheus_client's ProcessCollector covers only the process that answers, so each answer would be about another one.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Processes(Collector):
-    """Yields the sums over a process and its children; nothing where there is no /proc."""
+    """Yields the sums over a process and its children; yields nothing if there is no /proc."""
 
     def __init__(self, parent: int, proc: Path = Path("/proc")) -> None:
         self._parent = parent
@@ -29,10 +29,10 @@ class Processes(Collector):
         except OSError:
             return
         children = self._children()
-        cpu = sum(int(field) for field in master[11:15])  # own, and of the children that ended
+        cpu = sum(int(field) for field in master[11:15])  # its own, and those of children that ended
         resident, open_files, most_files = int(master[21]), *self._files(self._parent)
         for child in children:
-            # One may end in between: its time is then the parent's in the next answer.
+            # It may end meanwhile; its time then counts for the parent in the next answer.
             with contextlib.suppress(OSError):
                 stat = self._stat(child)
                 files = self._files(child)
@@ -63,7 +63,7 @@ class Processes(Collector):
         yield GaugeMetricFamily("hub_workers", "Worker processes that live.", value=len(children))
 
     def _stat(self, pid: int) -> list[str]:
-        """Return the fields of proc_pid_stat(5) from the third on: the second may hold spaces and brackets."""
+        """Return the fields of proc_pid_stat(5) from the third on. The second may contain spaces and brackets."""
         text = (self._proc / str(pid) / "stat").read_text()
         return text[text.rindex(")") + 2 :].split()
 

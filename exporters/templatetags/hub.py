@@ -1,4 +1,4 @@
-"""{% load hub %}: moments, amounts, state chips, the navigation."""
+"""{% load hub %}: times, amounts, state chips, the navigation."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _shown(function: F) -> F:
-    """Register a filter that shows ? for a value which it can't show, and reports that."""
+    """Register a filter that shows ? and reports the error if it fails on a value."""
 
     @wraps(function)
     def show(*args: Any, **kwargs: Any) -> Any:
@@ -34,7 +34,7 @@ def _shown(function: F) -> F:
     return function
 
 
-# The order of the navigation: what is used daily comes first. A screen that is not named here follows in its own order.
+# The order of the navigation: screens used daily come first. Unlisted screens follow in Django's order.
 _ORDER = (
     "Namespace",
     "Credential",
@@ -45,9 +45,9 @@ _ORDER = (
     "Membership",
     "User",
 )
-# Pages that belong to no model: the text and the URL's name.
+# Pages without a model: the text and the URL's name.
 _PAGES: tuple[tuple[str, str], ...] = (("Changes", "admin:changes"),)
-# What other packages bring is found on the page of all configuration.
+# The navigation leaves out the models of other packages.
 _APPS = ("exporters", "auth")
 
 
@@ -58,13 +58,13 @@ def degraded_sentences() -> list[str]:
 
 @_shown
 def ago(moment: datetime | None, missing: str = "never") -> SafeString:
-    # What a template finds nothing for is an empty string here.
+    # A missing template variable is an empty string here.
     return formatting.time_tag(moment or None, missing=missing)
 
 
 @_shown
 def lasting(moment: datetime) -> SafeString:
-    """For how long it has been so since then."""
+    """Return the time elapsed since `moment`."""
     return formatting.lasting_tag(moment)
 
 
@@ -90,25 +90,25 @@ def sparkline(status: NamespaceStatus | None) -> SafeString | str:
 
 @_shown
 def duration_bar(row: Row) -> SafeString:
-    """The last scrape's duration against what it was allowed."""
+    """Return a bar with the last scrape's share of the time allowed."""
     return charts.share_bar(row.share, f"{row.share:.0%} of the time allowed")
 
 
 @_shown
 def what_next(opts: "Options[Any]") -> str:
-    """What to do where there is none of this model yet."""
+    """Return what to do if there is no object of this model yet."""
     return wording.EMPTY.get(str(opts.model_name), "")
 
 
 @_shown
 def what_stops(opts: "Options[Any]") -> str:
-    """What stops when one of this model is deleted."""
+    """Return what stops working if an object of this model is deleted."""
     return wording.STOPS.get(str(opts.model_name), "")
 
 
 @_shown
 def article(noun: str) -> str:
-    """a namespace, an entity, a user"""
+    """Return the noun with its article: a namespace, an entity, a user."""
     return f"{'an' if noun[:1] in 'aeio' else 'a'} {noun}"
 
 
@@ -119,7 +119,7 @@ def hub_version() -> str:
 
 @register.simple_tag(takes_context=True)
 def navigation(context: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the screens that the user may open, as admin's each_context found them, in the order of their use."""
+    """Return the screens that the user may open, according to the admin's each_context, the most used first."""
     apps = [app for app in context.get("available_apps", ()) if app["app_label"] in _APPS]
     models = sorted((model for app in apps for model in app["models"]), key=_place)
     screens = [(model["name"], model["admin_url"]) for model in models if model.get("admin_url")]
@@ -135,13 +135,13 @@ def _place(model: dict[str, Any]) -> int:
 
 @_shown
 def of_unix(seconds: float | None) -> datetime | None:
-    """Return the moment of Unix seconds, for what Service Bus says of an entity."""
+    """Return a datetime for Unix seconds, such as the times of an entity."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 @_shown
 def size_bar(row: entity_table.Row) -> SafeString | str:
-    """An entity's size against its maximum."""
+    """Return a bar with an entity's share of its maximum size."""
     if not row.max_size_bytes or row.size_bytes is None:
         return ""
     return charts.share_bar(row.share, f"{row.share:.0%} full")
@@ -149,19 +149,19 @@ def size_bar(row: entity_table.Row) -> SafeString | str:
 
 @_shown
 def most_allowed(records: Sequence[ScrapeRecord]) -> float:
-    """What the bars of `durations` are measured against, in seconds."""
+    """Return the maximum of the scale of `durations`, in seconds."""
     return max((record.allowed_seconds for record in records), default=0.0)
 
 
 @_shown
 def most_series(records: Sequence[ScrapeRecord]) -> int:
-    """What the bars of `series_history` are measured against."""
+    """Return the maximum of the scale of `series_history`."""
     return max((record.series for record in records), default=0)
 
 
 @_shown
 def durations(records: Sequence[ScrapeRecord]) -> SafeString:
-    """How long the scrapes took, newest first in `records`."""
+    """Return a chart of the scrapes' durations. `records` has the newest first."""
     most = most_allowed(records)
     return charts.history(
         [
@@ -180,7 +180,7 @@ def durations(records: Sequence[ScrapeRecord]) -> SafeString:
 
 @_shown
 def series_history(records: Sequence[ScrapeRecord]) -> SafeString:
-    """How many series the scrapes had, newest first in `records`."""
+    """Return a chart of the scrapes' series counts. `records` has the newest first."""
     most = most_series(records)
     return charts.history(
         [

@@ -12,14 +12,14 @@ from ..pages import change_log
 
 
 class ChangesForm(forms.Form):
-    """Which changes to show. It offers what the user may see and takes nothing else."""
+    """Filters for the changes to show. It offers and accepts only what the user may see."""
 
     q = forms.CharField(
         required=False, max_length=200, label="Find", widget=forms.TextInput(attrs={"type": "search"})
     )
     team = forms.ModelChoiceField(queryset=Team.objects.none(), required=False, empty_label="all")
     kind = forms.ChoiceField(required=False)
-    # Typed, since they may be thousands: no list of them is read for a page that looks for none.
+    # A text input: there may be thousands of users, and the page shouldn't load them all.
     user = forms.CharField(
         required=False,
         max_length=150,
@@ -35,7 +35,7 @@ class ChangesForm(forms.Form):
         fields["kind"].choices = [("", "all"), *kinds]
 
     def wanted(self) -> change_log.Wanted:
-        """Return what was asked for; call it on a valid form."""
+        """Return the filters. Call it on a valid form."""
         return change_log.Wanted(
             search=self.cleaned_data["q"],
             team=self.cleaned_data["team"],
@@ -45,7 +45,7 @@ class ChangesForm(forms.Form):
 
 
 def changes(request: HttpRequest, context: dict[str, Any]) -> TemplateResponse:
-    """Show what was changed in the user's teams, newest first; `context` is the admin's."""
+    """Show the changes in the user's teams, newest first. `context` is the admin's."""
     form = ChangesForm(request.GET, request.user)
     page = change_log.page(request.user, form.wanted(), request.GET.get("page")) if form.is_valid() else None
     filtered = any(request.GET.get(name) for name in form.fields)

@@ -12,18 +12,18 @@ from ..telemetry import metrics
 
 @require_safe
 def targets(request: HttpRequest) -> HttpResponse:
-    """Answer as _targets says, and count it."""
+    """Return the response of _targets, and count it by status."""
     response = _targets(request)
     metrics.DISCOVERY_REQUESTS.labels(str(response.status_code)).inc()
     return response
 
 
 def _targets(request: HttpRequest) -> HttpResponse:
-    """Answer with the whole list, always; 401 without a valid token, 404 for a team that it may not see, 503 when
-    the configuration can't be read.
+    """Answer with the whole list of targets, 401 without a valid token, 404 for a team that the token may not see, or
+    503 if the configuration can't be read.
 
-    Prometheus keeps its targets when this fails. Scrapes go on from the last configuration while the database is away;
-    a list is not made from it, as nobody could tell an old one from the truth.
+    Prometheus keeps its targets if this fails. While the database is away, scrapes go on with the last configuration,
+    but discovery doesn't use it, because nobody could tell an outdated list from a current one.
     """
     try:
         configuration = reloader.current()

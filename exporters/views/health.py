@@ -18,10 +18,10 @@ from ..credentials.encryption import UndecryptableError
 from ..models import Credential
 from ..pages import degraded as degraded_state
 
-# A probe's time is short (a kubelet waits for 1 s unless told otherwise), and a hub that serves scrapes must
-# not be taken out of service because its database hangs.
+# Probes have short timeouts (a kubelet's default is 1 s), and a hub that serves scrapes must not be taken out of
+# service because its database hangs.
 _PATIENCE_SECONDS = 0.5
-# Probes of several load balancers share an answer of this age.
+# The probes of several load balancers share an answer up to this age.
 _KEPT_SECONDS = 2.0
 
 
@@ -35,8 +35,8 @@ def healthy(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def ready(request: HttpRequest) -> HttpResponse:
-    """Answer 200 when scrapes can be served, with each check and what is degraded; 503 when not."""
-    # A file doesn't hang as a network does, and what a transaction has written is visible to it alone.
+    """Answer 200 if the hub can serve scrapes, otherwise 503, with each check and the list of degraded ones."""
+    # A database file doesn't hang as a network can, and only this connection sees what its transaction has written.
     here = connection.vendor == "sqlite" or connection.in_atomic_block
     if not here:
         _database.begin()
@@ -45,9 +45,9 @@ def ready(request: HttpRequest) -> HttpResponse:
     configuration = _configuration()
     database = _ask_database() if here else _database.checks(until)
     _shared_state.checks(until)
-    # Of this moment: scrapes find out as well.
+    # Read now, because scrapes also detect failures.
     checks = {"configuration": configuration, **database, "shared_state": degraded_state.shared_state()}
-    # Scrapes need the configuration alone: while the database is away they go on from the last one.
+    # Scrapes only need the configuration. While the database is away, they go on with the last one.
     servable = checks["configuration"] == "ok"
     degraded = [name for name, state in checks.items() if state != "ok"]
     answer: dict[str, object] = {"ready": servable, "degraded": degraded, "checks": checks}
@@ -65,7 +65,7 @@ def _configuration() -> str:
 
 
 class _Aside:
-    """Makes checks aside from the request that asks, so that a server that hangs holds up no probe."""
+    """Runs checks in a background thread, so that a server that hangs doesn't delay probes."""
 
     def __init__(self, ask: Callable[[], dict[str, str]], meanwhile: dict[str, str]) -> None:
         self._ask = ask
@@ -76,7 +76,7 @@ class _Aside:
         self._checks: dict[str, str] = {}
 
     def begin(self) -> None:
-        """Begin to check, unless there is an answer that is fresh enough."""
+        """Start the checks, unless they are running or there is a recent answer."""
         with self._lock:
             if time.monotonic() - self._checked_at < _KEPT_SECONDS:
                 return
@@ -85,9 +85,9 @@ class _Aside:
                 self._checker.start()
 
     def checks(self, until: float) -> dict[str, str]:
-        """Return the checks that were begun; `meanwhile` if they are not finished at that (monotonic) time.
+        """Return the results of the checks, or `meanwhile` if they haven't finished by `until` (monotonic time).
 
-        What failed before goes on to be said until then: it tells more.
+        Previous failures override `meanwhile`, because they are more specific.
         """
         checker = self._checker
         if checker is not None:
@@ -121,7 +121,7 @@ def _migrations() -> str:
 
 
 def _keys() -> str:
-    """Tell whether what is stored decrypts, by one row: the system checks name all rows that don't."""
+    """Return whether stored secrets can be decrypted, judging by one row. The system checks list all bad rows."""
     try:
         credential = Credential.objects.exclude(secret="").first()
         if credential is not None:

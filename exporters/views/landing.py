@@ -8,5 +8,5 @@ from django.views.decorators.http import require_safe
 
 @require_safe
 def landing(request: HttpRequest) -> HttpResponse:
-    """Say what this is and where to go; names no target, as anyone may read it."""
+    """Show what the hub is and where to go. Name no target, because anyone may read this page."""
     return render(request, "landing.html", {"version": settings.HUB_VERSION})

@@ -1,4 +1,4 @@
-"""`/metrics/<namespace>`: one scrape, then and there; `/metrics`: the hub about itself."""
+"""`/metrics/<namespace>` scrapes a namespace then and there. `/metrics` has the hub's own metrics."""
 
 import math
 
@@ -16,19 +16,19 @@ from ..scraping import history
 from ..scraping.scrape import exposition, scrape
 from ..telemetry import internal_errors, metrics
 
-# Kept back from Prometheus's timeout for rendering and the way back.
+# Subtracted from Prometheus's timeout for rendering and sending the response.
 _RESERVE_SECONDS = 0.5
-# Without the header: Prometheus's default scrape_timeout of 10 s, less the reserve.
+# Used without the header: Prometheus's default scrape_timeout of 10 s, less the reserve.
 _DEFAULT_SECONDS = 9.5
 _MINIMUM_SECONDS = 0.1
 
 
 class BadTimeoutError(ValueError):
-    """The timeout header holds no number of seconds."""
+    """The timeout header isn't a number of seconds above 0."""
 
 
 def time_allowed(request: HttpRequest, namespace_limit: float) -> float:
-    """Return the seconds that this scrape may take: Prometheus's timeout less the reserve, at most the namespace's own.
+    """Return the seconds that this scrape may take: Prometheus's timeout less the reserve, up to the namespace's limit.
 
     Prometheus sends X-Prometheus-Scrape-Timeout-Seconds as a float. Raises BadTimeoutError for anything else.
     """
@@ -43,7 +43,7 @@ def time_allowed(request: HttpRequest, namespace_limit: float) -> float:
             raise BadTimeoutError(
                 "X-Prometheus-Scrape-Timeout-Seconds must be a number of seconds above 0, like 10 or 9.5."
             )
-        # A timeout near the reserve would leave nothing: half of it is then better than an answer without a read.
+        # A timeout near the reserve would leave no time to read, so allow at least half of the timeout.
         allowed = max(timeout - _RESERVE_SECONDS, timeout / 2)
     return max(_MINIMUM_SECONDS, min(allowed, namespace_limit))
 
@@ -68,13 +68,17 @@ def _answer(request: HttpRequest, body: bytes, content_type: str) -> HttpRespons
         if accepts_gzip(request.headers.get("Accept-Encoding", "")):
             body = compress(body)
             headers["Content-Encoding"] = "gzip"
-    headers["Content-Length"] = str(len(body))  # gunicorn would send it in chunks
+    headers["Content-Length"] = str(len(body))  # without it, gunicorn would send chunks
     return HttpResponse(body, content_type=content_type, headers=headers)
 
 
 @require_safe
 def namespace(request: HttpRequest, name: str) -> HttpResponse:
-    """Answer 200 with an exposition (servicebus_up 0 or 1), 401 without a valid token, 404 for what it may not see."""
+    """Scrape a namespace and answer 200 with an exposition (servicebus_up 0 or 1).
+
+    Answers 400 for a bad timeout, 401 without a valid token, 404 for a namespace that the token may not scrape, and 503
+    if the configuration can't be read.
+    """
     configuration = _configuration()
     if isinstance(configuration, HttpResponse):
         return configuration
@@ -82,7 +86,7 @@ def namespace(request: HttpRequest, name: str) -> HttpResponse:
     if grant is None:
         return unauthorized()
     target = configuration.targets.get(name)
-    # One answer for an unknown, a paused and another team's namespace: a token learns nothing of what it may not see.
+    # Unknown, paused and other teams' namespaces get the same answer, so that a token can't tell which ones exist.
     if target is None or not target.enabled or not grant.opens(target):
         return _plain(
             f"There is no namespace “{name}” that this token may scrape. It may be paused, "
@@ -102,7 +106,7 @@ def namespace(request: HttpRequest, name: str) -> HttpResponse:
 
 @require_safe
 def hub(request: HttpRequest) -> HttpResponse:
-    """Answer with the hub's own metrics, over all worker processes."""
+    """Answer with the hub's own metrics, collected from all worker processes."""
     configuration = _configuration()
     if isinstance(configuration, HttpResponse):
         return configuration

@@ -1,4 +1,4 @@
-"""`/wall/<token>`: the state of a team's targets for a screen on the wall, without anybody signed in."""
+"""`/wall/<token>` shows the state of targets on a screen on the wall, without a sign-in."""
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 from ..models import WallLink
 from ..pages import dashboard
 
-# What can be read from a few metres away fits about as many; the worst come first.
+# About as many as are readable from a few metres away. The worst come first.
 _TILES = 60
 
 
@@ -21,7 +21,7 @@ def wall(request: HttpRequest, token: str) -> HttpResponse:
     board = dashboard.board(link.targets(), timezone.now(), page_size=_TILES)
     context = {"board": board, "title": link.team.name if link.team else "All teams", "now": timezone.now()}
     response = render(request, "wall.html", context)
-    # The address is a secret: it goes into no cache, no index and no other site's log.
+    # The URL is a secret: keep it out of caches, search indexes and other sites' logs.
     response["Cache-Control"] = "no-store"
     response["Referrer-Policy"] = "no-referrer"
     response["X-Robots-Tag"] = "noindex"

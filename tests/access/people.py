@@ -1,4 +1,4 @@
-"""Two teams with everything in them, and somebody for every role: whom `tests/permissions.csv` speaks of."""
+"""The users and data behind `tests/permissions.csv`: two teams with every kind of object, and a user for every role."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from exporters.models import Credential, LabelRule, Membership, Namespace, ScrapeToken, Team, WallLink
 
-# Of team payments, whose objects the table's addresses name; of team orders; of none.
+# Users of team payments, whose objects appear in the table's addresses; then of team orders; then of no team.
 PEOPLE = (
     "anonymous",
     "deactivated",
@@ -22,9 +22,9 @@ PEOPLE = (
     "other-owner",
     "admin",
 )
-# Who shows a scrape token: of payments, of orders, of the platform, one that ended, one that was revoked.
+# Holders of scrape tokens: of payments, of orders, of the platform, an expired one, a revoked one.
 TOKENS = ("token", "other-token", "platform-token", "expired-token", "revoked-token")
-# Names for several in the table: who gets no further than the sign-in page, and the roles of each team.
+# The table's names for groups: users who get no further than the sign-in page, and the roles of each team.
 GROUPS = {
     "outsiders": ("anonymous", "deactivated", "nobody"),
     "members": ("viewer", "editor", "owner"),
@@ -35,7 +35,7 @@ GROUPS = {
 
 
 def _team(name: str, prefix: str, number: int) -> dict[str, Any]:
-    """Store a team with one of everything; the numbers are high, so that they stand nowhere in a page by chance."""
+    """Store a team with one of everything; the numbers are high, so that they don't occur in a page by chance."""
     team = Team.objects.create(name=f"{name}-team", pk=number)
     for place, role in enumerate(Membership.Role):
         user = User.objects.create(username=f"{prefix}{role}", pk=number + 10 + place)
@@ -44,7 +44,7 @@ def _team(name: str, prefix: str, number: int) -> dict[str, Any]:
         f"Endpoint=sb://{name}.servicebus.windows.net/;SharedAccessKeyName=k;SharedAccessKey=bm90IGEga2V5"
     )
     credential = Credential.objects.create(pk=number + 1, name=f"{name}-key", team=team, secret=secret)
-    # Without a credential: a scrape of it answers and asks nobody.
+    # Without a credential, so that a scrape of it is answered without any request.
     namespace = Namespace.objects.create(
         pk=number + 2, name=f"{name}-bus", team=team, host=f"{name}.servicebus.windows.net"
     )
@@ -69,13 +69,13 @@ def _team(name: str, prefix: str, number: int) -> dict[str, Any]:
 
 
 def make() -> dict[str, Any]:
-    """Store everything; return what addresses are filled in with, `other_...` being team orders'."""
+    """Store everything; return the values for placeholders in addresses; `other_...` are those of team orders."""
     payments, orders = _team("payments", "", 5100), _team("orders", "other-", 6200)
     User.objects.create(username="nobody")
-    # Platform administrators choose a member by number, owners of teams by name: here both are the same.
+    # Platform administrators choose a member by ID, team owners by name; here the two are equal.
     User.objects.create(username="4711", pk=4711)
     User.objects.create(username="admin", is_superuser=True)
-    # The membership outlives the deactivation: it must open nothing.
+    # The membership remains after the deactivation and must grant nothing.
     gone = User.objects.create(username="deactivated", is_active=False)
     Membership.objects.create(user=gone, team_id=payments["team"], role=Membership.Role.OWNER)
     now = timezone.now()
@@ -92,7 +92,7 @@ def make() -> dict[str, Any]:
 
 
 def client(who: str) -> Client:
-    """Return a browser in which somebody has signed in, or a scraper that shows a token."""
+    """Return a browser in which a user has signed in, or a scraper that sends a token."""
     if who in TOKENS:
         return Client(headers={"Authorization": f"Bearer secret-of-{who}"})
     browser = Client()

@@ -1,4 +1,4 @@
-"""Reads `tests/permissions.csv`: a row a case, for one user, several, or a group of them."""
+"""Read `tests/permissions.csv`: each row is a case for one user, several users or a group."""
 
 import csv
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def cases() -> list[Case]:
 
 
 def everybody(url: str) -> tuple[str, ...]:
-    """Return whom an address has to be tried with: scrape tokens too where Prometheus asks."""
+    """Return who must try an address: everyone, plus scrape tokens where Prometheus sends requests."""
     return PEOPLE + TOKENS if is_for_machines(url) else PEOPLE
 
 
@@ -60,7 +60,7 @@ def routes() -> Iterator[str]:
 
     def walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[str]:
         for pattern in patterns:
-            here = prefix + str(pattern.pattern).removeprefix("^")  # as resolve joins them
+            here = prefix + str(pattern.pattern).removeprefix("^")  # joined in the same way as in resolve
             if isinstance(pattern, URLResolver):
                 yield from walk(pattern.url_patterns, here)
             else:

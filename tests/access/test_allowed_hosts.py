@@ -1,4 +1,4 @@
-"""A team's own credential is sent where its owners allowed, whoever asks, and however they ask."""
+"""A team's own credential is sent only to hosts that its owners allowed, whoever requests it and however."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from .test_hidden_choices import _namespace_form
 
 ADMIN = "/admin/exporters"
 ALLOWED = "payments.servicebus.windows.net"
-# Where an editor would like to have the token sent.
+# Hosts to which an editor might try to have the token sent.
 OTHER = [
     "stolen.servicebus.windows.net",
     f"{ALLOWED}:8443",
@@ -111,7 +111,7 @@ def test_an_owner_of_another_team_allows_nothing(objects: dict[str, Any], entra:
 
 
 def test_a_change_that_is_not_about_the_host_allows_none(objects: dict[str, Any], entra: Credential) -> None:
-    """It came into the database by another way: an owner who edits the limits has not looked at it."""
+    """The host reached the database in another way. An owner who edits the limits has not reviewed it."""
     namespace = _stored(objects, entra, OTHER[0])
     namespace.save()
     form = _namespace_form(namespace) | {"credential": 8200, "concurrency": 3}
@@ -134,7 +134,7 @@ def test_however_it_came_into_the_database_it_is_not_used(
     form = {"action": "test", "_selected_action": [objects["namespace"]]}
     answer = people.client("editor").post(f"{ADMIN}/namespace/", form, follow=True)
     assert "may not be sent to" in answer.text
-    # An owner's test of either secret replaces it in the target, and must ask the same.
+    # An owner's test of either secret replaces the one in the target, and must run the same check.
     answer = people.client("owner").post(
         f"{ADMIN}/credential/8200/spare/", {"do": "test-active"}, follow=True
     )
@@ -184,7 +184,7 @@ def test_hub_yaml_names_the_hosts(objects: dict[str, Any], monkeypatch: pytest.M
     hub_yaml.apply(hub_yaml.plan(good))
     assert not hub_yaml.plan(good).changes
     assert not hub_yaml.plan(hub_yaml.export()).changes
-    # What comes from the file is changed there, by an owner too.
+    # Objects from the file are changed in the file, even by an owner.
     form = {"do": "test", "name": "new", "host": OTHER[0], "team": objects["team"]}
     form["credential"] = Credential.objects.get(name="of-the-file").pk
     found = people.client("owner").post(f"{ADMIN}/namespace/new/", form).context["form"].errors
@@ -208,7 +208,7 @@ def test_a_host_beside_a_connection_string_leads_it_nowhere(objects: dict[str, A
         namespace.full_clean()
     namespace.save()
     target = loading.load().targets["payments-bus"]
-    if target.credential is not None:  # the read itself tells the two names apart
+    if target.credential is not None:  # the read itself distinguishes the two names
         from exporters.scraping import upstream
         from exporters.servicebus.errors import ServiceBusError
 

@@ -1,4 +1,4 @@
-"""Two people who change one object, at the same moment or with an old page: none puts back what was taken away."""
+"""Two users change one object, at the same time or from an outdated page: neither restores what the other removed."""
 
 import re
 import threading
@@ -25,7 +25,7 @@ def objects() -> dict[str, Any]:
 
 
 def while_saving(model: type[Any], one: Callable[[], Any], other: Callable[[], Any]) -> None:
-    """Do `one`, and `other` between the moment at which `one` has read its object and the one at which it saves it."""
+    """Do `one`, and do `other` after `one` has read its object and before `one` saves it."""
     if connection.vendor != "postgresql":  # SQLite has one writer at a time
         one()
         other()
@@ -45,7 +45,7 @@ def while_saving(model: type[Any], one: Callable[[], Any], other: Callable[[], A
         if not threads:
             threads.append(threading.Thread(target=do_other))
             threads[0].start()
-            threads[0].join(1.0)  # it ends, or waits for this transaction
+            threads[0].join(1.0)  # it finishes, or waits for this transaction
 
     pre_save.connect(begin, sender=model)
     try:
@@ -119,7 +119,7 @@ NO_MEMBERS = {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
 
 
 def begun(who: str, address: str) -> str:
-    """Open a page to change something; return what its form says that it has seen."""
+    """Open a change page; return the version of the object that its form contains."""
     page = people.client(who).get(f"{ADMIN}/{address}").text
     return re.findall(r'name="seen" value="([^"]*)"', page)[0]
 
@@ -134,7 +134,7 @@ def test_an_old_page_gives_no_role_back(objects: dict[str, Any]) -> None:
     assert "Somebody has changed this in the meantime" in answer.text
     member.refresh_from_db()
     assert member.role == "viewer"
-    # Who stores again means it.
+    # Saving a second time is deliberate.
     (again,) = re.findall(r'name="seen" value="([^"]*)"', answer.text)
     assert edit("owner", address, form | {"role": "editor"}, seen=again).status_code == 302
 

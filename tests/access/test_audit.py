@@ -1,4 +1,4 @@
-"""Changes and sign-ins are log lines with who and from where, and without values; histories have the address."""
+"""Changes and sign-ins are logged with user and address but without values; histories have the address."""
 
 from ipaddress import ip_network
 from typing import Any

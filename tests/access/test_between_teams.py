@@ -1,4 +1,4 @@
-"""What went from one team to another, and what teams share, tells neither of them what is the other's."""
+"""Objects that moved between teams, and objects that teams share, reveal nothing of the other team's."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def objects(db: None) -> dict[str, Any]:
 
 @pytest.fixture
 def moved(objects: dict[str, Any]) -> Namespace:
-    """A namespace of payments that went to orders and has another name there; a token of payments still names it."""
+    """A namespace that moved from payments to orders and was renamed; a token of payments still lists it."""
     namespace = Namespace.objects.get(pk=objects["namespace"])
     ScrapeToken.objects.filter(pk=objects["token"]).update(scope="listed")
     ScrapeToken.objects.get(pk=objects["token"]).namespaces.add(namespace)
@@ -30,7 +30,7 @@ def moved(objects: dict[str, Any]) -> Namespace:
 
 @pytest.fixture
 def identity(objects: dict[str, Any]) -> Credential:
-    """An identity of the hub's that both teams use."""
+    """An identity of the hub that both teams use."""
     identity = Credential.objects.create(name="hub-identity", kind=Credential.Kind.MANAGED_IDENTITY)
     for team in Team.objects.all():
         host = f"{team.name}.servicebus.windows.net"

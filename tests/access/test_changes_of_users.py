@@ -1,6 +1,6 @@
-"""Changes of users are kept: by whom, when and from where, that a password was set, and nothing of the password.
+"""Changes of users are recorded: who, when and from where, and that a password was set, but nothing of the password.
 
-Platform administrators alone see them.
+Only platform administrators see them.
 """
 
 import io
@@ -28,7 +28,7 @@ def objects(db: None) -> dict[str, Any]:
 
 
 def _kept(user: User) -> list[Any]:
-    """Return the rows of a user's history after that of the user's making, oldest first."""
+    """Return the rows of a user's history after the user's creation, oldest first."""
     return list(User.history.filter(id=user.pk).order_by("history_id"))[1:]  # type: ignore[attr-defined]
 
 

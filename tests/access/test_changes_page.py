@@ -1,4 +1,4 @@
-"""The list of all changes: everything in one's own teams, nothing of another's, and no secret."""
+"""The list of all changes: everything in the user's own teams, nothing of other teams, and no secrets."""
 
 import html
 from typing import Any
@@ -150,7 +150,7 @@ def test_who_made_a_change_is_still_named_when_the_user_is_gone(objects: dict[st
     changes = _shown("owner", user="editor")
     assert [each.who for each in changes] == ["editor"]
     gone = [each for each in _shown("owner", kind="membership") if each.action == "Deleted"]
-    assert len(gone) == 1  # the membership went with its user, and its row can still be shown
+    assert len(gone) == 1  # the membership was deleted with its user, and its row can still be shown
 
 
 def test_grants_of_the_platforms_identities_are_in_it(objects: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`check --deploy` has nothing to say of a hub that is set up as docs/configuration.md says."""
+"""`check --deploy` reports nothing for a hub set up as docs/configuration.md describes."""
 
 import os
 import subprocess

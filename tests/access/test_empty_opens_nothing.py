@@ -54,7 +54,7 @@ def _sees(configuration: Configuration, **fields: Any) -> bool:
 def _uses(
     objects: dict[str, Any], team: int | None, hosts: list[str] | str, granted: list[str] | str | None = None
 ) -> bool:
-    """Tell whether a namespace of payments may use a credential that allows or grants these hosts."""
+    """Return whether a namespace of payments may use a credential that allows or grants these hosts."""
     credential = Credential.objects.create(
         name="entra", team_id=team, kind=Credential.Kind.CLIENT_SECRET, secret="s", hosts=hosts
     )
@@ -97,8 +97,8 @@ def _page(settings: Any, hosts: list[str]) -> bool:
     return Client(headers={"Host": "evil.example"}).get("/admin/login/").status_code == 200
 
 
-# Every grant of access that a value stands for: with the value it opens something (or the row would prove nothing),
-# and with each of the empty ones it opens nothing.
+# Every value that grants access: with the value, something opens (otherwise the row would prove nothing); with each of
+# the empty variants, nothing opens.
 ROWS: dict[str, tuple[Callable[[dict[str, Any], Any], bool], list[Callable[[dict[str, Any], Any], bool]]]] = {
     "a token's scope and team": (
         lambda o, s: _opens(loading.load(), scope="team", team="payments-team"),
@@ -226,7 +226,7 @@ def test_an_empty_choice_is_the_safe_one(monkeypatch: pytest.MonkeyPatch, name: 
 
 
 def test_no_team_of_what_grants_access_can_go_missing() -> None:
-    """A reference that is set to NULL when its object is deleted would turn “one team's” into “nobody's” or “all's”."""
+    """A reference set to NULL when its object is deleted would turn “one team's” into “nobody's” or “all teams'”."""
     found = {
         f"{model.__name__}.{field.name}"
         for model in roles.RULES
@@ -248,7 +248,7 @@ def test_a_rule_goes_with_its_namespace_or_team_and_never_becomes_one_for_all(
 
 
 def test_only_an_expiry_that_is_left_empty_by_its_maker_never_ends(objects: dict[str, Any]) -> None:
-    """No expiry is a choice in a token's form; nothing but that form and hub.yaml empties it. A wall link needs one."""
+    """A token's form offers no expiry as a choice; only that form and hub.yaml clear it. A wall link needs one."""
     assert WallLink(name="x", scope="team", team_id=objects["team"]).expires_at is not None
     assert ScrapeToken(name="x").expires_at is None
     token = ScrapeToken.objects.get(name="expired-token")
@@ -262,7 +262,7 @@ def test_hosts_are_stored_in_the_form_in_which_they_are_compared() -> None:
 
 
 def test_no_field_tells_that_empty_means_all() -> None:
-    """Help texts say what an empty field means: a filter of what is read may mean all, a grant of access may not."""
+    """Help texts explain empty fields. An empty filter of reads may mean all; an empty grant of access may not."""
     means_all = re.compile(r"(?:Empty|None chosen|Without)[^.]*\ball\b", re.IGNORECASE)
     found = {
         f"{model.__name__}.{field.name}"
@@ -280,5 +280,5 @@ def test_where_a_team_may_be_missing_something_else_says_what_is_opened() -> Non
         for field in model._meta.get_fields()
         if isinstance(field, models.ForeignKey) and field.related_model is Team and field.null
     }
-    # A credential needs a grant, a token and a link have a scope, and a label rule opens nothing.
+    # A credential needs a grant, tokens and links have a scope, and a label rule opens nothing.
     assert found == {"Credential", "ScrapeToken", "WallLink", "LabelRule"}

@@ -1,4 +1,4 @@
-"""Whose address counts behind a proxy, in each of the forms in which proxies write it."""
+"""Whose address counts behind a proxy, in each of the forms that proxies write."""
 
 import ipaddress
 import logging
@@ -47,12 +47,12 @@ def seen(forwarded_for: str | None, remote: str = PROXY) -> str:
         (f"::ffff:{CLIENT}", CLIENT),
         (f"[::ffff:{CLIENT}]:80", CLIENT),
         ("fe80::1%<script>", "fe80::1"),
-        # The last one comes from the proxy; what is before it, anybody can write.
+        # The proxy adds the last one; anyone can write the ones before it.
         (f"198.51.100.1, {CLIENT}:51234", CLIENT),
         (f"{CLIENT}, 10.0.0.3:4711", CLIENT),
         (f"{CLIENT},,[fd00::1]:80, ,10.0.0.3", CLIENT),
         (f"unknown, {CLIENT}", CLIENT),
-        # No address: that of the proxy which says so.
+        # Not an address: the address of the proxy that sent it counts.
         ("unknown", PROXY),
         ("_hidden:123", PROXY),
         (f"{CLIENT}, unknown", PROXY),
@@ -61,7 +61,7 @@ def seen(forwarded_for: str | None, remote: str = PROXY) -> str:
         ("[", PROXY),
         ("999.0.0.1", PROXY),
         ("\xff\x00", PROXY),
-        # Proxies without end: as many as are looked at.
+        # Long chains of proxies: at the limit of addresses that are examined, and one beyond it.
         (f"{CLIENT}" + ", 10.0.0.3" * 19, CLIENT),
         (f"{CLIENT}" + ", 10.0.0.3" * 20, "10.0.0.3"),
     ],

@@ -1,4 +1,4 @@
-"""Guessing scrape tokens gets slow, and nobody is locked out by it."""
+"""Guessing scrape tokens gets slow, without locking anyone out."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -37,7 +37,7 @@ def test_after_some_wrong_tokens_an_address_has_to_wait(objects: dict[str, Any])
     refused = Client(headers={"Authorization": "Bearer x"}).get(ASKED, REMOTE_ADDR=ADDRESS)
     assert refused.status_code == 429
     assert int(refused.headers["Retry-After"]) >= 1
-    # A right one is not looked at either, or guessing would go on.
+    # A valid token is not checked either; otherwise guessing would go on.
     assert people.client("platform-token").get(ASKED, REMOTE_ADDR=ADDRESS).status_code == 429
 
 

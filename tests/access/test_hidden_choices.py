@@ -24,7 +24,7 @@ def objects(db: None) -> dict[str, Any]:
 
 
 def _forms_of(who: str) -> list[tuple[str, type[forms.ModelForm], Any]]:
-    """Return every form that the admin shows this user for something stored, tables within a page too."""
+    """Return every form that the admin shows this user for a stored object, including inlines."""
     request = RequestFactory().get("/")
     request.user = User.objects.get(username=who)
     request.session = {}  # type: ignore[assignment]
@@ -62,7 +62,7 @@ def test_a_namespace_keeps_a_credential_whose_grant_ended(objects: dict[str, Any
     namespace.save()
     form = _namespace_form(namespace) | {"credential": ""}
     answer = people.client("editor").post(f"{ADMIN}/namespace/{namespace.pk}/change/", form)
-    # It is not dropped in silence, and says what is wrong with it.
+    # It is not dropped silently; the form shows the problem.
     assert "not granted" in answer.context["adminform"].form.errors["credential"][0]
     namespace.refresh_from_db()
     assert namespace.credential == identity

@@ -1,4 +1,4 @@
-"""The platform's own identities: teams use them for the hosts that they were granted, however the question is put."""
+"""The platform's own identities: teams use them only for hosts granted to them, however they try."""
 
 from typing import Any
 
@@ -76,7 +76,7 @@ def test_it_is_for_the_granted_host_alone(objects: dict[str, Any], granted: Iden
     _namespace(objects).full_clean()
     with pytest.raises(ValidationError, match="not granted to team payments-team"):
         _namespace(objects, host).full_clean()
-    # However it came into the database, it is not used.
+    # It is not used, however it reached the database.
     assert derivation.target(_namespace(objects)).credential is not None
     target = derivation.target(_namespace(objects, host))
     assert target.credential is None
@@ -96,7 +96,7 @@ def test_a_credential_of_another_team_is_not_used_either(objects: dict[str, Any]
 
 
 def test_a_test_of_its_secret_asks_for_the_grant_too(objects: dict[str, Any]) -> None:
-    """A secret that is tried out replaces the one that the grant keeps from the namespace."""
+    """A tested secret takes the place of the one that the grant withholds from the namespace."""
     credential = Credential.objects.create(
         name="hub-app",
         kind="client_secret",
@@ -117,7 +117,7 @@ def test_a_test_of_its_secret_asks_for_the_grant_too(objects: dict[str, Any]) ->
 def test_a_grant_of_what_became_a_teams_shows_it_to_nobody(
     objects: dict[str, Any], granted: IdentityGrant
 ) -> None:
-    """Two administrators at once: one moves the credential into a team, the other one grants it to another."""
+    """Two administrators at once: one moves the credential into a team, the other grants it to another team."""
     Credential.objects.filter(pk=objects["identity"]).update(
         team_id=objects["other_team"], kind="client_secret"
     )

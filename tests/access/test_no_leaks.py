@@ -1,4 +1,4 @@
-"""Recognisable secrets are planted everywhere; then everything is exercised, and all that came out is searched."""
+"""Plant recognisable secrets everywhere, exercise everything, and search all output for them."""
 
 import io
 import logging
@@ -23,7 +23,7 @@ from tests.configuration.conftest import CLIENT, TENANT
 from . import people
 from .table import cases
 
-# Each long enough that it stands nowhere by chance, and as it would be found within something larger.
+# Each is long enough that it doesn't occur by chance, and looks the same inside larger text.
 KEY = "cGxhbnRlZC1hY3RpdmUta2V5LW9mLXBheW1lbnRz"
 SPARE = "cGxhbnRlZC1zcGFyZS1rZXktb2YtcGF5bWVudHM"
 CLIENT_SECRET = "planted~client~secret~8Q.x1y2z3w4"
@@ -112,7 +112,7 @@ def test_no_page_shows_a_secret(objects: dict[str, Any], log: Listener, who: str
             )
             transaction.set_rollback(True)
         body = b"".join(answer.streaming_content) if answer.streaming else answer.content  # type: ignore[attr-defined]
-        # What was asked for by address or shown as a token is the asker's own.
+        # This includes the token that the client itself sent.
         assert not _found(body.decode(errors="replace") + repr(dict(answer.headers))), case.url
     assert not _found("\n".join(log.lines))
 
@@ -160,7 +160,7 @@ def test_what_is_stored_and_kept_is_encrypted(objects: dict[str, Any], log: List
     copy.path.unlink()
     stored = _database()
     assert not _found(stored + kept + repr(configuration) + scraped.content.decode() + "\n".join(log.lines))
-    assert "gAAAA" in stored  # how ciphertext begins: it is there
+    assert "gAAAA" in stored  # ciphertext is there (it begins like this)
     assert any(
         value.secret == _string(KEY) for value in [configuration.targets["payments-bus"].credential] if value
     )

@@ -1,4 +1,4 @@
-"""`tests/permissions.csv`: every address of the hub, tried by everybody."""
+"""`tests/permissions.csv`: every address of the hub, tried by every user."""
 
 import re
 from typing import Any
@@ -17,7 +17,7 @@ from .table import Case, cases, everybody, is_for_machines, route, routes
 CASES = cases()
 _ABSENT = {"namespace_name": "no-such-namespace"}
 SIGN_IN = "/admin/login/"
-# Random in each page: the CSRF token, and the handle of a secret that was entered. And what time itself changes.
+# Parts of a page that vary: the CSRF token, the handle of an entered secret, and relative times.
 _DRAWN = re.compile(
     r'(?<=name="csrfmiddlewaretoken" value=")\w+|(?<=_held" value=")[\w-]+'
     r"|(?<=>)[^<>]*(?=</time>)|\d+[ \xa0](?:s|min|h|days?|seconds?|minutes?|hours?)\b"
@@ -31,7 +31,7 @@ def objects(db: None) -> dict[str, Any]:
 
 
 def _answer(case: Case, objects: dict[str, Any], client: Any) -> tuple[Any, bool]:
-    """Ask; return the answer, and whether it changed anything. What it changed is undone."""
+    """Send the request; return the response and whether it changed anything. Changes are rolled back."""
     url = case.url.format(**objects)
     cookies = client.cookies.copy()
     with transaction.atomic():
@@ -41,7 +41,7 @@ def _answer(case: Case, objects: dict[str, Any], client: Any) -> tuple[Any, bool
         )
         changed = _state() != before
         transaction.set_rollback(True)
-    client.cookies = cookies  # who signed out is signed in again, as the session is
+    client.cookies = cookies  # a user who signed out is signed in again, like the session
     return answer, changed
 
 
@@ -69,7 +69,7 @@ def test_everybody_gets_the_answers_of_the_table(objects: dict[str, Any], who: s
             wrong.append(f"{asked} answers {answer.status_code}, not {case.status}")
         if changed and not may_change:
             wrong.append(f"{asked} changes something")
-        # A 302 is what follows on a form that was taken, and the way to the sign-in page for whom nothing is here.
+        # A 302 follows an accepted form; for users with no access, it leads to the sign-in page.
         destination = answer.headers.get("Location", "/")
         outside = destination.startswith(SIGN_IN) or case.url == "/admin/logout/"
         if answer.status_code == 302 and outside != (who in people.GROUPS["outsiders"]):
@@ -100,7 +100,7 @@ def test_what_belongs_to_another_team_answers_as_if_it_did_not_exist(
 def test_no_page_of_another_team_names_anything_of_payments(objects: dict[str, Any], who: str) -> None:
     client = people.client(who)
     found = []
-    # Who has the address of a wall page may look at it, whoever that is.
+    # Anyone who has the address of a wall page may view it.
     for case in (case for case in CASES if case.user == who and "{wall}" not in case.url):
         answer, _ = _answer(case, objects, client)
         found += [
@@ -110,7 +110,7 @@ def test_no_page_of_another_team_names_anything_of_payments(objects: dict[str, A
 
 
 def _comparable(answer: Any, case: Case, objects: dict[str, Any]) -> list[str]:
-    """Return status, destination and body, without what the question itself brought in."""
+    """Return status, destination and body, without the values that the request itself contained."""
     texts = [str(answer.status_code), answer.headers.get("Location", ""), answer.content.decode()]
     sent = {str(objects[name]) for name in objects if f"{{{name}}}" in case.url + case.data}
     for text in sent:

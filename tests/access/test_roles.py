@@ -1,4 +1,4 @@
-"""What the table of addresses can't say: what forms offer, and what members do to each other's teams."""
+"""What the table of addresses can't express: what forms offer, and what members can do across teams."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def objects(db: None) -> dict[str, Any]:
 
 @pytest.fixture
 def in_both(objects: dict[str, Any]) -> Client:
-    """Somebody who is editor of payments and viewer of orders."""
+    """A user who is editor of payments and viewer of orders."""
     Membership.objects.create(user=User.objects.get(username="editor"), team_id=objects["other_team"])
     return people.client("editor")
 

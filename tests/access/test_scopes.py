@@ -1,4 +1,4 @@
-"""What a token opens is what its scope says: nothing that goes missing widens it."""
+"""A token opens only what its scope lists; nothing that is removed widens it."""
 
 import threading
 from collections.abc import Callable
@@ -22,7 +22,7 @@ ADMIN = "/admin/exporters"
 
 
 def opened() -> dict[str, set[str]]:
-    """Return the namespaces that each token of `given` opens, as the configuration is compiled."""
+    """Return the namespaces that each token of `given` opens in the compiled configuration."""
     configuration = loading.load()
     return {
         grant.name: {target.name for target in configuration.targets.values() if grant.opens(target)}
@@ -105,7 +105,7 @@ def test_what_a_token_loses_opens_nothing_else(
 
 @pytest.mark.django_db(transaction=True)
 def test_two_people_who_delete_a_namespace_each_widen_nothing() -> None:
-    """On PostgreSQL both look at the lists of the tokens before either has taken a namespace off."""
+    """On PostgreSQL, both read the tokens' lists before either has removed a namespace."""
     _make()
     both = threading.Barrier(2 if connection.vendor == "postgresql" else 1)
     failures: list[BaseException] = []

@@ -1,4 +1,4 @@
-"""Guessing a password is slowed down where it happens, and locks nobody out elsewhere."""
+"""Guessing a password is slowed down at its source and locks nobody else out."""
 
 from datetime import timedelta
 from ipaddress import ip_network
@@ -25,7 +25,7 @@ STRANGER, USER = "198.51.100.1", "198.51.100.2"
 def user(settings: Any) -> None:
     settings.PASSWORD_HASHERS = [
         "django.contrib.auth.hashers.MD5PasswordHasher"
-    ]  # many sign-ins, in little time
+    ]  # many sign-ins in a short time
     User.objects.create_superuser("root", password=PASSWORD)
 
 
@@ -68,7 +68,7 @@ def test_tries_during_a_lock_out_do_not_prolong_it() -> None:
     assert [sign_in("wrong", STRANGER) for _ in range(20)] == [429] * 20
     attempt = AccessAttempt.objects.get()
     assert (attempt.attempt_time, attempt.failures_since_start) == (locked_at, 10)
-    # Ten minutes later somebody goes on trying; a quarter of an hour after the lock-out it is over.
+    # A client tries again ten minutes later; a quarter of an hour after the lockout, it is over.
     AccessAttempt.objects.update(attempt_time=now - timedelta(minutes=10))
     assert sign_in("wrong", STRANGER) == 429
     AccessAttempt.objects.update(attempt_time=F("attempt_time") - timedelta(minutes=6))

@@ -1,4 +1,4 @@
-"""Two keys: the spare one is tried out, steps in while the active one is refused, and takes its place."""
+"""Two keys: the spare one is tested, takes over while the active one is refused, and replaces it."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ __all__ = ["add_target", "hub", "scraper", "team", "token"]
 
 @pytest.fixture
 def both(bus: SimulatedNamespace, add_target: AddTarget) -> tuple[str, str]:
-    """A namespace whose active key is wrong and whose spare one is right; return both connection strings."""
+    """A namespace whose active key is wrong and whose spare key is right; the value has both connection strings."""
     wrong = bus.connection_string.replace(bus.key, "d3Jvbmc=" * 4)
     namespace = add_target(bus, connection_string=wrong)
     credential = namespace.credential
@@ -59,7 +59,7 @@ def test_the_spare_key_steps_in_while_the_active_one_is_refused(
     assert [_up(scraper), _up(scraper)] == [1, 1]
     refused = [request for request in bus.requests if request.status == 401]
     asked = len(bus.requests)
-    # The first scrape finds out; afterwards the spare key comes first.
+    # The first scrape finds out; afterwards the spare key is tried first.
     assert 0 < len(refused) < asked / 2
 
 

@@ -1,4 +1,4 @@
-"""Attempts to make the hub talk to what is no Service Bus: refused at entry, at import and at the connection."""
+"""Attempts to connect the hub to something other than a Service Bus: refused at entry, at import and on connecting."""
 
 import asyncio
 import socket
@@ -65,7 +65,7 @@ NO_NAMES = [
     "metadata.google.internal",
     "https://x.servicebus.windows.net@evil.example",
 ]
-# What a Service Bus name must not resolve to, and what it may: private endpoints.
+# Addresses that a Service Bus name must not resolve to, then those that it may: private endpoints.
 NO_ADDRESSES = [
     "127.0.0.1",
     "127.8.8.8",
@@ -104,7 +104,7 @@ def team(db: None, settings: Any) -> Team:
 
 @pytest.fixture
 def listener() -> Iterator[tuple[int, list[object]]]:
-    """A port of this machine, and whoever connected to it."""
+    """A port on this machine, and the addresses of clients that connected to it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         came: list[object] = []
 
@@ -127,7 +127,7 @@ def test_what_is_no_service_bus_name_is_refused_where_it_is_entered(team: Team, 
     with pytest.raises(ValidationError) as refused:
         Namespace(name="x", team=team, host=host).full_clean()
     assert refused.value.message_dict["host"][0]
-    # In a connection string too.
+    # The same in a connection string.
     secret = f"Endpoint=sb://{host}/;SharedAccessKeyName=a;SharedAccessKey=YWJj"
     with pytest.raises(ValidationError) as refused:
         Credential(name="x", team=team, secret=secret).full_clean()
@@ -147,7 +147,7 @@ def test_what_is_no_service_bus_name_is_refused_at_the_connection(
     team: Team, host: str, listener: tuple[int, list[object]]
 ) -> None:
     port, came = listener
-    # As if it had come into the database on another way, and every name led to this machine.
+    # As if the host had reached the database in another way, and every name led to this machine.
     with pytest.raises(ServiceBusError) as refused:
         _get(Endpoint(host.strip("[]"), port), "127.0.0.1")
     assert refused.value.reason is Reason.CONNECTION

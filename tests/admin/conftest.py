@@ -94,13 +94,13 @@ Certificate = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def keys() -> list[rsa.RSAPrivateKey]:
-    """Two keys for the whole run: making them is slow."""
+    """Two keys for the whole run, because generating them is slow."""
     return [rsa.generate_private_key(65537, 2048) for _ in range(2)]
 
 
 @pytest.fixture
 def certificate(keys: list[rsa.RSAPrivateKey]) -> Certificate:
-    """Make PEM of a certificate and its key."""
+    """Return PEM of a certificate and its key."""
 
     def make(password: str = "", key: Any = None, signed: Any = None, days: int = 90) -> str:
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hub")])

@@ -1,4 +1,4 @@
-"""Choosing where there is much to choose from, with and without JavaScript."""
+"""Choosing from long lists, with and without JavaScript."""
 
 from typing import Any
 
@@ -95,7 +95,7 @@ def test_written_names_are_added_to_those_that_are_chosen(many: dict[str, Any]) 
 
 @pytest.mark.parametrize("name", ["missing", "orders-key", "5101", "6201"])
 def test_a_written_name_that_is_none_is_refused_and_kept(many: dict[str, Any], name: str) -> None:
-    """Another team's answers like none, and a number is no name."""
+    """Another team's name is treated as unknown, and an ID is not a name."""
     form = {**LIMITS, "name": "named", "team": many["team"], "host": "x", "credential-named": name}
     answer = people.client("editor").post(f"{ADMIN}/namespace/add/", form)
     assert _errors(answer, "credential").startswith(f"Select a valid choice: “{name}” is not one of them")

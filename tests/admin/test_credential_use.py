@@ -1,4 +1,4 @@
-"""A credential's page says what its secret is and who uses it."""
+"""A credential's page shows what its secret is and who uses it."""
 
 from typing import Any
 

@@ -25,7 +25,7 @@ def errors(response: Any) -> dict[str, list[str]]:
 
 
 def held(response: Any, name: str = "secret") -> str:
-    """Return the handle that the page has for what was typed."""
+    """Return the handle that the page contains for a typed secret."""
     found = re.search(rf'name="{name}_held" value="([^"]+)"', response.content.decode())
     return found.group(1) if found else ""
 

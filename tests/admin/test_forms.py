@@ -1,4 +1,4 @@
-"""Adding and changing the other objects: what is typed arrives, and errors stand at their field."""
+"""Adding and changing the other objects: typed values arrive, and errors appear at their fields."""
 
 import threading
 from typing import Any
@@ -229,7 +229,7 @@ class TestTokens:
             thread.join()
 
         if connection.vendor == "sqlite":
-            take()  # it has one writer at a time, from the look to the save: nobody comes in between
+            take()  # SQLite has one writer at a time, from the check to the save: nobody can come in between
         else:
             pre_save.connect(somebody_else, sender=ScrapeToken)
         found = errors(browser.post(self.ADD, {"name": "eu", "team": token.team_id, "scope": "team"}))
@@ -242,7 +242,8 @@ class TestTokens:
         number = "9" * 40
         fields = {"name": "eu", "namespaces": [number], "action": "revoke", "_selected_action": [number]}
         answer = browser.post(path, fields)
-        # None is asked for one that is selected. Of a form SQLite can't be asked; PostgreSQL can, and knows none.
+        # In the list, the number is refused before any query. In a form, SQLite can't look it up, so it is refused;
+        # PostgreSQL finds no such row.
         refused = path != self.ADD or connection.vendor == "sqlite"
         assert (answer.status_code == 400) if refused else (answer.status_code < 400)
 

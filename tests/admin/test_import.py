@@ -1,4 +1,4 @@
-"""hub.yaml on the web: the difference first, then the change."""
+"""Importing hub.yaml on the web: first the difference is shown, then it is applied."""
 
 from typing import Any
 
@@ -83,7 +83,7 @@ def test_what_is_stored_can_be_downloaded(browser: Client, team: Team) -> None:
         "secret: {env: planted+/=}",
         "token: {env: 'planted+/='}",
         "name: a\n    tenant_id: SharedAccessKey=planted",
-        "secret: 'planted",  # the file is no YAML
+        "secret: 'planted",  # the file is not valid YAML
     ],
 )
 def test_a_secret_in_the_place_of_a_reference_is_refused_and_does_not_come_back(

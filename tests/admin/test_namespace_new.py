@@ -1,4 +1,4 @@
-"""A namespace is added in one box: pasted, tried out, saved with its credential."""
+"""A namespace is added in one form: paste, test, and save it with its credential."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A namespace's own pages: status, entities, exposition, and what can be done there."""
+"""A namespace's own pages: status, entities, exposition, and the actions available there."""
 
 import json
 from typing import Any

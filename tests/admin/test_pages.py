@@ -1,4 +1,4 @@
-"""Every page of the admin: it opens, searches, filters, and holds nothing that the strict CSP forbids."""
+"""Every page of the admin opens, searches and filters, and has nothing that the strict CSP forbids."""
 
 from datetime import timedelta
 from html import unescape
@@ -39,7 +39,7 @@ FOUND_BY = {
 
 
 class Inline(HTMLParser):
-    """Collects what a Content-Security-Policy without unsafe-inline would block."""
+    """Collects everything that a Content-Security-Policy without unsafe-inline would block."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ def test_every_screen_lists_adds_changes_and_deletes(
 def test_every_list_can_be_searched_and_filtered(
     browser: Client, objects: dict[str, Any], screen: str
 ) -> None:
-    link = f'"/admin/{screen}/{objects[screen].pk}/'  # its form, or the page of its own that it has
+    link = f'"/admin/{screen}/{objects[screen].pk}/'  # its form, or its dedicated page if it has one
     assert link in check(browser.get(f"/admin/{screen}/", {"q": FOUND_BY[screen]}))
     assert link not in check(browser.get(f"/admin/{screen}/", {"q": "zzz"}))
     response = browser.get(f"/admin/{screen}/")
@@ -111,7 +111,7 @@ def test_every_page_says_what_it_is_about_and_leads_back_to_its_list(
         assert str(item) in unescape(html.partition("<h1>")[2].partition("</h1>")[0])
         crumbs = html.partition('<div class="breadcrumbs">')[2].partition("</div>")[0]
         assert f'<a href="/admin/{screen}/">' in crumbs
-        assert f'<a href="/admin/{screen.partition("/")[0]}/">' not in crumbs  # the app is nobody's place
+        assert f'<a href="/admin/{screen.partition("/")[0]}/">' not in crumbs  # the app has no page
 
 
 def test_a_form_changes_and_deletes_no_other_object(browser: Client, namespace: Any, team: Any) -> None:
@@ -162,7 +162,7 @@ def test_deleting_says_what_will_stop(browser: Client, objects: dict[str, Any], 
     kind = screen.partition("/")[2]
     key = objects[screen].pk
     if kind == "credential":
-        objects["exporters/namespace"].delete()  # what is in use is not deleted
+        objects["exporters/namespace"].delete()  # objects in use can't be deleted
     assert STOPS[kind] in unescape(check(browser.get(f"/admin/{screen}/{key}/delete/")))
     action = {"action": "delete_selected", "_selected_action": [key]}
     assert STOPS[kind] in unescape(check(browser.post(f"/admin/{screen}/", action)))
@@ -222,7 +222,7 @@ def test_choices_are_on_the_page_too_for_a_browser_without_javascript(
     html = browser.get("/admin/exporters/membership/add/").content.decode()
     field = html.partition('id="id_team"')[2].partition("</select>")[0]
     assert ">payments</option>" in field
-    # A browser without JavaScript takes the first option for chosen.
+    # A browser without JavaScript selects the first option by default.
     assert field.index('<option value=""') < field.index(">payments</option>")
     assert " selected>payments" not in field
 
@@ -241,7 +241,7 @@ def test_more_choices_than_a_page_can_hold_are_found_by_typing_alone(
     [
         screen
         for screen in SCREENS[:-1]
-        if screen not in {"exporters/membership", "exporters/walllink"}  # hub.yaml knows neither
+        if screen not in {"exporters/membership", "exporters/walllink"}  # hub.yaml has neither
     ],
 )
 class TestAnObjectOfTheFile:

@@ -1,4 +1,4 @@
-"""The scrape configurations on the screens of a namespace and a team."""
+"""The scrape configurations on the pages of a namespace and a team."""
 
 import html
 import json
@@ -35,7 +35,7 @@ def page(browser: Client, thing: Namespace | Team) -> str:
 
 
 def shown(text: str) -> dict[str, Any]:
-    """Return what the snippets say, by key."""
+    """Return the content of the snippets, by key."""
     found = re.findall(r'<pre class="code" tabindex="0" id="snippet-([\w-]+)">(.*?)</pre>', text, re.DOTALL)
     return {key: yaml.safe_load(html.unescape(snippet)) for key, snippet in found}
 
@@ -156,6 +156,6 @@ def test_a_viewer_sees_the_teams_tokens_and_not_the_platforms(
     client = Client()
     client.force_login(viewer)
     response = client.get(f"/admin/exporters/namespace/{namespace.pk}/change/")
-    if response.status_code == 200:  # where the screens are open to members
+    if response.status_code == 200:  # where members may open the pages
         assert "prometheus" in card(response.content.decode())
         assert "of-the-platform" not in response.content.decode()

@@ -1,4 +1,4 @@
-"""A process that reads, on a clock of its own: what it can do, how late its loop is, and how its reads end."""
+"""A simulated process that reads on a virtual clock: its CPU, the lag of its loop, and how its reads end."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from exporters.scraping.admission_queue import AdmissionQueue, Entrant, Verdict
 
 STEP = 0.02
-# Turns of the loop that a read takes: so many reads' parts come before the next one's.
+# Turns of the loop that a read takes: parts of this many reads come before its next part.
 TURNS = 20
 
 
@@ -14,7 +14,7 @@ TURNS = 20
 class Read:
     entrant: Entrant
     cost: float  # seconds of CPU
-    latency: float  # seconds until it can use the CPU; endless: it hangs
+    latency: float  # seconds until it can use the CPU; infinite if it hangs
     begun_at: float = -1.0
     refused_at: float = -1.0
     ended_at: float = -1.0
@@ -29,7 +29,7 @@ class Read:
 
 
 class Process:
-    """Does what its queue lets begin; cores(now) is the CPU that it gets, in cores."""
+    """Runs the reads that its queue lets begin; cores(now) is the CPU available to it, in cores."""
 
     def __init__(self, cores: Callable[[float], float] = lambda now: 1.0) -> None:
         self.now = 1000.0
@@ -40,7 +40,7 @@ class Process:
         self._under_way: list[Read] = []
         self._waiting: dict[Entrant, Read] = {}
         self._ticked_at = self.now
-        self._ready = 0.0  # seconds of CPU that could be used now
+        self._ready = 0.0  # seconds of CPU time for which work is ready
 
     @property
     def elapsed(self) -> float:
@@ -50,7 +50,7 @@ class Process:
         return self._ready / TURNS / max(self._cores(self.elapsed), 1e-9)
 
     def come(self, name: str, *, cost: float = 0.01, latency: float = 0.05, allowed: float = 9.5) -> Read:
-        """Let a read come now."""
+        """Let a read arrive now."""
         read = Read(Entrant(name, self.now, self.now + allowed), cost, latency)
         self.reads.append(read)
         match self.queue.arrive(read.entrant, self.now, self.lag()):
@@ -63,7 +63,7 @@ class Process:
         return read
 
     def step(self) -> None:
-        """Let 20 ms pass."""
+        """Advance the clock by 20 ms."""
         self.now += STEP
         power = STEP * self._cores(self.elapsed)
         ready = [read for read in self._under_way if self._is_ready(read)]
@@ -75,7 +75,7 @@ class Process:
             read for read in self._under_way if read.ended_at < 0 and self.now < read.entrant.deadline
         ]
         self._ready = sum(read.left for read in ready if read.ended_at < 0)
-        # The loop comes to its next turn only when what is ready has had its own.
+        # The loop's next turn comes only after everything that is ready has had its turn.
         if self.now - self._ticked_at < self.lag() or not self.queue.waiting:
             return
         late = max(0.0, self.now - self._ticked_at - STEP)
@@ -87,7 +87,7 @@ class Process:
             self._waiting.pop(entrant).refused_at = self.now
 
     def run(self, seconds: float, rate: float = 0.0, namespaces: int = 200, **read: float) -> list[Read]:
-        """Let so many seconds pass in which `rate` reads a second come; return those that came."""
+        """Advance by `seconds` seconds in which `rate` reads arrive per second; return the reads that arrived."""
         first = len(self.reads)
         due = 0.0
         end = self.now + seconds

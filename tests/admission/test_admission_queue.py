@@ -1,4 +1,4 @@
-"""What the queue of reads lets begin, on a clock of its own."""
+"""Which reads the queue lets begin, on a virtual clock."""
 
 from collections import defaultdict
 
@@ -11,7 +11,7 @@ from exporters.servicebus.entities import Queue, Snapshot
 
 from .process import Process, Read
 
-CAPACITY = 100  # reads of 10 ms a second, on one core
+CAPACITY = 100  # reads of 10 ms per second, on one core
 
 
 def in_time(reads: list[Read]) -> int:
@@ -79,7 +79,7 @@ def test_a_process_that_loses_most_of_its_cpu_for_a_minute_answers_what_it_can()
 
 def test_no_namespace_is_refused_again_and_again() -> None:
     process = Process()
-    # Each of 1,000 namespaces every 5 s: always at the same moment, as Prometheus does.
+    # Each of 1,000 namespaces every 5 s, always at the same offset, as Prometheus does.
     reads = process.run(100, 2 * CAPACITY, namespaces=1000)
     process.run(10)
     answered: dict[str, int] = defaultdict(int)
@@ -117,7 +117,7 @@ def test_a_loop_that_others_make_late_still_gets_reads() -> None:
 
 def test_the_earliest_deadline_is_first() -> None:
     queue = AdmissionQueue(0.0)
-    for number in range(100):  # take all that may begin at once
+    for number in range(100):  # use up everything that may begin at once
         queue.arrive(Entrant(f"first-{number}", 0.0, 9.0), 0.0, 1.0)
     late, early = Entrant("late", 0.0, 60.0), Entrant("early", 0.0, 8.0)
     assert queue.arrive(late, 0.0, 1.0) is Verdict.WAITS
@@ -171,8 +171,8 @@ def test_a_large_namespace_costs_more_than_a_small_one() -> None:
 LOADS = st.lists(
     st.tuples(
         st.floats(0.5, 8),  # seconds
-        st.floats(0, 400),  # reads a second
-        st.floats(0.001, 0.2),  # what one costs
+        st.floats(0, 400),  # reads per second
+        st.floats(0.001, 0.2),  # CPU seconds of a read
         st.floats(0.0, 3.0),  # latency
         st.floats(0.3, 30),  # seconds allowed
         st.floats(0.0, 2.0),  # cores
@@ -200,6 +200,6 @@ def test_every_read_is_decided_about_and_none_begins_too_late(
         if read.begun_at >= 0:
             share = (read.begun_at - read.entrant.came_at) / (read.entrant.deadline - read.entrant.came_at)
             assert share <= 0.51, "little of its time is left"
-    # Whatever was before: now it has time, and a read begins at once.
+    # Whatever happened before: after a quiet time, a read begins at once.
     process.run(30)
     assert process.come("another").begun_at == process.now

@@ -1,4 +1,4 @@
-"""A hub that gets more scrapes than it can answer in time refuses some of them, and recovers."""
+"""A hub with more scrapes than it can answer in time refuses some of them, and recovers."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -37,7 +37,7 @@ def test_too_many_scrapes_are_refused_with_the_reason_and_the_hub_recovers(scrap
 
     def some_are_refused() -> bool:
         with ThreadPoolExecutor(100) as pool:
-            # With a timeout of 1 s there is no long line.
+            # A timeout of 1 s keeps the queue short.
             bodies.extend(pool.map(lambda name: scraped.scrape(name, 1.0), scraped.namespaces))
         return any(REFUSED in body for body in bodies)
 
@@ -49,6 +49,6 @@ def test_too_many_scrapes_are_refused_with_the_reason_and_the_hub_recovers(scrap
     assert MESSAGE in log
     assert log.count("Scrapes are refused (overloaded)") < len(refused) or len(refused) == 1
 
-    # One after the other: none has to wait.
+    # One after the other, so that none has to wait.
     assert all("\nservicebus_up 1.0\n" in scraped.scrape(name) for name in scraped.namespaces[:20])
     assert "\nhub_reads_waiting 0.0\n" in scraped.hub.get("/metrics", scraped.token)[1]

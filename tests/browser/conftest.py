@@ -1,4 +1,4 @@
-"""Chromium on a running hub. `open_page` gives a signed-in page that is watched for errors until the test ends."""
+"""Chromium on a running hub. `open_page` opens a page, signed in, and checks it for errors when the test ends."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from tests.support import programs
 from .demo import PASSWORD, Demo, running
 from .watched import Watch
 
-# A busy machine takes longer than the 5 s that are usual.
+# A busy machine takes longer than the default of 5 s.
 expect.set_options(timeout=30_000)
 NPM = Path(__file__).parent / "npm"
 OpenPage = Callable[..., Page]
@@ -24,13 +24,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
-            # One worker: they share the hub, the browser and the folder that npm installs into.
+            # One worker, because the tests share the hub, the browser and the folder that npm installs into.
             item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 @pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """A hub with data of every kind. A test that changes an object makes one of its own."""
+    """A hub with data of every kind. A test that changes an object creates its own."""
     programs.require("chromium")
     with running(tmp_path_factory.mktemp("certificates")) as demo:
         yield demo
@@ -39,7 +39,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     path = programs.require("chromium")
-    # Ended with this package's last test: while Playwright runs, Django takes the main thread for an event loop's.
+    # Closed after this package's last test: while Playwright runs, Django mistakes the main thread for an event loop's.
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
@@ -48,7 +48,7 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Contexts:
-    """Signed-in browser contexts by user. They stay open from test to test: their cache saves half of a page's time."""
+    """Signed-in browser contexts by user, kept between tests because their cache halves a page's load time."""
 
     demo: Demo
     chromium: Browser
@@ -76,9 +76,9 @@ def contexts(demo: Demo, chromium: Browser) -> Contexts:
 
 @pytest.fixture
 def open_page(contexts: Contexts) -> Iterator[OpenPage]:
-    """Open a page: open_page("/admin/", user="admin", width=1280). Whatever goes wrong on it fails the test.
+    """Open a page: open_page("/admin/", user="admin", width=1280). Any error on it fails the test.
 
-    With options of Playwright's new_context, or for a test that signs out, it gets a context of its own (own=True).
+    With options of Playwright's new_context, or with own=True (for a test that signs out), it gets its own context.
     """
     watch = contexts.watch
     watch.problems.clear()

@@ -1,4 +1,4 @@
-"""The hub that the browser tests and the screenshots look at: gunicorn, a simulated Service Bus, fixed data."""
+"""The hub that the browser tests and the screenshots use: gunicorn, a simulated Service Bus, fixed data."""
 
 import json
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ _ENTITIES: list[dict[str, Any]] = [
     {"name": "shipping-prod", "generate": {"queues": 12, "topics": 3, "subscriptions": 3, "seed": 3}},
     {"name": "shipping-stage", "queues": [{"name": "labels", "active": 3}]},
     {"name": "search-prod", "queues": [{"name": "changes", "active": 30}]},
-    # No namespace of the hub yet: what a test adds.
+    # Not a namespace of the hub yet; tests add it.
     {
         "name": "fresh",
         "queues": [{"name": "work", "active": 5}, {"name": "team/invoices", "active": 7}],
@@ -63,7 +63,7 @@ _ENTITIES: list[dict[str, Any]] = [
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """A running hub. `ids` are primary keys and tokens by what they are of, as tests/browser/seed.py prints them."""
+    """A running hub. `ids` are primary keys and tokens by object, as tests/browser/seed.py prints them."""
 
     hub: Hub
     simulator: Simulator
@@ -79,7 +79,7 @@ class Demo:
 
 @contextmanager
 def running(directory: Path | str | None = None, **variables: str) -> Iterator[Demo]:
-    """Start it; `directory` keeps the simulator's certificates, `variables` are more HUB_ settings."""
+    """Start the demo; `directory` keeps the simulator's certificates, `variables` are additional HUB_ settings."""
     simulator = Simulator(directory=directory)
     for entry in _ENTITIES:
         add_namespace(entry, simulator)

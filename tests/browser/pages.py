@@ -1,5 +1,7 @@
-"""Every page that a person may see. A new page is added here: it is then held against axe, the CSP, 360 px and dark
-mode (test_pages.py), and pictured by `make screenshots`.
+"""Every page that a person may see.
+
+A new page is added here: it is then checked with axe, against the CSP, at 360 px and in dark mode (test_pages.py), and
+captured by `make screenshots`.
 """
 
 from collections.abc import Callable
@@ -12,9 +14,9 @@ from playwright.sync_api import Page as BrowserPage
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`path` may name ids of tests/browser/seed.py in braces. `prepare` brings the page into the state to look at.
+    """A page. `path` may contain ids of tests/browser/seed.py in braces. `prepare` brings the page into its state.
 
-    `user` is one of the seeded ones, "" for nobody. `picture`: whether `make screenshots` takes it.
+    `user` is one of the seeded users, or "" for nobody. `picture`: whether `make screenshots` captures it.
     """
 
     name: str
@@ -28,7 +30,7 @@ class Page:
         return self.path.format(**ids)
 
 
-# A page may be prepared more than once, and names are taken then.
+# A page may be prepared more than once, and the earlier names are then taken.
 _numbers = count(1)
 
 
@@ -214,7 +216,7 @@ PAGES = (
     Page("user-delete", "/admin/auth/user/{user}/delete/"),
 )
 
-# Addresses that show no page of their own, by the name of the URL, each with the reason.
+# Addresses that show no page of their own, by URL name, each with the reason.
 NO_PAGES = {
     "autocomplete": "answers JSON",
     "jsi18n": "answers JavaScript",

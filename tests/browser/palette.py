@@ -1,7 +1,7 @@
-"""Screenshots as PNGs of 256 colours: a third of the size, and no difference that one sees.
+"""Screenshots as PNGs of 256 colours: a third of the size, with no visible difference.
 
-The browser counts the colours and finds the nearest of the 256 most frequent for each of the others, which are the soft
-edges of letters.
+The browser counts the colours. It maps every colour that isn't among the 256 most frequent, mostly the soft edges of
+letters, to the nearest of those.
 """
 
 import base64
@@ -48,7 +48,7 @@ def compressed(page: Page, png: bytes) -> bytes:
     found: dict[str, Any] = page.evaluate(_COUNT, base64.b64encode(png).decode("ascii"))
     width, height = found["width"], found["height"]
     indices = base64.b64decode(found["indices"])
-    # Each row begins with its filter: none, which suits palettes best.
+    # Each row begins with its filter type; 0, no filter, suits palettes best.
     rows = b"".join(b"\0" + indices[row * width : (row + 1) * width] for row in range(height))
     return b"".join(
         (

@@ -1,6 +1,6 @@
-"""`make screenshots`: pictures of the pages into docs/images/, light and dark, wide and at 360 px.
+"""`make screenshots`: capture the pages into docs/images/, light and dark, wide and at 360 px.
 
-The data is the browser tests' own. What differs from run to run, ports and tokens, is replaced in the pictures.
+Uses the data of the browser tests. Values that differ between runs, ports and tokens, are replaced in the pictures.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from .palette import compressed
 FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "images"
 _DEGRADED = Page("targets-degraded", "/admin/")
 _WIDTHS = {"wide": 1280, "small": 360}
-# A picture shows what one sees first; longer pages are cut here.
+# A picture shows the top of a page; longer pages are cut here.
 _HEIGHTS = {"wide": 1300, "small": 1300}
 _REPLACE = """() => {
   scrollTo(0, 0);
@@ -53,11 +53,11 @@ def main() -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     with running() as demo, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program("chromium"), args=["--no-sandbox"])
-        # Pages that make something come last, or the lists of the others would have it.
+        # Pages that create something come last; otherwise it would appear in the other pages' lists.
         wanted.sort(key=lambda page: (page is _DEGRADED, page.name.endswith("-made")))
         contexts: dict[tuple[str, str], BrowserContext] = {}
         workbench = browser.new_page()
-        # All pictures of a page one after another, so that what they say of time is the same in each.
+        # All pictures of a page are taken in a row, so that its times are the same in each.
         for page in wanted:
             if page is _DEGRADED:
                 _lose_configuration(demo)
@@ -77,15 +77,15 @@ def main() -> int:
 
 
 def _lose_configuration(demo: Demo) -> None:
-    """Make the hub unable to read its configuration anew, and wait until its pages say so."""
+    """Make the hub unable to reload its configuration, and wait until its pages report it."""
     with sqlite3.connect(demo.hub.directory / "data" / "hub.sqlite3") as database:
         database.execute("ALTER TABLE exporters_configurationversion RENAME TO lost")
     database.close()
-    time.sleep(11)  # it is told from 10 s on
+    time.sleep(11)  # the hub reports it after 10 s
     asks = urllib.request.Request(
         f"{demo.address}/sd", headers={"Authorization": f"Bearer {demo.ids['token']}"}
     )
-    for _ in range(5):  # what Prometheus asks for makes the hub look
+    for _ in range(5):  # requests like Prometheus's make the hub try to reload
         with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(asks):
             pass
         time.sleep(1)
@@ -103,7 +103,7 @@ def _context(browser: Browser, demo: Demo, user: str, scheme: str) -> BrowserCon
 
 
 def _take(context: BrowserContext, demo: Demo, wanted: Page, size: str) -> bytes:
-    """Return a PNG of the page as it is first seen."""
+    """Return a PNG of the visible part of the page."""
     page = context.new_page()
     page.set_viewport_size({"width": _WIDTHS["wide"], "height": 700})
     response = page.goto(wanted.address(demo.ids))

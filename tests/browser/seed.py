@@ -1,7 +1,7 @@
-"""`python -m tests.browser.seed`: fills an empty, migrated hub with the data that pages are looked at with.
+"""`python -m tests.browser.seed`: fill an empty, migrated hub with the data for browser tests and screenshots.
 
 Standard input is JSON: connection strings by the name of the simulated namespace. Prints JSON: primary keys and tokens
-by what they are of. Every state of a target is there, every kind of object, and a user for every role.
+by object. The data has a target in every state, objects of every kind, and a user for every role.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 import django
 
-# Name, team, state of its scrapes. The state decides what the seeded records look like.
+# Name, team, state of its scrapes. The state determines the seeded records.
 _NAMESPACES = (
     ("payments-prod", "payments", "up"),
     ("payments-stage", "payments", "unauthorized"),
@@ -120,7 +120,7 @@ def _objects(strings: dict[str, str]) -> dict[str, Any]:
 
 
 def _change(namespace: Any, user: Any) -> None:
-    """Change a namespace as the user would, from an address that is set aside for examples (RFC 5737)."""
+    """Change a namespace as the user would, from an address reserved for examples (RFC 5737)."""
     namespace.exclude = "tmp/.*"
     namespace.requests_per_second = 40
     namespace._history_user = user

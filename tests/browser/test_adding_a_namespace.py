@@ -1,4 +1,4 @@
-"""From a pasted connection string to data in Prometheus, as a new user goes."""
+"""From a pasted connection string to data in Prometheus, as a new user does it."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.support.servers import wait_for
 from .conftest import OpenPage
 from .demo import Demo
 
-# Starting programs and scraping takes long on a busy machine.
+# Starting programs and scraping is slow on a busy machine.
 _PATIENCE_SECONDS = 90.0
 
 
@@ -69,7 +69,7 @@ def test_who_goes_by_keyboard_is_at_the_button_again_after_the_test(open_page: O
     page.keyboard.insert_text(demo.bus("fresh").connection_string)
     expect(page.locator("#id_name")).to_have_value("fresh")
     test = page.get_by_role("button", name="Test", exact=True)
-    for _ in range(4):  # the credentials that are stored already, the name, the team, the button
+    for _ in range(4):  # the stored credentials, the name, the team, the button
         page.keyboard.press("Tab")
     expect(test).to_be_focused()
     page.keyboard.press("Enter")
@@ -119,12 +119,12 @@ def _copied(page: Page, element: str) -> str:
 
 
 def _prometheus(demo: Demo, snippet: str, token: str) -> Prometheus:
-    """Return a Prometheus that is configured with the snippet alone; only the token's file lies elsewhere."""
+    """Return a Prometheus configured with the snippet alone; only the path of the token file differs."""
     prometheus = Prometheus(demo.hub.address, [], token, interval_seconds=2)
     file: Path = prometheus.directory / "token"
     assert TOKEN_FILE in snippet
     config = yaml.safe_load(snippet.replace(TOKEN_FILE, str(file)))
-    config["global"] = {"scrape_interval": "2s", "scrape_timeout": "2s"}  # else it would take a minute
+    config["global"] = {"scrape_interval": "2s", "scrape_timeout": "2s"}  # otherwise it would take a minute
     (prometheus.directory / "prometheus.yml").write_text(yaml.safe_dump(config))
     return prometheus
 

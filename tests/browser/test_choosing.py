@@ -1,4 +1,4 @@
-"""Fields that find their choices while one types, by mouse and by keyboard."""
+"""Fields that find their choices as the user types, by mouse and by keyboard."""
 
 from playwright.sync_api import Page, expect
 

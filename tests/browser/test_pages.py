@@ -1,4 +1,4 @@
-"""Every page, in a real browser: no accessibility violation, light and dark, wide and at 360 px, no error."""
+"""Every page in a real browser: no accessibility violations, light and dark, wide and at 360 px, and no errors."""
 
 from collections.abc import Iterator
 from string import Formatter
@@ -17,13 +17,13 @@ _LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
 def violations(page: BrowserPage, axe: str) -> list[str]:
-    """Return what axe finds on the page: the rule, and the elements that break it."""
+    """Return what axe finds on the page: the rule, and the elements that violate it."""
     if not page.evaluate("typeof axe === 'object'"):
         page.evaluate(axe)  # not a script element, which the CSP would rightly refuse
     options = {
         "runOnly": {"type": "tag", "values": _LEVELS},
         "resultTypes": ["violations"],
-        "preload": False,  # it would make style elements, which the CSP refuses
+        "preload": False,  # preloading would create style elements, which the CSP refuses
     }
     found = page.evaluate("options => axe.run(document, options)", options)
     return [
@@ -62,7 +62,7 @@ def test_a_small_screen_shows_no_row_of_a_table_that_would_not_be_sent(open_page
 def test_a_page_of_an_error_is_accessible_and_fits_small_screens(
     open_page: OpenPage, axe: str, template: str
 ) -> None:
-    """They come when something is amiss, so the template itself is put where the hub would answer with it."""
+    """These pages appear only on errors, so the test serves the template itself at an address of the hub."""
     page = open_page("/", user="")
     html = render_to_string(f"{template}.html")
     page.route("**/amiss", lambda route: route.fulfill(status=200, content_type="text/html", body=html))
@@ -87,7 +87,7 @@ def test_the_page_after_signing_out_is_accessible(open_page: OpenPage, axe: str)
 
 
 def test_no_page_is_missing_from_the_list() -> None:
-    """Addresses without a name are the admin's own redirects and its page for what is not found."""
+    """Addresses without a name are the admin's own redirects and its not-found page."""
     ids = dict.fromkeys(_IDS, 1)
     listed = {resolve(page.address(ids).partition("?")[0]).url_name for page in PAGES if page.status == 200}
     named = {pattern.name for pattern in _patterns(get_resolver()) if pattern.name}
@@ -98,14 +98,14 @@ def test_what_is_said_to_be_no_page_exists() -> None:
     assert set(NO_PAGES) <= {pattern.name for pattern in _patterns(get_resolver())}
 
 
-# Whatever the paths of PAGES name.
+# The names used in the paths of PAGES.
 _IDS = {name for page in PAGES for _, name, _, _ in Formatter().parse(page.path) if name}
-# What Prometheus and probes ask.
+# The addresses for Prometheus and probes.
 _MACHINES = {pattern.name for pattern in get_resolver("exporters.urls").url_patterns}
 
 
 def _patterns(resolver: URLResolver) -> Iterator[URLPattern]:
-    """Every address that is for people."""
+    """Yield every address meant for people."""
     for pattern in resolver.url_patterns:
         if isinstance(pattern, URLResolver):
             yield from _patterns(pattern)

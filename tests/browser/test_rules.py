@@ -1,4 +1,4 @@
-"""A rule's effect is seen while it is typed, and nothing is stored by that."""
+"""A rule's effect is shown as it is typed, and nothing is saved by that."""
 
 from playwright.sync_api import expect
 

@@ -1,4 +1,4 @@
-"""The start page in a browser: it refreshes itself without losing the place, and needs no JavaScript for the rest."""
+"""The start page in a browser: it refreshes itself without losing the user's place, and works without JavaScript."""
 
 import re
 
@@ -16,14 +16,14 @@ def test_it_refreshes_itself_and_keeps_the_focus_and_what_was_typed(open_page: O
     times = page.locator("tr", has=page.locator(link)).locator("td[data-label='Last scrape'] time")
 
     def scraped() -> list[str]:
-        # The exact moment: the relative one changes by itself, and other tests may have scraped the same numbers.
+        # The exact time: the relative one changes by itself, and other tests may have scraped the same numbers.
         moments: list[str] = times.evaluate_all("found => found.map(each => each.dateTime)")
         return moments
 
     before = scraped()
-    page.wait_for_timeout(1000)  # moments are in whole seconds
+    page.wait_for_timeout(1000)  # times are in whole seconds
     assert demo.hub.get("/metrics/payments-prod", demo.ids["token"])[0] == 200
-    # The record is written a moment later. A page that is looked at again refreshes at once.
+    # The record is written a moment later. A page that becomes visible again refreshes at once.
     for _ in range(60):
         with page.expect_response("**/admin/"):
             page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
@@ -73,5 +73,5 @@ def test_targets_are_found_without_javascript(open_page: OpenPage) -> None:
 def test_the_theme_can_be_chosen(open_page: OpenPage) -> None:
     page = open_page("/admin/", own=True, color_scheme="light")
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    page.locator("#header .theme-toggle").click()  # auto on a light system: the other one comes first
+    page.locator("#header .theme-toggle").click()  # auto on a light system: first to dark
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light

@@ -1,4 +1,4 @@
-"""A browser page that is watched: what it says on the console, what it asks of other hosts, what the CSP blocks."""
+"""Watch browser pages: console messages, requests to other hosts, and violations of the CSP."""
 
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -8,10 +8,10 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
 
 @dataclass
 class Watch:
-    """Collects what no page of the hub may do."""
+    """Collects everything that no page of the hub may do."""
 
     host: str
-    # A page whose own status is an error is a line on the console, too.
+    # A page whose own status is an error also causes a console message.
     expected_status: int = 200
     problems: list[str] = field(default_factory=list)
 
@@ -29,7 +29,7 @@ class Watch:
             self.problems.append(f"asked another host: {request.url}")
 
     def _console(self, message: ConsoleMessage) -> None:
-        # The CSP's refusals are errors here.
+        # CSP violations appear here as errors.
         if message.type in {"error", "warning"}:
             if self.expected_status != 200 and f"status of {self.expected_status}" in message.text:
                 return

@@ -1,4 +1,4 @@
-"""Objects of a configuration, and secrets that a test can recognise in whatever comes out."""
+"""Configuration objects, and secrets that a test can recognise in any output."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +42,7 @@ MakeCredential = Callable[..., Credential]
 
 @pytest.fixture
 def entra(team: Team) -> MakeCredential:
-    """A client secret that is complete, but for the given fields."""
+    """A client secret that is complete except for the given fields."""
 
     def make(**fields: Any) -> Credential:
         values = {

@@ -1,4 +1,4 @@
-"""hub.yaml to the database."""
+"""Applying hub.yaml to the database."""
 
 from datetime import UTC, datetime
 from io import StringIO

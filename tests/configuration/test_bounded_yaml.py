@@ -1,4 +1,4 @@
-"""YAML from outside: PyYAML's own reading inside the bounds, refused at once above them."""
+"""YAML from outside: within the bounds, it is read as PyYAML reads it; above them, it is refused at once."""
 
 import random
 import string
@@ -30,7 +30,7 @@ def plain(node: Node) -> Any:
 
 
 KEYS = st.text(string.ascii_lowercase, min_size=1, max_size=3).map("k".__add__)
-# Texts that no tag but str fits.
+# Texts that no tag but str matches.
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8).map("t".__add__)
 TREES = st.recursive(
     TEXTS | st.none(),
@@ -111,14 +111,14 @@ def test_any_text_is_read_as_pyyaml_reads_it_or_is_refused() -> None:
         try:
             expected = yaml.safe_load(text)
         except (yaml.YAMLError, RecursionError):
-            # What can't be told from its nodes alone, such as a list as a key, shows when it is read.
+            # Errors that the nodes alone don't reveal, such as a list as a key, appear on reading.
             continue
         if root is None:
             raise AssertionError(f"PyYAML reads {text!r}: {document.problems}")
         try:
             found = plain(root)
         except (BadValueError, RecursionError):
-            continue  # keys that are no text, a mapping in itself: refused here
+            continue  # keys that aren't text, or a mapping inside itself: refused here
         if document.problems:
             continue  # a repeated key
         assert as_text(found or None) == as_text(expected or None), text
@@ -139,7 +139,7 @@ def test_a_number_beyond_python_is_no_yaml(text: str) -> None:
 
 
 def as_text(value: Any) -> Any:
-    """Return the value with all keys as text: null as a key is written in two ways."""
+    """Return the value with all keys as text; null as a key has two spellings."""
     if isinstance(value, dict):
         return {"" if key in {None, "~"} else str(key): as_text(each) for key, each in value.items()}
     return [as_text(each) for each in value] if isinstance(value, list) else value
@@ -197,7 +197,7 @@ def test_a_hub_yaml_above_a_bound_is_refused_with_that_alone(name: str) -> None:
 
 
 def test_values_count_each_time_that_an_alias_repeats_them() -> None:
-    # Ten times ten times ten: short to write, a thousand to read.
+    # Ten times ten times ten: short to write, but a thousand values to read.
     levels = "a: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]"
     document = Document(values=1_000)
     root = document.parse(levels)

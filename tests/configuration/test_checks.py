@@ -1,4 +1,4 @@
-"""System checks: mistakes in a deployment are named before they hurt."""
+"""System checks report mistakes in a deployment before they cause harm."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""docs/hub-yaml.md names every key that hub.yaml has, and no other."""
+"""docs/hub-yaml.md lists every key of hub.yaml, and no others."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is read of a change leads to the same configuration as reading everything, whatever the change."""
+"""Reading only what changed gives the same configuration as reading everything, whatever the change."""
 
 import random
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def read_again(known: Loaded) -> Loaded:
 
 
 def differences(one: Loaded, other: Loaded) -> list[str]:
-    """Return the parts that differ, the order of targets included."""
+    """Return the parts that differ, including the order of targets."""
     names = [each.name for each in fields(Loaded) if getattr(one, each.name) != getattr(other, each.name)]
     if list(one.configuration.targets) != list(other.configuration.targets):
         names.append("order")
@@ -58,7 +58,7 @@ def differences(one: Loaded, other: Loaded) -> list[str]:
 
 
 class Changes:
-    """Changes of every kind, by chance; what the models refuse is no change."""
+    """Random changes of every kind; a change that the models refuse has no effect."""
 
     def __init__(self, seed: int, folder: Path) -> None:
         self.chance = random.Random(seed)
@@ -78,7 +78,7 @@ class Changes:
         ]
         way = self.chance.choice(ways)
         self.number += 1
-        # A clash with the history's foreign keys or a name that is taken: then nothing was changed.
+        # If the change conflicts with the history's foreign keys or a name is taken, nothing is changed.
         with (
             suppress(IntegrityError, RestrictedError, ValidationError, hub_yaml.ConfigError),
             transaction.atomic(),
@@ -323,7 +323,7 @@ def test_a_process_that_is_too_far_behind_reads_everything(
 def test_a_backup_that_was_restored_and_has_the_same_number_by_now_is_read(known: Loaded) -> None:
     rename("one", "first")
     before = read_again(known)
-    # As a backup of the former state would leave it, and another change afterwards.
+    # The state after a backup of the former state was restored and something else was changed.
     ConfigurationChange.objects.filter(version=before.version.number).delete()
     Namespace.objects.filter(name="first").update(name="one")
     ConfigurationVersion.objects.update(number=known.version.number, mark=known.version.mark)

@@ -1,4 +1,4 @@
-"""HUB_ENCRYPTION_KEYS_FILE is followed while the hub runs."""
+"""HUB_ENCRYPTION_KEYS_FILE is re-read when it changes while the hub runs."""
 
 import base64
 import logging
@@ -46,7 +46,7 @@ def test_a_file_replaced_as_kubernetes_does_is_noticed(path: Path) -> None:
     other = path.with_name("other")
     other.write_text(new_key())
     os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
-    other.replace(path)  # of the same size and time: another file all the same
+    other.replace(path)  # same size and time, but a different file
     with pytest.raises(encryption.UndecryptableError):
         encryption.key_ring().open(sealed, "here")
 

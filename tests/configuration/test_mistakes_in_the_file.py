@@ -1,6 +1,4 @@
-"""Every mistake in hub.yaml is named with its line, column and path, all of them at once, and nothing is
-changed.
-"""
+"""Every mistake in hub.yaml is reported with line, column and path, all at once, and nothing is changed."""
 
 import pytest
 
@@ -163,7 +161,7 @@ def test_aliases_that_multiply_are_stopped() -> None:
     for previous, name in zip("abcdefg", "bcdefgh", strict=False):
         text += f"{name}: &{name} [" + ",".join([f"*{previous}"] * 10) + "]\n"
     lines = errors(text + "teams: *h\n")
-    assert len(lines) < 200  # what is unknown is not looked into, and what is known is not that deep
+    assert len(lines) < 200  # unknown keys are not examined, and the known ones are not that deep
 
 
 def test_a_mapping_merged_into_itself_is_an_error() -> None:

@@ -1,4 +1,4 @@
-"""What can be stored: each kind of credential with what it needs, and objects that fit each other."""
+"""What can be stored: each kind of credential with its required fields, and objects that fit together."""
 
 from datetime import UTC, datetime
 from pathlib import Path

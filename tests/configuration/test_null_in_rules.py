@@ -1,4 +1,4 @@
-"""A key of a rule with nothing behind it means what it means in Prometheus."""
+"""A rule's key without a value means the same as in Prometheus."""
 
 import subprocess
 from pathlib import Path
@@ -34,7 +34,7 @@ CASES = [
     for action in BASES
     for key in KEYS
     for empty in EMPTY
-    # Prometheus tells no labels from an empty list of them here.
+    # Prometheus distinguishes a missing value from an empty list here.
     if not (action in {"labeldrop", "labelkeep"} and key == "source_labels" and empty == "[]")
 ]
 
@@ -62,7 +62,7 @@ def taken_by_prometheus(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[s
 
 
 def refusal(action: str, key: str, empty: str) -> str:
-    """Return why the hub refuses a pasted rule; empty where it takes it."""
+    """Return why the hub refuses a pasted rule; empty if it accepts it."""
     try:
         (values,) = rule_blocks.read(block(action, key, empty))
     except BlockError as error:

@@ -1,4 +1,4 @@
-"""Objects that an earlier hub.yaml brought and the present one no longer names."""
+"""Objects that came from an earlier hub.yaml and are missing from the present one."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A namespace's labels can't have the names of the metrics' own labels: Prometheus would rename those."""
+"""A namespace's labels can't have the names of the metrics' own labels, which Prometheus would rename."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""export_config, then apply_config: nothing changes, whatever is stored."""
+"""export_config followed by apply_config changes nothing, whatever is stored."""
 
 from datetime import UTC
 from io import StringIO
@@ -21,7 +21,7 @@ from .conftest import CLIENT, CLIENT_SECRET, CONNECTION_STRING, KEY, TENANT
 
 pytestmark = pytest.mark.django_db
 
-# What can stand in a database's text column; YAML has its own ideas about many of these characters.
+# Everything that a database's text column can hold; YAML treats many of these characters specially.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 NAME = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
 WORDS = st.sampled_from(["", "no", "1.10", "~", "null", "2026-01-01", "a|b", "# x", "{a: b}", " x ", "\x85"])
@@ -39,7 +39,7 @@ def save(item: Any) -> Any:
 
 @st.composite
 def configurations(draw: st.DrawFn) -> None:
-    """Store a configuration of every kind of object; drawn values decide what it holds."""
+    """Store a configuration with objects of every kind; drawn values decide its content."""
     teams = [
         save(Team(name=name, description=draw(TEXT | WORDS).strip("\n"), source=draw(SOURCE)))
         for name in draw(st.lists(NAME, min_size=1, max_size=3, unique=True))
@@ -128,8 +128,7 @@ def configurations(draw: st.DrawFn) -> None:
             token.revoke("lost")
 
 
-# Without shrinking: an example takes 0.1 s of database, and the difference that a failure prints is small
-# enough.
+# Without shrinking: an example takes 0.1 s in the database, and a failure prints a small difference anyway.
 @settings(
     max_examples=25,
     deadline=None,

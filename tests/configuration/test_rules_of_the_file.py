@@ -1,4 +1,4 @@
-"""Label rules in hub.yaml, which have an order and no names."""
+"""Label rules in hub.yaml, which have an order but no names."""
 
 import pytest
 

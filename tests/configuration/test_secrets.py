@@ -1,4 +1,4 @@
-"""Secrets at rest: the key ring, and rows that hold nothing but ciphertext."""
+"""Secrets at rest: the key ring, and rows that contain only ciphertext."""
 
 import base64
 import copy
@@ -23,7 +23,7 @@ def new_key() -> str:
 
 
 def stored(row: Credential, column: str = "secret") -> str:
-    """Return what really stands in the database."""
+    """Return the value that is actually in the database."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {column} FROM exporters_credential WHERE id = %s", [row.pk])
         return str(cursor.fetchone()[0])

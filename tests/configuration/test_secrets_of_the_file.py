@@ -1,4 +1,4 @@
-"""Secrets in hub.yaml: references, and what the hub has stored."""
+"""Secrets in hub.yaml: references, and secrets that the hub has stored."""
 
 from pathlib import Path
 from typing import Any

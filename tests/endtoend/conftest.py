@@ -1,4 +1,4 @@
-"""One world for all tests of this folder: starting it is what costs time. Each test adds namespaces of its own."""
+"""One world for all tests of this folder, because starting it is slow. Each test adds its own namespaces."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ LONG_AGO = datetime.now(UTC) - timedelta(hours=5)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep this folder's tests in one worker process of the run: they share one world."""
+    """Keep this folder's tests in one worker process of the run, because they share one world."""
     for item in items:
         if "tests/endtoend" in item.path.as_posix():
             item.add_marker(pytest.mark.xdist_group("endtoend"))

@@ -1,4 +1,4 @@
-"""A forward proxy between Prometheus and the hub: notes what passes, and can ask for the text format instead."""
+"""A forward proxy between Prometheus and the hub that records exchanges and can request the text format instead."""
 
 import contextlib
 import http.client
@@ -19,7 +19,7 @@ class Exchange:
 
 @dataclass
 class Proxy:
-    accept: str | None = None  # in the place of what Prometheus accepts
+    accept: str | None = None  # replaces Prometheus's Accept header
     exchanges: list[Exchange] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -62,7 +62,7 @@ class Proxy:
             connection.close()
         answered = {name.lower(): value for name, value in answer.getheaders()}
         self.exchanges.append(Exchange(target.path, headers, answer.status, answered))
-        with contextlib.suppress(OSError):  # Prometheus is stopped in the middle of a scrape
+        with contextlib.suppress(OSError):  # Prometheus may be stopped in the middle of a scrape
             self._answer(handler, answer.status, answered, body)
 
     @staticmethod

@@ -1,6 +1,6 @@
-"""`python -m tests.endtoend.seed`: does in a hub's database what standard input says, as the admin would.
+"""`python -m tests.endtoend.seed`: make the changes on standard input in a hub's database, as the admin would.
 
-JSON: `namespaces` (fields, with `team` and `secret` beside them; one that exists is changed), `delete` (their names),
+JSON: `namespaces` (fields, plus `team` and `secret`; an existing one is changed), `delete` (names of namespaces),
 `tokens` (name -> team, null for the platform). Prints the tokens' secrets by name.
 """
 

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def faulty(world: World) -> World:
-    """A namespace for each fault; the times of the rules are seconds."""
+    """A namespace for each fault; the rules' times are shortened to seconds."""
     simulator = world.simulator
     quiet = simulator.add_namespace("forbids")
     quiet.faults.set("forbidden")

@@ -1,4 +1,4 @@
-"""Every query of the dashboards has data in the real Prometheus."""
+"""Every dashboard query has data in a real Prometheus."""
 
 import json
 import re
@@ -20,7 +20,7 @@ def queries() -> list[tuple[str, str, str]]:
 
 
 def filled_in(expression: str) -> str:
-    """Return what Grafana sends: with `All` chosen, or the namespace that has something of everything."""
+    """Return what Grafana sends, with `All` chosen, or the namespace that has something of everything."""
     for text, value in (
         ('="$namespace"', '="orders-prod"'),
         ("$namespace", ".*"),

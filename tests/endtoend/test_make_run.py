@@ -1,4 +1,4 @@
-"""`make run` and deploy/prometheus/prometheus.yml go together: the demo's namespaces are scraped."""
+"""`make run` and deploy/prometheus/prometheus.yml work together: the demo's namespaces are scraped."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Prometheus finds, scrapes, keeps and forgets namespaces, by deploy/prometheus/prometheus.yml."""
+"""With deploy/prometheus/prometheus.yml, Prometheus discovers, scrapes, keeps and drops namespaces."""
 
 import subprocess
 import urllib.request

@@ -1,4 +1,4 @@
-"""A simulated Service Bus, a hub on PostgreSQL, and Debian's Prometheus with deploy/prometheus as it is shipped."""
+"""A simulated Service Bus, a hub on PostgreSQL, and Debian's Prometheus with deploy/prometheus as shipped."""
 
 import json
 import re
@@ -13,11 +13,11 @@ from tests.support.prometheus import PrometheusServer
 from tests.support.servers import PostgreSQL, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PATIENCE_SECONDS = 90.0  # a slow machine with much else to do
+PATIENCE_SECONDS = 90.0  # a slow, busy machine
 
 
 class ShippedPrometheus(PrometheusServer):
-    """Runs deploy/prometheus/prometheus.yml: with another address, another token and shorter times."""
+    """Runs deploy/prometheus/prometheus.yml with another address, another token and shorter times."""
 
     def __init__(self, address: str, token: str, *, change: Callable[[str], str] = lambda text: text) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class ShippedPrometheus(PrometheusServer):
         }
 
     def firing(self) -> set[tuple[str, str]]:
-        """Return the alerts that fire: name, and what of its labels tells it from its neighbours."""
+        """Return the firing alerts: name, and the values of their distinguishing labels."""
         return {
             (alert["labels"]["alertname"], _told(alert["labels"]))
             for alert in self.get("/api/v1/alerts")["alerts"]
@@ -57,7 +57,7 @@ def _told(labels: dict[str, str]) -> str:
 
 
 def shorter(config: str) -> str:
-    """Return the configuration with seconds for its times."""
+    """Return the configuration with its times shortened to seconds."""
     config = re.sub(r"(scrape|evaluation|refresh)_interval: \d+s", r"\1_interval: 1s", config)
     return config.replace("scrape_timeout: 10s", "scrape_timeout: 1s")
 
@@ -66,7 +66,7 @@ def shorten_rules(directory: Path) -> None:
     for path in (directory / "rules").glob("*.yml"):
         text = re.sub(r"for: \d+m", "for: 1s", path.read_text())
         text = re.sub(r"\[\d+m\]", "[15s]", text)
-        # What takes minutes to become old.
+        # Ages that would take minutes to reach.
         text = text.replace("hub_config_age_seconds > 300", "hub_config_age_seconds > 8")
         path.write_text(text.replace("oldest_sample_age_seconds > 300", "oldest_sample_age_seconds > 3"))
 

@@ -1,4 +1,4 @@
-"""Every way in which a scrape can go wrong, each with its real fault: what Prometheus sees, and what to do.
+"""Every way in which a scrape can fail, each with its real fault: what Prometheus sees, and what to do.
 
 `python -m tests.failures.matrix` prints the table of docs/failures.md.
 """
@@ -14,17 +14,17 @@ Prepare = Callable[[SimulatedNamespace], None]
 
 @dataclass(frozen=True)
 class Row:
-    name: str  # of the namespace that has this fault
+    name: str  # of the namespace with this fault
     fault: str
     reason: str  # empty: no failure
-    log: str  # what the hub's log says, after "Scrapes of <namespace> fail: "
+    log: str  # the hub's log message after "Scrapes of <namespace> fail: "
     to_do: str
     prepare: Prepare = lambda bus: None
-    shown: str = "nothing else"  # beside servicebus_up and servicebus_scrape_*
-    own_port: bool = False  # a fault of connections concerns a port
-    host: str = ""  # in the place of the simulated one
+    shown: str = "nothing else"  # in addition to servicebus_up and servicebus_scrape_*
+    own_port: bool = False  # a connection fault applies to a whole port
+    host: str = ""  # replaces the simulated one
     limits: dict[str, Any] = field(default_factory=dict)
-    entra: bool = False  # a client secret in the place of the key
+    entra: bool = False  # a client secret instead of the key
 
 
 def fault(kind: str, **options: Any) -> Prepare:
@@ -272,7 +272,7 @@ ROWS = (
     ),
 )
 
-# Tested apart, as it takes a hub of its own.
+# Tested separately, because it needs its own hub.
 OVERLOADED = Row(
     "overloaded",
     "the hub has more to read than it can finish in time",
@@ -284,7 +284,7 @@ OVERLOADED = Row(
 
 
 def _limits(row: Row) -> dict[str, Any]:
-    # Below Prometheus's timeout by more than a busy machine takes to answer.
+    # Less than Prometheus's timeout by more than a busy machine takes to answer.
     return {"limits": {"timeout_seconds": 12, **row.limits}}
 
 
@@ -318,7 +318,7 @@ def build(simulator: Simulator, rows: tuple[Row, ...] = ROWS) -> tuple[dict[str,
                 "hosts": [bus.host],
             }
         variables[f"MATRIX_{number}"] = secret
-        host = {"host": bus.host} if row.entra else {}  # else the connection string's own
+        host = {"host": bus.host} if row.entra else {}  # otherwise the connection string's
         config["credentials"].append(credential)
         config["namespaces"].append(
             {"name": row.name, "team": "load", "credential": row.name, **host, **_limits(row)}

@@ -1,4 +1,4 @@
-"""Endpoints that attack the hub: each scrape has its answer, and the hub is as well as before."""
+"""Endpoints that attack the hub: each scrape is answered, and the hub stays healthy."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ NAMES = {attack: f"attack-{number:02}" for number, attack in enumerate(ATTACKS)}
 MEMORY_MIB = 500
 
 
-# Those that are not `malformed`.
+# The attacks whose reason is not `malformed`.
 OTHER_REASONS = {
     "no answer": {"timeout"},
     "header byte by byte": {"timeout"},

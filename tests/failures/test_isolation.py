@@ -1,6 +1,6 @@
-"""What hangs, is slow or comes on top takes nothing from the rest; a worker that ends finishes its scrapes.
+"""Hanging, slow or excess scrapes take nothing from the others; a worker that ends finishes its scrapes.
 
-Nothing here measures: what must not wait is held against reads that are known to hang meanwhile.
+Nothing here measures time: whether something waits is checked against reads that are known to hang meanwhile.
 """
 
 import http.client
@@ -20,7 +20,7 @@ from tests.support.servers import wait_for
 from tests.support.simulated import hang
 
 HANGING = 30
-# Without an answer for longer than anything below takes, also on a busy machine.
+# Hang for longer than anything below takes, even on a busy machine.
 HANG_SECONDS = 13
 CUT = (http.client.RemoteDisconnected, ConnectionError)
 
@@ -28,7 +28,7 @@ StartHub = Callable[..., "Scraped"]
 
 
 class Scraped:
-    """A running hub and what scrapes it as Prometheus does: kept connections, and the timeout in a header."""
+    """A running hub, scraped as Prometheus does: over kept connections, with the timeout in a header."""
 
     def __init__(self, hub: Hub, token: str, namespaces: list[str]) -> None:
         self.hub = hub
@@ -39,7 +39,7 @@ class Scraped:
         return http.client.HTTPConnection("127.0.0.1", self.hub.port, timeout=60)
 
     def get(self, connection: http.client.HTTPConnection, name: str, timeout: float = HANG_SECONDS) -> str:
-        """Scrape once; the body of a 200, whole (http.client raises IncompleteRead for less than announced)."""
+        """Scrape once; return the complete body of a 200 (http.client raises IncompleteRead for a short one)."""
         headers = {
             "Authorization": f"Bearer {self.token}",
             "X-Prometheus-Scrape-Timeout-Seconds": str(timeout),
@@ -96,7 +96,7 @@ def add(simulator: Simulator, *, hanging: int = 0, slow: int = 0) -> None:
 
 
 def in_flight(simulator: Simulator, prefix: str) -> int:
-    """Return how many of these namespaces have been asked for something."""
+    """Return how many namespaces with this prefix have received a request."""
     asked = [bus.requests for name, bus in simulator.namespaces.items() if name.startswith(prefix)]
     return sum(requests.in_flight + requests.total > 0 for requests in asked)
 
@@ -125,7 +125,7 @@ def test_what_is_over_the_limit_is_refused_at_once_also_with_more_clients_than_t
         name: pool.submit(scraped.scrape, name) for name in scraped.namespaces if name.startswith("hanging")
     }
     wait_for(lambda: sum(each.done() for each in scrapes.values()) >= 56, "56 of 60 are refused")
-    # Those four that were let in still hang: nobody waited for them.
+    # The four admitted scrapes still hang, so nobody waited for them.
     admitted = [each for each in scrapes.values() if not each.done()]
     assert len(admitted) == 4
     refused = [each.result() for each in scrapes.values() if each.done()]
@@ -185,11 +185,11 @@ def test_worker_processes_are_replaced_without_a_failed_scrape(
 
 
 def _scrape_often(scraped: Scraped, times: int) -> int:
-    """Scrape over one connection as long as it is kept; return how often the hub closed it just then.
+    """Scrape over one connection as long as it is kept; return how often the hub closed it during a request.
 
-    A connection that has served before, and that is closed before the first byte of the next answer, is no failure:
+    It is not a failure if a connection that has served before is closed before the first byte of the next response:
     Go's net/http, and so Prometheus, sends such a GET again on another connection (its Transport's shouldRetry). A
-    failure on a fresh connection, or in the middle of an answer, is raised.
+    failure on a fresh connection, or in the middle of a response, is raised.
     """
     again = 0
     connection, used = scraped.connect(), False

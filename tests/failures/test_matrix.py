@@ -1,4 +1,4 @@
-"""The failure matrix: every fault, through the whole hub and as the real Prometheus sees it."""
+"""The failure matrix: every fault, through the whole hub and as a real Prometheus sees it."""
 
 import json
 import time
@@ -21,12 +21,12 @@ from .matrix import ROWS, Row
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("failures")]
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "failures.md"
-# Prometheus's timeout in these tests. The answer must be there before it, whatever goes wrong.
+# Prometheus's timeout in these tests. The response must arrive before it, whatever fails.
 TIMEOUT_SECONDS = 20
 
 
 def ask(scene: Scene, row: Row) -> tuple[str, float]:
-    """Scrape as Prometheus does; return the body and the seconds that it took."""
+    """Scrape as Prometheus does; return the body and the time in seconds."""
     request = urllib.request.Request(
         f"http://{scene.hub.address}/metrics/{row.name}",
         headers={
@@ -40,7 +40,7 @@ def ask(scene: Scene, row: Row) -> tuple[str, float]:
 
 
 def read(body: str) -> dict[str, Any]:
-    """Return what counts in an exposition."""
+    """Return the parts of an exposition that the tests check."""
     found: dict[str, Any] = {"reasons": set(), "entities": set()}
     for family in text_string_to_metric_families(body):
         for sample in family.samples:
@@ -57,7 +57,7 @@ def read(body: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def answers(scene: Scene) -> dict[str, tuple[str, float]]:
-    """All rows scraped at once, so that each has all the others beside it."""
+    """Scrape all rows at once, so that each runs alongside all the others."""
     with ThreadPoolExecutor(len(ROWS)) as pool:
         return dict(zip([row.name for row in ROWS], pool.map(lambda row: ask(scene, row), ROWS), strict=True))
 
@@ -92,7 +92,7 @@ def test_every_fault_has_its_reason_in_time_and_hides_nothing_that_was_read(
 def test_the_log_says_once_what_is_wrong_and_no_secret(
     scene: Scene, answers: dict[str, tuple[str, float]]
 ) -> None:
-    for row in ROWS:  # a second time: nothing has changed, so nothing is said
+    for row in ROWS:  # a second time: nothing has changed, so nothing is logged
         if row.reason and row.reason not in {"timeout", "budget"}:
             ask(scene, row)
     lines = [json.loads(line) for line in scene.hub.log.read_text().splitlines() if line.startswith("{")]
@@ -135,7 +135,7 @@ def test_prometheus_gets_an_answer_in_time_for_every_fault(scene: Scene) -> None
             for target in targets()
             if target["health"] != "up"
         ] == []
-        # What the last scrape of each has said.
+        # The results of each target's last scrape.
         up = {
             each["metric"]["servicebus_namespace"]: each["value"][1]
             for each in prometheus.query("servicebus_up")
@@ -150,7 +150,7 @@ def test_prometheus_gets_an_answer_in_time_for_every_fault(scene: Scene) -> None
 
 
 def test_every_reason_has_a_row() -> None:
-    # A bug of the hub's own has no fault from outside that makes it.
+    # No external fault causes an internal error, which is a bug in the hub.
     reasons = {str(reason) for reason in Reason} - {Reason.INTERNAL}
     assert {row.reason for row in (*ROWS, matrix.OVERLOADED)} - {""} == reasons
 

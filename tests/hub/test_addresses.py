@@ -1,4 +1,4 @@
-"""HUB_EXTERNAL_URL becomes one origin, in the form in which browsers send it; what isn't supported is refused."""
+"""HUB_EXTERNAL_URL becomes one origin in the form that browsers send; unsupported values are refused."""
 
 import json
 import os
@@ -169,7 +169,7 @@ print(json.dumps([getattr(s, name) for name in names]))
     ]
 
 
-# Signs in with a wrong password as a browser does; prints the statuses of the page and of the form.
+# Signs in with a wrong password as a browser does; prints the statuses of the page and the form.
 _SIGN_IN = """
 import re, sys, django
 django.setup()
@@ -203,11 +203,11 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("external", "host", "origin", "proto"),
     [
-        # A proxy that hands on its own address of the hub, as nginx does without proxy_set_header Host.
+        # A proxy that forwards with the hub's own address as Host, as nginx does without proxy_set_header Host.
         ("http://hub.example.com", "127.0.0.1:9580", "http://hub.example.com", "http"),
         ("http://hub.example.com:8080", "localhost:9580", "http://hub.example.com:8080", "http"),
         ("https://hub.example.com", "127.0.0.1:9580", "https://hub.example.com", "https"),
-        # One that doesn't say that it ends TLS.
+        # A proxy that doesn't report that it terminates TLS.
         ("https://hub.example.com", "hub.example.com", "https://hub.example.com", ""),
         ("https://LocalHost", "localhost", "https://localhost", "https"),
         ("https://hub.example.com:443", "hub.example.com", "https://hub.example.com", "https"),

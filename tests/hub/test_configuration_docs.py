@@ -1,4 +1,4 @@
-"""docs/configuration.md says what the settings read, no more and no less."""
+"""docs/configuration.md lists exactly what the settings read."""
 
 import re
 from pathlib import Path

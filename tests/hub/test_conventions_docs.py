@@ -1,4 +1,4 @@
-"""docs/conventions.md names tests that exist."""
+"""docs/conventions.md refers only to tests that exist."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""A duration never comes from a date: dates are set back and forward, and differ between machines.
+"""A duration is never computed from dates, because dates are set back and forward, and differ between machines.
 
 Every place in the product that reads the date is listed here with its reason. Durations and ages use
 `exporters.servicebus.clock` (or time.monotonic within one process).
@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# What reads a date, or the date of a file, by the last two names of the expression.
+# Names that read a date, or the date of a file: the last two names of the expression.
 _DATES = {
     *("time.time", "time.time_ns", "time.localtime", "time.gmtime", "time.ctime", "time.asctime"),
     *("time.strftime", "time.CLOCK_REALTIME", "timezone.now", "timezone.localtime", "timezone.localdate"),
@@ -92,7 +92,7 @@ LISTED = {
 
 
 def _reads_of_the_date(source: str) -> set[str]:
-    """Return the functions in which a date is read, with the classes that they are in; "" for a module's top."""
+    """Return the functions that read a date, qualified with their classes; "" stands for a module's top level."""
     found: set[str] = set()
 
     def visit(node: ast.AST, where: tuple[str, ...]) -> None:
@@ -126,7 +126,7 @@ def _in_the_product() -> set[str]:
     return {
         f"{path.relative_to(ROOT)}:{where}"
         for path in [*ROOT.glob("exporters/**/*.py"), *ROOT.glob("hub/**/*.py")]
-        # The simulator stands for a service; a migration repeats what its model says.
+        # The simulator stands in for a service, and a migration repeats its model.
         if not {"simulator", "migrations"} & set(path.parts)
         for where in _reads_of_the_date(path.read_text(encoding="utf-8"))
     }

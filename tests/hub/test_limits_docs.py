@@ -1,4 +1,4 @@
-"""docs/limits.md lists every limit of the code with its value."""
+"""docs/limits.md lists every limit in the code with its value."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ _ROW = re.compile(r"^\| `(MAX_[A-Z0-9_]+)` \| ([0-9][0-9,.]*)", re.MULTILINE)
 
 
 def _limits_in_the_code() -> dict[str, float]:
-    """Return the public constants MAX_... at the top of the product's modules."""
+    """Return the public MAX_... constants at the top level of the product's modules."""
     found = {}
     for path in [*ROOT.glob("hub/**/*.py"), *ROOT.glob("exporters/**/*.py")]:
         if "simulator" in path.parts:

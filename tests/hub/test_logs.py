@@ -25,7 +25,8 @@ def _record(**extra: object) -> logging.LogRecord:
 def test_a_text_line_has_time_level_logger_message_and_extras() -> None:
     line = TextFormatter().format(_record(namespace="payments", requests=3))
     assert re.fullmatch(
-        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO exporters\.scrape Scraped a namespace=payments requests=3",
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO "
+        r"exporters\.scraping\.scrape Scraped a namespace=payments requests=3",
         line,
     )
 

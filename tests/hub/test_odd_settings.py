@@ -1,6 +1,6 @@
 """Every HUB_ setting with odd values: it works, or the hub doesn't start and one line names the variable.
 
-The settings are those of docs/configuration.md, which another test compares with the code.
+The settings come from docs/configuration.md, which another test compares with the code.
 """
 
 import json
@@ -41,22 +41,22 @@ ODD = {
     "a bracket": "http://[",
     "punctuation": "%s{}'\";--",
 }
-# What is text may have any text that fits into a line.
+# Text settings accept any text that fits on one line.
 _TEXT = {
     name for name in ODD if name not in ("spaces", "a line break", "NUL", "an escape", "not UTF-8", "huge")
 }
-# Which odd values each setting takes. None: the others are all refused.
+# The odd values that each setting accepts. For settings not listed, all are refused.
 TAKES = {
     "HUB_SECRET_KEY": _TEXT,
     "HUB_ADMIN_PASSWORD": _TEXT,
-    "HUB_CONFIG": _TEXT,  # `prepare` looks at it
-    # Checked below, as gunicorn does when it starts.
+    "HUB_CONFIG": _TEXT,  # `prepare` checks it
+    # Checked below, in the way gunicorn does on startup.
     "HUB_ENCRYPTION_KEYS": _TEXT | {"a line break"},
     "HUB_NAMESPACE_LABEL": _TEXT,
     "HUB_ENDPOINT_SUFFIXES": _TEXT | {"a line break"},
-    # Made when it isn't there.
+    # Created if it doesn't exist.
     "HUB_DATA_DIR": _TEXT - {"long", "many digits"},
-    # Names of hosts.
+    # Host names.
     "HUB_ALLOWED_HOSTS": {"a word", "a line break", "infinite", "no number", "other digits"},
     "HUB_CATALOG_SECONDS": {"a float"},
 }
@@ -96,7 +96,7 @@ def test_every_setting_works_or_is_refused_in_one_line_that_names_it(tmp_path: P
         for name in SETTINGS
         for odd, value in ODD.items()
         for through_file in (False, True)
-        # An environment can't hold NUL, and Linux takes at most 128 KiB for a variable.
+        # An environment can't contain NUL, and Linux limits a variable to 128 KiB.
         if through_file or "\0" not in value
     ]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
@@ -122,7 +122,7 @@ def test_every_setting_works_or_is_refused_in_one_line_that_names_it(tmp_path: P
     assert not wrong, "\n".join(map(str, wrong))
 
 
-# The default of HUB_DATA_DIR is the checkout's own folder.
+# The default of HUB_DATA_DIR is a folder inside the checkout.
 @pytest.mark.parametrize("name", [name for name in SETTINGS if name != "HUB_DATA_DIR"])
 def test_an_empty_setting_counts_as_not_set(name: str, tmp_path: Path) -> None:
     kept = {each: value for each, value in os.environ.items() if not each.startswith("HUB_")}
@@ -139,7 +139,7 @@ def test_an_empty_setting_counts_as_not_set(name: str, tmp_path: Path) -> None:
 
 
 def refusal_of_gunicorn(tmp_path: Path, **variables: str) -> str:
-    """Start gunicorn with settings that it has to refuse; return what it says."""
+    """Start gunicorn with settings that it must refuse; return its output."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
     done = subprocess.run(
         [sys.executable, "-m", "gunicorn", "-c", "hub/gunicorn.py"],

@@ -1,4 +1,4 @@
-"""docs/operations.md names settings and metrics that there are."""
+"""docs/operations.md refers only to settings and metrics that exist."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ def test_every_setting_and_metric_that_it_names_exists() -> None:
     metrics = set(re.findall(r"\bhub_[a-z_]+", TEXT))
     assert settings
     assert metrics
-    # Those that compose itself fills in are explained where they stand.
+    # Variables that compose itself fills in are explained where they are used.
     of_compose = set(re.findall(r"\$\{(HUB_\w+)", (DOCS.parent / "deploy/compose.yaml").read_text()))
     known = set(re.findall(r"HUB_[A-Z_]+", (DOCS / "configuration.md").read_text()))
     assert settings <= known | of_compose

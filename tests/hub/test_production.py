@@ -1,4 +1,4 @@
-"""A hub for others does not start with what is only fine on a laptop."""
+"""A hub that serves others does not start with settings that are only fine on a laptop."""
 
 import ctypes
 import os
@@ -143,13 +143,13 @@ def test_a_secret_that_the_keys_do_not_open_is_named_at_the_start(tmp_path: Path
     assert stored.returncode == 0, stored.stderr
     assert "decrypt" not in run(PREPARE, tmp_path, **KEYS).stderr
     answer = run(PREPARE, tmp_path, HUB_SECRET_KEY="another", HUB_ENCRYPTION_KEYS="B" * 43 + "=")
-    assert answer.returncode == 0  # the other teams' hub has to start
+    assert answer.returncode == 0  # the hub must still start for the other teams
     assert "The secret of credential “manage” (row 1) can't be decrypted" in answer.stderr
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="another C library than glibc")
 def test_read_buffers_of_connections_stay_out_of_the_heap(tmp_path: Path) -> None:
-    # A freed block of 300 KiB raises glibc's threshold above 256 KiB, unless it is fixed.
+    # Freeing a block of 300 KiB raises glibc's threshold above 256 KiB, unless the threshold is fixed.
     allocate = """
         import ctypes, hub.gunicorn
         fields = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()

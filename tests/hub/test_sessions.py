@@ -1,4 +1,4 @@
-"""Sessions: the database alone must not be enough to go on with one."""
+"""Sessions: access to the database alone must not be enough to use one."""
 
 from datetime import timedelta
 

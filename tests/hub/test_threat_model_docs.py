@@ -1,4 +1,4 @@
-"""docs/threat-model.md names what holds each defence: it has to be there."""
+"""docs/threat-model.md names the test or code behind each defence, and these must exist."""
 
 import re
 from pathlib import Path

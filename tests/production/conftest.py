@@ -1,4 +1,4 @@
-"""A PostgreSQL of its own, and processes that hold the catalog on it."""
+"""A dedicated PostgreSQL server, and processes that hold the configuration on it."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ def postgresql_server() -> Iterator[PostgreSQL]:
 
 @pytest.fixture
 def postgresql(postgresql_server: PostgreSQL) -> Iterator[PostgreSQL]:
-    """A running server with a migrated database `hub`, whatever the last test did to it."""
+    """A running server with a migrated database `hub`, whatever the previous test did to it."""
     if not postgresql_server.is_running():
         postgresql_server.start()
     postgresql_server.sql("DROP DATABASE IF EXISTS hub WITH (FORCE)", database="postgres")
@@ -78,7 +78,7 @@ def manage(variables: dict[str, str], *arguments: str) -> "subprocess.Popen[str]
 
 
 class Holder:
-    """A process with a catalog in it."""
+    """A process that holds a configuration."""
 
     def __init__(self, variables: dict[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -99,7 +99,7 @@ class Holder:
         return self._answer()
 
     def current_until(self, names: list[str], seconds: float = 15.0) -> dict[str, Any]:
-        """Ask until the configuration has these namespaces and the database is there again."""
+        """Poll until the configuration has exactly these namespaces and the database is available."""
         deadline = time.monotonic() + seconds
         while True:
             answer = self.do("current")
@@ -109,7 +109,7 @@ class Holder:
             time.sleep(0.1)
 
     def log(self) -> str:
-        """End the process; return what it logged."""
+        """End the process; return its log output."""
         _, log = self._process.communicate(timeout=60)
         return log
 
@@ -133,6 +133,6 @@ class StartHolder(Protocol):
 
 @pytest.fixture
 def start(environment: dict[str, str]) -> Iterator[StartHolder]:
-    """Starts processes that hold a catalog, with further variables."""
+    """Start processes that hold a configuration, with additional variables."""
     with ExitStack() as stack:
         yield lambda **variables: stack.enter_context(closing(Holder({**environment, **variables})))

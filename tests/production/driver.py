@@ -1,4 +1,4 @@
-"""A process that holds the catalog and does what its parent says, in lines of JSON."""
+"""A process that holds the configuration and executes its parent's commands, exchanged as lines of JSON."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def answer(command: dict[str, Any]) -> dict[str, Any]:
                 os.waitpid(child, 0)
                 result = {"names": json.loads(os.read(read, 65536))}
             case "busy":
-                # As many pages at a time as threads, each asking the database for a while.
+                # `threads` pages at once, each with a database query that takes `seconds`.
                 result = {"errors": _busy(command["threads"], command["seconds"])}
             case other:
                 raise ValueError(other)

@@ -1,4 +1,4 @@
-"""The commands of docs/operations.md for backup and restore, run as they stand there."""
+"""The backup and restore commands of docs/operations.md, run as documented."""
 
 import json
 import os
@@ -29,10 +29,10 @@ BACKUP, RESTORE_POSTGRESQL, RESTORE_SQLITE, MAKE_SURE = re.findall(
 
 
 class Documented(Hub):
-    """A hub of a checkout whose folder `var` is its data folder."""
+    """A hub in a checkout whose folder `var` is its data folder."""
 
     def follow(self, commands: str, only: str = "") -> None:
-        """Run the documented commands (those that contain a word), as somebody would in the checkout."""
+        """Run the documented commands (only those containing `only`), as an operator would in the checkout."""
         lines = [line for line in commands.splitlines() if only in line or line.startswith("umask")]
         assert lines
         folder = self.directory / "data"
@@ -61,7 +61,7 @@ class Documented(Hub):
         return [line for line in body.splitlines() if not line.startswith("servicebus_scrape_")]
 
     def add_teams(self) -> None:
-        """Write more than fits into the first pages, after the backup."""
+        """Write more data than the first pages hold, after the backup."""
         code = (
             "from exporters.models import Team; [Team.objects.create(name=f'later-{n}') for n in range(50)]"
         )
@@ -70,7 +70,7 @@ class Documented(Hub):
 
 @contextmanager
 def used_until_killed(database: Path) -> Iterator[None]:
-    """Use a database as a program that is killed in the end, so that nothing is moved out of its write-ahead log."""
+    """Use a database as a program that is killed at the end, so that its write-ahead log is not checkpointed."""
     code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(*c.execute('PRAGMA data_version')); input()"
     command = [sys.executable, "-u", "-c", code, str(database)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -113,21 +113,21 @@ def test_sqlite_comes_back_from_a_backup_that_python_alone_has_made_beside_the_r
         with used_until_killed(hub.directory / "data/hub.sqlite3"):
             hub.add_teams()
             hub.kill()
-        # What is in it belongs to the file of before, and would be read into the restored one.
+        # The log belongs to the former file, and would be read into the restored one.
         assert (hub.directory / "data/hub.sqlite3-wal").stat().st_size > 0
         hub.follow(RESTORE_SQLITE)
         hub.follow(MAKE_SURE)
         hub.start()
         assert hub.shows(token) == before
 
-        # Into a fresh folder, with the keys that were made on the first start.
+        # Restore into a fresh folder, with the keys created on the first start.
         fresh = Documented(local)
         stack.callback(fresh.close)
         (fresh.directory / "data").mkdir()
         shutil.copy(hub.directory / "hub-backup.sqlite3", fresh.directory)
         fresh.follow(RESTORE_SQLITE)
         with pytest.raises(AssertionError, match="can't be decrypted with HUB_ENCRYPTION_KEYS"):
-            fresh.follow(MAKE_SURE)  # with keys of its own
+            fresh.follow(MAKE_SURE)  # with its own keys
         for name in ("encryption_key", "secret_key"):
             shutil.copy(hub.directory / "data" / name, fresh.directory / "data" / name)
         fresh.follow(MAKE_SURE)

@@ -1,6 +1,6 @@
-"""A hub at http://host:port/monitoring/hub behind a real nginx: with the path removed by it, and with the path kept.
+"""A hub at http://host:port/monitoring/hub behind a real nginx that either removes or keeps the path.
 
-nginx has its default Host header, which is the hub's own address and not what the browser shows.
+nginx sends its default Host header, which is the hub's own address and not the one in the browser.
 """
 
 import http.client
@@ -26,12 +26,12 @@ pytestmark = pytest.mark.e2e
 
 PATH = "/monitoring/hub"
 PASSWORD = "a-password-of-this-test"
-# Whatever a page refers to.
+# References in a page.
 _REFERENCE = re.compile(r'(?:href|src|action|formaction)="([^"#?][^"]*)"')
 
 
 class Proxy(Server):
-    """nginx as its documentation configures a proxy; `target` is what proxy_pass names."""
+    """nginx configured as a proxy in the way its documentation describes; `target` is the proxy_pass value."""
 
     name = "proxy"
 
@@ -132,7 +132,7 @@ def test_people_sign_in_and_everything_that_pages_refer_to_is_below_the_path(dep
         for path in ("/", "/admin/", "/admin/changes/", "/admin/exporters/namespace/1/change/"):
             page.goto(base + path)
             look()
-        # A page with a script that asks the hub.
+        # A page whose script sends requests to the hub.
         page.goto(f"{base}/admin/exporters/namespace/1/status/")
         assert f"{PATH}/metrics/orders" in page.content()
         page.click("[data-test]")
@@ -205,7 +205,7 @@ def test_probes_and_a_prometheus_beside_the_hub_ask_it_without_the_path(deployed
 
 
 def test_headers_of_strangers_change_neither_path_nor_scheme(deployed: Deployed) -> None:
-    # From ::1, which gunicorn would believe.
+    # From ::1, which gunicorn would trust.
     connection = http.client.HTTPConnection("::1", deployed.hub.port, timeout=30)
     strange = {"SCRIPT_NAME": "/elsewhere", "X-Forwarded-Proto": "https", "X-Forwarded-Protocol": "http"}
     connection.request("GET", "/admin/", headers=strange)

@@ -23,7 +23,7 @@ DEPLOY = ROOT / "deploy"
 
 
 class Deployment:
-    """What compose would start; `prepare` has run."""
+    """The programs that compose would start; `prepare` has run."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.secrets = self._make_secrets(folder)
@@ -54,7 +54,7 @@ class Deployment:
         return folder / "secrets"
 
     def _here(self, text: str) -> str:
-        """Return a file's text with the containers' paths as they are here."""
+        """Return the text with the containers' paths replaced by local ones."""
         return text.replace("/run/secrets", str(self.secrets))
 
     def _environment(self, service: str) -> dict[str, str]:
@@ -72,7 +72,7 @@ class Deployment:
         }
 
     def _add_namespaces(self) -> None:
-        """Add the simulated namespaces, as somebody would in the admin."""
+        """Add the simulated namespaces, as a user would in the admin."""
         credentials, namespaces = [], []
         for name, secret in self.simulated.namespaces.items():
             (self.secrets / name).write_text(secret)
@@ -120,5 +120,5 @@ def test_prometheus_scrapes_the_namespaces_through_nginx_and_each_hub_directly(
         lambda: values('servicebus_up{job="servicebus",team="payments"}') == ["1", "1"], "namespaces", 60
     )
     wait_for(lambda: values('up{job="servicebus-hub"}') == ["1", "1"], "both hubs are scraped", 60)
-    # The rules are there, too.
+    # The rules are loaded as well.
     wait_for(lambda: bool(values("namespace:servicebus_entities:ratio")), "a recording rule has a result", 90)

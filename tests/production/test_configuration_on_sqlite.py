@@ -1,4 +1,4 @@
-"""On SQLite the configuration is read aside from the requests, too."""
+"""The configuration is read in the background on SQLite as well."""
 
 from contextlib import ExitStack, closing
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Clients that connect and say nothing, or begin and don't go on, keep no scrape from its answer."""
+"""Clients that connect and stay silent, or stop halfway, never keep a scrape from being answered."""
 
 import json
 import resource
@@ -26,12 +26,12 @@ HALF_A_FORM = (
 )
 A_REQUEST = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n"
 A_LAST_REQUEST = A_REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-# The beginning of a ClientHello: a record of 512 bytes is announced.
+# The beginning of a ClientHello, which announces a record of 512 bytes.
 HALF_A_HANDSHAKE = b"\x16\x03\x01\x02\x00\x01"
 
 
 class Limited(Hub):
-    """A hub that is started under a limit of open files, as `ulimit` takes it."""
+    """A hub that is started under a limit of open files; `ulimit` has the options of that command."""
 
     def __init__(self, ulimit: str) -> None:
         super().__init__({"HUB_WORKERS": "1", "HUB_THREADS": str(THREADS)})
@@ -54,7 +54,7 @@ def limited(request: pytest.FixtureRequest) -> Iterator[Limited]:
 
 @pytest.fixture(scope="module")
 def scraped() -> Iterator[tuple[Hub, str]]:
-    """A hub with one worker process of a few threads, and a token for its namespace load-0000."""
+    """A hub with one worker process and few threads, and a token for its namespace load-0000."""
     with ExitStack() as stack:
         simulated = stack.enter_context(Simulated(1, 5, 0))
         hub = Hub(
@@ -76,7 +76,7 @@ def scraped() -> Iterator[tuple[Hub, str]]:
 
 @contextmanager
 def clients(port: int, number: int, say: bytes = b"") -> Iterator[list[socket.socket]]:
-    """Connect so many, each of which says so much and then nothing."""
+    """Connect `number` clients, each of which sends `say` and then nothing."""
     with ExitStack() as stack:
         connected = []
         for _ in range(number):
@@ -104,7 +104,7 @@ def test_silent_clients_take_no_thread(scraped: tuple[Hub, str]) -> None:
             assert is_scraped(scraped)
         for client in silent:
             client.setblocking(False)
-            with pytest.raises(BlockingIOError):  # it is still connected
+            with pytest.raises(BlockingIOError):  # still connected
                 client.recv(1)
 
 
@@ -140,7 +140,7 @@ def test_who_does_not_close_a_connection_after_its_last_answer_holds_nobody_up(
 
 
 def is_gone(client: socket.socket) -> bool:
-    """Tell whether the peer has closed a connection in both directions."""
+    """Return whether the peer has closed a connection in both directions."""
     try:
         client.sendall(b"\r\n")
     except OSError:
@@ -168,7 +168,7 @@ def test_a_worker_that_may_open_no_more_files_lives_on_and_answers_when_it_may(l
         wait_for(lambda: "may open no more files" in limited.log.read_text(), "the limit is met")
     wait_for(limited.is_up, "it answers again")
     assert limited.workers()[0].pid == worker
-    # It tries again once a second, and says so once a minute.
+    # The worker tries again once per second, and logs it once per minute.
     assert limited.log.read_text().count("may open no more files") == 1
 
 
@@ -183,6 +183,6 @@ def test_a_silent_client_does_not_hold_up_a_stop(scraped: tuple[Hub, str]) -> No
     with clients(hub.port, 3):
         started = time.monotonic()
         hub.stop()
-        # 2 s for kept connections; a worker waits for 30 s at most.
+        # 2 s for kept connections; a worker waits for at most 30 s.
         assert time.monotonic() - started < 8
     hub.start()

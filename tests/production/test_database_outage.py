@@ -1,4 +1,4 @@
-"""The database goes away in each of its ways; the configuration goes on."""
+"""The database becomes unavailable in each possible way; the configuration stays available."""
 
 import sqlite3
 import time
@@ -31,7 +31,7 @@ def test_a_running_process_goes_on_while_the_database_is_stopped_and_sees_what_c
         assert answer["names"] == ["orders"]
         assert answer["seconds"] < 0.5
         time.sleep(0.3)
-    time.sleep(3.5)  # for as long as the pool goes on trying
+    time.sleep(3.5)  # longer than the pool keeps trying
     answer = holder.do("current")
     assert answer["age"] > 4
     assert answer["problem"]
@@ -141,7 +141,7 @@ def test_a_copy_that_is_not_this_hubs_own_is_not_used(
 
 
 def _write_another_version(copy: Path, environment: dict[str, str]) -> None:
-    """Give each namespace of the copy a shape that this version doesn't know."""
+    """Give each namespace of the copy a format unknown to this version."""
     import hashlib
     from urllib.parse import urlsplit
 
@@ -184,7 +184,7 @@ def test_pages_that_hold_every_connection_delay_the_configuration_but_stop_nothi
     holder, other = start(HUB_DATABASE_POOL_SIZE="2"), start()
     other.do("add", name="orders")
     assert holder.current_until(["orders"])
-    # Twenty pages over two connections: those that find none within 3 s get an error, the others are served.
+    # Twenty pages share two connections: those that get none within 3 s fail, the others are served.
     answer = holder.do("busy", threads=20, seconds=1.0)
     assert answer["seconds"] < 6
     assert 10 <= len(answer["errors"]) <= 16
@@ -201,14 +201,14 @@ def test_a_hub_stays_ready_while_its_database_is_away_or_hangs_and_says_what_is_
     healthy = holder.do("ready")
     assert (healthy["status"], healthy["body"]["degraded"]) == (200, [])
     postgresql.pause()
-    time.sleep(2.5)  # a probe's answer is kept for 2 s
+    time.sleep(2.5)  # a probe's result is cached for 2 s
     hung = holder.do("ready")
     assert (hung["status"], hung["body"]["degraded"]) == (200, ["database", "keys"])
     assert hung["seconds"] < 1.5
     assert hung["body"]["configuration_age_seconds"] > 2
     postgresql.resume()
     postgresql.stop()
-    # The check that hung came to its end when the server went on, and its answer is kept for 2 s.
+    # The check that hung finished when the server resumed, and its result is cached for 2 s.
     time.sleep(2.5)
     stopped = holder.do("ready")
     assert (stopped["status"], stopped["body"]["degraded"]) == (200, ["database", "keys"])

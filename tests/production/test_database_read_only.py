@@ -1,4 +1,4 @@
-"""PostgreSQL refuses writes, or is no primary any more: pages say so, scrapes go on, and it ends by itself."""
+"""PostgreSQL refuses writes or is no longer primary: pages report it, scrapes go on, and the hub recovers by itself."""
 
 import contextlib
 import http.cookiejar
@@ -31,7 +31,7 @@ class Deployment:
     namespace: str
 
     def database(self) -> str:
-        """Return what readiness says of the database; it must be ready all the time."""
+        """Return what readiness reports for the database; assert that the hub is ready throughout."""
         status, body = self.hub.get("/-/ready")
         assert status == 200, body
         said: str = json.loads(body)["checks"]["database"]
@@ -41,7 +41,7 @@ class Deployment:
         return "servicebus_up 1.0" in self.hub.get(f"/metrics/{self.namespace}", self.token)[1]
 
     def sign_in(self, password: str = "bench-bench-bench") -> int:
-        """Sign in as people do; return the status of the answer to the form."""
+        """Sign in as people do; return the status of the response to the form."""
         jar = http.cookiejar.CookieJar()
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar), _NoRedirect)
         address = f"http://localhost:{self.hub.port}/admin/login/"
@@ -91,7 +91,7 @@ def test_a_database_that_refuses_writes_is_said_and_costs_no_scrape() -> None:
     with PostgreSQL() as server, deployed(server, server.url()) as deployment:
         assert [deployment.sign_in() for _ in range(3)] == [302] * 3
         set_read_only(server, "on")
-        # From the first request on: sessions that the pool has kept are not used any more.
+        # From the first request on, because the pool's existing sessions are no longer used.
         assert [deployment.sign_in() for _ in range(3)] == [503] * 3
         assert deployment.scrapes()
         wait_for(lambda: deployment.database() == READ_ONLY, "readiness says it", 15)
@@ -111,7 +111,7 @@ def test_after_a_failover_the_hub_uses_the_host_that_takes_writes() -> None:
         stack.callback(second.close)
         url = f"postgres://hub@127.0.0.1:{first.port},127.0.0.1:{second.port}/hub"
         deployment = stack.enter_context(deployed(first, url))
-        # The second one is a standby with the same data.
+        # The second server is a standby with the same data.
         first.stop()
         subprocess.run(["cp", "-a", str(first._data), str(second._data)], check=True)
         second._data.joinpath("standby.signal").touch()
@@ -122,7 +122,7 @@ def test_after_a_failover_the_hub_uses_the_host_that_takes_writes() -> None:
         wait_for(lambda: deployment.database() == "ok", "the hub uses the first one", 60)
         assert deployment.sign_in() == 302
 
-        # The first one fails and comes back as a standby; the second one is promoted after a while.
+        # The first server fails and comes back as a standby; the second is promoted later.
         first.stop()
         first._data.joinpath("standby.signal").touch()
         if first._user:

@@ -1,4 +1,4 @@
-"""What deploy/ ships is checked by the tools that will read it, and by what the hub needs."""
+"""Check the files in deploy/ with the tools that will read them, and against the hub's needs."""
 
 import os
 import re
@@ -22,7 +22,7 @@ from .conftest import ROOT
 
 DEPLOY = ROOT / "deploy"
 MANIFESTS = sorted((DEPLOY / "kubernetes").rglob("*.yaml"))
-# What no Kubernetes schema describes: kustomize's own files and the Prometheus Operator's resources.
+# Not covered by Kubernetes schemas: kustomize's own files and the Prometheus Operator's resources.
 NOT_IN_KUBERNETES = {"Kustomization", "Component", "ServiceMonitor", "ScrapeConfig", "PrometheusRule"}
 
 # Variables that compose itself fills in.
@@ -121,7 +121,7 @@ def _is_in_a_secret(file: Path, pod: dict[str, Any], container: dict[str, Any]) 
         mount["name"] for mount in container["volumeMounts"] if Path(mount["mountPath"]) == file.parent
     )
     (secret,) = (each["secret"] for each in pod["volumes"] if each["name"] == volume)
-    # Readable by the pod's group (fsGroup), and by nobody else.
+    # Readable only by the pod's group (fsGroup).
     assert secret["defaultMode"] == 0o440
     return file.name in [item["path"] for item in secret["items"]]
 
@@ -139,7 +139,7 @@ def test_the_rules_for_the_operator_are_those_that_promtool_tests(tmp_path: Path
         for group in document["groups"]
     ]
     assert rule["spec"] == {"groups": groups}
-    # What the operator writes into Prometheus's configuration is a resource's spec.
+    # The operator writes a resource's spec into Prometheus's configuration.
     promtool = programs.require("promtool")
     (tmp_path / "rules.yml").write_text(yaml.safe_dump(rule["spec"]))
     answer = subprocess.run(
@@ -245,7 +245,7 @@ def test_the_hubs_in_compose_are_two_replicas_with_a_folder_each() -> None:
     upstreams = re.findall(
         r"^\s+server ([\w-]+):9580", (DEPLOY / "nginx/nginx.conf").read_text(), re.MULTILINE
     )
-    assert upstreams == ["hub-1", "hub-2"] * 2  # for scrapes, and for the rest
+    assert upstreams == ["hub-1", "hub-2"] * 2  # once for scrapes, once for everything else
     assert set(upstreams) <= set(services)
     assert services["hub-1"]["volumes"][0] != services["hub-2"]["volumes"][0]
     for hub in upstreams:
@@ -315,7 +315,7 @@ def test_nginx_accepts_its_configuration(tmp_path: Path) -> None:
     programs.require("openssl")
     _certificate(tmp_path)
     text = (DEPLOY / "nginx/nginx.conf").read_text()
-    # The names of compose's network mean nothing here.
+    # The names of compose's network don't resolve here.
     text = text.replace("hub-1:9580", "127.0.0.1:9581").replace("hub-2:9580", "127.0.0.1:9582")
     text = text.replace("/etc/nginx/tls", str(tmp_path)).replace("/tmp/nginx", f"{tmp_path}/nginx")
     text = text.replace("listen 80 ", f"listen {free_port()} ").replace(
@@ -347,7 +347,7 @@ def _certificate(folder: Path) -> None:
 
 def test_systemd_accepts_its_units(tmp_path: Path) -> None:
     analyze = programs.require("systemd-analyze")
-    # It checks that the programs exist; they are in /opt only on a machine where the hub is installed.
+    # systemd-analyze checks that the programs exist; /opt has them only where the hub is installed.
     (tmp_path / ".venv/bin").mkdir(parents=True)
     for name in ("python", "gunicorn"):
         (tmp_path / ".venv/bin" / name).symlink_to("/bin/true")
@@ -430,7 +430,7 @@ def test_the_image_runs_without_root_and_without_a_compiler() -> None:
     assert [line for line in last_stage if line.startswith("USER")] == ["USER 10001"]
     assert not [line for line in lines if "apt-get" in line or "gcc" in line]
     assert any("--require-hashes" in line and "--only-binary :all:" in line for line in lines)
-    # The probe knows the port and whether the hub itself speaks TLS; tests/production/test_connections.py runs it.
+    # The probe determines the port and whether the hub itself uses TLS; tests/production/test_connections.py runs it.
     (check,) = (line for line in last_stage if line.startswith("HEALTHCHECK"))
     assert check.endswith('CMD ["python", "-m", "hub.probe"]')
 

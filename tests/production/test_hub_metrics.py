@@ -43,7 +43,7 @@ class Watched:
     def pids(self) -> set[int]:
         found = set()
         for worker in self.hub.workers():
-            with suppress(psutil.NoSuchProcess):  # one that has just ended
+            with suppress(psutil.NoSuchProcess):  # one that has just exited
                 if worker.status() != psutil.STATUS_ZOMBIE:
                     found.add(worker.pid)
         return found
@@ -89,9 +89,9 @@ def test_counts_are_of_all_workers_and_survive_those_that_are_killed(
     with ThreadPoolExecutor(16) as pool:
         assert set(pool.map(watched.scrape, range(60))) == {200}
     wait_for(lambda: watched.value("hub_scrapes_total", outcome="success") == 60, "60 scrapes counted")
-    # gunicorn starts its workers one after another; the scrapes may have ended before the last one began.
+    # gunicorn starts its workers one after another; the scrapes may have finished before the last one started.
     wait_for(lambda: watched.value("hub_workers") == 4, "all workers started")
-    # Whichever worker answers: the same numbers.
+    # Whichever worker answers, the numbers are the same.
     answers = [watched.samples() for _ in range(12)]
     assert {answer["hub_scrapes_total", frozenset({("outcome", "success")})] for answer in answers} == {60}
     assert {answer["hub_workers", frozenset()] for answer in answers} == {4}
@@ -116,7 +116,7 @@ def test_counts_are_of_all_workers_and_survive_those_that_are_killed(
     assert set(map(watched.scrape, range(8))) == {200}
     assert watched.value("hub_scrapes_total", outcome="success") == 68
 
-    # All of them, in the middle of scrapes: what was in flight is in flight no more.
+    # Kill all of them during scrapes: none of those scrapes counts as in flight any longer.
     bus.faults.set("hang")
     waiting = [threading.Thread(target=watched.scrape, args=(0,)) for _ in range(4)]
     for thread in waiting:

@@ -1,4 +1,4 @@
-"""A real nginx with deploy/nginx/nginx.conf in front of a real hub: whose addresses and headers come through."""
+"""A real nginx with deploy/nginx/nginx.conf in front of a real hub: which addresses and headers get through."""
 
 import http.client
 import json
@@ -27,7 +27,7 @@ def nginx() -> Iterator[Nginx]:
                 "HUB_SECRET_KEY": "a-key-of-this-test",
                 "HUB_ENCRYPTION_KEYS": "A" * 43 + "=",
                 "HUB_TRUSTED_PROXIES": "127.0.0.1",
-                # Wrong tokens are counted in each worker process.
+                # Wrong tokens are counted per worker process.
                 "HUB_WORKERS": "1",
             }
         )
@@ -39,7 +39,7 @@ def nginx() -> Iterator[Nginx]:
 
 
 def ask(nginx: Nginx, source: str, path: str, **headers: str) -> http.client.HTTPResponse:
-    """Ask nginx from one of this machine's loopback addresses."""
+    """Send a request to nginx from one of this machine's loopback addresses."""
     context = ssl.create_default_context(cafile=str(nginx.certificate))
     connection = http.client.HTTPSConnection(
         "127.0.0.1", nginx.port, timeout=30, context=context, source_address=(source, 0)
@@ -98,7 +98,7 @@ def test_scrapes_go_on_while_postgresql_and_one_hub_are_away_and_everything_else
             "the hubs notice that the database is away",
         )
         both = [(status("/sd"), status("/metrics/load-0000")) for _ in range(5)]
-        # All six at one of them.
+        # All six reached the same hub.
         scraped = [
             hub for hub in hubs if 'hub_scrapes_total{outcome="success"} 6' in hub.get("/metrics", token)[1]
         ]

@@ -1,4 +1,4 @@
-"""The copy's format: whatever a configuration can hold comes back as it was."""
+"""The copy's format: whatever a configuration can contain is restored unchanged."""
 
 import json
 from dataclasses import dataclass

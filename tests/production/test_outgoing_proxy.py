@@ -1,4 +1,4 @@
-"""A proxy that the environment names is not used, and the hub says so."""
+"""A proxy set in the environment is not used, and the hub reports that."""
 
 import json
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """Something that would notice a connection to the proxy."""
+    """A listener in place of the proxy, which would notice a connection."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.2)
         yield server
@@ -48,7 +48,7 @@ def test_scrapes_and_the_probe_go_directly_and_the_log_says_it_once(
                 module="tests.support.seed",
                 text=json.dumps({"namespaces": {"orders": bus.connection_string}}),
             ).strip()
-            # This process asks the hub directly, whatever its own environment names.
+            # This process connects to the hub directly, whatever proxy its own environment sets.
             hub.start()
             assert "servicebus_up 1.0" in hub.get("/metrics/orders", token)[1]
             hub.manage(module="hub.probe")

@@ -1,4 +1,4 @@
-"""Scrapes of a namespace are answered by one worker process, whichever of them Prometheus's connection meets."""
+"""One worker process answers all scrapes of a namespace, whichever worker Prometheus's connection reaches."""
 
 import http.client
 import json
@@ -25,7 +25,7 @@ NAMESPACES = [f"load-{number:04}" for number in range(12)]
 
 
 class Deployed:
-    """A hub of several workers, and what they read."""
+    """A hub with several workers, and the simulator that they read."""
 
     def __init__(self, stack: ExitStack, workers: int, **variables: str) -> None:
         self.simulated = stack.enter_context(Simulated(len(NAMESPACES), 3, 0))
@@ -48,17 +48,17 @@ class Deployed:
         self.wait_for_workers()
 
     def wait_for_workers(self, *gone: int) -> None:
-        """Wait until all workers serve, and these are gone."""
+        """Wait until all workers serve and the `gone` ones have ended."""
 
         def all_serve() -> bool:
             pids = {worker.pid for worker in self.hub.workers() if worker.status() != psutil.STATUS_ZOMBIE}
             return len(pids) == self.number and not pids & set(gone)
 
         wait_for(all_serve, f"{self.number} workers", 60)
-        time.sleep(1)  # until a new one's loop runs
+        time.sleep(1)  # until a new worker's loop runs
 
     def connect(self, address: str = "127.0.0.1") -> http.client.HTTPConnection:
-        """Return a new connection from an address."""
+        """Return a new connection from the given address."""
         if "HUB_TLS_CERT_FILE" not in self.hub.variables:
             return http.client.HTTPConnection(
                 "127.0.0.1", self.hub.port, timeout=30, source_address=(address, 0)
@@ -81,7 +81,7 @@ class Deployed:
         return status == 200 and "\nservicebus_up 1" in body
 
     def owner(self, name: str) -> int:
-        """Scrape a namespace on new connections; return which worker has answered all of these."""
+        """Scrape a namespace on new connections; return the PID of the worker that answered them all."""
         before = self.connected()
         assert all(self.is_scraped(name) for _ in range(12))
         (pid,) = [pid for pid, ports in self.connected().items() if ports - before.get(pid, set())] or [0]
@@ -114,7 +114,7 @@ def deployed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deploye
 
 def test_a_namespace_stays_with_one_worker_and_comes_back_to_its_successor(deployed: Deployed) -> None:
     owners = {name: deployed.owner(name) for name in NAMESPACES}
-    # The first scrape of a namespace connects; the others used that connection.
+    # The first scrape of a namespace opened a connection; the others reused it.
     assert all(owners.values())
     assert len(set(owners.values())) > 1, "each worker has some"
 
@@ -125,7 +125,7 @@ def test_a_namespace_stays_with_one_worker_and_comes_back_to_its_successor(deplo
     deployed.wait_for_workers(killed)
     (successor,) = {worker.pid for worker in deployed.hub.workers()} - before
     assert all(deployed.is_scraped(name) for name in NAMESPACES * 6)
-    # One connection for each of them: no other namespace has moved there.
+    # One connection per namespace: no other namespace has moved to the successor.
     assert len(deployed.connected()[successor]) == list(owners.values()).count(killed)
 
 
@@ -162,7 +162,7 @@ def test_a_worker_that_hangs_costs_a_scrape_a_second_and_no_answer(deployed: Dep
 
 
 def test_a_request_that_was_sent_on_comes_from_its_client(deployed: Deployed) -> None:
-    """Wrong tokens count under the address that shows them, at each owner."""
+    """At each owner, wrong tokens count under the address that sent them."""
     for name in NAMESPACES[:6]:
         for _ in range(25):
             status, _ = deployed.ask(name, "wrong", "127.0.0.2")
@@ -222,7 +222,7 @@ def test_an_owner_that_is_killed_costs_a_relayed_scrape_no_answer(tmp_path: Path
         owners = {name: deployed.owner(name) for name in NAMESPACES}
         pool = stack.enter_context(ThreadPoolExecutor(48))
         killed = owners[NAMESPACES[0]]
-        # About half of them meet the other worker.
+        # About half of them reach the other worker.
         scrapes = [
             (name, pool.submit(deployed.ask, name, deployed.token))
             for name in NAMESPACES * 4

@@ -1,4 +1,4 @@
-"""`manage.py prepare`, as hubs that start together run it."""
+"""`manage.py prepare`, as run by hubs that start at the same time."""
 
 import json
 
@@ -31,7 +31,7 @@ class Unprepared(Hub):
 def test_a_hub_that_starts_before_the_database_is_migrated_is_healthy_and_ready_as_soon_as_it_is(
     postgresql: PostgreSQL,
 ) -> None:
-    # As pods of the first `kubectl apply`, beside the Job that prepares the database.
+    # As with the pods of the first `kubectl apply`, which start alongside the Job that prepares the database.
     postgresql.sql("DROP DATABASE hub WITH (FORCE)", database="postgres")
     postgresql.sql("CREATE DATABASE hub", database="postgres")
     hub = Unprepared(deployed_settings(postgresql.url(), "", ""))

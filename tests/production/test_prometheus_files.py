@@ -1,4 +1,4 @@
-"""deploy/prometheus and deploy/grafana: what promtool says, and that they name nothing that doesn't exist."""
+"""deploy/prometheus passes promtool's checks; its queries and deploy/grafana's use only metrics that exist."""
 
 import importlib.util
 import json

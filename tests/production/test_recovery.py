@@ -1,4 +1,4 @@
-"""A real hub on PostgreSQL and Redis loses them and is restarted; its namespaces are scraped on."""
+"""A real hub loses PostgreSQL and Redis and is restarted; scrapes of its namespaces go on."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Deployment:
     namespaces: list[str]
 
     def exposition(self) -> dict[str, list[str]]:
-        """Return what each namespace shows of Service Bus, without what a scrape says of itself."""
+        """Return the Service Bus samples of each namespace, without those about the scrape itself."""
         shown = {}
         for name in self.namespaces:
             status, body = self.hub.get(f"/metrics/{name}", self.token)
@@ -72,7 +72,7 @@ def test_with_postgresql_and_redis_down_a_restarted_hub_answers_scrapes_and_says
     deployment.cache.start()
 
     def is_whole() -> bool:
-        deployment.exposition()  # that Redis is back is noticed by its next use
+        deployment.exposition()  # the hub notices on its next use that Redis is back
         return deployment.ready() == []
 
     wait_for(is_whole, "everything is well again", 90)

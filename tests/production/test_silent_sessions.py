@@ -1,4 +1,4 @@
-"""Sessions of PostgreSQL that went silent while TCP goes on well, as behind a proxy that has forgotten them."""
+"""PostgreSQL sessions that went silent while TCP still works, as behind a proxy that has forgotten them."""
 
 import json
 import socket
@@ -26,7 +26,7 @@ def postgresql() -> Iterator[PostgreSQL]:
 
 
 class Relay(socketserver.ThreadingTCPServer):
-    """Passes on what it gets; `silence` makes the sessions of this moment silent, and new ones work."""
+    """Relays data; `silence` makes all current sessions silent, while new ones work."""
 
     daemon_threads = True
 

@@ -1,4 +1,4 @@
-"""A hub that speaks TLS itself, through the renewal of its certificate."""
+"""A hub that serves TLS itself, while its certificate is renewed."""
 
 import os
 import socket
@@ -20,7 +20,7 @@ KEYS = {"HUB_SECRET_KEY": "a-key-of-this-test", "HUB_ENCRYPTION_KEYS": "A" * 43 
 
 
 def make(folder: Path) -> dict[str, str]:
-    """Make a certificate with a key; return the settings that name them."""
+    """Create a certificate with a key; return the settings for them."""
     programs.require("openssl")
     folder.mkdir(parents=True)
     key, certificate = folder / "tls.key", folder / "tls.crt"
@@ -42,7 +42,7 @@ class WithTLS(Hub):
         return accepts(self.port) and self.shows() != ""
 
     def shows(self) -> str:
-        """Return the certificate that a new connection gets; empty when it gets none."""
+        """Return the certificate that a new connection gets; empty if it gets none."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -76,7 +76,7 @@ def test_a_renewed_certificate_is_shown_without_a_restart_and_the_former_one_unt
     make(tmp_path / "renewed")
     os.replace(tmp_path / "renewed/tls.crt", served / "tls.crt")
     assert (served / "tls.crt").read_text() != first
-    # As many connections as meet each worker process.
+    # Enough connections to reach each worker process.
     assert {hub.shows() for _ in range(20)} == {first}
     os.replace(tmp_path / "renewed/tls.key", served / "tls.key")
     renewed = (served / "tls.crt").read_text()

@@ -1,4 +1,4 @@
-"""Lists of label rules and snapshots for them, from a seed: what people write and what nobody would."""
+"""Seeded random label rules, and snapshots for them: rules that people write, and rules that nobody would."""
 
 import random
 from typing import Any
@@ -8,7 +8,7 @@ from exporters.servicebus.entities import Counts, Queue, Snapshot, Subscription,
 
 Config = dict[str, Any]
 
-# Prometheus would rename or lose its own target labels; no pattern for names here matches them.
+# Prometheus's own target labels, which it would rename or lose; no pattern for names here matches them.
 TARGET_LABELS = "__name__|job|instance|zz_case"
 _LABELS = ("name", "topic_name", "status", "forward_to", "l0", "l1", "l2", "none")
 _TARGETS = ("l0", "l1", "l2", "name", "status", "topic_name")
@@ -81,7 +81,7 @@ _NAMES = (
 
 
 def snapshot(chance: random.Random) -> Snapshot:
-    """Return some entities; metrics of equal labels have different values, so that it shows which one stayed."""
+    """Return some entities; metrics with equal labels have different values, which shows which one was kept."""
 
     def counts() -> Counts:
         return Counts(*(chance.randrange(1, 10**6) for _ in range(5)))
@@ -106,7 +106,7 @@ def rules(chance: random.Random) -> list[Config]:
     return [_rule(chance, number) for number in range(chance.randint(1, 6))]
 
 
-# Rules about what tells an entity's series apart: the metric's name, and labels that only some metrics have.
+# Rules on what distinguishes an entity's series: the metric's name, and labels that only some metrics have.
 TOUCHY: tuple[Config, ...] = (
     {"action": "labelmap", "regex": "__name__", "replacement": "name"},
     {"action": "labelmap", "regex": "__name__", "replacement": "l0"},
@@ -145,7 +145,7 @@ TOUCHY: tuple[Config, ...] = (
 
 
 def touchy_rules(chance: random.Random) -> list[Config]:
-    """Return rules of which at least one is about what tells an entity's series apart."""
+    """Return rules, at least one of which is on what distinguishes an entity's series."""
     found = rules(chance)[:3] if chance.random() < 0.7 else []
     for _ in range(chance.randint(1, 3)):
         found.insert(chance.randint(0, len(found)), chance.choice(TOUCHY))
@@ -158,7 +158,7 @@ def _rule(chance: random.Random, number: int) -> Config:
         names = "|".join(chance.sample([*_LABELS, "l.*", "t.*", "m.*"], chance.randint(1, 5)))
         return {"action": action, "regex": f"{names}|{TARGET_LABELS}" if action == "labelkeep" else names}
     if action == "labelmap":
-        # No two labels become one: Prometheus 2.x and 3.x choose differently then.
+        # No two labels become one, because Prometheus 2.x and 3.x choose differently then.
         pattern, template = chance.choice(_MAPS)
         return {"action": action, "regex": pattern, "replacement": f"m{number}_{template}"}
     rule: Config = {"action": action} if action != "replace" or chance.random() < 0.5 else {}
@@ -176,7 +176,7 @@ def _rule(chance: random.Random, number: int) -> Config:
     if chance.random() < 0.8 or action in {"keep", "drop"}:
         rule["regex"] = chance.choice(_METRICS if about_name else _PATTERNS)
     if action == "keep" and chance.random() < 0.7:
-        rule["regex"] = f"{rule['regex']}|.*[a-m].*"  # or nearly nothing would be left of most lists
+        rule["regex"] = f"{rule['regex']}|.*[a-m].*"  # otherwise, most lists would leave almost nothing
     if action in {"keep", "drop"}:
         return rule
     if action == "hashmod":
@@ -196,12 +196,12 @@ def _rule(chance: random.Random, number: int) -> Config:
 
 
 def careless_rule(chance: random.Random) -> Config:
-    """Return a rule with keys that its action may have no use for, or none of those that it needs."""
+    """Return a rule that may have keys its action doesn't use, or lack keys that it needs."""
     rule: Config = {"action": chance.choice(ACTIONS)}
     choices: dict[str, tuple[Any, ...]] = {
         "source_labels": (["name"], ["a", "b"], ["a-b"], ["1a"], ["__meta_x"]),
         "separator": (";", ",", ""),
-        # Not the default: Prometheus takes it for another one where it is written down.
+        # Not the default, which Prometheus treats as a different regex when it is written out.
         "regex": ("a.*", "", "("),
         "modulus": (0, 1, 2**64 - 1),
         "target_label": ("a", "a_$1", "${1}", "$", "${", "a-b", "", "$1-", "__tmp_a", "é", "${é}", "a$b$c"),
@@ -211,7 +211,6 @@ def careless_rule(chance: random.Random) -> Config:
         if chance.random() < (0.6 if key == "target_label" else 0.25):
             rule[key] = chance.choice(values)
     if rule["action"] != "replace" and "$" in rule.get("target_label", ""):
-        del rule[
-            "target_label"
-        ]  # some actions of Prometheus 2.x take it, and write no label that could be read
+        # Some actions of Prometheus 2.x accept it, and then write a label that can't be read.
+        del rule["target_label"]
     return rule

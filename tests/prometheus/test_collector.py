@@ -1,4 +1,4 @@
-"""A snapshot as families."""
+"""A snapshot as metric families."""
 
 import subprocess
 from collections import Counter
@@ -87,7 +87,7 @@ def test_every_metric_of_the_catalogue_appears_with_the_labels_it_declares() -> 
     seen: dict[str, set[str]] = {}
     for name, labels in found:
         seen.setdefault(name, set()).update(label for label, _ in labels)
-    # The text format can't tell an empty label from a missing one.
+    # The text format can't distinguish an empty label from a missing one.
     assert names(found) == set(declared)
     assert {name: labels for name, labels in seen.items() if not labels <= declared[name]} == {}
 

@@ -1,4 +1,4 @@
-"""Label rules over a snapshot: what they see, what they may change, and that the exposition stays valid."""
+"""Label rules over a snapshot: their input, what they may change, and that the exposition stays valid."""
 
 import subprocess
 from dataclasses import replace
@@ -142,7 +142,7 @@ def test_series_that_become_equal_keep_the_first_and_count_the_entities_of_the_o
     assert value(found, ACTIVE) == 1
     assert dropped(found, "duplicate") == 3  # two queues, one subscription
     assert value(found, "servicebus_entities", kind="queue") == 1
-    # Of the first queue there is no such value, so the second's is not a duplicate.
+    # The first queue has no such value, so the second's is not a duplicate.
     assert value(found, "servicebus_queue_accessed_timestamp_seconds") == 3
 
 
@@ -151,7 +151,7 @@ def test_a_renamed_metric_keeps_its_type_and_joins_one_that_has_the_name() -> No
     rule = {"source_labels": ["__name__"], "regex": ACTIVE, "target_label": "__name__", "replacement": to}
     found = labelled(rule)
     assert ACTIVE not in names(found)
-    assert value(found, to, name="orders") == 1  # the active ones come first
+    assert value(found, to, name="orders") == 1  # the active counts come first
     assert dropped(found, "duplicate") == 3
 
 
@@ -226,7 +226,7 @@ def test_the_exposition_stays_valid(config: dict[str, object], accept: str) -> N
         done = subprocess.run(
             [promtool, "check", "metrics"], input=body, capture_output=True, timeout=60, check=False
         )
-        # What promtool thinks of a name is the user's business; a body that it can't read is not.
+        # promtool's opinion of a name is up to the user; a body that it can't read is not acceptable.
         assert done.returncode in {0, 3}, done.stderr
 
 

@@ -1,4 +1,4 @@
-"""docs/metrics.md is the catalogue, and names every reason."""
+"""docs/metrics.md matches the catalogue and lists every reason."""
 
 import re
 from pathlib import Path

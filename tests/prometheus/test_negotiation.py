@@ -1,4 +1,4 @@
-"""Which format and encoding a header gets, by the rules of RFC 9110, whatever bytes it has."""
+"""The format and encoding chosen for a header follow RFC 9110, whatever bytes the header contains."""
 
 import time
 
@@ -16,7 +16,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8; escap
 OPENMETRICS_UTF8 = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8"
 PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
 
-# As the source of each version writes them (scrape/scrape.go, config/config.go).
+# As written in the source code of each version (scrape/scrape.go, config/config.go).
 SENT_BY_PROGRAMS = {
     "Prometheus 2.4": (
         "application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
@@ -103,11 +103,11 @@ def test_the_format_is_the_one_that_a_program_asks_for(program: str) -> None:
         ("application/openmetrics-text;version=1.0.0;q=\u0660.\u0665", TEXT),
         ("application/openmetrics-text;version=1.0.0;escaping=other", TEXT),
         ('text/html;x="a,application/openmetrics-text;b"', TEXT),
-        # The more specific range decides, wherever it is.
+        # The more specific range decides, wherever it is in the header.
         ("*/*;q=1,text/plain;q=0", OPENMETRICS),
         ("application/*, text/*;q=0.9", OPENMETRICS),
         ("application/*;q=0.9, text/*", TEXT),
-        # Nothing that the hub has: an answer is better than 406 for a scrape.
+        # The hub has none of these: for a scrape, any response is better than 406.
         ("application/json", TEXT),
         ("*/*;q=0", TEXT),
         ("application/openmetrics-text;version=1.0.0" + " " * negotiation.MAX_HEADER_CHARACTERS, TEXT),
@@ -170,12 +170,12 @@ RANGES = st.sampled_from(
 
 
 def _by_django(accept: str) -> dict[str, float]:
-    """Return the weight of each format: Django parses the ranges, the rule is that of RFC 9110, 12.5.1."""
+    """Return the weight of each format: Django parses the ranges, and the rule is RFC 9110, section 12.5.1."""
     ranges = [MediaType(each) for each in accept.split(",")]
     weights = {}
     for offer in text.FORMATS:
         media = MediaType(offer.content_type)
-        # Django's version 0.0.4 names no escaping, and stands for underscores all the same.
+        # The content type of version 0.0.4 has no escaping parameter, which means underscores.
         media.params.setdefault("escaping", "underscores")
         matching = []
         for each in ranges:
@@ -189,7 +189,7 @@ def _by_django(accept: str) -> dict[str, float]:
                     ((each.main_type != "*") + (each.sub_type != "*") + len(wanted), float(weight))
                 )
         most = max((specificity for specificity, _ in matching), default=None)
-        # Of the same range twice the first counts.
+        # If the same range occurs twice, the first one counts.
         weights[offer.content_type] = next((w for s, w in matching if s == most), 0.0)
     return weights
 
@@ -214,7 +214,7 @@ HEADER_BYTES = st.binary(max_size=200) | st.lists(
 @settings(max_examples=500, deadline=None)
 @given(HEADER_BYTES)
 def test_any_bytes_get_a_format_and_an_encoding(header: bytes) -> None:
-    value = header.decode("latin-1")  # as WSGI hands it on
+    value = header.decode("latin-1")  # as WSGI passes it on
     assert text.negotiate(value) in text.FORMATS
     assert accepts_gzip(value) in (True, False)
 

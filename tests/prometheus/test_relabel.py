@@ -1,4 +1,4 @@
-"""Prometheus's relabel_configs: results, defaults and what is refused."""
+"""Prometheus's relabel_configs: results, defaults, and what is refused."""
 
 import hashlib
 import string
@@ -37,10 +37,10 @@ def rules(*configs: Config) -> tuple[Rule, ...]:
             {"source_labels": ["a"], "regex": "(.*)=(.*)", "target_label": "$1", "replacement": "$2"},
             {"a": "k=v", "k": "v"},
         ),
-        # A dot matches a line end.
+        # A dot matches a line break.
         ({"a": "1\n2"}, {"source_labels": ["a"], "regex": "1.2", "target_label": "b", "replacement": "y"},
          {"a": "1\n2", "b": "y"}),
-        # hashmod looks at no regex.
+        # hashmod ignores the regex.
         (
             {"a": "foo"},
             {"action": "hashmod", "source_labels": ["a"], "modulus": 7, "target_label": "b", "regex": "no"},
@@ -48,7 +48,7 @@ def rules(*configs: Config) -> tuple[Rule, ...]:
         ),
         ({"a": "ß İ"}, {"action": "uppercase", "source_labels": ["a"], "target_label": "a"}, {"a": "ß İ"}),
         ({"a": "ÀΣ İ"}, {"action": "lowercase", "source_labels": ["a"], "target_label": "a"}, {"a": "à\u03c3 i"}),
-        # labelmap copies; of two that become one, the later wins, and what was set by a rule comes later.
+        # labelmap copies. If two labels become one, the later wins, and labels set by a rule come later.
         ({"x_a": "1", "b": "2"}, {"action": "labelmap", "regex": "x_(.*)"}, {"x_a": "1", "b": "2", "a": "1"}),
         (
             {"x_a": "1", "y_a": "2"},
@@ -57,7 +57,7 @@ def rules(*configs: Config) -> tuple[Rule, ...]:
         ),
         ({"a": "1", "ab": "2"}, {"action": "labeldrop", "regex": "a"}, {"ab": "2"}),
         ({"a": "1", "ab": "2"}, {"action": "labelkeep", "regex": "a"}, {"a": "1"}),
-        # keep, drop and their relatives
+        # keep, drop and similar
         ({"a": "foo"}, {"action": "keep", "source_labels": ["a"], "regex": "fo"}, None),
         ({"a": "foo"}, {"action": "keep", "source_labels": ["a"], "regex": "fo+"}, {"a": "foo"}),
         ({"a": "foo"}, {"action": "drop", "source_labels": ["a"], "regex": "fo+"}, None),
@@ -83,7 +83,7 @@ def test_an_action(labels: dict[str, str], config: Config, expected: dict[str, s
     [
         ("$1", "left"),
         ("${1}x", "leftx"),
-        ("$1x", ""),  # the group called 1x, which there is not
+        ("$1x", ""),  # the group called 1x, which doesn't exist
         ("$1-$2", "left-right"),
         ("$0", "left.right"),
         ("$word", "right"),
@@ -96,7 +96,7 @@ def test_an_action(labels: dict[str, str], config: Config, expected: dict[str, s
         ("${}", "${}"),
         ("$3", ""),
         ("$01", ""),
-        ("$1é", ""),  # letters are letters, also these
+        ("$1é", ""),  # non-ASCII letters count as letters
         ("${1}é", "lefté"),
     ],
 )
@@ -189,7 +189,7 @@ def test_a_pattern_is_refused_in_re2s_words_and_with_the_place(pattern: str, sai
 
 
 def test_a_pattern_made_to_be_slow_is_not() -> None:
-    # A backtracking engine takes longer than the universe has existed.
+    # A backtracking engine would need longer than the age of the universe.
     config = {"source_labels": ["name"], "regex": "(a+)+$", "target_label": "found"}
     long = "a" * 50_000 + "b"
     assert process({"name": long}, rules(config)) == {"name": long}
@@ -200,4 +200,4 @@ def test_a_pattern_made_to_be_slow_is_not() -> None:
 def test_letters_are_mapped_one_by_one() -> None:
     assert to_upper(string.ascii_letters) == string.ascii_uppercase * 2
     assert to_upper("ŉ ǰ ﬁ ᾳ ᾀ ῂ ǆ") == "ŉ ǰ ﬁ ᾼ ᾈ ῂ Ǆ"
-    assert to_lower("ÀΣ ẞ ǅ") == "à\u03c3 ß ǆ"  # no final sigma
+    assert to_lower("ÀΣ ẞ ǅ") == "à\u03c3 ß ǆ"  # no special case for a final sigma

@@ -1,4 +1,4 @@
-"""What rules can make, and what they can cost, has limits; a rule that fails leaves the others alone."""
+"""The output and the cost of rules are limited; a rule that fails leaves the others alone."""
 
 import logging
 import re
@@ -225,7 +225,7 @@ def test_labels_above_the_limit_are_not_made(monkeypatch: pytest.MonkeyPatch, by
     tracemalloc.stop()
     labelling.forget()
     assert made.dropped["label_limit"] == 500
-    assert most < 5_000_000  # all of them would take 50 MB
+    assert most < 5_000_000  # without the limit, it would be 50 MB
 
 
 def test_bytes_of_labels_are_limited_without_rules_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +265,7 @@ def test_a_rule_that_fails_is_left_out_and_the_others_apply(
     assert all(sample.labels["l0"] == sample.labels["l1"] == "x" for sample in samples)
     assert preview.series_after == len(samples)
     assert "A label rule fails and is left out" in caplog.text
-    assert len(caplog.records) < 4  # not for each series
+    assert len(caplog.records) < 4  # not one per series
     relabel_actions.program.cache_clear()
     labelling.forget()
 

@@ -1,7 +1,7 @@
-"""The same rules given to a real Prometheus over the hub's plain output, and to the hub, end in the same series.
+"""The same rules, applied by a real Prometheus to the hub's plain output and by the hub, give the same series.
 
-One Prometheus scrapes every case twice: the plain output with metric_relabel_configs, and the hub's own with the rules
-applied. So both sides went through the same parser and the same storage.
+One Prometheus scrapes every case twice: the plain output with metric_relabel_configs, and the hub's output with the
+rules applied. Both sides therefore use the same parser and storage.
 """
 
 import json
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.e2e
 CASES = 250
 SEED = 20_260_101
 GROUPS = {metrics.STATE, metrics.INFO}
-# What a scrape says about itself, here and in Prometheus.
+# Metrics about the scrape itself, in the hub and in Prometheus.
 ABOUT = {metric.name for metric in metrics.SCRAPE_METRICS}
 
 
@@ -173,7 +173,7 @@ PATTERNS = (
 
 
 def refused(rule: dict[str, Any]) -> str:
-    """Return why the hub refuses a rule, empty where it does not."""
+    """Return why the hub refuses a rule; empty if it doesn't."""
     try:
         Rule.from_config(rule, legacy_names=True)
     except RuleError as error:
@@ -209,7 +209,7 @@ OWN = {"up", "scrape_duration_seconds", "scrape_samples_post_metric_relabeling",
 
 @dataclass
 class Outcome:
-    """By side and case: whether Prometheus took the scrape, and the series that it stored."""
+    """By side and case: whether Prometheus accepted the scrape, and the series that it stored."""
 
     up: dict[str, bool]
     series: dict[str, Series]
@@ -248,7 +248,7 @@ def generated() -> Iterator[Case]:
 
 
 def every_special_letter() -> Case:
-    """Return the letters of which Python would make two, and some neighbours, in both directions."""
+    """Return the letters that Python would turn into two, and some similar ones, in both directions."""
     special = [
         letter
         for letter in map(chr, range(0x80, 0xD800))
@@ -270,7 +270,7 @@ def test_prometheus_and_the_hub_end_in_the_same_series() -> None:
     for number, case in enumerate(cases):
         assert outcome.up[f"ruled-{number}"], f"Prometheus can't read what the hub makes of {case.rules}"
         if not outcome.up[f"plain-{number}"]:
-            continue  # these rules take or spoil a metric's name, and Prometheus refuses its whole scrape
+            continue  # these rules remove or break a metric's name, and Prometheus refuses the whole scrape
         expected = outcome.series.get(f"plain-{number}", {})
         assert outcome.series.get(f"ruled-{number}", {}) == expected, f"{case.rules} over {case.snapshot}"
         compared.update({rule.get("action", "replace") for rule in case.rules})

@@ -1,4 +1,4 @@
-"""Our rendering against prometheus_client's own, byte for byte."""
+"""The hub's rendering compared with prometheus_client's own, byte for byte."""
 
 import gzip
 

@@ -1,4 +1,4 @@
-"""Rules applied once to each entity end in the same exposition as rules applied to each series."""
+"""Rules applied once per entity give the same exposition as rules applied to each series."""
 
 import random
 from collections import Counter
@@ -29,7 +29,7 @@ def body(made: EntityFamilies) -> str:
 
 
 def series(made: EntityFamilies) -> list[Any]:
-    """Return name, labels and value of each series in their order; a label that is empty does not exist."""
+    """Return name, labels and value of each series, in order; an empty label does not exist."""
     return [
         (sample.name, {name: value for name, value in sample.labels.items() if value}, sample.value)
         for family in made.families()
@@ -73,9 +73,8 @@ def test_both_ways_lead_to_the_same_exposition(lists: Any, monkeypatch: pytest.M
         made = families(snapshot, configs)
         assert series(made) == expected, configs
         assert counts(made)["duplicate"] == counted["duplicate"], configs
-        if says_everything(
-            snapshot
-        ):  # an entity can have lost its last series where the service did not say a value
+        # An entity with values that the service did not report can have lost its last series.
+        if says_everything(snapshot):
             assert counts(made) == counted, configs
 
 

@@ -1,4 +1,4 @@
-"""A browser of somebody's, everything that it gets being searched."""
+"""A signed-in browser that searches every response for planted secrets."""
 
 import base64
 import http.client
@@ -31,7 +31,7 @@ class Browser:
     def ask(
         self, method: str, url: str, form: dict[str, list[str]] | None = None, **headers: str
     ) -> tuple[int, str]:
-        """Ask, search the whole answer, and return its status and body."""
+        """Send a request, search the whole response, and return its status and body."""
         body = urlencode(form or {}, doseq=True) if method == "POST" else None
         sent = {
             "Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items()),
@@ -44,7 +44,7 @@ class Browser:
             connection.request(method, url, body, sent)
             answer = connection.getresponse()
             content = answer.read()
-            # The address of a wall page is its secret, whoever asks for it has it.
+            # A wall page's address is its secret, and whoever requests the page already has it.
             where = f"{method} {url.split('?')[0][:60]} as {self.who} ({answer.status})"
             for name, value in answer.getheaders():
                 if name.lower() != "set-cookie":
@@ -54,7 +54,7 @@ class Browser:
                     self.cookies[morsel.key] = morsel.value
                     if morsel.key == "hub_messages":
                         self.search.look(f"messages of {where}", _message(morsel.value))
-                    if morsel.key != _SESSION:  # the one place where a session's key belongs
+                    if morsel.key != _SESSION:  # a session's key belongs here and nowhere else
                         self.search.look(f"cookie {morsel.key} of {where}", value)
             self.search.look(where, content)
             return answer.status, content.decode(errors="replace")
@@ -63,7 +63,7 @@ class Browser:
 
 
 def _message(cookie: str) -> bytes:
-    """Return what a signed cookie of messages holds."""
+    """Return the content of a signed messages cookie."""
     packed = cookie.split(":")[0]
     raw = base64.urlsafe_b64decode(packed.lstrip(".") + "===")
     return zlib.decompress(raw) if packed.startswith(".") else raw

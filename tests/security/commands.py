@@ -1,6 +1,6 @@
-"""Run with a hub's settings: runs the management commands that standard input names, as JSON, one after the other.
+"""Run with a hub's settings: run the management commands on standard input (JSON), one after the other.
 
-Starting Python for each would take most of the test's time.
+Starting Python for each of them would take most of the test's time.
 """
 
 import json

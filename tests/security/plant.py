@@ -1,6 +1,6 @@
-"""Run with a hub's settings: fills its database with planted secrets and everybody of the permission table.
+"""Run with a hub's settings: fill its database with planted secrets and all users of the permission table.
 
-Reads what to plant as JSON from standard input; prints what addresses are filled in with, and a session of everybody.
+Reads the secrets to plant as JSON from standard input; prints the placeholders' values and a session of each user.
 """
 
 import json
@@ -26,7 +26,7 @@ def main() -> None:
     payments = Team.objects.get(pk=objects["team"])
     for number, (name, fields) in enumerate(asked["credentials"].items()):
         host = fields.pop("host")
-        if number == 0:  # the one that the table's addresses name
+        if number == 0:  # the one in the table's addresses
             credential = Credential.objects.get(pk=objects["credential"])
             namespace = Namespace.objects.get(pk=objects["namespace"])
         else:
@@ -39,7 +39,7 @@ def main() -> None:
         namespace.host, namespace.credential = host, credential
         namespace.full_clean()
         namespace.save()
-    # As after a key that was taken away too early: the ciphertext of another row does not decrypt either.
+    # As after a key was removed too early: another row's ciphertext can't be decrypted either.
     sealed = Credential.objects.filter(pk=objects["credential"]).values_list("secret", flat=True).get()
     Credential.objects.filter(name="undecryptable").update(secret=sealed)
     token = ScrapeToken(name="planted", team=payments, scope="team")
@@ -56,7 +56,7 @@ def main() -> None:
     user = User.objects.get(username="owner")
     user.set_password(asked["password"])
     user.save()
-    # A changed password ends the sessions: this one is made anew.
+    # Changing the password ended the user's sessions, so this one is created again.
     sessions["owner"] = people.client("owner").cookies[settings.SESSION_COOKIE_NAME].value
     told = {"objects": objects | {"wall": asked["wall"]}, "sessions": sessions, "hash": user.password}
     json.dump(told, sys.stdout)

@@ -1,4 +1,4 @@
-"""Finds a secret in what came out of the hub, in whatever form it may have taken."""
+"""Find a secret in the hub's output, in any form that it may have taken."""
 
 import base64
 import html
@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 
 
 def forms(secret: str) -> set[bytes]:
-    """Return how a secret may look: as it is, quoted for URLs, HTML or JSON, in base64 at any alignment."""
+    """Return the forms of a secret: as it is, quoted for URLs, HTML or JSON, and in base64 at any alignment."""
     texts = {
         secret,
         quote(secret, safe=""),
@@ -17,12 +17,12 @@ def forms(secret: str) -> set[bytes]:
         html.escape(secret),
         json.dumps(secret)[1:-1],
     }
-    # Azure's own quoting has small letters.
+    # Azure's own quoting uses lowercase letters.
     texts |= {quote(secret, safe="").replace("%2B", "%2b").replace("%2F", "%2f").replace("%3D", "%3d")}
     found = {text.encode() for text in texts}
     raw = secret.encode()
     for lead in range(3):
-        # The characters whose bits are the secret's alone, whatever stands before and behind it.
+        # The characters whose bits come only from the secret, whatever precedes or follows it.
         first, last = -(-8 * lead // 6), 8 * (lead + len(raw)) // 6
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             found.add(encode(b"\0" * lead + raw)[first:last])
@@ -31,7 +31,7 @@ def forms(secret: str) -> set[bytes]:
 
 
 def views(data: bytes) -> Iterator[bytes]:
-    """Yield data as it is, and everything in it that was compressed."""
+    """Yield the data as it is, and everything in it that was compressed."""
     yield data
     for start in range(min(len(data), 4096)):
         if data[start] in (0x78, 0x1F):
@@ -43,7 +43,7 @@ def views(data: bytes) -> Iterator[bytes]:
 
 
 class Search:
-    """Gathers everything that came out, and looks for the planted secrets in it."""
+    """Searches all output for the planted secrets and collects what it finds."""
 
     def __init__(self, secrets: dict[str, str]) -> None:
         for name, secret in secrets.items():
@@ -53,7 +53,7 @@ class Search:
         self.found: list[str] = []
 
     def look(self, where: str, data: bytes | str, but: str = "") -> None:
-        """Look through data for all the secrets but the one that belongs there."""
+        """Search the data for all secrets except `but`, which belongs there."""
         raw = data.encode() if isinstance(data, str) else data
         self.bytes += len(raw)
         for view in views(raw):

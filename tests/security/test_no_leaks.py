@@ -1,7 +1,7 @@
-"""Secrets of every kind are planted in a hub; everything that comes out of it, whatever goes wrong, is searched.
+"""Secrets of every kind are planted in a hub; all its output, whatever fails, is searched for them.
 
-They may stand in the database alone, encrypted. What the hub shows once by design (a new scrape token, the address of
-a new wall page) is made by the hub during the test and is not among the planted.
+They may appear only in the database, encrypted. Secrets that the hub shows once by design (a new scrape token, the
+address of a new wall page) are created by the hub during the test and are not among the planted ones.
 """
 
 import base64
@@ -28,9 +28,9 @@ from .searching import Search
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("leaks")]
 
-# Who sees most, who sees least of the team, who belongs to another, and who is not signed in.
+# The users who see most and least of the team, a member of another team, an administrator, and an anonymous visitor.
 VISITORS = ("owner", "viewer", "other-owner", "admin", "anonymous")
-# What ends the objects that the other cases need comes last.
+# Cases that delete objects which other cases need come last.
 _DESTRUCTIVE = re.compile(r"delete|logout|revoke|retire|move to|make oneself|import", re.IGNORECASE)
 _TYPED = ("typed-key", "typed-secret", "typed-password", "typed-signature")
 
@@ -56,10 +56,10 @@ class Tour:
         self.statuses.append((status, f"{method} {url} as {browser.who}"))
         return status, body
 
-    # What is asked
+    # Requests
 
     def every_page(self) -> None:
-        """Ask for everything in the permission table, the harmless first."""
+        """Send every request in the permission table, the harmless ones first."""
         order: dict[bool, list[Case]] = {False: [], True: []}
         for case in cases():
             if case.user in VISITORS:
@@ -105,7 +105,7 @@ class Tour:
         team = str(self.world.objects["team"])
         right = self.connection_string()
         wrong = [
-            right,  # in the right shape, and refused with 401
+            right,  # well-formed, but refused with 401
             right.replace("Endpoint=", "Endpont="),
             right.replace("SharedAccessKey=", "SharedAccesKey="),
             right.replace("sb://", "http://"),
@@ -121,7 +121,7 @@ class Tour:
         ]
         for text in wrong:
             for do in ("parse", "save"):
-                # A name that can't be one: the form comes back, and must not lose what was typed.
+                # An invalid name: the form comes back, and must not lose the typed values.
                 form = {"do": [do], "team": [team], "name": ["Not A Name"], "connection_string": [text]}
                 self.ask(owner, "POST", "/admin/exporters/namespace/new/", form)
             form = {"do": ["test"], "team": [team], "name": ["typed"], "connection_string": [text]}
@@ -216,7 +216,7 @@ class Tour:
         return done.returncode
 
     def settings_that_are_wrong(self) -> None:
-        """Start with settings that can't be understood: the complaint must not repeat them."""
+        """Start with settings that can't be parsed: the error message must not repeat them."""
         planted = self.world.planted
         for name, value in {
             "HUB_DATABASE_URL": f"postgres://hub:{planted['database-password']}@[::1/hub",
@@ -238,10 +238,10 @@ class Tour:
         asked = json.dumps([["check", "--database", "default"], ["reencrypt"], ["scrape", "payments-bus"]])
         self.run(self.world.hub, "-m", "tests.security.commands", text=asked, **wrong)
 
-    # What goes wrong
+    # Failures
 
     def crash(self) -> None:
-        """Let the database refuse a row: PostgreSQL puts the row into its message, and that into the exception."""
+        """Make the database refuse a row: PostgreSQL puts the row into its message, and so into the exception."""
         sql = self.world.postgresql.sql
         owner = self.browser("owner")
         form = {
@@ -261,7 +261,7 @@ class Tour:
         assert "Failing row contains" not in said
 
     def away(self) -> None:
-        """The token endpoint, Redis and the database are gone, one after the other."""
+        """Take away the token endpoint, Redis and the database, one after the other."""
         world = self.world
         world.simulator.identity.faults.set("disconnect")
         self.every_scrape(world.other)
@@ -282,7 +282,7 @@ class Tour:
         world.postgresql.start()
         wait_for(lambda: world.hub.get("/-/ready")[0] == 200, "the hub is ready again", seconds=60)
 
-    # Where it is looked
+    # Places to search
 
     def what_is_kept(self) -> None:
         world = self.world
@@ -330,6 +330,6 @@ def test_planted_secrets_come_out_nowhere(tour: Tour) -> None:
     tour.every_page()
     tour.what_is_kept()
     assert sorted(set(tour.search.found)) == []
-    # The searching itself was no search of nothing.
+    # Make sure that there was something to search.
     assert tour.search.bytes > 1_000_000
     assert {200, 302, 401, 403, 404, 500, 503} <= {status for status, _ in tour.statuses}

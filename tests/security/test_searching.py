@@ -1,4 +1,4 @@
-"""The search itself: it must find what it is for."""
+"""Tests of the search itself: it must find secrets."""
 
 import base64
 import gzip

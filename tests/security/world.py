@@ -1,4 +1,4 @@
-"""A hub with passwords everywhere, and secrets of every kind planted in it."""
+"""A hub whose services all require passwords, with secrets of every kind planted in it."""
 
 import base64
 import json
@@ -18,12 +18,12 @@ from simulator.identity import Application
 from tests.support.hubs import Hub
 from tests.support.servers import PostgreSQL, Redis, program
 
-# Of the owner's password: it belongs into the row of the user, and nowhere else.
+# The hash of the owner's password, which belongs in the user's row and nowhere else.
 PASSWORD_HASH = "owner-password-hash"
 
 
 class GuardedPostgreSQL(PostgreSQL):
-    """PostgreSQL that asks for a password."""
+    """PostgreSQL that requires a password."""
 
     password = ""
 
@@ -44,7 +44,7 @@ class GuardedPostgreSQL(PostgreSQL):
 
 
 class GuardedRedis(Redis):
-    """Redis that asks for a password."""
+    """Redis that requires a password."""
 
     def __init__(self, password: str) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class World:
 
 
 def _word(what: str) -> str:
-    # Random, as a constant could stand in a page for another reason; with what has to be quoted in some places.
+    # Random, because a constant could appear in a page for another reason; with characters that need quoting in places.
     return f"planted-{what}-{secrets.token_hex(8)}"
 
 

@@ -1,4 +1,4 @@
-"""Reads of simulated namespaces, each on an event loop of its own."""
+"""Reads of simulated namespaces, each on its own event loop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,11 +20,11 @@ async def client(simulator: Simulator) -> AsyncIterator[Client]:
     client = Client(EndpointPolicy(allow_loopback=True), str(simulator.ca_file))
     yield client
     await client.close()
-    await asyncio.sleep(0.1)  # TLS connections say goodbye on the loop
+    await asyncio.sleep(0.1)  # TLS connections shut down on the loop
 
 
 def reasons(snapshot: Snapshot) -> set[Reason]:
-    """Return why parts of a read have failed; empty when it was whole."""
+    """Return why parts of a read failed; empty if it was complete."""
     return {failure.reason for failure in snapshot.collectors.values() if failure}
 
 
@@ -33,7 +33,7 @@ ReadBus = Callable[..., Awaitable[Snapshot]]
 
 @pytest.fixture
 def read_bus(client: Client) -> ReadBus:
-    """Read a simulated namespace with its own key, or with the credential that is given."""
+    """Read a simulated namespace with its own key, or with the given credential."""
 
     async def read(
         bus: SimulatedNamespace,

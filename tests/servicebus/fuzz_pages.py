@@ -1,4 +1,4 @@
-"""Mutates real pages and asks every reader about them: python -m tests.servicebus.fuzz_pages --seconds 600."""
+"""Mutate real pages and compare all readers on them: python -m tests.servicebus.fuzz_pages --seconds 600."""
 
 import argparse
 import random

@@ -1,10 +1,10 @@
-"""Pages that nobody should send, made from those that the service sends."""
+"""Pages that no service should send, made from those that Service Bus sends."""
 
 import random
 import re
 from collections.abc import Sequence
 
-# What mutations insert, between the characters of a page or in place of a value.
+# Mutations insert these between the characters of a page or in place of a value.
 SNIPPETS = [
     *("", "0", "-1", "+7", "1_000", " 5", "5 ", "٣٤", "²", "1e3", "0x10", "9" * 19, "9" * 309, "9" * 5000),
     *(
@@ -166,7 +166,7 @@ def _insert(source: random.Random, text: str, other: str) -> str:
 
 
 def _between(source: random.Random, text: str, other: str) -> str:
-    """Insert something behind a tag or a text, or behind all that are like it."""
+    """Insert a snippet after one tag or text, or after all equal ones."""
     found = _pick(source, _PLACES, text)
     if found is None:
         return text
@@ -186,7 +186,7 @@ def _value(source: random.Random, text: str, other: str) -> str:
 
 
 def _token(source: random.Random, text: str, other: str) -> str:
-    """Drop, double or replace a tag or a text, or put one of another page behind it."""
+    """Drop, double or replace a tag or a text, or insert one of another page after it."""
     found = _pick(source, _PLACES, text)
     foreign = _pick(source, _PLACES, other)
     if found is None or foreign is None:
@@ -196,7 +196,7 @@ def _token(source: random.Random, text: str, other: str) -> str:
 
 
 def _rename(source: random.Random, text: str, other: str) -> str:
-    """Give all, or one, of an element's or attribute's mentions another name."""
+    """Rename one occurrence, or all occurrences, of an element or attribute."""
     found, foreign = _pick(source, _NAME, text), _pick(source, _NAME, other)
     if found is None or foreign is None:
         return text
@@ -207,7 +207,7 @@ def _rename(source: random.Random, text: str, other: str) -> str:
 
 
 def _slice(source: random.Random, text: str, other: str) -> str:
-    """Drop or repeat a part, or put a part of another page there."""
+    """Drop or repeat a part, or replace it with a part of another page."""
     first, last = sorted(source.choices(range(len(text) + 1), k=2))
     last = min(last, first + source.choice([1, 20, 500, 5000]))
     start = source.randint(0, len(other))
@@ -216,7 +216,7 @@ def _slice(source: random.Random, text: str, other: str) -> str:
 
 
 def _entries(source: random.Random, text: str, other: str) -> str:
-    """Put an entry of another page beside those of this one."""
+    """Insert an entry of another page among those of this one."""
     entries = re.findall(r"<entry.*?</entry>", other, re.DOTALL)
     place = text.find(source.choice(["<entry", "</feed>", "<link", "</content>"]))
     return text[:place] + source.choice(entries) + text[place:] if entries and place > 0 else text

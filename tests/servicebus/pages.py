@@ -95,7 +95,7 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
 
 
 def seeds() -> list[bytes]:
-    """Return real pages: the simulator's, and the recorded ones where they are at hand."""
+    """Return real pages: the simulator's, and the recorded ones if they are available."""
     scene = render.Scene("tests", HOST, "/$namespaceinfo", "", "2021-05", "Premium")
     return [
         page(queues(3)),

@@ -1,4 +1,4 @@
-"""Raw TLS servers that answer in place of Service Bus, and a hub's client that asks them."""
+"""Raw TLS servers that respond in place of Service Bus, and a hub's client for them."""
 
 import asyncio
 import ssl
@@ -16,7 +16,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 async def serving(
     serve: Serve, context: ssl.SSLContext | None, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[int]:
-    """Serve connections and yield the port; end what still runs afterwards."""
+    """Serve connections and yield the port; cancel those still running afterwards."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def of_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

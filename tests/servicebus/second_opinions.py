@@ -1,11 +1,11 @@
-"""What other readers say of a page: ElementTree of what the scanner takes, the SDK of what the hub accepts."""
+"""How other readers read a page: ElementTree for pages the scanner accepts, the SDK for those the hub accepts."""
 
 import datetime as dt
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from typing import Any
 
-# What ServiceBusAdministrationClient reads pages with.
+# The code with which ServiceBusAdministrationClient reads pages.
 from azure.servicebus.management._generated import models
 from azure.servicebus.management._generated._serialization import Deserializer, xml_key_extractor
 
@@ -47,7 +47,7 @@ _FOREVER_DAYS = 10_675_199
 
 
 def contradictions(body: bytes) -> list[str]:
-    """Return in what the readers of the page contradict each other. Raises what isn't a ServiceBusError."""
+    """Return the contradictions between the readers of the page. Only ServiceBusErrors are caught."""
     found = []
     for kind, parse in PARSERS.items():
         try:
@@ -62,7 +62,7 @@ def contradictions(body: bytes) -> list[str]:
 
 
 def is_scanned(kind: str, body: bytes) -> bool:
-    """Tell whether the scanner takes the page."""
+    """Return whether the scanner accepts the page."""
     try:
         return scanner.scan(atom._text(body), SHAPES[kind]) is not None
     except ServiceBusError:
@@ -90,7 +90,7 @@ def _of_elementtree(kind: str, body: bytes) -> list[str]:
     ]
     if len(entries) != len(walked):
         found.append(f"scanner {len(entries)} entries, ElementTree {len(walked)}")
-    # The only ones that are used.
+    # Only these are used.
     links = [
         [link.attrib for link in one.iterfind(f"{tree.ATOM}link") if link.get("rel") == "next"]
         for one in (feed, root)
@@ -106,10 +106,10 @@ def _of_the_sdk(kind: str, body: bytes, page: atom.Page[Any]) -> Sequence[str]:
     if root.tag != f"{tree.ATOM}feed":
         return []
     deserializer = Deserializer(feed._infer_class_models())
-    deserializer.key_extractors = [xml_key_extractor]  # alone: that for JSON takes attributes for elements
+    deserializer.key_extractors = [xml_key_extractor]  # alone: the one for JSON takes attributes for elements
     try:
         entries = deserializer(feed.__name__, root, content_type="application/xml").entry or []
-    except Exception:  # its own refusal, in many types
+    except Exception:  # its own refusal, with various types
         return []
     if len(entries) != len(page.entities):
         return [f"the hub reads {len(page.entities)} entities, the SDK {len(entries)}"]

@@ -1,4 +1,4 @@
-"""A management endpoint that is not the simulator: another author's server, with other habits that are as right."""
+"""A management endpoint other than the simulator: another author's server, with different but equally valid habits."""
 
 import asyncio
 import ssl
@@ -17,23 +17,23 @@ _NOTHING_HERE = (
 
 @dataclass
 class Stranger:
-    """What it holds and how it behaves. A queue's active count is its index, a subscription's too."""
+    """The endpoint's content and behavior. The active count of a queue or subscription is its index."""
 
     queues: Sequence[str] = ()
     topics: dict[str, Sequence[str]] = field(default_factory=dict)
     page_size: int = 100
-    next_link: str = "/{path}?%24skip={skip}&amp;%24top={top}"  # "": none, whatever is still to come
+    next_link: str = "/{path}?%24skip={skip}&amp;%24top={top}"  # "" for none, even if more pages follow
     version: str = "HTTP/1.1"
-    close: bool = False  # the connection, after each answer
+    close: bool = False  # closes the connection after each response
     chunked: bool = False
-    prefixed: bool = False  # a prefix for every XML namespace
-    declaration: bool = True  # of XML, with a byte order mark before it
+    prefixed: bool = False  # uses a prefix for every XML namespace
+    declaration: bool = True  # sends an XML declaration, with a byte order mark before it
     counts: bool = True
     namespace_info: str = "404"  # or "nothing here", or "401"
-    # $skip of a page and of the right next one -> of the one that the page announces
+    # $skip of a page and the correct next $skip -> the one that the page announces
     announced: Callable[[int, int | None], int | None] | None = None
-    subscription_count: int | None = None  # in the place of every topic's right one
-    before_page: Callable[[], None] | None = None  # called before each page of a listing is made
+    subscription_count: int | None = None  # replaces every topic's correct one
+    before_page: Callable[[], None] | None = None  # called before each page of a listing is built
     port: int = 0
     connections: int = 0
     asked: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Pages as they were recorded, and pages that nobody should send."""
+"""Pages as they were recorded, and pages that no service should send."""
 
 import math
 import ssl
@@ -150,7 +150,7 @@ def feed(inner: str, name: str = "orders") -> bytes:
 
 
 def both_ways(body: bytes) -> Any:
-    """Parse with the scanner and, made unusual by a comment, with ElementTree; both must say the same."""
+    """Parse with the scanner, and with ElementTree by adding an unusual comment; both must give the same result."""
     scanned = atom.parse_queues(body)
     walked = atom.parse_queues(body.replace(b"</feed>", b"<!-- unusual --></feed>"))
     assert scanned == walked

@@ -1,4 +1,4 @@
-"""The budget: how fast a namespace is asked, and how it is slowed down."""
+"""The budget: how fast a namespace is read, and how it is slowed down."""
 
 import asyncio
 import random
@@ -39,21 +39,21 @@ def test_the_default_goes_by_the_sku_and_the_unknown_counts_as_standard(sku: str
 def test_what_is_set_for_the_namespace_goes_before_the_sku() -> None:
     own = Allowance(requests_per_second=4, burst=2)
     assert (own.rate("premium"), own.size("premium")) == (4, 2)
-    assert Allowance(requests_per_second=0.5).size("premium") == 1  # or nothing could ever be asked
+    assert Allowance(requests_per_second=0.5).size("premium") == 1  # 0 would allow no request
 
 
 def moments(
     bucket: Bucket, allowance: Allowance, now: float, had: int, wait: float
 ) -> list[tuple[float, int]]:
-    """Return when a reader sends what it was given leave for."""
+    """Return when a reader sends its granted requests."""
     if not wait:
         return [(now, had)]
     step = pace(bucket, allowance).step
     return [(now + wait + number * step, 1) for number in range(had)]
 
 
-# A pause, then: a read by one of several readers (with how much patience), a refusal, leave given back, a step of the
-# clock by so many seconds (0: none).
+# Each step: the pause before it, the number of requests that a reader wants, how long it would wait for them, an event
+# (a refusal by the service, or an unused request given back), and a step of the clock in seconds (0: none).
 steps = st.lists(
     st.tuples(
         st.floats(0, 3) | st.sampled_from([0.0, 0.001, 0.03]),
@@ -71,7 +71,7 @@ def test_never_more_is_asked_in_any_stretch_of_time_than_the_budget_says(
     steps: list[tuple[float, int, float, str, float]], rate: float, burst: int
 ) -> None:
     allowance, bucket = Allowance(rate, burst), Bucket()
-    real, ahead = 1000.0, 1e9  # the real time, and what the store's clock is ahead of it
+    real, ahead = 1000.0, 1e9  # the real time, and how far ahead of it the store's clock is
     taken: list[tuple[float, int]] = []
     for pause, wanted, patience, event, stepped in steps:
         real, ahead = real + pause, ahead + stepped
@@ -91,7 +91,7 @@ def test_never_more_is_asked_in_any_stretch_of_time_than_the_budget_says(
     taken.sort()
     window = burst / rate
     for begin, _ in taken:
-        # 1e-4: times near 1e9 are this coarse.
+        # 1e-4 is the precision of times near 1e9.
         assert sum(had for at, had in taken if begin <= at < begin + window - 1e-4) <= burst
 
 
@@ -140,7 +140,7 @@ def test_a_clock_that_is_set_back_counts_as_one_that_stood_still(
 
 @pytest.mark.parametrize("burst", [1, 2, 10, 30, 400, 4000, 5000])
 def test_little_of_the_rate_is_lost(burst: int) -> None:
-    """Ten requests a second, by a reader that wakes 2 ms late each time."""
+    """Ten requests per second, by a reader that wakes up 2 ms late each time."""
     allowance, bucket, now = Allowance(10, burst), Bucket(), 0.0
     taken: list[float] = []
     while now < 1200:
@@ -188,9 +188,9 @@ def test_readers_who_wait_have_their_turns_in_the_order_in_which_they_came() -> 
         waits.append(wait)
     assert waits == sorted(waits)
     assert min(after - before for before, after in pairwise(waits)) > 0.033
-    bucket, had, wait = take(bucket, STANDARD, 1000.5, 1, 0.9)  # has not the patience to stand in line
+    bucket, had, wait = take(bucket, STANDARD, 1000.5, 1, 0.9)  # wouldn't wait long enough
     assert had == 0
-    assert take(bucket, STANDARD, 1000.5, 1, 5)[2] == wait  # and takes nobody's place
+    assert take(bucket, STANDARD, 1000.5, 1, 5)[2] == wait  # and takes nobody's turn
 
 
 @pytest.mark.parametrize("step", [-3600.0, -5.0, 3600.0])
@@ -232,7 +232,7 @@ def test_nothing_is_asked_for_as_long_as_the_service_wants_within_reason(
         assert had == 0
         assert due == pytest.approx(0.01)
     _, had, _ = take(bucket, STANDARD, 1000.0 + pause, 100)
-    assert 15 <= had <= 30  # no more at once than in any other second; after a minute it is over
+    assert 15 <= had <= 30  # no more at once than in any other second; the pause is at most a minute
 
 
 def test_what_can_be_afforded_is_what_a_reader_then_gets() -> None:
@@ -256,7 +256,7 @@ def test_leave_that_is_given_back_can_be_taken_again() -> None:
     assert had == 30
     taken = bucket
     bucket = give_back(bucket, STANDARD, 1000.1, 20, taken)
-    # By then the schedule would have used these.
+    # By then, these would have been used according to the schedule.
     assert give_back(bucket, STANDARD, 1000.9, 10, taken) == bucket
     assert take(bucket, STANDARD, 1000.1, 100)[1] == 20
 
@@ -265,7 +265,7 @@ def test_what_the_hub_does_not_know_of_a_bucket_is_a_fresh_one() -> None:
     bucket = take(Bucket(sku="premium"), STANDARD, 1000.0, 30)[0]
     kept = encode(bucket)
     assert decode(kept) == bucket
-    throttled = encode(bucket._replace(factor=0.0))  # would never come back to the whole rate
+    throttled = encode(bucket._replace(factor=0.0))  # would never return to the full rate
     for other in (
         None,
         b"",
@@ -281,11 +281,11 @@ def test_what_the_hub_does_not_know_of_a_bucket_is_a_fresh_one() -> None:
 
 @dataclass
 class Shared:
-    """A bucket that several budgets draw from, and a clock that the test moves."""
+    """A bucket that several budgets draw from, and a clock that the test controls."""
 
     bucket: Bucket = field(default_factory=Bucket)
     changes: int = 0
-    now: float | None = None  # None: the real one
+    now: float | None = None  # None: the real clock
 
     async def update(self, change: Change) -> object:
         self.changes += 1
@@ -332,7 +332,7 @@ async def test_what_was_fetched_and_not_used_is_given_back() -> None:
     until = asyncio.get_running_loop().time() + 1
     turns = [asyncio.create_task(budget.acquire(until)) for _ in range(20)]
     await turns[0]
-    assert affordable(shared.bucket, allowance, 1e9, 0) == 980  # for all that wait
+    assert affordable(shared.bucket, allowance, 1e9, 0) == 980  # taken for all waiting requests at once
     for turn in turns[1:]:
         turn.cancel()
     await asyncio.wait(turns)
@@ -341,7 +341,7 @@ async def test_what_was_fetched_and_not_used_is_given_back() -> None:
 
 
 async def test_leave_is_not_hoarded() -> None:
-    """What is taken and not used at once would go out together with what others have taken since."""
+    """Requests taken early would go out together with those that others have taken in the meantime."""
     shared = Shared()
     budget = Budget(Allowance(requests_per_second=1000, burst=1000), shared.update)
     for _ in range(3):
@@ -359,7 +359,7 @@ async def test_a_read_asks_the_shared_state_once_for_a_request_at_the_default_ra
     await budget.learn_sku("Standard")
     await budget.learn_sku("Standard")
     await budget.close()
-    assert shared.changes == 6  # and once for the SKU
+    assert shared.changes == 6  # including one for the SKU
 
 
 async def test_who_waits_while_the_service_asks_another_reader_for_a_pause_waits_for_its_end() -> None:

@@ -1,4 +1,4 @@
-"""When requests are sent, with many readers of one host: found by search over random readers, on a clock of its own."""
+"""When requests are sent with many readers of one host: random readers on a virtual clock."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ HOUR = 3600.0
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Waits for nothing: its time goes on at once to what is due next, or a little further."""
+    """A loop that never waits: its time jumps to whatever is due next, or slightly further."""
 
     def __init__(self, late: float) -> None:
         self._now = 1000.0
@@ -41,7 +41,7 @@ def run(work: Coroutine[Any, Any, None], late: float = 0.0) -> None:
 
 
 class Host:
-    """What all readers share, and when they have sent something."""
+    """The state that all readers share, and the times at which they sent requests."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -51,7 +51,7 @@ class Host:
 
     def updates(self, name: object) -> Any:
         async def update(change: Change) -> Any:
-            await asyncio.sleep(self.chance.choice([0, 0, 0.001, 0.003]))  # a network
+            await asyncio.sleep(self.chance.choice([0, 0, 0.001, 0.003]))  # network latency
             now = asyncio.get_running_loop().time() + self.ahead
             self.buckets[name], result = change(self.buckets.get(name, Bucket()), now)
             return result
@@ -73,13 +73,13 @@ class Host:
         return True
 
     async def read(self, budget: Budget, wanted: int, seconds: float, sent: list[float] | None = None) -> int:
-        """Send up to so many requests side by side; return how many went out."""
+        """Send up to `wanted` requests concurrently; return how many went out."""
         until = asyncio.get_running_loop().time() + seconds
         return sum(await asyncio.gather(*(self.send(budget, until, sent) for _ in range(wanted))))
 
 
 def most_in_a_window(sent: list[float], seconds: float) -> int:
-    """Return the largest number in any stretch of so many seconds; 1e-6: times near 1e6 are this coarse."""
+    """Return the highest number in any window of `seconds`; 1e-6 is the precision of times near 1e6."""
     sent = sorted(sent)
     return max(
         (bisect_left(sent, begin + seconds - 1e-6) - first for first, begin in enumerate(sent)), default=0
@@ -88,7 +88,7 @@ def most_in_a_window(sent: list[float], seconds: float) -> int:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_readers_send_never_more_than_the_burst_in_a_window(seed: int) -> None:
-    """They come and go, give back what is left, die with what they hold; the clock is set back; some get a 429."""
+    """Readers come and go, return unused requests or die with them; the clock is set back; some requests get a 429."""
     chance = random.Random(seed)
     rate, burst = chance.choice(ALLOWANCES)
     allowance, host, window = Allowance(rate, burst), Host(chance), burst / rate

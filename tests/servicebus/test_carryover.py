@@ -16,13 +16,13 @@ from exporters.servicebus.errors import Reason
 from exporters.servicebus.reader import Source, read_namespace
 from simulator import SimulatedNamespace, Simulator
 
-# $namespaceinfo and a page each of queues and topics come before subscriptions.
+# $namespaceinfo and one page each of queues and topics come before subscriptions.
 LISTINGS = 3
 
 
 @dataclass
 class Hub:
-    """Reads a namespace again and again, and remembers what a hub remembers from one read to the next."""
+    """Reads a namespace repeatedly, and keeps from one read to the next what a hub keeps."""
 
     client: Client
     bus: SimulatedNamespace
@@ -30,7 +30,7 @@ class Hub:
     known_pages: dict[str, int] = field(default_factory=dict)
 
     async def read(self, requests: int, *, seconds: float = 10, max_age: float = 300) -> Snapshot:
-        """Read with a budget of so many requests, and none that come in meanwhile."""
+        """Read with a budget of `requests` requests that is not refilled during the read."""
 
         async def last_read() -> Snapshot | None:
             return self.last
@@ -126,7 +126,7 @@ async def test_nothing_is_carried_over_for_what_is_gone_or_was_made_anew(hub: Hu
     hub.bus.topics["topic-05"].delete_subscription("audit")
     hub.bus.delete_topic("topic-07")
     hub.bus.add_topic("topic-07").add_subscription("new")
-    snapshot = await hub.read(LISTINGS + 2)  # for these two, which nothing is known of
+    snapshot = await hub.read(LISTINGS + 2)  # enough for these two topics, of which nothing is known
     assert failures(snapshot) == {}
     names = {(each.topic_name, each.name) for each in snapshot.subscriptions}
     assert not {pair for pair in names if pair[0] == "topic-00"}
@@ -155,7 +155,7 @@ async def test_topics_that_service_bus_throttles_keep_their_values_too(hub: Hub)
     snapshot = await hub.read(100)
     assert failures(snapshot) == {}
     assert len(snapshot.subscriptions) == 24
-    # One refusal is enough to know that the next ones would be refused as well.
+    # After one refusal, the following requests are not sent, because they would be refused as well.
     assert 1 <= snapshot.throttled_requests <= 16
     assert len(snapshot.topics_read_at) == 12
 
@@ -169,7 +169,7 @@ async def test_what_was_not_read_for_another_reason_is_never_taken_for_known(hub
     hub.bus.faults.clear()
     limited = await hub.read(LISTINGS + 1)
     assert failures(limited) == {}
-    # It came first, as nothing was known of it.
+    # It was read first, because nothing was known about it.
     assert "topic-03" not in limited.topics_read_at
     assert len(limited.subscriptions) == 24
 

@@ -1,4 +1,4 @@
-"""Whole reads of a simulated namespace that changes at random meanwhile, against what they must and may show."""
+"""Complete reads of a namespace that changes randomly meanwhile, compared with what they must and may show."""
 
 import asyncio
 from collections import defaultdict
@@ -15,19 +15,19 @@ from simulator import SimulatedNamespace, Simulator
 
 from .conftest import ReadBus, reasons
 
-# Kind, the name of its topic if it is a subscription, and its own.
+# Kind, topic name (for a subscription), name.
 Entity = tuple[str, str, str]
 COLLECTORS = {"queue": "queues", "topic": "topics", "subscription": "subscriptions"}
 
 
 class Changing:
-    """A namespace, and what has been true of it since a read began. Each active count that it sets is another one."""
+    """A namespace, and everything that was true of it since a read began. Each active count that it sets is unique."""
 
     def __init__(self, bus: SimulatedNamespace, random: Random) -> None:
         self.bus, self.random = bus, random
         self.number = 0
-        self.lasting: set[Entity] = set()  # the entities that were there all the time
-        self.counts: defaultdict[Entity, set[int]] = defaultdict(set)  # the active counts that each has had
+        self.lasting: set[Entity] = set()  # the entities that existed all the time
+        self.counts: defaultdict[Entity, set[int]] = defaultdict(set)  # all active counts of each
 
     def begin(self) -> None:
         self.counts.clear()
@@ -54,7 +54,7 @@ class Changing:
             self.bus.topics[topic].add_subscription(name, active=count)
 
     def change(self) -> None:
-        """Add, delete, recreate or change an entity, or several neighbours at once."""
+        """Add, delete, recreate or change an entity, or several adjacent ones at once."""
         at_all = self.now()
         of_kind = self.random.choice(sorted({each[0] for each in at_all}) or ["queue"])
         entity = self.random.choice(
@@ -63,7 +63,7 @@ class Changing:
         kind, topic, name = entity
         chosen = self.random.random()
         if chosen < 0.3 or not at_all:
-            # Before, behind or between those that are there.
+            # Before, after or between the existing ones.
             self.add((kind, topic, f"{self.random.choice(['', name])}-{self.number:06}"))
         elif chosen < 0.6:
             behind = [each for each in sorted(at_all) if each[:2] == entity[:2] and each >= entity]
@@ -96,7 +96,7 @@ class Changing:
 
 
 def shown(snapshot: Snapshot) -> dict[Entity, float]:
-    """Return the active counts of an exposition; no series of it is there twice."""
+    """Return the active counts of an exposition; assert that no series occurs twice."""
     body = text.render(SnapshotCollector(snapshot).collect(), text.negotiate("")).decode()
     found: dict[Entity, float] = {}
     for family in text_string_to_metric_families(body):
@@ -142,7 +142,7 @@ async def test_an_exposition_has_what_lasted_and_nothing_that_never_was(
         whole = {kind for kind, collector in COLLECTORS.items() if snapshot.collectors[collector] is None}
         assert {entity for entity in changing.lasting if entity[0] in whole} <= found.keys()
 
-    # When the changes are over, nothing of what was read before is left.
+    # After the changes have ended, nothing from earlier reads is left.
     snapshot = await read_bus(bus, known_pages=known_pages)
     assert not reasons(snapshot)
     assert shown(snapshot) == changing.now()

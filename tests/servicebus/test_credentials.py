@@ -74,7 +74,7 @@ async def test_the_entity_of_a_connection_string_that_does_not_exist_is_not_foun
 
 
 async def test_the_local_emulator_is_read_over_plain_http(client: Client) -> None:
-    # Nothing listens there: what counts is that the hub goes there, and over http.
+    # Nothing listens there: it only matters that the hub connects there, and over http.
     endpoint = parse_connection_string(
         "Endpoint=sb://localhost:1;SharedAccessKeyName=R;SharedAccessKey=x;UseDevelopmentEmulator=true"
     ).endpoint

@@ -27,7 +27,7 @@ from .raw import serving
 
 @dataclass
 class SignIn:
-    """What a credential needs, and the namespace that it is to open."""
+    """The values that a credential needs, and the namespace that it should open."""
 
     simulator: Simulator
     bus: SimulatedNamespace
@@ -148,7 +148,7 @@ async def test_a_token_that_has_expired_is_renewed_once_however_many_reads_wait_
 
 
 class Issuer:
-    """What azure-identity's credentials look like from outside, with a clock that a test can move."""
+    """Behaves like azure-identity's credentials, with a clock that a test can move."""
 
     def __init__(self) -> None:
         self.now = 1_900_000_000.0
@@ -174,7 +174,7 @@ async def test_a_token_is_renewed_before_it_expires_and_nobody_waits_for_it() ->
     credential = entra.EntraCredential(lambda: issuer, clock=lambda: issuer.now, date=lambda: issuer.now)
     endpoint = Endpoint("a.servicebus.windows.net")
     assert await credential.authorization(endpoint) == "Bearer token-1"
-    issuer.now += 3400  # 200 s before its end
+    issuer.now += 3400  # 200 s before it expires
     issuer.open.clear()
     answers = [await credential.authorization(endpoint) for _ in range(20)]
     assert set(answers) == {"Bearer token-1"}
@@ -285,7 +285,7 @@ async def test_a_token_that_is_refused_is_replaced_once_however_many_reads_it_is
 async def test_a_new_token_that_is_refused_is_not_replaced_again_and_again(
     by_secret: EntraCredential, simulator: Simulator, read_bus: ReadBus
 ) -> None:
-    other = simulator.add_namespace("other")  # where the principal has no role
+    other = simulator.add_namespace("other")  # the principal has no role here
     for _ in range(3):
         assert reasons(await read_bus(other, credential=by_secret)) == {Reason.UNAUTHORIZED}
     assert simulator.identity.tokens_issued == 1
@@ -320,7 +320,7 @@ async def test_a_refused_token_of_a_pair_is_replaced_before_the_spare_one_is_sho
     revoke_all_tokens(simulator)
     assert not reasons(await read_bus(bus, credential=pair))
     assert spare_uses == []
-    revoke_all_tokens(simulator)  # the token is new: another one would not help
+    revoke_all_tokens(simulator)  # the token is new, so another one would not help
     assert not reasons(await read_bus(bus, credential=pair))
     assert spare_uses
 

@@ -1,4 +1,4 @@
-"""Pages that nobody listed are read alike by all readers; `python -m tests.servicebus.fuzz_pages` tries more."""
+"""All readers read randomly mutated pages alike; `python -m tests.servicebus.fuzz_pages` tries more."""
 
 import contextlib
 import random
@@ -25,7 +25,7 @@ def test_mutated_pages_are_read_alike_by_the_scanner_elementtree_and_the_sdk() -
         body = mutated(source, seeds)
         assert contradictions(body) == [], (number, body)
         scanned += any(is_scanned(kind, body) for kind in SHAPES)
-    assert scanned > 100  # else it would say nothing
+    assert scanned > 100  # otherwise the test would prove nothing
 
 
 _TEXTS = st.text(st.characters(codec="utf-8") | st.sampled_from("<>&;\"'=#\r\n\t/]["), max_size=20)

@@ -1,4 +1,4 @@
-"""Whatever comes in place of an answer is a bounded failure of its own request."""
+"""Anything other than a valid response is a bounded failure of its own request."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ from tests.support import hostile
 
 from .raw import here, serving
 
-# What may come of each attack; None: the deadline ends it. A new attack needs a line here.
+# The possible outcomes of each attack; None: the deadline ends it. A new attack needs an entry here.
 OUTCOMES: dict[str, set[Reason | None]] = {
     "102 Processing without end": {Reason.TOO_LARGE},
     "100 Continue without end": {Reason.TOO_LARGE},
@@ -37,7 +37,7 @@ OUTCOMES: dict[str, set[Reason | None]] = {
     "status line without end": {Reason.TOO_LARGE, Reason.MALFORMED},
     "body without end": {Reason.TOO_LARGE},
     "chunks of one byte without end": {Reason.TOO_LARGE, None},
-    # aiohttp reports it in one of three ways, depending on how much arrives at a time.
+    # aiohttp reports it in one of three ways, depending on how much data arrives at a time.
     "trailers without end": {Reason.TOO_LARGE, Reason.MALFORMED, Reason.CONNECTION},
     "random bytes without end": {Reason.MALFORMED},
     "header byte by byte": {None},
@@ -53,7 +53,7 @@ OUTCOMES: dict[str, set[Reason | None]] = {
     "101 Switching Protocols": {Reason.MALFORMED, Reason.CONNECTION},
 }
 
-# These give a body; that it is no page is for the parser to say.
+# These return a body; the parser has to reject it.
 WITH_A_BODY = {"gzip of 512 MiB", "second answer without end"}
 
 
@@ -68,7 +68,7 @@ async def asking(certificates: Path) -> AsyncIterator[Client]:
 
 @pytest.fixture(scope="module")
 def attackers(certificates: Path) -> Iterator[dict[str, Endpoint]]:
-    """The attacks, each served at an endpoint of its own by another process."""
+    """The attacks, each served at its own endpoint by another process."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.support.hostile", str(certificates)],
         stdin=subprocess.PIPE,
@@ -113,7 +113,7 @@ async def test_an_attack_ends_soon_costs_little_and_holds_the_loop_for_no_time(
     else:
         assert set(outcomes) <= OUTCOMES[name]
     assert psutil.Process().memory_info().rss - memory < 100 * 1024 * 1024
-    assert late < 0.5  # seconds of CPU between two turns of the loop, for eight such answers
+    assert late < 0.5  # CPU seconds between two turns of the loop, for eight such responses
 
 
 async def test_some_interim_answers_and_a_whole_answer_are_fine(asking: Client, certificates: Path) -> None:
@@ -126,7 +126,7 @@ async def test_some_interim_answers_and_a_whole_answer_are_fine(asking: Client, 
         await reader.readuntil(b"\r\n\r\n")
 
     async with serving(serve, CertificateStore(certificates).context()) as port:
-        for _ in range(3):  # each request has the whole number of them
+        for _ in range(3):  # the limit applies to each request separately
             assert await asking.get(here(port), "/a", "none") == hostile.feed()
 
 
@@ -158,7 +158,7 @@ async def test_answers_that_come_at_the_same_time_are_not_mixed(
     async with serving(serve, CertificateStore(certificates).context()) as port:
         bodies = await asyncio.gather(*(asking.get(here(port), path, "none") for path in paths))
     assert bodies == [body(path.encode()) for path in paths]
-    assert sum(pieces) > sum(map(len, bodies))  # all of them came through the common buffer
+    assert sum(pieces) > sum(map(len, bodies))  # all of them went through the shared buffer
 
 
 @pytest.mark.parametrize("early", [1, 20, 50, None], ids=["a byte", "half of the head", "the head", "all"])
@@ -225,7 +225,7 @@ async def test_the_bodies_of_one_read_have_a_bound_together(
     assert caught.value.reason is Reason.TOO_LARGE
 
 
-# Pieces of HTTP in any order, and bytes that are none.
+# Pieces of HTTP in any order, and bytes that aren't HTTP.
 _PIECES = st.sampled_from(
     [
         b"HTTP/1.1 200 OK\r\n",
@@ -273,9 +273,8 @@ async def test_random_bytes_as_answers_never_give_anything_but_a_known_error(
 
     got = failed = 0
     async with serving(serve, CertificateStore(certificates).context()) as port:
-        for _ in range(
-            len(answers) // 2
-        ):  # aiohttp asks a second time when a connection ends without an answer
+        # Half as many, because aiohttp repeats a request whose connection ends without a response.
+        for _ in range(len(answers) // 2):
             try:
                 async with asyncio.timeout(10):
                     await asking.get(here(port), "/a", "none")
@@ -296,7 +295,7 @@ async def test_a_connection_that_ends_when_it_is_used_again_is_replaced_once(
         await reader.readuntil(b"\r\n\r\n")
         asked += 1
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        await reader.readuntil(b"\r\n\r\n")  # and the connection ends instead of an answer
+        await reader.readuntil(b"\r\n\r\n")  # then the connection is closed without a response
         asked += 1
 
     context = CertificateStore(certificates).context()

@@ -1,4 +1,4 @@
-"""Listings that change while they are read, without a network: every order of requests, changes and answers."""
+"""Listings that change while they are read, without a network: requests, changes and responses in every order."""
 
 from dataclasses import dataclass
 from itertools import islice
@@ -64,7 +64,7 @@ def read(
     random: Random,
     changes: int,
 ) -> None:
-    """Read a listing: requests go out, are served and come back in an order of their own, with changes in between."""
+    """Read a listing: requests are sent, served and answered in random order, with changes in between."""
     waiting = listing.first_pages(known_pages)
     next_ones: list[int] = []
     sent: list[int] = []
@@ -144,7 +144,7 @@ def test_a_deletion_between_two_pages_costs_one_request() -> None:
 
 
 class Restless(Service):
-    """Every page is of other entities."""
+    """Every page has different entities."""
 
     def page(self, skip: int) -> tuple[list[Entity], int | None]:
         return [Entity(uuid4().hex) for _ in range(PAGE_SIZE)], skip + PAGE_SIZE

@@ -1,4 +1,4 @@
-"""Names whose servers are silent, beside names that resolve."""
+"""Names whose DNS servers never respond, next to names that resolve."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ HANGING = 200
 
 
 class SilentServers:
-    """A getaddrinfo that doesn't come back for names that begin with "hanging", until it is let go."""
+    """A getaddrinfo that blocks for names beginning with "hanging" until it is released."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -50,7 +50,7 @@ async def test_names_that_hang_hold_no_other_name_up_and_are_asked_for_once(serv
     client = Client(EndpointPolicy(), look_up=servers)
     hosts = [f"hanging-{number}.servicebus.windows.net" for number in range(HANGING)]
     try:
-        for _ in range(2):  # the second time while the look-ups of the first still hang
+        for _ in range(2):  # the second time while the first look-ups still hang
             waiting = [asyncio.create_task(ask(client, host)) for host in hosts]
             assert await asyncio.to_thread(servers.all_hang.wait, 60)
             async with asyncio.timeout(60):

@@ -1,6 +1,6 @@
-"""A name that moves to another address, as an alias does that fails over, is followed within the DNS time.
+"""A name that moves to another address, such as an alias on failover, is followed within the DNS time.
 
-Nor is a kept connection used after another one went silent.
+A kept connection is also not used after another one went silent.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ OLD, NEW = "127.0.0.1", "127.0.0.2"
 
 
 class Place:
-    """Two servers on one port of two addresses, and the name server's word for where the name leads."""
+    """Two servers on one port at two addresses, and a name server that determines where the name leads."""
 
     def __init__(self) -> None:
         self.leads_to = OLD
@@ -197,7 +197,7 @@ async def test_after_a_silence_no_connection_is_used_that_was_made_before(
 ) -> None:
     assert await asyncio.gather(*(ask(client, place) for _ in range(5))) == [OLD] * 5
     made = place.connections[OLD]
-    place.silent = True  # as after a firewall has forgotten what passes through it
+    place.silent = True  # as when a firewall has forgotten its connections
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(ask(client, place), 0.2)
     place.silent = False

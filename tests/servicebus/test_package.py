@@ -1,4 +1,4 @@
-"""The package's own map."""
+"""The package's map of its modules."""
 
 import re
 from pathlib import Path

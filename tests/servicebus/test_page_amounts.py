@@ -1,4 +1,4 @@
-"""What a page can make the parsers work: bounds, and expressions that never go back."""
+"""How much work a page can cause for the parsers: bounds, and expressions that never backtrack."""
 
 import re
 import time
@@ -49,7 +49,7 @@ def test_an_amount_that_the_service_never_sends_is_malformed_without_much_work(n
     started = time.process_time()
     with pytest.raises(ServiceBusError) as raised:
         atom.parse_queues(body)
-    assert time.process_time() - started < 2  # 10 to 60 ms, where what isn't linear takes minutes
+    assert time.process_time() - started < 2  # 10 to 60 ms, where a non-linear algorithm takes minutes
     assert raised.value.reason is Reason.MALFORMED
 
 
@@ -62,7 +62,7 @@ def test_a_page_full_of_the_longest_metadata_is_read() -> None:
     queues = pages.queues(100)
     for queue in queues:
         queue.update(user_metadata="=" * 1024)
-    body = pages.page(queues).replace(b"</feed>", b"\n</feed>")  # so that ElementTree reads it
+    body = pages.page(queues).replace(b"</feed>", b"\n</feed>")  # makes ElementTree read it
     assert {queue.user_metadata for queue in atom.parse_queues(body).entities} == {"=" * 1024}
 
 

@@ -1,4 +1,4 @@
-"""How many connections a read opens, and which of them later reads use again."""
+"""How many connections a read opens, and which of them later reads reuse."""
 
 import asyncio
 
@@ -43,10 +43,10 @@ def test_whatever_an_endpoint_does_no_more_than_the_concurrency_is_allowed_and_n
 @pytest.mark.parametrize(
     ("waiting", "answer", "asked", "left", "allowed"),
     [
-        (2, 0.05, 0.0, 9.0, 1),  # what waits takes 0.1 s
-        (100, 0.02, 0.0, 9.0, 4),  # it would take 2 s
-        (100, 0.02, 0.06, 9.0, 4),  # a new connection takes some round trips more
-        (2, 0.05, 1.0, 9.0, 4),  # an answer doesn't come
+        (2, 0.05, 0.0, 9.0, 1),  # the waiting requests take 0.1 s
+        (100, 0.02, 0.0, 9.0, 4),  # the waiting requests would take 2 s
+        (100, 0.02, 0.06, 9.0, 4),  # a new connection takes a few more round trips
+        (2, 0.05, 1.0, 9.0, 4),  # a response doesn't arrive
         (2, 0.05, 0.0, 0.1, 2),  # the deadline is near
         (0, 5.0, 9.0, 9.0, 1),
     ],

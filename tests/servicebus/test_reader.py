@@ -1,4 +1,4 @@
-"""Whole reads of simulated namespaces, over TLS."""
+"""Complete reads of simulated namespaces, over TLS."""
 
 import asyncio
 from collections import Counter
@@ -62,7 +62,7 @@ async def test_all_subscriptions_of_a_topic_are_read_each_once(
         f"subscription-{each}" for each in range(number)
     )
     pages = -(-(number - 1) // 99)  # they overlap by one
-    assert snapshot.requests == 3 + pages  # namespace, queues, topics, and no page that is known to be empty
+    assert snapshot.requests == 3 + pages  # namespace, queues, topics; no page known to be empty
 
 
 @pytest.mark.parametrize("count", [-1, -(10**12), 0, 1, 30_000_000, 10**12])

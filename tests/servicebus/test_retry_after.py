@@ -1,4 +1,4 @@
-"""Retry-After in every form that RFC 9110 has, and in none."""
+"""Retry-After in every form that RFC 9110 allows, and in invalid forms."""
 
 import time
 from email.utils import format_datetime
@@ -47,7 +47,7 @@ def test_what_is_no_time_is_none_and_what_is_too_long_is_a_day(
 @pytest.mark.parametrize("form", FORMS)
 @given(moment=st.integers(min_value=0, max_value=2**32))
 def test_each_form_of_a_date_is_read_as_django_reads_it(form: str, moment: int) -> None:
-    if "%y" in form:  # of a year with two digits, only those around today mean the same to everybody
+    if "%y" in form:  # a two-digit year is unambiguous only near the present
         moment = int(time.time()) + moment % (10 * 365 * 86_400)
     text = time.strftime(form, time.gmtime(moment))
     expected = min(max(0.0, parse_http_date(text) - time.time()), MAX_RETRY_AFTER_SECONDS)

@@ -25,7 +25,7 @@ async def test_the_same_entities_are_shown_by_every_read(
 ) -> None:
     known: dict[str, int] = {}
     for number in range(12):
-        # Another page comes last each time.
+        # A different page arrives last each time.
         large.faults.clear()
         large.faults.set("delay", path="/$resources/queues", after=number % 3, times=1, seconds=0.05)
         snapshot = await read_bus(large, max_entities=100, known_pages=known)
@@ -46,7 +46,7 @@ async def test_kinds_share_the_limit_fairly(large: SimulatedNamespace, read_bus:
     names = {tuple(each.name for kind in kinds for each in kind) for kinds in shown}
     assert len(names) == 1
     assert {each.topic_name for each in snapshot.subscriptions} == {topic.name for topic in snapshot.topics}
-    # What is not shown is not asked for.
+    # Entities that aren't shown aren't requested.
     assert snapshot.requests == 1 + 3 + 2 + 33
 
 
@@ -125,7 +125,7 @@ def test_the_first_of_each_kind_are_shown_and_no_room_is_wasted(
         : len(taken.subscriptions)
     ]
     assert taken.dropped.get("limit", 0) == queues + len(topics) + len(expected) - shown
-    # Fair: no kind that lacks something has less than a third.
+    # Fair: a kind that isn't shown completely gets at least a third.
     for wished, got in ((queues, len(taken.queues)), (len(topics), len(taken.topics))):
         assert got >= min(wished, room // 3)
     if hint is None and queues + len(topics) + sum(topics) <= room:
@@ -136,7 +136,7 @@ def test_far_above_the_limit_few_subscriptions_are_held() -> None:
     selection = Selection("", "", 300)
     topics = [Topic(f"topic-{each:03}", "active", subscription_count=50) for each in range(100)]
     selection.topics.add(0, topics, topics, None)
-    for topic in reversed(topics):  # the last ones come first
+    for topic in reversed(topics):  # the last ones arrive first
         selection.add_topic(topic.name)
         found = [Subscription(topic.name, f"{each:03}", "active") for each in range(50)]
         selection.add_subscriptions(topic.name, 0, found, None)

@@ -1,4 +1,4 @@
-"""Reads of an endpoint whose entities come and go, and of one whose links and counts are wrong."""
+"""Reads of an endpoint whose entities come and go, and of endpoints with wrong links and counts."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,7 +29,7 @@ over_https = settings(
 
 
 def read(stranger: Stranger, certificates: Path, source: Source = SOURCE, times: int = 1) -> list[Snapshot]:
-    """Read the namespace several times, over one client."""
+    """Read the namespace several times with one client."""
 
     async def reads() -> list[Snapshot]:
         store = CertificateStore(certificates)
@@ -112,7 +112,7 @@ def test_every_untouched_entity_is_there_or_the_collector_has_failed(
             assert {(topic, name) for topic, names in of_topics.items() for name in names.untouched} <= found
         names = [queue.name for queue in snapshot.queues]
         assert len(set(names)) == len(names)
-        # A deletion before the second read is no deletion between pages; what it left is untouched from then on.
+        # A deletion before the second read is not one between pages; the names it left count as untouched from then on.
 
 
 @pytest.mark.parametrize("change", ["delete", "add", "delete the last of a page"])
@@ -144,7 +144,7 @@ def test_one_change_between_two_pages_is_noticed_and_made_good(
     assert snapshot.requests <= 2 + 5 + 2
 
 
-# $skip of a page and of the right next one -> of the one that the page announces.
+# $skip of a page and the correct next $skip -> the one that the page announces.
 LINKS: dict[str, Callable[[int, int | None], int | None]] = {
     "far away": lambda skip, following: 10**12,
     "30 million": lambda skip, following: 30_000_000,
@@ -194,7 +194,7 @@ def test_whatever_links_counts_and_pages_say_a_read_ends(
     (snapshot,) = read(stranger, certificates, replace(SOURCE, known_pages=known))
     assert reasons_of_listings(snapshot) <= {Reason.MALFORMED, Reason.CHANGED}
     if snapshot.collectors["queues"] is None:
-        # A page that announces none ends the listing.
+        # A page that announces no next page ends the listing.
         assert [queue.name for queue in snapshot.queues] == names or None in links
     a_listing = number // max(page_size - 1, 1) + 2 * MAX_LISTING_REPAIRS + 2 * CONCURRENCY + len(links)
     assert snapshot.requests <= 1 + 3 * a_listing

@@ -1,4 +1,4 @@
-"""Reads of endpoints with other habits than the simulator's."""
+"""Reads of endpoints whose habits differ from the simulator's."""
 
 import asyncio
 from pathlib import Path

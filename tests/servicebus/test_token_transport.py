@@ -1,4 +1,4 @@
-"""Credentials are shown to the clouds' sign-in hosts alone, whatever stands in the database."""
+"""Credentials are sent only to the clouds' sign-in hosts, whatever the database contains."""
 
 import asyncio
 import ssl
@@ -20,7 +20,7 @@ TENANT = "0f5a9f6e-1111-4222-8333-444455556666"
 
 @asynccontextmanager
 async def listening(context: ssl.SSLContext, answer: bytes = b"") -> AsyncIterator[tuple[int, list[bytes]]]:
-    """Yield a port of this machine, and what was sent to it: one entry for each connection."""
+    """Yield a port on this machine, and the data sent to it: one entry per connection."""
     came: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -47,7 +47,7 @@ async def ask(client: Client, authority: str) -> ServiceBusError:
     finally:
         await credential.close()
         await client.close()
-        await asyncio.sleep(0.1)  # TLS connections say goodbye on the loop
+        await asyncio.sleep(0.1)  # TLS connections shut down on the loop
     assert SECRET not in refused.value.message
     return refused.value
 

@@ -1,4 +1,4 @@
-"""The scanner reads what ElementTree reads, or nothing; the SDK reads the same."""
+"""The scanner reads a page as ElementTree does, or not at all; the SDK reads the same."""
 
 import random
 
@@ -22,7 +22,7 @@ def _without_layouts_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read(text: str) -> list[Queue] | Reason:
-    """Return the queues of a page, or why there are none; whoever reads them says the same."""
+    """Return the queues of a page, or why there are none; assert that all readers agree."""
     body = text.encode("utf-8", "surrogatepass")
     assert contradictions(body) == []
     try:
@@ -35,12 +35,12 @@ def _short(value: object) -> str | None:
     return "page" if isinstance(value, str) else None
 
 
-# A page of the service, with one thing in its second entry replaced: the first teaches a layout.
+# A page of the service with one replacement in its last entry; the first entry teaches the scanner a layout.
 _LAST = PAGE.rindex("<entry")
 
 
 def changed(old: str, new: str, *, first: bool = False) -> str:
-    """Return the page with the first mention in its last entry (or in its first one) replaced."""
+    """Return the page with the first occurrence in its last entry (or in its first one) replaced."""
     place = PAGE.index(old, PAGE.index("<entry") if first else _LAST)
     return PAGE[:place] + new + PAGE[place + len(old) :]
 

@@ -1,4 +1,4 @@
-"""Texts of a page -> values: what .NET writes, and nothing that Python alone would read."""
+"""Texts of a page -> values: what .NET writes, and nothing that only Python would read."""
 
 import contextlib
 import datetime as dt

@@ -1,4 +1,4 @@
-"""Jobs that fail in ways that nobody foresaw, and more of them than can be held."""
+"""Jobs that fail in unforeseen ways, and more jobs than can be held."""
 
 import asyncio
 import logging
@@ -163,7 +163,7 @@ async def nothing() -> None:
 
 
 async def _longest_pause() -> float:
-    """Return the longest time that the loop took between two of its turns."""
+    """Return the longest time between two turns of the loop."""
     loop, longest = asyncio.get_running_loop(), 0.0
     for _ in range(40):
         before = loop.time()

@@ -1,7 +1,7 @@
 """`python -m tests.sharing.budget_reader`: one of several processes that read a namespace as fast as its budget allows.
 
-Its argument is JSON. Says "ready", reads for so many seconds after it was told to begin (a line of standard input), and
-prints when each of its requests was due, by the store's time, as JSON.
+The argument is JSON. Prints "ready", waits for a line on standard input, reads for `seconds` seconds, and prints as
+JSON when each of its requests was due, by the store's time.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Hubs with worker processes of their own that read the simulator, and a Redis server."""
+"""Hubs with their own worker processes that read the simulator, and a Redis server."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ StartHub = Callable[..., tuple[Hub, str]]
 
 @pytest.fixture
 def start_hub(simulator: Simulator, bus: SimulatedNamespace) -> Iterator[StartHub]:
-    """Start a hub of two worker processes with the namespace `payments`; returns it and a token."""
+    """Start a hub with two worker processes and the namespace `payments`; return it and a token."""
     with ExitStack() as stack:
 
         def start(

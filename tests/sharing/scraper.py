@@ -1,9 +1,9 @@
-"""`python -m tests.sharing.scraper`: one of several processes whose scrapes share their reads; nothing is really read.
+"""`python -m tests.sharing.scraper`: one of several processes whose scrapes share their reads; the reads are simulated.
 
-Its argument is JSON. Each of its threads scrapes one of a few namespaces again and again, with random times, until
-standard input ends. Prints a line of JSON for each scrape and for each read. All times are those of
-`servicebus.clock`, which all processes of a machine have in common. A read puts the moments of its beginning and its
-end into what it finds, so that an answer shows which read it comes from.
+The argument is JSON. Each thread continuously scrapes random ones of a few namespaces, with random durations, until
+standard input is closed. Prints a line of JSON for each scrape and for each read. All times come from
+`servicebus.clock`, which all processes of a machine share. A read stores its start and end times in its result, so that
+a response shows which read it comes from.
 """
 
 import json

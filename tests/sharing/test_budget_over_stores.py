@@ -18,7 +18,7 @@ from tests.servicebus.test_budget_moments import most_in_a_window
 from tests.support.servers import Redis
 
 SECONDS = 4.0
-# How late a request may go out on a busy machine.
+# How late a request may be sent on a busy machine.
 LATE = 0.05
 
 
@@ -40,7 +40,7 @@ def _updates(store: Store) -> Update:
 async def test_two_replicas_keep_one_budget_and_lose_little_of_it(
     redis: Redis, tmp_path: Path, with_redis: bool, rate: float, burst: int
 ) -> None:
-    """Some reads end early, and some end without giving back what they hold."""
+    """Some reads end early, and some end without giving back their unused requests."""
     replicas = [_updates(RedisStore(redis.url) if with_redis else FileStore(tmp_path)) for _ in range(2)]
     loop = asyncio.get_running_loop()
     end = loop.time() + SECONDS

@@ -1,4 +1,4 @@
-"""Real programs whose date is set while they run: ages, caches and budgets take no notice."""
+"""Real programs whose date is set while they run: ages, caches and budgets are not affected."""
 
 import json
 import os
@@ -26,12 +26,12 @@ from .conftest import StartHub
 from .test_one_read import reads, scrape, value
 
 ROOT = Path(__file__).parents[2]
-# Almost an hour: the certificate of the simulator is valid from an hour ago.
+# Almost an hour, because the simulator's certificate became valid an hour ago.
 LONG = 3_400
 
 
 class RedisWithClock(Redis):
-    """Redis on a machine whose date the test sets."""
+    """Redis on a machine whose date is set by the test."""
 
     def __init__(self, clock: SteppedClock) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ def test_a_read_is_served_for_cache_seconds_whatever_the_hubs_date_is_set_to(
     while time.monotonic() - began < 2:
         ages.append(value(scrape(*hub), "servicebus_scrape_age_seconds"))
         assert ages[-1] <= time.monotonic() - began
-    # Redis tells the age of what it holds in milliseconds.
+    # Redis reports the age of its values in milliseconds.
     assert all(earlier - later < 0.002 for earlier, later in pairwise(ages))
     assert ages[0] > 0
     assert ages[-1] > 1
@@ -104,7 +104,7 @@ def test_a_budget_that_is_used_up_is_there_again_whatever_the_hubs_date_is_set_t
         date.set_ahead(step)
         for _ in range(2):
             assert value(scrape(*hub), "servicebus_up") == 1
-    # All but the burst, and what may be caught up, went out evenly.
+    # Except for the burst and whatever was caught up, requests were spread evenly.
     assert time.monotonic() - began >= (len(bus.requests) - 7) / 3
 
 
@@ -135,7 +135,7 @@ def _read_together(
     meanwhile: Callable[[], None] | None = None,
     **store: str,
 ) -> list[list[float]]:
-    """Let processes with these variables draw from one budget; return when each one's requests were due."""
+    """Let processes with these variables draw from one budget; return the due times of each process's requests."""
     wanted = {**store, "seconds": seconds, "requests_per_second": requests_per_second, "burst": burst}
     command = [sys.executable, "-m", "tests.sharing.budget_reader", json.dumps(wanted)]
     with ExitStack() as stack:
@@ -153,7 +153,7 @@ def _read_together(
             for variables in readers
         ]
         for process in processes:
-            stack.callback(process.kill)  # unless it has ended
+            stack.callback(process.kill)  # in case it is still running
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
         for process in processes:
@@ -184,7 +184,7 @@ def _most_in_a_window(due: list[float], seconds: float) -> int:
 def test_processes_with_different_dates_keep_one_budget_and_share_it_evenly(
     redis: Redis, tmp_path: Path, new_clock: NewClock, with_redis: bool, rate: float, burst: int
 ) -> None:
-    """Two replicas that are 5 s apart, and a third whose date is set again and again."""
+    """Two replicas whose dates are 5 s apart, and a third whose date keeps changing."""
     dates = [new_clock() for _ in range(3)]
     dates[1].set_ahead(-5)
 
@@ -202,9 +202,9 @@ def test_processes_with_different_dates_keep_one_budget_and_share_it_evenly(
     )
     together = [at for of_one in due for at in of_one]
     assert _most_in_a_window(together, burst / rate) <= burst
-    # A burst, and then the rate: 3 % less of it, and what readers lose who wake late on a busy machine.
+    # A burst, then the rate: minus 3 %, and minus the losses of readers that wake up late on a busy machine.
     assert 0.7 * (burst + rate * (6 - burst / rate)) <= len(together)
-    # The burst is whoever's comes first; from then on they take turns.
+    # The burst goes to whoever comes first; from then on, the readers take turns.
     evenly = max(of_one[0] for of_one in due) + burst / rate
     shares = [sum(at > evenly for at in of_one) for of_one in due]
     assert min(shares) >= 0.8 * max(shares)
@@ -212,7 +212,7 @@ def test_processes_with_different_dates_keep_one_budget_and_share_it_evenly(
 
 @pytest.mark.parametrize("burst", [4000, 5000])
 def test_a_large_burst_over_files_is_kept_to(tmp_path: Path, burst: int) -> None:
-    """Ten requests a second: the state neither grows nor starts over, however many requests there were."""
+    """Ten requests per second: the state neither grows nor starts over, however many requests there were."""
     stores = [FileStore(tmp_path), FileStore(tmp_path)]
     allowance = Allowance(10, burst)
 
@@ -222,7 +222,7 @@ def test_a_large_burst_over_files_is_kept_to(tmp_path: Path, burst: int) -> None
 
     began = clock.now()
     granted = sum(stores[number % 2].update("key", change, 600) for number in range(burst + 1500))
-    # What the schedule loses while the burst is used is less than what it gains in that time.
+    # While the burst is used up, the schedule loses less than it gains.
     assert burst - 10 * (clock.now() - began) - 1 <= granted <= burst
     [path] = tmp_path.glob("*/key.value")
     assert path.stat().st_size == 97

@@ -1,4 +1,4 @@
-"""What scrapes of one process do while another one of them, or another process, reads."""
+"""How scrapes of one process behave while another of them, or another process, reads."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""What a process keeps decoded of results is bounded by their entities."""
+"""The decoded results that a process keeps are bounded by their number of entities."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def stored(queues: int) -> Stored:
 
 
 def is_decoded(results: KeptResults, key: str) -> bool:
-    """Tell whether two looks find the same object."""
+    """Return whether two look-ups find the same object."""
     return results.get(key) is results.get(key)
 
 

@@ -1,4 +1,4 @@
-"""One host is one budget, whatever team asks, and strangers can't use it up."""
+"""One host has one budget, whatever team scrapes it, and strangers can't use it up."""
 
 import asyncio
 from itertools import count
@@ -19,7 +19,7 @@ from exporters.servicebus.reader import Source, read_namespace
 from simulator import SimulatedNamespace, Simulator
 
 _hosts = count()
-# No test sees more of it come in.
+# Too slow for any test to see it refill.
 SLOWLY = 0.001
 
 
@@ -50,7 +50,7 @@ def host() -> str:
 
 
 async def sent(budget: Budget, wanted: int) -> int:
-    """Return how many of these requests there is leave for at once."""
+    """Return how many of these requests the budget grants at once."""
     for number in range(wanted):
         try:
             await budget.acquire(0)

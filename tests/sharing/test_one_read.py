@@ -1,4 +1,4 @@
-"""Scrapes that overlap share one read, over worker processes and hubs; and what happens when sharing breaks."""
+"""Overlapping scrapes share one read, across worker processes and hubs, and survive failures of the sharing."""
 
 import signal
 import threading
@@ -39,7 +39,7 @@ def reads(bus: SimulatedNamespace) -> int:
 
 
 def scrape_together(pool: ThreadPoolExecutor, *hubs: tuple[Hub, str]) -> list[Future[str]]:
-    """Begin 50 scrapes at once, in turn at each hub."""
+    """Start 50 scrapes at once, distributed over the hubs in turn."""
     start = threading.Barrier(SCRAPES)
 
     def one(number: int) -> str:
@@ -54,7 +54,7 @@ def test_fifty_scrapes_at_once_over_two_workers_make_one_read(
     start_hub: StartHub, bus: SimulatedNamespace
 ) -> None:
     hub = start_hub()
-    bus.latency = 1.5  # so that all of them are there before the read ends, on a busy machine too
+    bus.latency = 1.5  # long enough for all of them to arrive before the read ends
     with ThreadPoolExecutor(SCRAPES) as pool:
         bodies = [each.result() for each in scrape_together(pool, hub)]
     assert {value(body, "servicebus_up") for body in bodies} == {1}
@@ -88,7 +88,7 @@ def test_redis_that_stops_in_the_middle_costs_sharing_and_no_scrape(
         redis.kill()
         bodies = [each.result() for each in begun]
     assert {value(body, "servicebus_up") for body in bodies} == {1}
-    # Each hub falls back on what its workers share: the read that had begun, and one more of each hub.
+    # Each hub falls back to sharing between its workers: the read that had begun, and one more per hub.
     assert 1 <= reads(bus) <= 3
     bus.latency = 0
     assert {value(scrape(*hub), "servicebus_up") for hub in hubs * 3} == {1}

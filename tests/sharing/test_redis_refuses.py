@@ -1,4 +1,4 @@
-"""A real Redis that refuses some of what the hub needs: scrapes go on at once, and it is said what is wrong."""
+"""A real Redis refuses some of what the hub needs: scrapes go on at once, and the hub reports the problem."""
 
 import contextlib
 import json
@@ -24,12 +24,12 @@ from tests.support.servers import Redis, wait_for
 from .conftest import StartHub
 
 ROOT = Path(__file__).resolve().parents[2]
-# What a stingy administrator allows: it looks like enough, and EVAL is not in it.
+# The rules of a strict administrator: they look sufficient, but don't include EVAL.
 WITHOUT_EVAL = "~* &* +@read +@write +@transaction +@connection +@pubsub +time -@scripting"
 
 
 def documented() -> list[str]:
-    """Return the rules of the user that docs/operations.md has made for the hub."""
+    """Return the rules for the hub's user in docs/operations.md."""
     (line,) = re.findall(
         r"^ACL SETUSER hub (.*)$", (ROOT / "docs/operations.md").read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -40,7 +40,7 @@ COMMANDS = [rule for rule in documented() if rule.startswith("+") and "@" not in
 
 
 class Configured(Redis):
-    """A Redis with options of its own."""
+    """A Redis with its own options."""
 
     options: Sequence[str] = ()
 
@@ -65,7 +65,7 @@ def client_of(server: Redis) -> Any:
 
 
 def as_user(server: Redis, rules: str | Sequence[str], name: str = "hub") -> str:
-    """Make a user; return the URL under which it reaches the server."""
+    """Create a user; return the URL with which it connects to the server."""
     words = rules.split() if isinstance(rules, str) else rules
     with client_of(server) as client:
         client.execute_command("ACL", "SETUSER", name, "reset", "on", "nopass", *words)
@@ -73,7 +73,7 @@ def as_user(server: Redis, rules: str | Sequence[str], name: str = "hub") -> str
 
 
 def use(layered: Layered, key: str = "aa") -> float:
-    """Do what a scrape does; return how many seconds it took."""
+    """Do what a scrape does; return the time in seconds."""
     started = time.monotonic()
     lease = layered.lease(key, 3, 60)
     assert isinstance(lease, HeldLease)
@@ -98,7 +98,7 @@ def test_without_eval_scrapes_share_through_files_at_once(server: Redis, tmp_pat
     layered = Layered([RedisStore(url), FileStore(tmp_path)])
     assert [use(layered) < 0.5 for _ in range(5)] == [True] * 5
     assert "the command EVAL" in layered.degraded()["redis"]
-    # Nobody waits for a lease that Redis would have kept.
+    # No lease is left in Redis for others to wait for.
     assert RedisStore(f"redis://127.0.0.1:{server.port}/0").ended(["aa"]) == ["aa"]
 
 
@@ -168,7 +168,7 @@ def test_what_redis_loses_later_is_said_and_comes_back_by_itself(
         assert layered.degraded() == {}
         mend = fault(server)
         try:
-            # Whatever fails first, the next ones go on without Redis.
+            # Whatever fails first, the following uses go on without Redis.
             assert [use(layered, key) < 2 for key in ("bb", "cc", "dd")] == [True] * 3
             wait_for(lambda: use(layered, "ee") < 2 and bool(layered.degraded()), "it is noticed")
             assert reason in layered.degraded()["redis"]
@@ -222,7 +222,7 @@ def test_a_hub_whose_redis_refuses_eval_scrapes_at_once_and_readiness_says_it_be
 
 
 class _Foreign(socketserver.BaseRequestHandler):
-    """Answers each command with the same bytes, whatever it was."""
+    """Sends the same response to every command."""
 
     answer = b""
 
@@ -266,7 +266,7 @@ def test_no_command_stumbles_over_what_redis_never_sends(foreign_url: str) -> No
         lambda: store.forget("aa"),
     ]
     for action in actions:
-        with contextlib.suppress(StoreError):  # and nothing else
+        with contextlib.suppress(StoreError):  # no other exception
             action()
 
 

@@ -1,4 +1,4 @@
-"""A reading survives its way through what scrapes share."""
+"""A reading is unchanged after passing through the store that scrapes share."""
 
 import zlib
 from dataclasses import replace
@@ -53,7 +53,7 @@ snapshots = st.builds(
 def test_what_comes_out_is_what_went_in(snapshot: Any) -> None:
     stored = Stored(9.5, 1e9, snapshot)
     assert decode(encode(stored), 1e9) == stored
-    # On a machine with another clock the moments lie as far apart.
+    # On a machine with another clock, the times keep their distance.
     elsewhere = decode(encode(stored), 5.0)
     assert elsewhere is not None
     assert elsewhere.finished_at - elsewhere.snapshot.began_at == 1e9 - snapshot.began_at

@@ -1,4 +1,4 @@
-"""What all stores promise, whatever they keep it in."""
+"""What all stores guarantee, wherever they keep their values."""
 
 import os
 import select
@@ -87,7 +87,7 @@ def test_a_lease_that_nobody_waits_for_is_given_up_and_one_that_is_wanted_kept(
     assert not lease.release_unless_wanted()
     assert store.ended([key]) == []
     lease.release()
-    # Those who waited were served: it is wanted no longer.
+    # Those who waited were served, so the lease is no longer wanted.
     lease = store.lease(key, 60, 60)
     assert lease is not None
     assert lease.release_unless_wanted()
@@ -189,7 +189,7 @@ def test_a_file_that_is_too_long_is_never_read_in_part(tmp_path: Path) -> None:
 
 
 def test_what_was_kept_before_the_machine_started_is_not_used_and_swept(tmp_path: Path) -> None:
-    """Its clock has begun again since, so that nobody knows how old it is."""
+    """The machine's clock has started over since, so the age is unknown."""
     former = FileStore(tmp_path, boot_id="former")
     former.update("key", lambda *_: (b"x", None), 60)
     former.put("key", Kept("stamp", b"body", 0), 60)
@@ -205,7 +205,7 @@ def test_what_was_kept_before_the_machine_started_is_not_used_and_swept(tmp_path
 def test_a_disk_that_is_full_leaves_no_damaged_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = FileStore(tmp_path)
     store.update("key", lambda *_: (b"former", None), 60)
-    # A disk can't be filled here.
+    # Simulates a full disk.
     monkeypatch.setattr(os, "pwrite", lambda descriptor, data, offset: len(data) // 2)
     with pytest.raises(StoreError, match="could not be written"):
         store.update("key", lambda *_: (b"new", None), 60)
@@ -265,7 +265,7 @@ def test_a_lease_in_redis_ends_soon_after_its_holder_unless_it_is_renewed(redis_
     assert store.ended(["kept"]) == []
     successor = store.lease("lost", 60, 60)
     assert successor is not None
-    # What comes too late takes nobody's lease away, and keeps nothing alive.
+    # Late calls neither take the lease from its holder nor keep anything alive.
     store.renew([lost])
     assert lost.release_unless_wanted()
     lost.release()
@@ -312,7 +312,7 @@ def test_many_scrapes_at_a_time_find_redis_as_few_do(redis_server: Redis, tmp_pa
 
     def ask(number: int) -> None:
         def change(found: bytes | None, now: float) -> tuple[bytes, None]:
-            together.wait()  # each has its connection now
+            together.wait()  # each has its connection by now
             return b"1", None
 
         layered.do(lambda store: store.update(f"{number}", change, 60))

@@ -1,6 +1,6 @@
-"""Scrapes of several processes that wait for each other's reads, while holders are killed or hang and Redis goes away.
+"""Scrapes of several processes wait for each other's reads while holders are killed or hang and Redis goes away.
 
-Every scrape has an answer in time, and none an answer from a read that isn't its own to use.
+Every scrape is answered in time, and none is answered from a read that it must not use.
 """
 
 import json
@@ -30,14 +30,14 @@ from exporters.shared_state.store import Store
 from tests.support.servers import Redis, wait_for
 
 ROOT = Path(__file__).parents[2]
-# What a scrape may be late on a machine that does much else. A Redis that hangs takes 0.5 s of it for each call.
+# How late a scrape may be on a busy machine. Each call to a hanging Redis takes 0.5 s of it.
 GRACE = 2.0
-# Between what two processes think when a read was: a store is given an age, and the way there takes time.
+# How much two processes may differ on the time of a read: a store is given an age, and the transfer takes time.
 INEXACT = 0.6
 
 
 class Scrapers:
-    """Processes that scrape; what they say is collected."""
+    """Processes that scrape; their output is collected."""
 
     def __init__(self, variables: dict[str, str], **wanted: Any) -> None:
         self.said: list[dict[str, Any]] = []
@@ -74,7 +74,7 @@ class Scrapers:
         assert process.stdout is not None
         with process.stdout:
             for line in process.stdout:
-                if line.endswith("\n"):  # else it was killed in the middle
+                if line.endswith("\n"):  # otherwise it was killed while writing
                     self.said.append(json.loads(line))
 
     def kill(self, process: "subprocess.Popen[str]") -> None:
@@ -94,7 +94,7 @@ class Scrapers:
         self.stopped[process.pid].append((began, clock.now()))
 
     def end(self) -> None:
-        """Let all end what they have begun."""
+        """Let all processes finish what they have begun."""
         for process in self.processes:
             assert process.stdin is not None
             process.stdin.close()
@@ -120,7 +120,7 @@ class Scrapers:
         return found
 
     def slept(self, scrape: dict[str, Any]) -> bool:
-        """Tell whether the process was stopped during a scrape, or so shortly before that it catches up."""
+        """Return whether the process was stopped during a scrape, or so shortly before that it had to catch up."""
         return any(
             began <= scrape["answered"] and scrape["came"] <= ended + 0.5
             for began, ended in self.stopped[scrape["pid"]]
@@ -128,7 +128,7 @@ class Scrapers:
 
 
 def check(scrapers: Scrapers) -> None:
-    """Check what holds whatever happens."""
+    """Check what must always hold."""
     scrapes = scrapers.scrapes()
     origins = {each["origin"] for each in scrapes}
     assert {"read", "shared"} <= origins
@@ -141,7 +141,7 @@ def check(scrapers: Scrapers) -> None:
             continue
         if scrape["reason"] == "timeout":
             assert not scrape["queues"]
-            # Not because another scrape had less time. Half a second less counts as the same.
+            # It must not time out because another scrape had less time. Up to half a second less counts as the same.
             assert scrape["answered"] >= scrape["deadline"] - 0.5 - INEXACT, scrape
             continue
         assert scrape["reason"] is None
@@ -153,7 +153,7 @@ def check(scrapers: Scrapers) -> None:
             assert scrape["age"] == 0
         else:
             assert abs(scrape["age"] - (scrape["answered"] - scrape["began"])) <= INEXACT, scrape
-        # One that its process was killed too soon to tell of is missing.
+        # A read is missing if its process was killed before it could report the read.
         read = reads.get((name, began))
         from_elsewhere += read is not None and read["pid"] != scrape["pid"]
     assert from_elsewhere > 5, "reads are shared between the processes"
@@ -251,7 +251,7 @@ def test_bugs_of_reads_are_their_own_scrapes_alone(variables: dict[str, str]) ->
 
 @pytest.fixture(params=["files", "memory", "redis"])
 def two(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Layered, Layered]]:
-    """Two processes' stores, the same one for those that have memory alone in common."""
+    """The stores of two processes; in memory, both are the same store."""
     memory = MemoryStore()
 
     def store() -> Store:
@@ -281,7 +281,7 @@ def refused(layered: Layered, key: str) -> Wait:
 
 @pytest.fixture
 def _no_look_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What follows has to come from notifications."""
+    """Turn off polling, so that only notifications can wake anyone."""
     monkeypatch.setattr(watch, "_PERIOD_SECONDS", 3600)
 
 
@@ -321,7 +321,7 @@ def test_a_lease_that_ended_before_anybody_listened_is_noticed(two: tuple[Layere
 
 
 def test_a_lease_is_held_for_as_long_as_it_takes(two: tuple[Layered, Layered]) -> None:
-    """Longer than one in Redis lives without a renewal."""
+    """Longer than a lease in Redis lasts without renewal."""
     holder, other = two
     leases = [held(holder, f"{number:x}") for number in range(30)]
     assert not refused(other, "0").until_it_ends(4)
@@ -343,7 +343,7 @@ def test_a_hundred_scrapes_that_wait_ask_redis_as_rarely_as_one(redis: Redis) ->
         client.config_resetstat()
         time.sleep(3.5)
         calls = {name: stats["calls"] for name, stats in client.info("commandstats").items()}
-    # Once a second: a look of the one, and a renewal of the other.
+    # Once per second: one poll by the waiting process, and one renewal by the holder.
     assert 3 <= calls["cmdstat_mget"] <= 4
     assert 3 <= calls["cmdstat_eval"] <= 4
     assert "cmdstat_publish" not in calls
@@ -389,7 +389,7 @@ sys.stdin.read()
 
 
 def test_a_process_that_has_forked_watches_its_own_leases(redis: Redis, tmp_path: Path) -> None:
-    """As gunicorn's master and its workers, where the application is loaded before the fork."""
+    """As with gunicorn's master and its workers, if the application is loaded before the fork."""
     program = """
 import os, sys, django
 django.setup()

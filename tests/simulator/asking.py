@@ -1,4 +1,4 @@
-"""Asks the simulator with nothing but the standard library, so that a test sees what is really on the wire."""
+"""Send requests to the simulator using only the standard library, so that tests see what is really on the wire."""
 
 import contextlib
 import http.client
@@ -30,7 +30,7 @@ class Reply(NamedTuple):
         return [entry.findtext(f"{ATOM}title") or "" for entry in self.root.iter(f"{ATOM}entry")]
 
     def value(self, element: str) -> str | None:
-        """Return the text of the first element of this name, whatever its XML namespace."""
+        """Return the text of the first element with this name, whatever its XML namespace."""
         return next(
             (found.text for found in self.root.iter() if found.tag.rpartition("}")[2] == element), None
         )
@@ -42,7 +42,7 @@ class Reply(NamedTuple):
 
 
 class _Connection(http.client.HTTPSConnection):
-    """Connects to loopback, whatever the host is called; the name still goes into the handshake."""
+    """Connects to loopback, whatever the host name; the TLS handshake still uses the name."""
 
     def connect(self) -> None:
         raw = socket.create_connection(("127.0.0.1", self.port), self.timeout)
@@ -75,7 +75,7 @@ def get(
     timeout: float = 20,
     method: str = "GET",
 ) -> Reply:
-    """Send one request. `authorization`: a signature by the namespace's own key unless given; None sends none."""
+    """Send one request. `authorization`: by default, a signature by the namespace's own key; None sends none."""
     if authorization == "":
         authorization = namespace.shared_access_signature(host=host)
     with connection(namespace, host=host, timeout=timeout) as opened:
@@ -96,7 +96,7 @@ def listing(namespace: SimulatedNamespace, path: str) -> list[str]:
 
 
 def plain(method: str, url: str, body: Any = None) -> tuple[int, Any]:
-    """Send JSON over plain HTTP and return status and the JSON of the answer."""
+    """Send JSON over plain HTTP; return the status and the JSON of the response."""
     host, _, path = url.removeprefix("http://").partition("/")
     opened = http.client.HTTPConnection(host, timeout=20)
     try:

@@ -1,4 +1,4 @@
-"""A simulator on real sockets for every test of this folder."""
+"""A simulator on real sockets for every test in this folder."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from simulator import SimulatedNamespace, Simulator
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One CA for all tests of a run: making one each time adds up."""
+    """One CA for all tests of a run, because creating one for each test adds up."""
     return str(tmp_path_factory.mktemp("certificates"))
 
 

@@ -1,4 +1,4 @@
-"""`python -m simulator` as users start it: in a process of its own."""
+"""`python -m simulator` as users start it, in a separate process."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""The credit rule, on a clock of the test's own."""
+"""The credit rule, on a clock that the test controls."""
 
 import pytest
 

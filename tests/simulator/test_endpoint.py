@@ -77,7 +77,7 @@ def test_a_topic_with_a_slash_in_its_name_is_found_in_every_spelling(
     namespace.add_topic("team/events").add_subscription("billing")
     reply = get(namespace, f"{path}?api-version=2021-05")
     assert reply.titles == ["billing"]
-    # The id repeats the client's spelling, which the JavaScript SDK relies on.
+    # The id repeats the client's spelling; the JavaScript SDK relies on this.
     assert f"<id>https://{namespace.host}{unquote(path).rstrip('/')}/billing?" in reply.body.decode()
 
 

@@ -17,7 +17,7 @@ LISTING = "/$Resources/queues?api-version=2021-05"
 
 @pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
 def simulator(certificates: str, request: pytest.FixtureRequest) -> Iterator[Simulator]:
-    """On both event loops: faults reach down to the transports, which are not the same."""
+    """Run on both event loops, because faults reach down to the transports, which differ."""
     with Simulator(directory=certificates, fast=request.param).running() as simulator:
         yield simulator
 

@@ -1,4 +1,4 @@
-"""Entra ID, held by the credentials of azure-identity: the real library gets real tokens over real sockets."""
+"""Entra ID, checked with azure-identity's credentials: the real library gets real tokens over real sockets."""
 
 import asyncio
 import ssl

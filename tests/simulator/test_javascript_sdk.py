@@ -1,4 +1,4 @@
-"""The truth of the simulator, held by npm's @azure/service-bus, the other client that this repository did not write."""
+"""The simulator's fidelity, checked with npm's @azure/service-bus, the other client not written in this repository."""
 
 import datetime as dt
 import json
@@ -12,7 +12,7 @@ import pytest
 from simulator import SimulatedNamespace
 from tests.support import programs
 
-# One worker runs these: they share the folder that npm installs into.
+# One worker runs these, because they share the folder that npm installs into.
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("npm")]
 FOLDER = Path(__file__).parent / "npm"
 CREATED = dt.datetime(2024, 3, 1, 12, 30, 15, 250_000, tzinfo=dt.UTC)
@@ -20,7 +20,7 @@ CREATED = dt.datetime(2024, 3, 1, 12, 30, 15, 250_000, tzinfo=dt.UTC)
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    """Return the path of node, with the packages of the lock file installed."""
+    """Return the path of node, after installing the packages in the lock file."""
     program = programs.require("node")
     programs.install_npm_packages(FOLDER)
     return program

@@ -1,4 +1,4 @@
-"""The truth of the simulator, held by the Python SDK's administration client, which this repository did not write."""
+"""The simulator's fidelity, checked with the Python SDK's administration client, not written in this repository."""
 
 import datetime as dt
 from collections.abc import Iterator

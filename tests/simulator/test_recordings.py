@@ -1,4 +1,4 @@
-"""The simulator's answers against recorded ones: same elements, same XML namespaces, same order."""
+"""The simulator's responses compared with recorded ones: same elements, same XML namespaces, same order."""
 
 import datetime as dt
 from pathlib import Path
@@ -20,7 +20,7 @@ def recordings() -> Path:
 
 
 def _shape(element: ElementTree.Element, depth: int = 0) -> Shape:
-    """Return every element with its depth and the names of its attributes."""
+    """Return every element with its depth and its attribute names."""
     shape = [(depth, element.tag, " ".join(sorted(element.keys())))]
     for child in element:
         shape += _shape(child, depth + 1)
@@ -113,7 +113,7 @@ def test_a_queue_of_a_premium_namespace(simulator: Simulator, recordings: Path) 
     )
     sent = get(premium, "/iweidk?enrich=false&api-version=2021-05").root
     assert _shape(sent) == _shape(recorded)
-    apart = ("id",)  # it holds the host
+    apart = ("id",)  # it contains the host
     assert [pair for pair in _texts(sent) if pair[0] not in apart] == [
         pair for pair in _texts(recorded) if pair[0] not in apart
     ]

@@ -1,4 +1,4 @@
-"""Dates that tests set: for one program each, while the machine's own date stays as it is."""
+"""A system date that tests set for individual programs, without changing the machine's own date."""
 
 import struct
 import subprocess
@@ -10,7 +10,7 @@ _SOURCE = Path(__file__).with_name("stepped_clock.c")
 
 
 class SteppedClock:
-    """The date of the programs that are started with `variables`; processes with the same clock share it."""
+    """The date seen by programs started with `variables`; processes with the same clock share it."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "ahead"
@@ -21,6 +21,6 @@ class SteppedClock:
         self.variables = {"LD_PRELOAD": str(library), "STEPPED_CLOCK": str(self._file)}
 
     def set_ahead(self, seconds: int) -> None:
-        """Set the date so many seconds ahead of the machine's (behind it, if negative)."""
+        """Set the date `seconds` seconds ahead of the machine's, or behind it if negative."""
         with open(self._file, "r+b" if self._file.exists() else "xb") as file:
             file.write(struct.pack("=q", seconds))

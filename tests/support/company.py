@@ -1,7 +1,7 @@
-"""`python -m tests.support.company`: fills an empty, migrated hub with a company's ten thousand namespaces.
+"""`python -m tests.support.company`: fill an empty, migrated hub with a company's ten thousand namespaces.
 
-Standard input is JSON with the fields of Company; `{}` gives the defaults. Prints JSON: what addresses of pages are
-filled in with, the names of users, their password and a scrape token of the platform. Runs with the hub's environment.
+Standard input is JSON with the fields of Company; `{}` gives the defaults. Prints JSON: values for the placeholders in
+page addresses, the names of users, their password, and a platform scrape token. Runs with the hub's environment.
 """
 
 import json
@@ -24,11 +24,11 @@ _CONNECTION_STRING = (
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """How much there is. Each namespace has a credential of its own; they are spread evenly over the teams.
+    """The amount of data. Each namespace has its own credential; namespaces are spread evenly over the teams.
 
-    `connection_strings`: used in turn, each with its simulator's key; without them every namespace has a host of its
-    own. `fields`: of every namespace, besides these. `records`: scrapes that each namespace has behind it. `changes`:
-    rows of history that each object has. `ruled`: one namespace in so many has a label rule.
+    `connection_strings`: used in turn, each with its simulator's key; if empty, every namespace has its own host.
+    `fields`: additional fields of every namespace. `records`: past scrapes of each namespace. `changes`: history rows
+    of each object. `ruled`: one in this many namespaces has a label rule.
     """
 
     namespaces: int = 10_000
@@ -42,7 +42,7 @@ class Company:
 
 
 def fill(company: Company) -> dict[str, Any]:
-    """Store it all in one transaction; return what main prints."""
+    """Store everything in one transaction; return the values that main prints."""
     from django.db import transaction
 
     from exporters.models.version import ConfigurationVersion
@@ -73,7 +73,7 @@ def _people(company: Company) -> dict[str, Any]:
         batch_size=_BATCH,
     )
     roles = list(Membership.Role)
-    # One hash for all: making them is slow on purpose.
+    # One hash for all, because hashing is slow on purpose.
     password = make_password(PASSWORD)
     places = [(team, number) for team in teams for number in range(company.users_of_a_team)]
     users = User.objects.bulk_create(
@@ -172,7 +172,7 @@ def _rules(ruled: list[Any], ids: dict[str, Any]) -> None:
 
 
 def _bearers(namespaces: list[Any], ids: dict[str, Any]) -> None:
-    """Store tokens of every scope and a wall link for each team and for all."""
+    """Store tokens of every scope, and a wall link for each team and for all teams."""
     from exporters.models import ScrapeToken, Team, WallLink
 
     made = []
@@ -216,7 +216,7 @@ def _history(company: Company) -> None:
 
 
 def _scrapes(company: Company, namespaces: list[Any]) -> None:
-    """Store the last scrapes: one namespace in twenty fails, one in twenty was never scraped."""
+    """Store the last scrapes: one namespace in twenty fails, and one in twenty was never scraped."""
     from exporters.scraping.history import write
 
     chance = random.Random(1)

@@ -1,7 +1,7 @@
-"""`python -m tests.support.hostile CERTIFICATES`: endpoints that stand in for Service Bus and attack the reader.
+"""`python -m tests.support.hostile CERTIFICATES`: endpoints that stand in for Service Bus and attack their readers.
 
-Prints one line of JSON when they answer: the connection string of each attack. Runs until its standard input ends.
-`CERTIFICATES` is the folder of a simulator's CA.
+Once the endpoints are serving, prints one line of JSON with the connection string of each attack. Runs until its
+standard input is closed. `CERTIFICATES` is the folder of a simulator's CA.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ _CONNECT = "http://schemas.microsoft.com/netservices/2010/10/servicebus/connect"
 _COUNTS = "http://schemas.microsoft.com/netservices/2011/06/servicebus"
 _KEY = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="
 _MEBIBYTE = 1024 * 1024
-# An attack that the reader does not end ends by itself, so that a run is bounded.
+# An attack that the reader does not end stops here, so that a run is bounded.
 _MOST_BYTES = 2048 * _MEBIBYTE
 
-# Writes an answer to a request for this listing ("queues", "topics", "subscriptions", "namespace") and $skip.
+# Writes a response to a request for this listing ("queues", "topics", "subscriptions", "namespace") and $skip.
 Attack = Callable[[str, int, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -69,7 +69,7 @@ _PREMIUM = (
 def page(make: Callable[[int], bytes], listing: str = "queues", info: bytes = feed()) -> Attack:
     """Return an attack that serves its page in one listing and leaves the others empty.
 
-    `info` answers a request for the SKU, on which the budget of requests depends.
+    `info` is the response to a request for the SKU, which determines the request budget.
     """
 
     async def attack(asked: str, skip: int, writer: asyncio.StreamWriter) -> None:
@@ -96,7 +96,7 @@ def _endless_values(skip: int) -> bytes:
     return feed(*entries, head=next_link(skip + 100))
 
 
-# Python keeps a text with one such character in four bytes for each of its characters.
+# One such character makes Python store every character of the string in four bytes.
 _WIDE = "\N{GRINNING FACE}"
 
 
@@ -113,7 +113,7 @@ def _wide_values(skip: int) -> bytes:
 
 
 def _almost_alike(skip: int) -> bytes:
-    """Return entries that differ in their last field alone, so that each known layout is tried almost to its end."""
+    """Return entries that differ only in their last field, so that each known layout is tried almost to its end."""
     fields = "".join(f"<F{number}>v</F{number}>" for number in range(200))
     entries = (
         entry(f"{skip + number:020}", fields=f"{fields}<Z{number % 500}>1</Z{number % 500}>")
@@ -271,7 +271,7 @@ def _listing(path: str) -> str:
 
 
 async def main() -> None:
-    # It warns of each write to a reader that has hung up.
+    # asyncio warns about each write to a reader that has hung up.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     context = CertificateStore(Path(sys.argv[1])).context()
     async with AsyncExitStack() as stack:
@@ -280,7 +280,7 @@ async def main() -> None:
             server = await asyncio.start_server(partial(serve, attack), "127.0.0.1", 0, ssl=context)
             stack.push_async_callback(partial(_close, server))
             port = server.sockets[0].getsockname()[1]
-            # A host of its own for each, as hosts have budgets.
+            # A separate host for each, because budgets are per host.
             host = f"attack-{number:02}.servicebus.localhost:{port}"
             said[name] = f"Endpoint=sb://{host}/;SharedAccessKeyName=hub;SharedAccessKey={_KEY}"
         print(json.dumps(said), flush=True)

@@ -1,4 +1,4 @@
-"""The hub as it runs in production: gunicorn on PostgreSQL and Redis, nginx in front of it."""
+"""The hub as it runs in production: gunicorn on PostgreSQL and Redis, with nginx in front."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Simulated:
-    """A simulator in a process of its own; see tests/support/simulated.py."""
+    """A simulator in a separate process; see tests/support/simulated.py."""
 
     def __init__(self, namespaces: int, queues: int, latency_seconds: float, hanging: int = 0) -> None:
         arguments = map(str, (namespaces, queues, latency_seconds, hanging))
@@ -78,7 +78,7 @@ class Hub(Server):
         return {**kept, **own, **self.variables}
 
     def manage(self, *arguments: str, module: str | None = None, text: str | None = None) -> str:
-        """Run a management command (or a module) with this hub's settings; return what it prints."""
+        """Run a management command (or a module) with this hub's settings; return its output."""
         command = ["-m", module] if module else ["manage.py", *arguments]
         done = subprocess.run(
             [sys.executable, *command],
@@ -102,7 +102,7 @@ class Hub(Server):
         return self.get("/-/ready")[0] == 200
 
     def get(self, path: str, token: str = "", timeout: float = 15.0) -> tuple[int, str]:
-        """Ask this hub directly; return the status (0 when it doesn't answer) and the body."""
+        """Send a request directly to this hub; return the status (0 if there is no response) and the body."""
         request = urllib.request.Request(f"http://{self.address}{path}")
         if token:
             request.add_header("Authorization", f"Bearer {token}")
@@ -119,17 +119,17 @@ class Hub(Server):
         return psutil.Process(self.pid).children()
 
     def memory_bytes(self) -> int:
-        """Return the proportional set size of gunicorn and its workers: shared pages count once."""
+        """Return the proportional set size of gunicorn and its workers, which counts shared pages once."""
         total = 0
         for process in (psutil.Process(self.pid), *self.workers()):
             try:
                 total += process.memory_full_info().pss
-            except psutil.Error:  # a worker that has just ended
+            except psutil.Error:  # a worker that has just exited
                 continue
         return total
 
     def kill(self) -> None:
-        """Kill gunicorn and every worker at once, as a machine that loses its power does."""
+        """Kill gunicorn and every worker at once, as a power failure would."""
         workers = self.workers() if self.is_running() else []
         super().kill()
         for worker in workers:
@@ -139,7 +139,7 @@ class Hub(Server):
 
 
 class Nginx(Server):
-    """deploy/nginx/nginx.conf as it is shipped, with this machine's ports in the place of compose's names."""
+    """deploy/nginx/nginx.conf as shipped, with this machine's ports instead of compose's names."""
 
     name = "nginx"
 
@@ -203,12 +203,12 @@ def deployed_settings(database_url: str, cache_url: str, ca_file: str) -> dict[s
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Return the value below which so large a share of the values lies; 0 without values."""
+    """Return the quantile of the values at `share` (0 to 1); 0 if there are no values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
 def unhealthy_lines(log: Path) -> list[str]:
-    """Return the lines of a hub's log that an operator would look at."""
+    """Return the lines of a hub's log that an operator would investigate."""
     pattern = re.compile(r'"level": "(warning|error|critical)"|Traceback')
     return [line for line in log.read_text(errors="replace").splitlines() if pattern.search(line)]

@@ -1,7 +1,7 @@
-"""Finds the real programs that end-to-end tests start.
+"""Find the real programs that end-to-end tests start.
 
-A newcomer's machine may lack them: such a test is skipped with a plain reason. CI sets HUB_TEST_NO_SKIP=1, where a
-missing program is a failure.
+A contributor's machine may lack them; such a test is then skipped with a clear reason. CI sets HUB_TEST_NO_SKIP=1,
+which makes a missing program a failure.
 """
 
 import hashlib
@@ -9,10 +9,11 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-# Debian puts PostgreSQL's server programs outside of PATH.
+# Debian installs PostgreSQL's server programs outside PATH.
 _EXTRA_PATHS = [
     "/usr/sbin",
     "/sbin",
@@ -23,7 +24,7 @@ RECORDINGS = Path(__file__).resolve().parents[2].parent / "shared" / "recordings
 
 
 def require(name: str) -> str:
-    """Return the path of the program; skip the test when it isn't installed (fail under HUB_TEST_NO_SKIP=1)."""
+    """Return the path of the program; skip the test if it isn't installed (fail under HUB_TEST_NO_SKIP=1)."""
     path = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *_EXTRA_PATHS]))
     if path is None:
         _missing(f"{name} is not installed; .ci/run installs everything that the whole suite needs")
@@ -31,7 +32,7 @@ def require(name: str) -> str:
 
 
 def install_npm_packages(folder: Path) -> Path:
-    """Install what the folder's lock file names, once; return `node_modules`. Skip or fail as require() does."""
+    """Install the packages in the folder's lock file, once; return `node_modules`. Skip or fail as require() does."""
     npm = require("npm")
     packages = folder / "node_modules"
     locked = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
@@ -46,13 +47,13 @@ def install_npm_packages(folder: Path) -> Path:
 
 
 def require_recordings() -> Path:
-    """Return the folder of recorded responses; skip where it isn't there: unlike a program, CI can't install it."""
+    """Return the folder of recorded responses; skip if it is missing, even in CI, which can't install it."""
     if not RECORDINGS.is_dir():
         pytest.skip(f"{RECORDINGS} is not there; the recorded responses live beside the checkout")
     return RECORDINGS
 
 
-def _missing(reason: str) -> None:
+def _missing(reason: str) -> NoReturn:
     if os.environ.get("HUB_TEST_NO_SKIP") == "1":
         pytest.fail(reason)
     pytest.skip(reason)

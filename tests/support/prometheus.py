@@ -1,4 +1,4 @@
-"""A real Prometheus, and the one that scrapes hubs."""
+"""A real Prometheus server, and one configured to scrape hubs."""
 
 import json
 import urllib.parse
@@ -11,7 +11,7 @@ from .servers import Server, program
 
 
 class PrometheusServer(Server):
-    """Runs the prometheus.yml of its folder."""
+    """Runs Prometheus with the prometheus.yml in its folder."""
 
     name = "prometheus"
 
@@ -29,7 +29,7 @@ class PrometheusServer(Server):
         ]
 
     def is_up(self) -> bool:
-        """Tell whether it answers queries: its port is open a moment earlier, and answers 503 until then."""
+        """Return whether it answers queries. Its port opens a moment earlier, and until then it answers 503."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=5):
                 return True
@@ -37,7 +37,7 @@ class PrometheusServer(Server):
             return False
 
     def get(self, path: str, **query: str) -> Any:
-        """Return the data of an answer of its API."""
+        """Return the data of an API response."""
         address = f"http://127.0.0.1:{self.port}{path}?{urllib.parse.urlencode(query)}"
         with urllib.request.urlopen(address, timeout=60) as answer:
             return json.load(answer)["data"]
@@ -49,7 +49,7 @@ class PrometheusServer(Server):
 
 
 class Prometheus(PrometheusServer):
-    """A real Prometheus that scrapes namespaces at one address: those that are named, or those that /sd lists."""
+    """A real Prometheus that scrapes namespaces at one address: the given ones, or those listed by /sd."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Prometheus(PrometheusServer):
         scrape = {
             "job_name": "servicebus",
             "scheme": scheme,
-            # What is parsed but not kept costs no memory.
+            # Samples that are parsed but not kept use no memory.
             "metric_relabel_configs": [{"source_labels": ["__name__"], "regex": keep, "action": "keep"}],
             **access,
         }
@@ -82,7 +82,7 @@ class Prometheus(PrometheusServer):
                 **access,
             }
             scrape["http_sd_configs"] = [discovery]
-            # /sd names HUB_EXTERNAL_URL, which these hubs don't have.
+            # /sd lists targets under HUB_EXTERNAL_URL, which these hubs don't set.
             scrape["relabel_configs"] = [
                 {"target_label": "__address__", "replacement": address},
                 {"target_label": "__scheme__", "replacement": scheme},
@@ -103,12 +103,12 @@ class Prometheus(PrometheusServer):
             "global": {"scrape_interval": interval, "scrape_timeout": timeout},
             "scrape_configs": [scrape],
         }
-        if replica:  # as in a pair of servers: it also makes them scrape at different moments
+        if replica:  # as in a pair of servers; it also makes them scrape at different times
             config["global"]["external_labels"] = {"replica": replica}
         self.configure(config)
 
     def samples(self, selector: str, seconds: float) -> list[tuple[str, float, float]]:
-        """Return every sample of the last so many seconds: namespace, time, value."""
+        """Return every sample of the last `seconds` seconds: namespace, time, value."""
         found = []
         for series in self.query(f"{selector}[{int(seconds)}s]"):
             name = series["metric"].get("servicebus_namespace", "")

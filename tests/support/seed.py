@@ -1,6 +1,6 @@
-"""`python -m tests.support.seed`: stores the namespaces that standard input lists as JSON (name -> connection string).
+"""`python -m tests.support.seed`: store the namespaces listed on standard input as JSON (name -> connection string).
 
-Prints a scrape token of the platform. Runs with the hub's environment, on a migrated database.
+Prints a platform scrape token. Runs with the hub's environment on a migrated database.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What a benchmark does again and again beside its load, and how long that took."""
+"""An action that a benchmark repeats alongside its load, and how long each run of it took."""
 
 import http.client
 import threading
@@ -9,7 +9,7 @@ from .hubs import Hub
 
 
 class Series:
-    """Does one thing again and again until told to stop, and keeps how long it took and what went wrong."""
+    """Repeat one action until told to stop; record how long each run took and how many failed."""
 
     def __init__(self, work: Callable[[], bool], pause_seconds: float, over: threading.Event) -> None:
         self.seconds: list[float] = []
@@ -35,9 +35,10 @@ class Series:
 
 
 def scrape_of(hub: Hub, token: str, name: str, *, timeout_seconds: float) -> Callable[[], bytes]:
-    """Return what scrapes a namespace over a kept connection: the exposition, empty when there is none.
+    """Return a function that scrapes a namespace over a persistent connection.
 
-    `timeout_seconds` is what the hub is told of Prometheus's timeout.
+    It returns the exposition, or empty bytes if there is none. `timeout_seconds` is sent to the hub as Prometheus's
+    scrape timeout.
     """
     connection = http.client.HTTPConnection("127.0.0.1", hub.port, timeout=30)
     headers = {

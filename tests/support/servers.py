@@ -1,6 +1,6 @@
-"""Real servers on free local ports, for benchmarks and tests that break them on purpose.
+"""Real servers on free local ports, for benchmarks and for tests that break them on purpose.
 
-Each has `start`, `stop` (as an operator would), and what its faults need. Nothing outlives the process that
+Each has `start`, `stop` (as an operator would do it), and methods for its faults. No server outlives the process that
 started it, and only processes started here are ever signalled.
 """
 
@@ -22,7 +22,7 @@ from typing import Self
 
 import psutil
 
-# Debian puts PostgreSQL's server programs and nginx outside of an ordinary user's PATH.
+# Debian installs PostgreSQL's server programs and nginx outside an ordinary user's PATH.
 _PATHS = [
     *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True),
     os.environ.get("PATH", ""),
@@ -30,12 +30,12 @@ _PATHS = [
     "/sbin",
 ]
 
-# Below those that Linux gives to outgoing connections by default.
+# Below the range that Linux uses for outgoing connections by default.
 _PORTS = range(20_000, 32_768)
 
 
 def program(name: str) -> str:
-    """Return the path of an installed program; raise FileNotFoundError that names it."""
+    """Return the path of an installed program; raise FileNotFoundError with its name."""
     path = shutil.which(name, path=os.pathsep.join(_PATHS))
     if path is None:
         raise FileNotFoundError(f"{name} is not installed")
@@ -43,9 +43,9 @@ def program(name: str) -> str:
 
 
 def free_port() -> int:
-    """Return a port that is free at this moment.
+    """Return a port that is currently free.
 
-    The kernel gives it to no outgoing connection, so it stays free while its server is stopped.
+    The kernel assigns it to no outgoing connection, so it stays free while its server is stopped.
     """
     while True:
         port = random.choice(_PORTS)
@@ -55,7 +55,7 @@ def free_port() -> int:
 
 
 def wait_for(true: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
-    """Wait until a condition holds; raise TimeoutError naming it after so many seconds."""
+    """Wait until a condition holds; raise TimeoutError with `what` after `seconds` seconds."""
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
@@ -64,7 +64,7 @@ def wait_for(true: Callable[[], bool], what: str, seconds: float = 30.0) -> None
 
 
 def accepts(port: int) -> bool:
-    """Tell whether something listens on a local port."""
+    """Return whether something listens on a local port."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1):
             return True
@@ -73,7 +73,7 @@ def accepts(port: int) -> bool:
 
 
 class Server(ABC):
-    """One server process with its own folder; its output is in `log`."""
+    """One server process with its own folder; its output goes to `log`."""
 
     name = "server"
 
@@ -86,7 +86,7 @@ class Server(ABC):
 
     @abstractmethod
     def command(self) -> Sequence[str]:
-        """Return how it is started."""
+        """Return the command line that starts it."""
 
     def environment(self) -> dict[str, str]:
         return dict(os.environ)
@@ -113,14 +113,14 @@ class Server(ABC):
         own = process.cpu_times()
         total = own.user + own.system + own.children_user + own.children_system
         for child in process.children():
-            # A session of PostgreSQL may end meanwhile.
+            # A PostgreSQL session may end at any moment.
             with contextlib.suppress(psutil.NoSuchProcess):
                 times = child.cpu_times()
                 total += times.user + times.system
         return float(total)
 
     def start(self, user: str | None = None) -> None:
-        """Start it and wait until it accepts connections; raise RuntimeError with its output otherwise."""
+        """Start it and wait until it accepts connections; otherwise raise RuntimeError with its output."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 list(self.command()),
@@ -146,11 +146,11 @@ class Server(ABC):
         return self.directory
 
     def stop(self, how: signal.Signals = signal.SIGTERM, seconds: float = 60.0) -> int:
-        """Ask it to end and wait for it; return its exit code."""
+        """Signal it to exit and wait; return its exit code."""
         if self.process is None:
             return 0
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)  # a paused process could not hear the other signal
+            self.process.send_signal(signal.SIGCONT)  # a paused process would not react to the other signal
             self.process.send_signal(how)
         try:
             return self.process.wait(seconds)
@@ -160,13 +160,13 @@ class Server(ABC):
             raise TimeoutError(f"{self.name} did not end within {seconds:g} s") from None
 
     def kill(self) -> None:
-        """End it without a chance to clean up."""
+        """Kill it without a chance to clean up."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
 
     def pause(self) -> None:
-        """Make it hang: connections stay open and nothing answers."""
+        """Make it hang: connections stay open and nothing responds."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -191,13 +191,13 @@ class Server(ABC):
 
 
 class PostgreSQL(Server):
-    """PostgreSQL with an empty database `hub`: durability is off, everybody on this machine is let in."""
+    """PostgreSQL with an empty database `hub`, without durability, open to everybody on this machine."""
 
     name = "postgresql"
 
     def __init__(self) -> None:
         super().__init__()
-        # It refuses to run as root.
+        # PostgreSQL refuses to run as root.
         self._user = None
         if os.geteuid() == 0:
             self._user = next(name for name in ("postgres", "nobody") if _exists(name))
@@ -244,7 +244,7 @@ class PostgreSQL(Server):
         return answer.returncode == 0
 
     def stop(self, how: signal.Signals = signal.SIGINT, seconds: float = 60.0) -> int:
-        """Stop with open connections cut (PostgreSQL's fast shutdown is SIGINT)."""
+        """Stop and cut open connections (SIGINT is PostgreSQL's fast shutdown)."""
         return super().stop(how, seconds)
 
     def sql(self, statement: str, database: str = "hub") -> str:
@@ -276,7 +276,7 @@ class PostgreSQL(Server):
         )
 
     def pause(self) -> None:
-        """Stop the server and all its sessions, as a machine whose disk hangs does."""
+        """Stop the server and all its sessions, as on a machine whose disk hangs."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -290,7 +290,7 @@ class PostgreSQL(Server):
     def _signal(self, number: signal.Signals) -> None:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         for pid in [self.pid, *map(int, children)]:
-            # A session ends by itself at any moment, also between the listing and the signal.
+            # A session may end at any moment, even between the listing and the signal.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 

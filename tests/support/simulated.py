@@ -1,7 +1,8 @@
-"""`python -m tests.support.simulated NAMESPACES QUEUES LATENCY_SECONDS [HANGING]`: a simulator in a process of its own.
+"""`python -m tests.support.simulated NAMESPACES QUEUES LATENCY_SECONDS [HANGING]`: run a simulator in its own process.
 
-Prints one line of JSON when it answers: the port, the CA's file and each namespace's connection string; runs until its
-standard input ends. So many more namespaces hang: before the handshake, after it, or with bytes that trickle.
+Once the simulator is serving, prints one line of JSON with the port, the CA file and each namespace's connection
+string. Runs until its standard input is closed. HANGING is the number of additional namespaces that hang: before the
+TLS handshake, after it, or while sending a response byte by byte.
 """
 
 import json
@@ -14,19 +15,19 @@ KINDS = ("hang_handshake", "hang", "trickle")
 
 
 def hang(namespace: SimulatedNamespace, number: int) -> str:
-    """Let a namespace hang in one of three ways; return its connection string."""
+    """Make a namespace hang in one of three ways; return its connection string."""
     kind = KINDS[number % len(KINDS)]
     namespace.add_queue("orders")
     if kind != "hang_handshake":
         namespace.faults.set(kind)
         return namespace.connection_string
-    secret = namespace.own_connection_string  # opens the port of its own that the fault needs
+    secret = namespace.own_connection_string  # opens the dedicated port that this fault needs
     namespace.faults.set(kind)
     return secret
 
 
 def main() -> None:
-    # Whoever gives up on a trickle would be a traceback.
+    # A client that gives up on a trickled response would cause a logged traceback.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     namespaces, queues, latency = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     simulator = Simulator(fast=True)

@@ -1,9 +1,9 @@
-"""A database of each released version, as it was, and the test that upgrades it.
+"""The database of each released version as it was, and the test that upgrades it.
 
-For a release: `make upgrade-dump` writes VERSION.sqlite.sql, VERSION.postgresql.sql and VERSION.yaml here.
+For a release, `make upgrade-dump` writes VERSION.sqlite.sql, VERSION.postgresql.sql and VERSION.yaml here.
 """
 
-# For the secrets in the dumps; protects nothing.
+# For the secrets in the dumps; they protect nothing.
 ENCRYPTION_KEY = "dXBncmFkZXMgb2YgZWFjaCByZWxlYXNlZCB2ZXJzaW8="
 SECRET_KEY = "upgrades"
 SECRETS = {

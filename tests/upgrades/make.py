@@ -1,4 +1,4 @@
-"""`python -m tests.upgrades.make [FOLDER]`: writes the dumps of the version that is checked out."""
+"""`python -m tests.upgrades.make [FOLDER]`: write the dumps of the checked-out version."""
 
 import os
 import re
@@ -49,7 +49,7 @@ def environment(database_url: str, data_dir: Path) -> dict[str, str]:
 
 
 def manage(variables: dict[str, str], *arguments: str, text: str | None = None) -> str:
-    """Run a management command; return its output, raise with what it said when it fails."""
+    """Run a management command; return its output, or raise RuntimeError with it if the command fails."""
     done = subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
@@ -66,7 +66,7 @@ def manage(variables: dict[str, str], *arguments: str, text: str | None = None) 
 
 
 def fill(variables: dict[str, str]) -> str:
-    """Make a database as people leave it behind; return its export."""
+    """Create a database as it might be in use; return its export."""
     manage(variables, "migrate", "--verbosity", "0")
     manage(variables, "apply_config", str(HERE / "hub.yaml"))
     manage(variables, "shell", "--verbosity", "0", "-c", _FILL)
@@ -88,7 +88,7 @@ def dump_postgresql(server: PostgreSQL) -> str:
         check=True,
         timeout=120,
     )
-    # psql's own commands and the settings of the dumping version mean nothing to another version.
+    # Another version doesn't understand psql's own commands or the settings of the dumping version.
     return re.sub(r"^(SET |\\|SELECT pg_catalog.set_config).*\n", "", dumped.stdout, flags=re.MULTILINE)
 
 

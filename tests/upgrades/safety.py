@@ -1,8 +1,8 @@
-"""Which operations of a migration the former version could not live with while both run side by side.
+"""Find operations of a migration that break the former version while both versions run side by side.
 
-An upgrade replaces one hub after the other, so for a while the former version works on the new database: columns and
-tables are added in one release and removed in a later one, when no running version asks for them. A migration that
-removes something names the release that stopped using it: `removed_after = "0.2.0"` in its class.
+An upgrade replaces one hub after the other, so for a while the former version works on the new database. Columns and
+tables are therefore added in one release and removed in a later one, when no running version uses them any more. A
+migration that removes something names the release that stopped using it: `removed_after = "0.2.0"` in its class.
 """
 
 from django.db import migrations, models
@@ -10,7 +10,7 @@ from django.db.models import NOT_PROVIDED
 
 
 def unsafe(migration: type[migrations.Migration]) -> list[str]:
-    """Return what is wrong with a migration, in words."""
+    """Return descriptions of the problems in a migration."""
     found = []
     for operation in migration.operations:
         match operation:

@@ -24,7 +24,7 @@ RELEASED = re.findall(r"^## (\d+\.\d+\.\d+) - \d{4}-\d\d-\d\d", CHANGELOG, re.MU
 
 @pytest.fixture(scope="module")
 def this_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with a dump of what is checked out, made as a release makes it."""
+    """The folder with a dump of the checked-out version, created as for a release."""
     programs.require("pg_dump")
     programs.require("postgres")
     folder = tmp_path_factory.mktemp("dumps")
@@ -40,7 +40,7 @@ def server() -> Iterator[PostgreSQL]:
 
 
 def upgraded(dump: str, engine: str, server: PostgreSQL, data: Path) -> dict[str, str]:
-    """Load a dump and bring it to this version; return the environment of a hub on it."""
+    """Load a dump and upgrade it to this version; return the environment of a hub on it."""
     if engine == "sqlite":
         file = data / "hub.sqlite3"
         with sqlite3.connect(file) as connection:

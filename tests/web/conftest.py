@@ -14,7 +14,7 @@ from simulator import SimulatedNamespace, Simulator
 
 @pytest.fixture
 def hub(db: None, simulator: Simulator, settings: Any) -> Iterator[None]:
-    """The platform's settings that let this process connect to the simulator, and a fresh catalog and client."""
+    """Settings that let this process connect to the simulator, and a fresh configuration and client."""
     settings.HUB_ALLOW_LOOPBACK = True
     settings.HUB_CA_FILE = str(simulator.ca_file)
     upstream.close()
@@ -23,7 +23,7 @@ def hub(db: None, simulator: Simulator, settings: Any) -> Iterator[None]:
     yield
     upstream.close()
     reloader.forget()
-    # A later test, without a database, would write them.
+    # Otherwise, a later test without a database would write them.
     token_uses.forget()
 
 
@@ -37,7 +37,7 @@ AddTarget = Callable[..., Namespace]
 
 @pytest.fixture
 def add_target(team: Team) -> AddTarget:
-    """Store a namespace with a credential for a simulated one."""
+    """Store a namespace, with a credential, for a simulated one."""
 
     def add(bus: SimulatedNamespace, connection_string: str | None = None, **fields: Any) -> Namespace:
         name = fields.pop("name", bus.name)
@@ -62,5 +62,5 @@ def token(team: Team) -> str:
 
 @pytest.fixture
 def scraper(token: str) -> Client:
-    """A client that shows the team's token."""
+    """A client that sends the team's token."""
     return Client(headers={"Authorization": f"Bearer {token}"})

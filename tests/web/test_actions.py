@@ -1,4 +1,4 @@
-"""What is done to namespaces from the web, one or many at once."""
+"""Actions on namespaces in the web UI, on one or on many at once."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def browser(hub: None, django_user_model: Any) -> Client:
 
 @pytest.fixture
 def two(simulator: Simulator, bus: SimulatedNamespace, add_target: AddTarget) -> list[Namespace]:
-    """A namespace that can be read, and one whose key is wrong."""
+    """A namespace that can be read, and one with a wrong key."""
     stage = simulator.add_namespace("payments-stage")
     wrong = stage.connection_string.replace(stage.key, "d3Jvbmc=")
     return [add_target(bus), add_target(stage, connection_string=wrong)]

@@ -1,4 +1,4 @@
-"""Pages that cost much take a bounded share of a worker process, of which one user has a part."""
+"""Expensive pages get a bounded share of a worker process, and each user a part of that share."""
 
 from collections import Counter
 from collections.abc import Iterator

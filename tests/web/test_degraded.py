@@ -1,4 +1,4 @@
-"""A hub that answers scrapes but has lost something says so on every page of the admin."""
+"""A hub that answers scrapes but has lost something reports it on every page of the admin."""
 
 import pytest
 from django.test import Client
@@ -30,5 +30,5 @@ def test_a_lost_redis_is_told_on_admin_pages_and_by_readiness(
     answer = admin_client.get("/-/ready")
     assert answer.status_code == 200
     assert answer.json()["degraded"] == ["shared_state"]
-    # Nothing of the hub's inside for somebody who is not signed in.
+    # Users who are not signed in see no internals of the hub.
     assert "share nothing" not in Client().get("/admin/login/").content.decode()

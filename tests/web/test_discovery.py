@@ -1,4 +1,4 @@
-"""GET /sd: what Prometheus's HTTP service discovery is answered."""
+"""GET /sd: the response to Prometheus's HTTP service discovery."""
 
 import base64
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""docs/prometheus.md names what there is."""
+"""docs/prometheus.md refers only to things that exist."""
 
 import re
 from pathlib import Path

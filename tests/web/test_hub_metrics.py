@@ -1,4 +1,4 @@
-"""GET /metrics: the hub about itself, as docs/hub-metrics.md says."""
+"""GET /metrics: the hub's metrics about itself, as docs/hub-metrics.md describes them."""
 
 import os
 import re
@@ -71,7 +71,7 @@ def test_the_documentation_names_every_label(
     for name, family in families(scraper).items():
         if not name.startswith("hub_") or name.endswith("_created"):
             continue
-        if not family.samples:  # nothing of its kind has happened
+        if not family.samples:  # no such event has occurred
             continue
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         assert labels == set(re.findall(r"`(\w+)`", documented[name])), name

@@ -1,4 +1,4 @@
-"""What a hub's own process does with the records of scrapes."""
+"""How a hub's own process handles scrape records."""
 
 import json
 
@@ -12,7 +12,7 @@ def test_a_hub_that_is_stopped_writes_its_last_records() -> None:
     with demo.running() as running:
         hub = running.hub
         assert hub.get("/metrics/payments-prod", running.ids["token"])[0] == 200
-        assert hub.stop() == 0  # sooner than the next time that records are written
+        assert hub.stop() == 0  # before the next scheduled write of records
         newest = (
             "from exporters.models import *; import json; record = ScrapeRecord.objects.latest('at'); "
             "print(json.dumps([record.namespace.name, record.outcome, record.reason, record.series]))"

@@ -1,4 +1,4 @@
-"""Whatever bug a scrape meets, it fails its namespace alone, and the bug is logged, counted and shown."""
+"""Whatever bug a scrape encounters, only its namespace fails, and the bug is logged, counted and shown."""
 
 import asyncio
 import gc
@@ -32,7 +32,7 @@ from tests.support.servers import wait_for
 AddTarget = Callable[..., Namespace]
 SECRET = "SharedAccessKey of a body"
 
-# The stages that a scrape passes through, from the request to the answer's bytes.
+# The stages that a scrape passes through, from the request to the bytes of the response.
 READING = [
     (scrape.flights, "answer"),
     (upstream, "read"),
@@ -60,7 +60,7 @@ def _count(where: str) -> float:
 
 @pytest.fixture
 def breaks(monkeypatch: pytest.MonkeyPatch) -> Callable[[tuple[Any, str]], None]:
-    """Return what makes a stage raise as a bug does."""
+    """Return a function that makes a stage raise an exception, as a bug would."""
 
     def breaks(stage: tuple[Any, str]) -> None:
         def bug(*arguments: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a process keeps of namespaces is bounded, also when they are deleted."""
+"""The data that a process keeps about namespaces is bounded, even when namespaces are deleted."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""docs/label-rules.md says what the code does."""
+"""docs/label-rules.md matches the code."""
 
 import re
 from pathlib import Path

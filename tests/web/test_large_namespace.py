@@ -1,4 +1,4 @@
-"""A namespace that is too large for its budget, through the hub."""
+"""A namespace that is too large for its budget, through the whole hub."""
 
 import time
 

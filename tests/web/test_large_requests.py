@@ -1,4 +1,4 @@
-"""What is too large is refused before it is read: bodies of every kind at every address, at a hub as it runs."""
+"""Oversized requests are refused before they are read: every kind of body at every address of a real hub."""
 
 import socket
 from collections.abc import Iterator
@@ -34,14 +34,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running,
 
 
 def _ask(hub: Running, head: str, pieces: list[bytes]) -> str:
-    """Send a request until it is answered or the hub takes no more; return the first line of the answer."""
+    """Send a request until it is answered or the connection ends; return the first line of the response."""
     with socket.create_connection(("127.0.0.1", hub.port), timeout=20) as connection:
         connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n")
         try:
             for piece in pieces:
                 connection.sendall(piece)
         except OSError:
-            pass  # it has answered and closed
+            pass  # the hub has answered and closed the connection
         try:
             return connection.recv(4096).decode(errors="replace").partition("\r\n")[0]
         except ConnectionResetError:

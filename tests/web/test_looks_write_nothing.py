@@ -1,4 +1,4 @@
-"""A look writes nothing and holds no lock: every GET of the table of permissions, and every preview."""
+"""Viewing a page writes nothing and takes no lock: every GET in the permissions table, and every preview."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ def _statements(wanted: Callable[[str], bool]) -> Iterator[list[str]]:
 
 
 def _locks(sql: str) -> bool:
-    # A message that a page shows is taken out of the session; nobody else waits for that row.
+    # A page removes the messages that it shows from the session; nobody else waits for that row.
     return (
         not sql.lstrip(" \n(").startswith("SELECT") or "FOR UPDATE" in sql
     ) and "django_session" not in sql

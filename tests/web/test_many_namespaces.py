@@ -1,4 +1,4 @@
-"""With more namespaces the pages get no larger, and need no more queries."""
+"""Pages neither grow nor need more queries with the number of namespaces."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from exporters.configuration.reloader import reloader
 from exporters.scraping import last_reading
 from tests.support import company
 
-# What lists all of something on purpose: a file, and what goes with a team that is deleted; what shows a reading.
+# Pages that list everything on purpose (files, and the objects deleted with a team) or show a reading.
 WHOLE = ("?export", "/sd", "/-/", "/team/{team}/delete/", "/entities/", "/exposition/")
 FEW, MANY = 120, 400
 
@@ -26,7 +26,7 @@ def _nothing_in_memory(db: None) -> Iterator[None]:
 
 
 def _measured(namespaces: int, who: str) -> dict[str, tuple[int, int]]:
-    """Return the size and the number of queries of each page, by its address, with so many namespaces."""
+    """Return the size and the number of queries of each page, by address, with `namespaces` namespaces."""
     found = {}
     with transaction.atomic():
         ids = company.fill(company.Company(namespaces=namespaces, teams=2, records=1, changes=1, ruled=1))
@@ -38,7 +38,7 @@ def _measured(namespaces: int, who: str) -> dict[str, tuple[int, int]]:
             if any(part in path for part in WHOLE):
                 continue
             address = path.format(**ids)
-            client.get(address)  # what is read once by a process
+            client.get(address)  # fills what a process reads only once
             with CaptureQueriesContext(connection) as captured:
                 answer = client.get(address)
             assert answer.status_code == 200, path

@@ -181,7 +181,7 @@ def test_a_secret_under_another_encryption_key_is_a_credential_failure_and_never
     add_target(bus)
     ciphertext = Credential.objects.get().secret.ciphertext
     settings.HUB_ENCRYPTION_KEYS = ["A" * 43 + "="]  # type: ignore[attr-defined]
-    Team.objects.get().save()  # a change makes the catalog read anew
+    Team.objects.get().save()  # a change makes the hub reload
     response = scraper.get("/metrics/payments")
     assert value(samples(response.content.decode()), "servicebus_scrape_error", reason="credential") == 1
     assert ciphertext not in response.content.decode()

@@ -1,4 +1,4 @@
-"""Moments and amounts as the pages say them."""
+"""Times and amounts as the pages show them."""
 
 from datetime import UTC, datetime, timedelta
 

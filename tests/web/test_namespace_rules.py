@@ -1,4 +1,4 @@
-"""The page of a namespace's rules: tried over a reading, moved, imported, copied out, stored."""
+"""The page of a namespace's rules: rules are previewed on a reading, moved, imported, exported and saved."""
 
 import re
 import time
@@ -43,7 +43,7 @@ def platform(django_user_model: Any) -> Client:
 
 @pytest.fixture
 def member(django_user_model: Any, team: Team) -> Any:
-    """Sign somebody in who has a role in the team; None: an owner of another one."""
+    """Sign in a user with this role in the team; None: an owner of another team."""
 
     def sign_in(role: Membership.Role | None) -> Client:
         user = django_user_model.objects.create_user(f"one-{role}", password="pass-pass-pass", is_staff=True)

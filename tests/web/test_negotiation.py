@@ -1,4 +1,4 @@
-"""/metrics and /metrics/<namespace> answer 200 to whatever Accept and Accept-Encoding hold, in the same format."""
+"""/metrics and /metrics/<namespace> answer 200 in the same format, whatever Accept and Accept-Encoding contain."""
 
 import gzip
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A hub on a database that nobody has migrated says so, everywhere."""
+"""A hub on a database without migrations reports that everywhere."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Whatever an address, a query string or a form holds: 404, 400, a form with errors or an empty list, never 500.
+"""Whatever an address, a query string or a form contains: 404, 400, a form with errors or an empty list, never 500.
 
 The addresses come from the URL patterns, the parameters from the models, filters and forms of the admin's screens.
 """
@@ -19,7 +19,7 @@ from exporters.admin.base import HubAdmin
 from exporters.configuration.reloader import reloader
 from tests.access import people
 
-# In the place of a number or a name in an address, percent-encoded.
+# Used instead of a number or a name in an address, percent-encoded.
 IDS = (
     "%C2%B2",
     "%D9%A3",
@@ -48,7 +48,7 @@ IDS = (
     "*",
     "payments%00bus",
 )
-# In the place of a value.
+# Used instead of a value.
 VALUES = (
     "",
     "x",
@@ -65,7 +65,7 @@ VALUES = (
     "[",
 )
 VALUES = (*VALUES, "1,2", "\ud800", "\U0010ffff", "a" * 3000, "%", "true", "None", "{}", "\n\r", "=1", "1 1")
-# Of Django's own pages and of the hub's.
+# Parameters of Django's own pages and of the hub's.
 PARAMETERS = (
     *(
         "p",
@@ -112,7 +112,7 @@ def _client(who: str) -> Client:
 
 
 def _patterns() -> Iterator[tuple[str, Any]]:
-    """Yield the pattern of every address of the project, with what answers it."""
+    """Yield the pattern and the view of every address in the project."""
 
     def walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[tuple[str, Any]]:
         for pattern in patterns:
@@ -130,7 +130,7 @@ _ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
 def _address(route: str, objects: dict[str, Any]) -> str:
-    """Return the route's address with an object that there is."""
+    """Return the route's address with an existing object."""
     kind = next(
         (each for each in ("namespace", "credential", "team", "user") if f"/{each}/" in route), "token"
     )
@@ -139,7 +139,7 @@ def _address(route: str, objects: dict[str, Any]) -> str:
 
 
 def _failed(client: Client, method: str, address: str, form: dict[str, Any] | None = None) -> list[str]:
-    """Ask, undo what it did, and return what was asked when the answer is a fault of the hub."""
+    """Send a request, roll back its changes, and return a description of it if the response is a server error."""
     cookies = client.cookies.copy()
     with transaction.atomic():
         answer = client.get(address) if method == "GET" else client.post(address, form)
@@ -199,7 +199,7 @@ def test_an_odd_query_string_at_any_address_is_no_fault_of_the_hub(objects: dict
     failed = []
     for number, route in enumerate(ROUTES):
         address = _address(route, objects)
-        # Each address with each name and each name with each value; the roles and the values take turns.
+        # Every address with every name, and every name with every value; the roles and the values alternate.
         for place, name in enumerate(PARAMETERS):
             if (number + place) % 3 == (who == "viewer"):
                 value = VALUES[(number * 7 + place) % len(VALUES)]

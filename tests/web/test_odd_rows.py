@@ -1,4 +1,4 @@
-"""Whatever is stored of one object, the pages are there: the odd value is shown as such, logged and counted."""
+"""Whatever is stored for an object, its pages still open: an odd value is shown as such, logged and counted."""
 
 import datetime as dt
 import logging
@@ -44,7 +44,7 @@ ODD_JSON: tuple[Any, ...] = (
     {"a": []},
 )
 ODD_MOMENTS = (dt.datetime(1, 1, 1, 14, tzinfo=dt.UTC), dt.datetime(9999, 12, 31, tzinfo=dt.UTC))
-# What looks at one namespace and its scrapes.
+# Pages that show one namespace and its scrapes.
 PAGES = ("/admin/", "/wall/{wall}", "/admin/exporters/namespace/{namespace}/status/")
 
 
@@ -157,9 +157,9 @@ def test_a_bug_in_the_state_of_one_target_leaves_the_others(
     assert admin.get(PAGES[2].format(**objects)).status_code == 200
 
 
-# Not in one piece: a traceback has the lines of the code.
+# Not written as one literal, because a traceback contains lines of source code.
 SECRET = " ".join(("a secret", "that was entered"))
-# No half of a surrogate pair: both parsers refuse it.
+# No half of a surrogate pair, because both parsers refuse it.
 ODD_NAMES = ("", "\0", "a" * 5000, "<script>", "\U0010ffff", "../..", "x\n# HELP x", "{{ x }}")
 
 
@@ -180,7 +180,7 @@ def _odd_snapshots() -> Iterator[Snapshot]:
 
 
 def _made(kind: Any, **values: Any) -> Any:
-    """Make an entity with these of its fields, the others as if the service had not said them."""
+    """Return an entity with those of the values that are its fields; the others are as if missing in the response."""
     return kind(**{name: value for name, value in values.items() if name in kind.__dataclass_fields__})
 
 
@@ -232,7 +232,7 @@ def test_the_history_of_what_referred_to_something_deleted_is_shown(db: None, ad
     user.delete()
     assert admin.get(f"/admin/exporters/membership/{member.pk}/history/").status_code == 200
     grant_page = f"/admin/exporters/identitygrant/{grant.pk}/history/"
-    before = admin.get(grant_page).status_code  # 404 where grants have no pages of their own
+    before = admin.get(grant_page).status_code  # 404 if grants have no page of their own
     team.delete()
     identity.delete()
     assert admin.get(f"/admin/exporters/membership/{member.pk}/history/").status_code == 200

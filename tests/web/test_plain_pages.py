@@ -1,4 +1,4 @@
-"""Pages that anybody may meet: the landing page, what is not found, a form that can't be taken."""
+"""Pages that anyone may see: the landing page, the not-found page, a form that can't be accepted."""
 
 import pytest
 from django.template.loader import get_template

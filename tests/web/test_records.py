@@ -1,4 +1,4 @@
-"""What is remembered of scrapes: written in batches, bounded, and never the reason why a scrape fails."""
+"""Scrape records are written in batches and bounded, and never make a scrape fail."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -164,7 +164,7 @@ def test_a_process_that_ends_says_when_its_last_records_are_lost(
         raise OperationalError("the database is away")
 
     monkeypatch.setattr(history, "write", away)
-    monkeypatch.setattr(history.connection, "close", lambda: None)  # it is the test's own
+    monkeypatch.setattr(history.connection, "close", lambda: None)  # it is the test's own connection
     history.recorder.add(_record())
     with caplog.at_level(logging.ERROR):
         history.recorder.close()

@@ -1,4 +1,4 @@
-"""The start page: all targets that the user may see, worst first, with what is wrong and what to do about it."""
+"""The start page: all targets that the user may see, worst first, each with its problem and what to do about it."""
 
 import re
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ Make = Any
 @pytest.fixture
 def make(db: None) -> Make:
     def make(name: str, team: str = "payments", scraped: float | None = 5, **fields: Any) -> Namespace:
-        """Store a namespace that was last scraped so many seconds ago."""
+        """Store a namespace that was last scraped `scraped` seconds ago."""
         enabled = fields.pop("enabled", True)
         namespace = Namespace.objects.create(
             name=name, team=Team.objects.get_or_create(name=team)[0], enabled=enabled

@@ -1,4 +1,4 @@
-"""A namespace is tried out before it is saved: each step says how it went, and what mends it."""
+"""The connection test before a namespace is saved: each step reports its result and how to fix a failure."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The wall page: a secret address, names and states, nobody signed in."""
+"""The wall page: a secret address that shows names and states without a sign-in."""
 
 from datetime import timedelta
 from typing import Any

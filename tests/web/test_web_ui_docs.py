@@ -1,4 +1,4 @@
-"""docs/web-ui.md says what the code does."""
+"""docs/web-ui.md matches the code."""
 
 import re
 from pathlib import Path

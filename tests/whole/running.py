@@ -1,4 +1,4 @@
-"""`manage.py run` as `make run` starts it, in a process group of its own, like a terminal's."""
+"""`manage.py run` as `make run` starts it, in a separate process group, as in a terminal."""
 
 import os
 import re
@@ -22,7 +22,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 class Running:
-    """One hub with a data folder that outlives it; its output is in `said`."""
+    """One hub whose data folder remains after it ends; its output is in `said`."""
 
     def __init__(self, data: Path, *options: str, variables: Mapping[str, str] | None = None) -> None:
         self.port = free_port()
@@ -69,7 +69,7 @@ class Running:
         return self.process.poll() is not None
 
     def interrupt(self) -> None:
-        """Do what Ctrl-C does, and wait for the end."""
+        """Do what Ctrl-C does, and wait for the process to end."""
         if not self._ended():
             os.killpg(self.process.pid, signal.SIGINT)
         self.process.wait(90)

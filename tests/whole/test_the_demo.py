@@ -1,4 +1,4 @@
-"""`make run` from an empty folder to Ctrl-C, as a newcomer meets it."""
+"""`make run` from an empty folder to Ctrl-C, as a new user experiences it."""
 
 import json
 import shlex

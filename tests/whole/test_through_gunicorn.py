@@ -1,4 +1,4 @@
-"""`make run DEMO=0` with a hub.yaml for endpoints elsewhere, held against the SDK's own numbers."""
+"""`make run DEMO=0` with a hub.yaml for external endpoints, compared with the SDK's own numbers."""
 
 import datetime as dt
 from collections import Counter
@@ -105,7 +105,7 @@ def hub(buses: dict[str, SimulatedNamespace], tmp_path_factory: pytest.TempPathF
         "HUB_CA_FILE": str(buses["left"].simulator.ca_file),
         "HUB_ALLOW_LOOPBACK": "1",
         "PAYMENTS_SCRAPE_TOKEN": TOKEN,
-        # As the portal shows them: without the port, which the namespace's host adds.
+        # As the portal shows them: without the port, which comes from the namespace's host.
         **{variable(name): bus.own_connection_string for name, bus in buses.items()},
     }
     with Running(folder / "data", variables=variables) as hub:
@@ -177,7 +177,7 @@ def spelt(status: str) -> str:
 
 
 def expected(kind: str, labels: dict[str, str], entity: Any, runtime: Any) -> Samples:
-    """Return the series that the SDK's two objects of an entity ask for."""
+    """Return the series that correspond to the SDK's two objects of an entity."""
     values: dict[str, float | None] = {
         "created_timestamp_seconds": timestamp(runtime.created_at_utc),
         "updated_timestamp_seconds": timestamp(runtime.updated_at_utc),
@@ -231,7 +231,7 @@ def test_every_number_is_the_sdks_for_every_entity_and_field(
     found = hub.scrape("varied", TOKEN)
     assert len(wanted) > 4000
     assert {key: found.get(key) for key in wanted} == wanted
-    # And nothing beside what the SDK's objects don't have.
+    # The only other series are those for which the SDK's objects have no field.
     others = {key[0] for key in found.keys() - wanted.keys() if key[0].count("_") > 1}
     of_entities = {name for name in others if name.startswith(("servicebus_queue_", "servicebus_topic_"))}
     of_entities |= {name for name in others if name.startswith("servicebus_subscription_")}

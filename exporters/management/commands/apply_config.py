@@ -1,4 +1,4 @@
-"""Applies a hub.yaml."""
+"""Apply a hub.yaml."""
 
 import sys
 from pathlib import Path

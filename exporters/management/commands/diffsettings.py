@@ -1,4 +1,4 @@
-"""Django's diffsettings without the secrets: people paste its output into tickets."""
+"""Django's diffsettings with the secrets masked, because people paste its output into tickets."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.commands import diffsettings
 from django.views.debug import SafeExceptionReporterFilter
 
-# Holds a password, and its name doesn't say so.
+# Can contain a password, although the name doesn't suggest it.
 _SECRET = {"HUB_CACHE_URL"}
 
 

@@ -1,4 +1,4 @@
-"""Prints the configuration as hub.yaml."""
+"""Print the configuration as hub.yaml."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Makes the database ready for the hub; deployments run it before gunicorn."""
+"""Prepare the database for the hub. Deployments run this before gunicorn."""
 
 import os
 from typing import Any
@@ -17,7 +17,7 @@ class Command(BaseCommand):
         "Migrate the database, create the user admin (reset by HUB_ADMIN_PASSWORD), apply HUB_CONFIG. "
         "Safe to repeat, and safe beside a running hub."
     )
-    # The checks that need the database would fail before it is migrated.
+    # Checks that need the database would fail before it is migrated.
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Re-encrypts every stored secret under the first of HUB_ENCRYPTION_KEYS."""
+"""Re-encrypt every stored secret with the first key in HUB_ENCRYPTION_KEYS."""
 
 from typing import Any
 

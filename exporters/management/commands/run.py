@@ -1,4 +1,4 @@
-"""`make run`: everything that it takes to see the hub at work."""
+"""`make run`: prepare the database and start the hub, optionally with a demo."""
 
 import contextlib
 import json
@@ -31,7 +31,8 @@ class Command(BaseCommand):
         "Prepare the database and start the hub; with --demo also a simulated Service Bus and, in an empty hub, "
         "three namespaces that read it. Ctrl-C stops all of it."
     )
-    # They would ask a database that is not migrated yet; `prepare` runs them in time.
+    # The checks would query a database that is not migrated yet. `prepare` reports unreadable secrets once it is, and
+    # gunicorn checks the settings when it starts.
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -39,13 +40,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, demo: bool, **options: Any) -> None:
         _refuse_a_port_in_use(settings.HUB_PORT)
-        # SIGINT as well: a shell that starts this in the background has it ignored.
+        # SIGINT as well: it is ignored if a shell starts this in the background.
         for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(each, _interrupt)
         children: list[Child] = []
         try:
             token = None
-            # The children read settings of their own: this process had its own before the demo was known.
+            # The children load the settings again: this process loaded its settings before it parsed --demo.
             environment = dict(os.environ)
             if demo:
                 token = _kept(settings.HUB_DATA_DIR / "demo" / "token")
@@ -84,7 +85,7 @@ def _refuse_a_port_in_use(port: int) -> None:
     families = [socket.AF_INET, *([socket.AF_INET6] if socket.has_dualstack_ipv6() else [])]
     for family in families:
         with socket.socket(family) as probe:
-            # As gunicorn will do: a connection of a former run that is still winding up is no obstacle.
+            # As gunicorn does, so that connections of a previous run that are still closing don't block the port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("", port))
@@ -100,19 +101,19 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 def _kept(path: Path) -> str:
-    """Return the demo's scrape token: made on the first run, so that what was pasted somewhere stays right."""
+    """Return the demo's scrape token, made on the first run and then kept, so that pasted copies stay valid."""
     if not path.is_file():
         startup.write_private(path, "sbh_" + secrets.token_urlsafe(32) + "\n")
     return path.read_text(encoding="utf-8").strip()
 
 
 def _start(command: list[str], environment: Mapping[str, str] | None = None) -> Child:
-    # In a session of its own: Ctrl-C reaches this process alone, which then stops the others in order.
+    # In its own session, so that Ctrl-C only reaches this process, which then stops the children in order.
     return subprocess.Popen(command, env=environment, cwd=settings.BASE_DIR, start_new_session=True)  # noqa: S603
 
 
 def _start_simulator(children: list[Child]) -> dict[str, Any]:
-    """Start the simulated Service Bus and return what it tells of itself; keys and port stay from run to run."""
+    """Start the simulated Service Bus and return its ready file's content. Keys and port are kept between runs."""
     folder = settings.HUB_DATA_DIR / "demo"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ready = folder / "simulator.json"
@@ -127,9 +128,7 @@ def _start_simulator(children: list[Child]) -> dict[str, Any]:
         "--directory",
         str(folder),
     ]
-    with open(
-        folder / "simulator.log", "wb"
-    ) as log:  # its connection strings are of no use to who reads along
+    with open(folder / "simulator.log", "wb") as log:  # its connection strings would clutter the terminal
         children.append(
             subprocess.Popen(  # noqa: S603 - our own command
                 [*command, "--ready-file", str(ready)],
@@ -150,7 +149,7 @@ def _start_simulator(children: list[Child]) -> dict[str, Any]:
 
 
 def _demo_environment(simulator: dict[str, Any], token: str) -> dict[str, str]:
-    """Return what lets the hub read the simulator: its CA, leave to connect to this machine, and the secrets."""
+    """Return the variables for reading the simulator: its CA, permission to connect to loopback, and the secrets."""
     strings = {name: namespace["connection_string"] for name, namespace in simulator["namespaces"].items()}
     wrong = strings["demo-wrong-key"].partition("SharedAccessKey=")[0] + "SharedAccessKey=d3Jvbmc="
     return {
@@ -165,7 +164,7 @@ def _demo_environment(simulator: dict[str, Any], token: str) -> dict[str, str]:
 
 def _prepare(environment: Mapping[str, str], demo: bool) -> None:
     _manage(environment, "prepare")
-    # What somebody changed or deleted since the first run stays as it is.
+    # Keep whatever was changed or deleted since the first run.
     if demo and startup.database_is_empty():
         _manage(environment, "apply_config", str(_EXAMPLES / "demo.yaml"))
 
@@ -196,7 +195,7 @@ def _wait_for_the_first_to_end(children: list[Child]) -> None:
 
 
 def _stop(children: list[Child]) -> None:
-    """End all children, the hub before what it reads; whoever can't wait for open requests interrupts once more."""
+    """Stop all children, the hub before the simulator. Another Ctrl-C kills them without waiting for open requests."""
     try:
         for child in reversed(children):
             if child.poll() is None:
@@ -204,7 +203,7 @@ def _stop(children: list[Child]) -> None:
                 child.wait(_STOP_SECONDS)
     except (KeyboardInterrupt, subprocess.TimeoutExpired):
         for child in children:
-            # Each leads a process group of its own: gunicorn's workers go with it.
+            # Each child leads its own process group, so this also kills gunicorn's workers.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
             child.wait()

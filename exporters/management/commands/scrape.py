@@ -1,4 +1,4 @@
-"""`manage.py scrape NAME`: the same exposition as /metrics/NAME, in a terminal."""
+"""`manage.py scrape NAME`: print the exposition of /metrics/NAME."""
 
 import sys
 from typing import Any
