@@ -1,10 +1,10 @@
-"""A Service Bus management endpoint for the demo, the tests and the benchmarks; knows no Django.
+"""A Service Bus management endpoint for the demo, the tests and the benchmarks, independent of Django.
 
 simulator = Simulator()
 namespace = simulator.add_namespace("payments")
 namespace.add_queue("orders", active=3)
 with simulator.running():
-    ...  # ask https://payments.servicebus.localhost:<simulator.port>/ and trust simulator.ca_file
+    ...  # send requests to https://payments.servicebus.localhost:<simulator.port>/ and trust simulator.ca_file
 """
 
 from .entities import SimulatedQueue, SimulatedSubscription, SimulatedTopic

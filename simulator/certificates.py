@@ -1,4 +1,4 @@
-"""A certificate authority of the simulator's own, and what it signs: nothing outside of a test trusts it."""
+"""The simulator's own certificate authority and the certificates that it signs. Only tests trust it."""
 
 import datetime as dt
 import ipaddress
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-# The hosts that clients may use for a simulated namespace. A wildcard covers one label, which is what a namespace is.
+# The hosts that clients may use for a simulated namespace. A wildcard covers one label: the namespace's name.
 HOSTS = ("localhost", "*.servicebus.localhost", "*.servicebus.windows.net", "127.0.0.1", "::1")
 _LIFETIME = dt.timedelta(days=825)
 _RENEW_BEFORE = dt.timedelta(days=30)
@@ -52,7 +52,7 @@ class Authority:
         """Return a server certificate for these host names and addresses as PEM: the key, then the certificate."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
-        # Python 3.13 and later verify strictly (RFC 5280): without the authority's key identifier they refuse.
+        # Python 3.13 and later verify strictly (RFC 5280): they require the authority key identifier.
         issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         certificate = (
             _builder(_name(hosts[0]), self.certificate.subject, key.public_key())
@@ -70,7 +70,7 @@ class Authority:
 class CertificateStore:
     """Keeps the CA and the server certificates in a folder, so that they outlive one run.
 
-    `ca.pem` is what clients must trust. A certificate that is about to expire is made anew.
+    Clients must trust `ca.pem`. A certificate that is about to expire is replaced.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -88,17 +88,17 @@ class CertificateStore:
         self._contexts: dict[str, ssl.SSLContext] = {}
 
     def secret(self) -> bytes:
-        """Return bytes that nobody else knows and that stay the same as long as the folder does."""
+        """Return secret bytes that stay the same as long as the folder exists."""
         return (self.directory / "ca.key").read_bytes()
 
     def context(self, kind: str = "valid") -> ssl.SSLContext:
-        """Return a new server context. `kind`: valid, unknown_ca (another CA signed it), wrong_host (another name)."""
+        """Return a new server context. `kind`: valid, unknown_ca (signed by another CA), wrong_host (another name)."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._pem(kind))
         return context
 
     def shared_context(self, kind: str) -> ssl.SSLContext:
-        """Return the one context of this kind; making one takes milliseconds, too long for every handshake."""
+        """Return the shared context of this kind. Creating one takes milliseconds, too long for every handshake."""
         if kind not in self._contexts:
             self._contexts[kind] = self.context(kind)
         return self._contexts[kind]
@@ -114,13 +114,13 @@ class CertificateStore:
         return path
 
     def _is_ours(self, path: Path, kind: str) -> bool:
-        """Tell whether the stored certificate belongs to the stored CA (the CA can have been made anew)."""
+        """Return whether the stored certificate is signed by the stored CA, which may have been replaced."""
         if kind == "unknown_ca":
             return True
         try:
             certificate = x509.load_pem_x509_certificate(path.read_bytes())
             certificate.verify_directly_issued_by(self._authority.certificate)
-        except Exception:  # whatever is wrong with it, a new one is the answer
+        except Exception:  # whatever is wrong with it, it is replaced
             return False
         return True
 
@@ -135,7 +135,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))  # clocks differ a little between containers
+        .not_valid_before(now - dt.timedelta(hours=1))  # clocks differ slightly between containers
         .not_valid_after(now + _LIFETIME)
     )
 

@@ -1,11 +1,11 @@
 """Plain HTTP on loopback that changes and reads a simulator in another process, for scripts and benchmarks.
 
-    GET    /                                          everything at a glance
-    POST   /namespaces                                add a namespace: an entry as in a definition
+    GET    /                                          overview of everything
+    POST   /namespaces                                adds a namespace: an entry as in a definition
     GET    /namespaces/<ns>                           counters, faults, connection string, own port
     PATCH  /namespaces/<ns>                           {"latency": 0.05, "sku": "Premium", "messaging_units": 2}
     DELETE /namespaces/<ns>
-    PUT    /namespaces/<ns>/queues/<name>             {"active": 9}: adds the queue, or changes it
+    PUT    /namespaces/<ns>/queues/<name>             {"active": 9}: adds or changes the queue
     PUT    /namespaces/<ns>/topics/<name>             the same
     PUT    /namespaces/<ns>/topics/<name>/subscriptions/<name>
     DELETE                                            (on each of the three: removes it)
@@ -18,7 +18,7 @@
     GET    /identity                                  counters, authority, tenant, metadata endpoint
     POST   /identity/faults, DELETE /identity/faults[/<kind>]
 
-Names are percent-encoded (`team%2Forders`). Answers are JSON; what is wrong is said in `error` with status 400 or 404.
+Names are percent-encoded (`team%2Forders`). Responses are JSON; errors have status 400 or 404 and a message in `error`.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ def open_control(simulator: Simulator, port: int = 0) -> str:
 
 
 def state(simulator: Simulator) -> dict[str, Any]:
-    """Return everything at a glance, the simulated keys included."""
+    """Return an overview of everything, including the simulated keys."""
     return {
         "port": simulator.port,
         "ca_file": str(simulator.ca_file),
@@ -67,7 +67,7 @@ class _Control:
         parts = [unquote(part) for part in request.raw_path.partition("?")[0].strip("/").split("/") if part]
         try:
             body = json.loads(text) if text.strip() else {}
-            # In another thread: a change may wait for the simulator's own loop, which is this one.
+            # In another thread, because a change may wait for the simulator's own loop, which is this one.
             result = await asyncio.to_thread(self._do, request.method, parts, body)
         except KeyError as error:
             return web.json_response({"error": f"there is no {error}"}, status=404)

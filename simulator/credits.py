@@ -1,8 +1,8 @@
-"""The credit rule of a Standard namespace: 1,000 credits a second for everything that it does.
+"""The credit rule of a Standard namespace: 1,000 credits per second for all of its operations.
 
-A management request costs 10, a message 1 (Microsoft's page on throttling of the Standard tier). Credits come anew
-with every full second; what is left over is lost. A synthetic load of senders takes its share of the same credits, so
-that a test can count how often a reader's requests left none for them.
+A management request costs 10, a message 1 (Microsoft's page on throttling of the Standard tier). Credits are renewed
+every full second; unused ones are lost. A synthetic load of senders draws on the same credits, so that a test can count
+how often a reader's requests left none for the senders.
 """
 
 import threading
@@ -32,7 +32,7 @@ class Credits:
         per_second: int = PER_SECOND,
         management_cost: int = MANAGEMENT_COST,
     ) -> None:
-        """Enforce the rule from now on, with senders of `sender_rate` messages a second; all counters start at 0."""
+        """Enforce the rule from now on, with senders of `sender_rate` messages per second; reset all counters to 0."""
         with self._lock:
             self.enforced = True
             self._sender_rate = sender_rate
@@ -41,28 +41,28 @@ class Credits:
             self._reset()
 
     def lift(self) -> None:
-        """Enforce the rule no more; the counters keep their values."""
+        """Stop enforcing the rule; the counters keep their values."""
         with self._lock:
             self._advance()
             self.enforced = False
 
     @property
     def sender_throttled(self) -> int:
-        """Messages that found no credit."""
+        """Messages that were refused for lack of credits."""
         return self._counter("_sender_throttled")
 
     @property
     def sender_sent(self) -> int:
-        """Messages that found one."""
+        """Messages that were sent."""
         return self._counter("_sender_sent")
 
     @property
     def management_throttled(self) -> int:
-        """Management requests that found too few credits and were answered 429."""
+        """Management requests that were answered with 429 for lack of credits."""
         return self._counter("_management_throttled")
 
     def take(self) -> bool:
-        """Pay for one management request; return False when the credits don't suffice."""
+        """Pay for one management request; return False if there are too few credits."""
         with self._lock:
             if not self.enforced:
                 return True
@@ -88,7 +88,7 @@ class Credits:
         self._management_throttled = 0
 
     def _advance(self) -> None:
-        """Let the senders have sent what they send up to this moment, second by second."""
+        """Account for the senders' messages up to this moment, second by second."""
         if not self.enforced:
             return
         now = self._clock()

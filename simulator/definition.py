@@ -1,4 +1,4 @@
-"""A simulator from a YAML file: its namespaces, what they hold, and who may read them.
+"""Define a simulator in YAML: its namespaces, their entities, and the identities that may read them.
 
 namespaces:
   - name: payments
@@ -34,11 +34,11 @@ _NAMESPACE_PARTS = (
 
 
 class DefinitionError(ValueError):
-    """The definition can't be used; the text says where and why."""
+    """The definition can't be used; the message explains where and why."""
 
 
 def read(text: str) -> dict[str, Any]:
-    """Read a definition. Raises DefinitionError for what is no YAML mapping."""
+    """Parse a definition. Raises DefinitionError if it is not a YAML mapping."""
     try:
         definition = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -49,7 +49,7 @@ def read(text: str) -> dict[str, Any]:
 
 
 def apply(definition: Mapping[str, Any], simulator: Simulator) -> None:
-    """Add to the simulator what the definition holds. Raises DefinitionError."""
+    """Add the contents of a definition to the simulator. Raises DefinitionError."""
     _only_known(definition, ("namespaces", "identity"), "the definition")
     for entry in definition.get("namespaces") or []:
         add_namespace(entry, simulator)
@@ -72,7 +72,7 @@ def apply(definition: Mapping[str, Any], simulator: Simulator) -> None:
 
 
 def add_namespace(entry: Mapping[str, Any], simulator: Simulator) -> SimulatedNamespace:
-    """Add one namespace from its entry. Raises DefinitionError; the namespace is then not there."""
+    """Add one namespace from its entry. If it raises DefinitionError, the namespace was not added."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
         raise DefinitionError("every namespace needs a name")
     name = entry["name"]

@@ -1,4 +1,4 @@
-"""Lets a namespace's counts move over time, the same way in every run with the same seed."""
+"""Changes of a namespace's counts over time, the same in every run with the same seed."""
 
 import asyncio
 import datetime as dt
@@ -9,12 +9,12 @@ from .entities import SimulatedEntity, SimulatedSubscription
 from .namespace import SimulatedNamespace
 
 _MESSAGE_BYTES = 1500
-# Of the entities: those whose consumer fails now and then. In most of a real namespace nothing is dead-lettered.
+# The share of entities with a consumer that fails now and then. In a real namespace, most entities dead-letter nothing.
 _FAILING_SHARE = 0.02
 
 
 class Drift:
-    """Moves a `share` of the entities `every` so many seconds; the steps, not the moments, are deterministic."""
+    """Changes a `share` of the entities every `every` seconds. The steps are deterministic, their times are not."""
 
     def __init__(
         self, namespace: SimulatedNamespace, *, every: float = 1.0, share: float = 0.2, seed: int = 1
@@ -33,7 +33,7 @@ class Drift:
             self.step()
 
     def step(self) -> None:
-        """Move once."""
+        """Change the counts once."""
         namespace = self._namespace
         for entities in (namespace.queues.values(), namespace.topics.values(), namespace.subscriptions()):
             for entity in entities:
@@ -49,7 +49,7 @@ class Drift:
             self._fails[entity] = pick.random() < _FAILING_SHARE
         dead_letter = entity.dead_letter + (self._fails[entity] and pick.random() < 0.05)
         if pick.random() < 0.005:
-            dead_letter = 0  # someone looked after them
+            dead_letter = 0  # an operator handled them
         values = {
             "active": max(active, 0),
             "dead_letter": dead_letter,
@@ -69,7 +69,10 @@ def fill(
     subscriptions: int = 0,
     seed: int = 1,
 ) -> None:
-    """Add queues, topics and so many subscriptions to each topic, with plausible counts; names are `queue-001` etc."""
+    """Add queues, topics, and `subscriptions` subscriptions to each topic, with plausible counts.
+
+    Names are `queue-001` and so on.
+    """
     pick = random.Random(seed)  # noqa: S311
 
     def counts() -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Which answer the management endpoint gives to which request. No sockets here, and no faults but in the content."""
+"""The management endpoint's answers to requests, without sockets. Of the faults, only those in the content."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ FEED = "application/atom+xml;type=feed;charset=utf-8"
 ENTRY = "application/atom+xml;type=entry;charset=utf-8"
 ERROR = "application/xml; charset=utf-8"
 _KEPT_PAGES = 200
-# A topic's name may hold slashes, a subscription's may not. Clients differ in the case of the fixed words.
+# A topic's name may contain slashes, a subscription's may not. Clients differ in the case of the fixed words.
 _SUBSCRIPTIONS = re.compile(r"/(?P<topic>.+)/subscriptions(?:/(?P<name>[^/]+))?/?", re.IGNORECASE | re.DOTALL)
 _TITLES = {"queues": "Queues", "topics": "Topics"}
 
@@ -39,7 +39,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A request's target, taken apart."""
+    """A parsed request target."""
 
     target: str
     kind: str  # queues, topics, subscriptions, subscription, entity, info
@@ -54,13 +54,13 @@ class Route:
 
     @property
     def entity_path(self) -> str | None:
-        """The queue or topic that the request is about, whose own keys authorize it too."""
+        """The queue or topic of the request, whose own keys authorize the request too."""
         return self.topic or self.name or None
 
 
 @lru_cache(maxsize=20_000)
 def route(target: str) -> Route:
-    """Take a request's target apart. Both `%2F` and a plain slash separate the parts of an entity's name."""
+    """Parse a request's target. Both `%2F` and a plain slash separate the parts of an entity's name."""
     raw_path, _, raw_query = target.partition("?")
     path, query = unquote(raw_path), unquote(raw_query)
     values = _query(raw_query)
@@ -96,7 +96,7 @@ def _query(raw: str) -> dict[str, Any]:
 
 
 def respond(namespace: SimulatedNamespace, route: Route, host: str, spoiled: dict[str, Fault]) -> Answer:
-    """Answer an authorized GET. `spoiled`: the faults in the content, by kind."""
+    """Return the answer to an authorized GET. `spoiled`: the faults in the content, by kind."""
     if route.mistake:
         return failure(400, route.mistake, host, route)
     if route.kind == "info":
@@ -137,7 +137,7 @@ def _recreate_queues(namespace: SimulatedNamespace, number: int) -> None:
 
 
 def failure(status: int, detail: str, host: str, route: Route) -> Answer:
-    """Answer with an error body as the service words it."""
+    """Return an answer with an error body in the service's words."""
     name = host.partition(":")[0]
     return Answer(status, render.error(status, detail, f"{name}:{route.path.strip('/')}"), ERROR)
 
@@ -174,7 +174,7 @@ def _page(
     host: str,
     spoiled: dict[str, Fault],
 ) -> bytes:
-    """Return a page of the listing, from the cache where nothing in the collection has changed since."""
+    """Return a page of the listing, from the cache unless the collection has changed since."""
     key = None if spoiled else (host, route.target, namespace.sku)
     if key is not None and (kept := listed.pages.get(key)) is not None and kept[0] == listed.revision:
         return kept[1]

@@ -1,4 +1,4 @@
-"""What a simulated namespace holds. Every change to an attribute is visible with the next request."""
+"""The entities of a simulated namespace. The next request sees every change to an attribute."""
 
 import datetime as dt
 import threading
@@ -15,7 +15,7 @@ Moment = dt.datetime | str | None
 
 @dataclass(frozen=True)
 class SharedKey:
-    """A shared access policy: of the namespace, or of one entity when `entity_path` names it."""
+    """A shared access policy: of the namespace, or of the entity that `entity_path` names."""
 
     name: str
     key: str = field(repr=False)
@@ -30,7 +30,7 @@ def _now() -> dt.datetime:
 
 @dataclass(eq=False)
 class SimulatedEntity:
-    """What queues, topics and subscriptions have in common. Counts are messages."""
+    """The attributes that queues, topics and subscriptions have in common. Counts are messages."""
 
     name: str
     active: int = 0
@@ -55,7 +55,7 @@ class SimulatedEntity:
             collection.changed(self)
 
     def update(self, **values: Any) -> None:
-        """Set several attributes at once, so that no answer shows only some of them."""
+        """Set several attributes at once, so that no response shows only some of the changes."""
         unknown = [name for name in values if name not in self.__dataclass_fields__ or name == "name"]
         if unknown:
             raise ValueError(f"{type(self).__name__} has no changeable {', '.join(unknown)}")
@@ -70,7 +70,7 @@ class SimulatedEntity:
         return self.active + self.dead_letter + self.scheduled + self.transfer + self.transfer_dead_letter
 
     def rendered(self) -> dict[str, str]:
-        """Return this entity's cache of rendered descriptions; the collection empties it on every change."""
+        """Return this entity's cache of rendered descriptions; the collection clears it on every change."""
         cache: dict[str, str] = self.__dict__.setdefault("_rendered", {})
         return cache
 
@@ -79,7 +79,7 @@ class SimulatedEntity:
 class SimulatedQueue(SimulatedEntity):
     messages: int | None = None  # MessageCount; None: the sum of the counts
     size_bytes: int = 0
-    max_size_megabytes: int = 1024  # reported times 16 when partitioned
+    max_size_megabytes: int = 1024  # if partitioned, reported 16 times as large
     max_delivery_count: int = 10
     lock_duration: Duration = "PT1M"
     duplicate_detection_window: Duration = "PT10M"
@@ -90,7 +90,7 @@ class SimulatedQueue(SimulatedEntity):
     express: bool = False
     forward_to: str | None = None  # an entity's name, or an absolute URI
     forward_dead_lettered_to: str | None = None
-    max_message_size_kilobytes: int | None = None  # None: what the SKU allows
+    max_message_size_kilobytes: int | None = None  # None: the SKU's limit
     keys: list[SharedKey] = field(default_factory=list, repr=False)
 
 
@@ -116,7 +116,7 @@ class SimulatedTopic(SimulatedEntity):
     support_ordering: bool = True
     partitioned: bool = False
     express: bool = False
-    subscription_count: int | None = None  # None: how many there are
+    subscription_count: int | None = None  # None: the actual number
     max_message_size_kilobytes: int | None = None
     keys: list[SharedKey] = field(default_factory=list, repr=False)
 
@@ -138,7 +138,7 @@ class SimulatedTopic(SimulatedEntity):
 
     def _members_changed(self) -> None:
         collection: Collection[Any] | None = self.__dict__.get("_collection")
-        if collection is not None:  # the topic's own entry holds SubscriptionCount
+        if collection is not None:  # the topic's own entry contains SubscriptionCount
             collection.changed(self)
 
 
@@ -146,9 +146,9 @@ E_ = TypeVar("E_", bound=SimulatedEntity)
 
 
 class Collection(Generic[E_]):
-    """Entities by name, in the service's order, with a revision that tells whether a rendered page still holds.
+    """Entities by name, in the service's order, with a revision that shows whether a rendered page is still valid.
 
-    Service Bus ignores the case of names; so does every look-up here.
+    Look-ups are case-insensitive, as in Service Bus.
     """
 
     def __init__(self, lock: "threading.RLock", members_changed: Any = None) -> None:
@@ -174,7 +174,7 @@ class Collection(Generic[E_]):
             self.revision += 1
 
     def in_order(self) -> list[E_]:
-        """Return all entities in lexical order, in which the service lists them: queue-1, queue-10, queue-2."""
+        """Return all entities in the service's order, which is lexical: queue-1, queue-10, queue-2."""
         with self.lock:
             if self._sorted is None:
                 self._sorted = [entity for _, entity in sorted(self._entities.items())]

@@ -1,4 +1,4 @@
-"""What a namespace does wrong on purpose: which requests are concerned, and how often. Answering is done elsewhere."""
+"""A namespace's deliberate faults: which requests they apply to, and how often. They are carried out elsewhere."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-# Kind -> its options with their defaults. What each of them does is said in `Faults.set`.
+# Kind -> its options with their defaults. `Faults.set` describes them.
 CONNECTION: dict[str, dict[str, Any]] = {
     "refuse": {},
     "hang_handshake": {},
@@ -50,8 +50,8 @@ KINDS = {**CONNECTION, **INSTEAD, **AFTERWARDS}
 class Fault:
     kind: str
     path: str | None = None  # a shell pattern on the decoded path without its query, in lower case
-    times: int | None = None  # how many requests are still concerned; None: all
-    after: int = 0  # how many requests are let through first
+    times: int | None = None  # how many more requests it applies to; None: all
+    after: int = 0  # how many requests pass unaffected first
     options: dict[str, Any] = field(default_factory=dict)
     hits: int = 0
 
@@ -60,7 +60,7 @@ class Fault:
 
 
 class Faults:
-    """The faults that are set; safe to change from any thread while requests are answered."""
+    """The faults that are set; safe to change from any thread while requests are served."""
 
     def __init__(self, changed: Callable[[], None] | None = None) -> None:
         self._lock = threading.Lock()
@@ -70,28 +70,29 @@ class Faults:
     def set(
         self, kind: str, *, path: str | None = None, times: int | None = None, after: int = 0, **options: Any
     ) -> Fault:
-        """Add a fault; it holds for the next `times` requests (after `after` good ones) whose path fits the pattern.
+        """Add a fault for the next `times` requests whose path matches the pattern, after `after` unaffected ones.
 
-        Of the faults that answer instead, the first that concerns a request is done; of the others, all.
+        Of the faults that replace a response, only the first that applies to a request takes effect; of the others,
+        all do.
 
-        Kinds that concern connections (`times` then counts handshakes; no `path`):
+        Kinds that affect connections (`times` counts handshakes; no `path`):
         refuse, hang_handshake: the namespace's own port refuses connections, or accepts them and stays silent.
         unknown_ca, wrong_host: the certificate is signed by another CA, or is that of another host.
 
-        Kinds that answer instead of the namespace:
-        reset: the connection is reset (RST). disconnect: it is closed without an answer. hang: no answer ever.
+        Kinds that replace the response:
+        reset: the connection is reset (RST). disconnect: it is closed without a response. hang: never responds.
         status (option `status`), and by name throttle 429, unavailable 503, unauthorized 401, forbidden 403,
-        not_found 404, server_error 500: `body` is "error" (as recorded), "empty" or "html"; `retry_after` is sent as
-        it is; `detail` replaces the text. redirect: to `location` (another host unless given), `status` 307.
+        not_found 404, server_error 500: `body` is "error" (as recorded), "empty" or "html"; `retry_after` is sent
+        unchanged; `detail` replaces the text. redirect: to `location` (by default another host), `status` 307.
         html: an HTML page with `status` 200. empty: 200 without a body. endless: a body that never ends.
-        bomb: XML whose entities expand to gigabytes. gzip_bomb: a small body, compressed, of which 64 MiB would come.
+        bomb: XML whose entities expand to gigabytes. gzip_bomb: a small compressed body that expands to 64 MiB.
 
-        Kinds that spoil the right answer:
-        delay: `seconds` later. cut: Content-Length is right, but the connection is closed at the share `at` of it.
-        truncated: a complete answer with XML that stops at `at`. trickle: `chunk` bytes every `interval` seconds.
+        Kinds that spoil the correct response:
+        delay: `seconds` later. cut: Content-Length is right, but the connection is closed after the share `at` of it.
+        truncated: a complete response with XML that stops at `at`. trickle: `chunk` bytes every `interval` seconds.
         no_counts: without CountDetails. shifted: pages after the first start `by` entities too early (negative: too
         late). next_link: points to `host`. delete_topic: `topic` is deleted once the topics have been listed.
-        recreated: before each page of queues all queues are replaced by `number` others.
+        recreated: before each page of queues, all queues are replaced by `number` others.
 
         Raises ValueError for an unknown kind or option.
         """
@@ -135,11 +136,11 @@ class Faults:
         return any(fault.kind == kind for fault in self._faults)
 
     def take(self, kinds: dict[str, dict[str, Any]], path: str | None = None) -> list[Fault]:
-        """Return the faults that concern this request, and count it for each of them."""
+        """Return the faults that apply to this request, and count the request for each of them."""
         return self._take(kinds, path, only_one=False)
 
     def take_one(self, kinds: dict[str, dict[str, Any]], path: str | None = None) -> Fault | None:
-        """Return the first fault that concerns this request, for kinds of which only one can be done."""
+        """Return the first fault that applies to this request, for kinds of which only one can take effect."""
         return next(iter(self._take(kinds, path, only_one=True)), None)
 
     def _take(self, kinds: dict[str, dict[str, Any]], path: str | None, *, only_one: bool) -> list[Fault]:

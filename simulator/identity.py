@@ -1,4 +1,4 @@
-"""Entra ID as far as service principals need it: who there is, what they prove themselves with, and their tokens."""
+"""Entra ID as far as service principals need it: the principals, their credentials, and their tokens."""
 
 import datetime as dt
 import secrets
@@ -29,7 +29,7 @@ EXCHANGE_AUDIENCE = "api://AzureADTokenExchange"
 
 @dataclass
 class FederatedIssuer:
-    """Someone else's token issuer whom an application trusts, as a Kubernetes cluster's for workload identity."""
+    """An external token issuer that an application trusts, such as a Kubernetes cluster's for workload identity."""
 
     issuer: str
     subject: str
@@ -38,7 +38,7 @@ class FederatedIssuer:
     def token(
         self, *, lifetime: float = 3600, subject: str | None = None, audience: str = EXCHANGE_AUDIENCE
     ) -> str:
-        """Issue a token as the cluster would project it into a pod. `lifetime`: seconds."""
+        """Issue a token as a cluster projects it into a pod. `lifetime` is in seconds."""
         now = int(time.time())
         return self.key.sign(
             {
@@ -54,7 +54,7 @@ class FederatedIssuer:
 
 @dataclass(eq=False)
 class Principal:
-    """Someone who can be given rights on a namespace: `namespace.grant(principal)`."""
+    """A principal that can be granted rights on a namespace: `namespace.grant(principal)`."""
 
     client_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     object_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -74,7 +74,7 @@ class Application(Principal):
         return self.secrets[-1]
 
     def add_certificate(self, *, lifetime: dt.timedelta = dt.timedelta(days=30)) -> bytes:
-        """Make and register a self-signed certificate; return key and certificate as PEM, as a client needs them."""
+        """Create and register a self-signed certificate; return its key and certificate as PEM for a client."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.client_id)])
         now = dt.datetime.now(dt.UTC)
@@ -97,7 +97,7 @@ class Application(Principal):
     def trust_issuer(
         self, *, subject: str = "system:serviceaccount:hub:hub", issuer: str = "https://cluster.example"
     ) -> FederatedIssuer:
-        """Register a federated credential and return the issuer, which can then make tokens."""
+        """Register a federated credential and return its issuer, which can then issue tokens."""
         self.issuers.append(FederatedIssuer(issuer, subject))
         return self.issuers[-1]
 
@@ -110,15 +110,15 @@ class ManagedIdentity(Principal):
 
 
 class Identity:
-    """The simulator's tenant. Its token endpoint is at `authority`, the managed identities' at `imds_url`."""
+    """The simulator's tenant. Its token endpoint is at `authority`, that of managed identities at `imds_url`."""
 
     def __init__(self, simulator: "Simulator") -> None:
         self._simulator = simulator
         self.tenant = str(uuid.uuid5(uuid.NAMESPACE_URL, simulator.derived_key("tenant")))
         self.applications: dict[str, Application] = {}
         self.managed_identities: list[ManagedIdentity] = []
-        self.token_lifetime = 3600.0  # seconds; holds for tokens that are issued from now on
-        self.latency = 0.0  # seconds between a request and its answer
+        self.token_lifetime = 3600.0  # seconds; applies to tokens that are issued from now on
+        self.latency = 0.0  # seconds between a request and its response
         self.issued: Counter[str] = Counter()  # tokens by client id
         self.requests = RequestLog()
         self.faults = Faults(self._connection_faults_changed)
@@ -132,7 +132,7 @@ class Identity:
     # What tests set up
 
     def add_application(self, client_id: str | None = None, *, secret: str | None = None) -> Application:
-        """Register an application; it proves itself with what its `add_...` methods register (or with `secret`)."""
+        """Register an application. Its `add_...` methods register its credentials; `secret` registers a secret."""
         application = Application(client_id or str(uuid.uuid4()))
         if secret is not None:
             application.add_secret(secret)
@@ -142,7 +142,7 @@ class Identity:
     def add_managed_identity(
         self, client_id: str | None = None, *, system_assigned: bool = True
     ) -> ManagedIdentity:
-        """Assign an identity to the machine: the system's own, or a user-assigned one with its `client_id`."""
+        """Assign an identity to the machine: system-assigned, or user-assigned with its `client_id`."""
         identity = ManagedIdentity(client_id or str(uuid.uuid4()), system_assigned=system_assigned)
         self.managed_identities.append(identity)
         return identity
@@ -159,14 +159,14 @@ class Identity:
         return f"https://localhost:{self._listener.port if self._listener else self._simulator.port}"
 
     def own_port(self) -> int:
-        """Move the authority to a port of its own (once), where connections can be refused, and return it."""
+        """Move the authority (once) to its own port, which can refuse connections, and return the port."""
         if self._listener is None:
             self._listener = self._simulator.listen_for_identity(plain=False)
         return self._listener.port
 
     @property
     def imds_url(self) -> str:
-        """The metadata service of virtual machines, plain HTTP as there (AZURE_POD_IDENTITY_AUTHORITY_HOST)."""
+        """The metadata service of virtual machines, over plain HTTP as on Azure (AZURE_POD_IDENTITY_AUTHORITY_HOST)."""
         return f"http://127.0.0.1:{self._plain_port()}"
 
     @property
@@ -217,7 +217,7 @@ class Identity:
         )
 
     def principal_of(self, text: str) -> tuple[str | None, str]:
-        """Return the object id of the one whom a token names, or None and why it is refused."""
+        """Return the object id of a token's principal and an empty text, or None and why the token is refused."""
         known = self._known.get(text)
         if known is None:
             token = Token.parse(text)
@@ -236,7 +236,7 @@ class Identity:
         return self.applications.get(client_id)
 
     def managed_identity_for(self, client_id: str | None) -> ManagedIdentity | None:
-        """Return the identity that is asked for: the system's own one without a client id."""
+        """Return the requested identity: without a client id, the system-assigned one."""
         for identity in self.managed_identities:
             if identity.client_id == client_id or (client_id is None and identity.system_assigned):
                 return identity
@@ -244,7 +244,7 @@ class Identity:
 
 
 def thumbprints(certificate: x509.Certificate) -> dict[str, str]:
-    """Return how an assertion's header may name its certificate (RFC 7515: x5t and x5t#S256)."""
+    """Return the thumbprints by which an assertion's header may name a certificate (RFC 7515: x5t and x5t#S256)."""
     algorithms: dict[str, Callable[[], hashes.HashAlgorithm]] = {
         "x5t": hashes.SHA1,
         "x5t#S256": hashes.SHA256,

@@ -20,7 +20,7 @@ _DISCOVERY = "/common/discovery/instance"
 
 
 class RefusedError(Exception):
-    """An error as Entra ID answers it: OAuth's code (RFC 6749, 5.2), its own number, and a text."""
+    """An error as Entra ID returns it: OAuth's code (RFC 6749, 5.2), Entra ID's own number, and a text."""
 
     def __init__(self, error: str, number: int, text: str, *, status: int = 400) -> None:
         super().__init__(text)
@@ -28,14 +28,14 @@ class RefusedError(Exception):
 
 
 def handles(path: str) -> bool:
-    """Tell whether a path is one of these, and no entity's."""
+    """Return whether a path belongs to one of these endpoints and not to an entity."""
     return path.endswith(
         ("/oauth2/v2.0/token", "/.well-known/openid-configuration", "/discovery/v2.0/keys")
     ) or (path in (_IMDS_PATH, _APP_SERVICE_PATH, _DISCOVERY))
 
 
 async def respond(identity: Identity, request: web.BaseRequest, path: str) -> Answer:
-    """Answer a request to one of the endpoints."""
+    """Return the answer to a request to one of the endpoints."""
     try:
         if path == _IMDS_PATH:
             if request.headers.get("Metadata") != "true":
@@ -60,7 +60,7 @@ async def respond(identity: Identity, request: web.BaseRequest, path: str) -> An
 
 
 def out_of_order(status: int, detail: str) -> Answer:
-    """Answer as an endpoint that doesn't work at present."""
+    """Return the answer of an endpoint that is temporarily out of order."""
     return _error(RefusedError("temporarily_unavailable", 90033, detail, status=status))
 
 

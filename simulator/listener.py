@@ -1,4 +1,4 @@
-"""One port on loopback, that can also refuse connections or accept them in silence."""
+"""One port, which can also refuse connections, or accept them and stay silent."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ _BACKLOG = 1024
 
 
 class _Silent(asyncio.Protocol):
-    """Accepts a connection and never says a word: a peer that hangs before the TLS handshake."""
+    """Accepts a connection and never sends anything: a peer that hangs before the TLS handshake."""
 
     def __init__(self, peers: set[asyncio.BaseTransport]) -> None:
         self._peers = peers
@@ -27,7 +27,7 @@ class _Silent(asyncio.Protocol):
 
 
 class Listener:
-    """The port is bound at once, so its number is known before anything runs; it answers once `open` was awaited.
+    """A port. It is bound at once, so its number is known before the simulator runs; `open` makes it listen.
 
     `context`: None for plain HTTP.
     """
@@ -39,13 +39,13 @@ class Listener:
         self._socket: socket.socket | None = _bound(host, port)
         self.port: int = self._socket.getsockname()[1]
         self.mode = "serve"
-        self.is_control = False  # of the simulator itself
+        self.is_control = False  # whether it is the simulator's control endpoint
         self._server: asyncio.AbstractServer | None = None
         self._web: web.Server | None = None
         self._silent: set[asyncio.BaseTransport] = set()
 
     async def switch(self, mode: str) -> None:
-        """Change what the port does: serve, refuse (nobody listens), hang_handshake (accept, and stay silent)."""
+        """Change the port's mode: serve, refuse (not listening), hang_handshake (accept, and stay silent)."""
         if mode != self.mode:
             self.mode = mode
             await self.close()
@@ -63,7 +63,7 @@ class Listener:
                 lambda: _Silent(self._silent), sock=listening, backlog=_BACKLOG
             )
             return
-        # A handler whose client has gone is cancelled: hanging and endless answers end with their connection.
+        # A handler is cancelled when its client disconnects: hanging and endless responses end with their connection.
         self._web = web.Server(
             self._handler, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS, handler_cancellation=True
         )
@@ -72,7 +72,7 @@ class Listener:
         )
 
     async def end_connections(self) -> None:
-        """End the connections that are open; the port goes on."""
+        """End the open connections; the port stays open."""
         for connection in list(self._web.connections) if self._web is not None else ():
             if connection.transport is not None:
                 connection.transport.abort()
@@ -85,14 +85,14 @@ class Listener:
             transports = [connection.transport for connection in self._web.connections]
             await self._web.shutdown(0.1)
             self._web = None
-            for transport in transports:  # a TLS connection would wait for the peer's goodbye
+            for transport in transports:  # a TLS connection would wait for the peer's close_notify
                 if transport is not None:
                     transport.abort()
         for peer in list(self._silent):
             peer.close()
 
     def release(self) -> None:
-        """Give the port back, when it was bound but is not listened on."""
+        """Release the port if it is bound but not listening."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

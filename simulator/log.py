@@ -1,4 +1,4 @@
-"""What was asked of a simulated service."""
+"""A log of the requests to a simulated service."""
 
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -9,18 +9,18 @@ _KEPT_REQUESTS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request that was answered (or refused). `refused`: why it was not authorized, else empty."""
+    """One request. `refused`: why it was not authorized; empty if it was."""
 
     method: str
     path: str  # decoded, without the query
     query: str
-    status: int  # 0: no answer was sent
+    status: int  # 0: no response was sent
     at: float  # Unix seconds
     refused: str = ""
 
 
 class RequestLog:
-    """What was asked. Iterates over the last 20,000 requests; the counters hold all of them."""
+    """A log of requests. Iterates over the last 20,000; the counters include all of them."""
 
     def __init__(self) -> None:
         self.clear()

@@ -1,4 +1,4 @@
-"""Sends answers that are wrong, late, endless or none at all, for the faults that are set."""
+"""Send wrong, late or endless responses, or none at all, as the configured faults require."""
 
 import asyncio
 import socket
@@ -47,7 +47,7 @@ def to_response(answer: Answer) -> web.Response:
 async def instead(
     fault: Fault, request: web.BaseRequest, worded: Callable[[int, str], Answer]
 ) -> web.StreamResponse:
-    """Do what the fault says instead of answering. `worded`: makes the error answer of a status and a text."""
+    """Carry out a fault instead of answering. `worded` makes an error answer from a status and a text."""
     options = fault.options
     if fault.kind in ("reset", "disconnect"):
         _end_connection(request, reset=fault.kind == "reset")
@@ -70,7 +70,7 @@ async def instead(
 
 
 async def deliver(answer: Answer, faults: Sequence[Fault], request: web.BaseRequest) -> web.StreamResponse:
-    """Send the right answer, spoiled on its way."""
+    """Send the correct answer, with the faults applied to its delivery."""
     by_kind = {fault.kind: fault for fault in faults}
     if "delay" in by_kind:
         await asyncio.sleep(float(by_kind["delay"].options["seconds"]))
@@ -116,7 +116,7 @@ def _html(status: int) -> web.Response:
 
 
 async def _start(request: web.BaseRequest, answer: Answer, length: int) -> web.StreamResponse:
-    """Send the head, which promises the whole body, and `length` bytes of it."""
+    """Send the head, with the whole body's Content-Length, and `length` bytes of the body."""
     response = web.StreamResponse(
         status=answer.status, headers={"Content-Type": answer.content_type, "Server": SERVER}
     )
@@ -134,7 +134,7 @@ async def _endless(request: web.BaseRequest) -> web.StreamResponse:
     padding = b"<!-- and on it goes -->\n" * 2048
     while True:
         await response.write(padding)
-        await asyncio.sleep(0)  # a fast reader must not keep the loop from everybody else
+        await asyncio.sleep(0)  # a fast reader must not block the loop for other clients
 
 
 def _end_connection(request: web.BaseRequest, *, reset: bool) -> NoReturn:

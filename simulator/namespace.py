@@ -1,4 +1,4 @@
-"""One simulated namespace: what it holds, who may read it, how it is asked and what goes wrong."""
+"""One simulated namespace: its entities, its addresses, its access rights and its faults."""
 
 import base64
 import datetime as dt
@@ -24,7 +24,7 @@ ROOT_KEY = "RootManageSharedAccessKey"
 
 
 class SimulatedNamespace:
-    """Made by `Simulator.add_namespace`. May be changed from any thread while it is asked."""
+    """Created by `Simulator.add_namespace`. May be changed from any thread while it serves requests."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class SimulatedNamespace:
             messaging_units if messaging_units is not None else (1 if sku == "Premium" else None)
         )
         self.alias = alias
-        self.latency = latency  # seconds between a request and its answer
+        self.latency = latency  # seconds between a request and its response
         self.created = self.modified = dt.datetime.now(dt.UTC)
         self.lock = threading.RLock()
         self.queues: Collection[SimulatedQueue] = Collection(self.lock)
@@ -53,7 +53,7 @@ class SimulatedNamespace:
         self.credits = Credits()
         self.requests = RequestLog()
         self.handshakes = (
-            0  # TLS handshakes that were begun for this namespace (by its host name or on its own port)
+            0  # TLS handshakes started with this namespace (by its host name or on its own port)
         )
         self._grants: dict[str, frozenset[str]] = {}
         self._keys: dict[str, SharedKey] = {}
@@ -64,7 +64,7 @@ class SimulatedNamespace:
     # Entities
 
     def add_queue(self, name: str, **values: Any) -> SimulatedQueue:
-        """Add a queue; `values` are the attributes of `SimulatedQueue`. Raises ValueError for a name that is taken."""
+        """Add a queue; `values` are attributes of `SimulatedQueue`. Raises ValueError if the name is taken."""
         self._check_name(name)
         return self.queues.add(SimulatedQueue(name, **values))
 
@@ -96,11 +96,11 @@ class SimulatedNamespace:
 
     @property
     def host(self) -> str:
-        """Host and port under which all namespaces are reached; `*.localhost` is this machine (RFC 6761)."""
+        """This namespace's host name and the port that all namespaces share; `*.localhost` is loopback (RFC 6761)."""
         return f"{self.name}.servicebus.localhost:{self.simulator.port}"
 
     def own_port(self) -> int:
-        """Open (once) a port for this namespace alone, where every host name reaches it, and return it."""
+        """Open (once) a port that serves only this namespace, under any host name, and return it."""
         if self._listener is None:
             self._listener = self.simulator.listen_for(self)
         return self._listener.port
@@ -110,7 +110,7 @@ class SimulatedNamespace:
         return self._listener is not None
 
     def close_own_port(self) -> "Listener | None":
-        """Let go of the own port and return it; the simulator closes it."""
+        """Detach the namespace's own port and return it; the simulator closes it."""
         listener, self._listener = self._listener, None
         return listener
 
@@ -129,7 +129,7 @@ class SimulatedNamespace:
             self.simulator.switch(self._listener, wanted)
 
     def certificate(self) -> str:
-        """Return which certificate the next handshake shows."""
+        """Return the kind of certificate to use for the next handshake."""
         fault = self.faults.take_one({kind: CONNECTION[kind] for kind in ("unknown_ca", "wrong_host")})
         return fault.kind if fault else "valid"
 
@@ -151,7 +151,7 @@ class SimulatedNamespace:
     def connection_string_for(
         self, key_name: str, *, host: str | None = None, entity_path: str | None = None
     ) -> str:
-        """Return the connection string of a key; `entity_path` names the entity when the key is one of an entity."""
+        """Return the connection string of a key; `entity_path` is the entity if the key belongs to one."""
         key = self._find_key(key_name, entity_path)
         if key is None:
             raise ValueError(
@@ -168,9 +168,9 @@ class SimulatedNamespace:
         entity_path: str | None = None,
         key: str | None = None,
     ) -> str:
-        """Add a shared access policy, or replace the one of this name; return its connection string.
+        """Add a shared access policy, or replace the one with this name; return its connection string.
 
-        With `entity_path` it belongs to that queue or topic alone: it authorizes nothing else, and shows up in the
+        With `entity_path`, it belongs only to that queue or topic: it authorizes nothing else, and appears in the
         entity's AuthorizationRules.
         """
         rights = frozenset(rights)
@@ -193,7 +193,7 @@ class SimulatedNamespace:
     def shared_access_signature(
         self, *, key_name: str | None = None, lifetime: float = 3600, path: str = "", host: str | None = None
     ) -> str:
-        """Make a ready-made SharedAccessSignature for this namespace, or for the entity at `path`."""
+        """Return a ready-made SharedAccessSignature for this namespace, or for the entity at `path`."""
         name = key_name or self.key_name
         policy = self._find_key(name, path or None)
         if policy is None:
@@ -203,14 +203,14 @@ class SimulatedNamespace:
         )
 
     def grant(self, principal: Principal, rights: Iterable[str] = RIGHTS) -> None:
-        """Give an Entra ID principal rights on this namespace; Manage is what the role Data Owner has."""
+        """Grant an Entra ID principal rights on this namespace; the role Data Owner has Manage."""
         self._grants[principal.object_id] = frozenset(rights)
 
     def revoke(self, principal: Principal) -> None:
         self._grants.pop(principal.object_id, None)
 
     def refusal(self, header: str | None, host: str, path: str, entity_path: str | None) -> str:
-        """Return why this Authorization header gives no right to read `path`, or an empty text when it does."""
+        """Return why this Authorization header doesn't authorize reading `path`, or an empty text if it does."""
         if not header:
             return "no Authorization header"
         if header.startswith("Bearer "):

@@ -1,7 +1,7 @@
-"""Entities as the Atom XML that the management endpoint sends.
+"""Render entities as the Atom XML that the management endpoint sends.
 
-Element names, XML namespaces and their order are those of recorded answers of the real service, for api-versions
-2017-04 and 2021-05. Descriptions are kept per entity and pages per collection until something in them changes.
+Element names, XML namespaces and their order are those of recorded responses of the real service, for api-versions
+2017-04 and 2021-05. Descriptions are cached per entity and pages per collection until something in them changes.
 """
 
 import datetime as dt
@@ -24,13 +24,13 @@ _PARTITIONS = 16
 
 @dataclass(frozen=True)
 class Scene:
-    """Where an answer is given: what its links and ids are made of."""
+    """The context of a response, from which its links and ids are made."""
 
     namespace: str
-    host: str  # as the client asked for it, with the port
+    host: str  # as the client requested it, with the port
     path: str  # decoded, with the leading slash
     query: str  # decoded, without the question mark
-    api_version: str  # "" when the client named none
+    api_version: str  # "" if the client named none
     sku: str
     show_counts: bool = True
 
@@ -57,7 +57,7 @@ def feed(scene: Scene, title: str, entities: Sequence[SimulatedEntity], next_lin
     for entity in entities:
         name = escape(entity.name)
         if isinstance(entity, SimulatedSubscription):
-            # As the client spelled it: the JavaScript SDK asks for "Subscriptions" and looks for it in the id.
+            # In the client's spelling: the JavaScript SDK requests "Subscriptions" and looks for it in the id.
             asked = scene.path.strip("/")
             identity = f"{escape(asked)}/{name}"
             link = f"{asked.rpartition('/')[2]}/{entity.name}"
@@ -72,7 +72,7 @@ def feed(scene: Scene, title: str, entities: Sequence[SimulatedEntity], next_lin
 
 
 def entry(scene: Scene, entity: SimulatedEntity) -> bytes:
-    """Render the answer to a request for one entity."""
+    """Render the response to a request for one entity."""
     return (
         f'<entry xmlns="{ATOM}"><id>{escape(scene.url)}</id>' + _entry_body(scene, entity, scene.url)
     ).encode()
@@ -102,7 +102,7 @@ def namespace_info(
 
 
 def nothing_here() -> bytes:
-    """Render what the service sends, with status 200, for an entity that doesn't exist."""
+    """Render the service's response, with status 200, for an entity that doesn't exist."""
     return (
         f'<feed xmlns="{ATOM}"><title type="text">Publicly Listed Services</title>'
         '<subtitle type="text">This is the list of publicly-listed services currently available.</subtitle>'
@@ -112,7 +112,7 @@ def nothing_here() -> bytes:
 
 
 def error(status: int, detail: str, tracker: str) -> bytes:
-    """Render an error body. `tracker`: what the service names as its SystemTracker."""
+    """Render an error body. `tracker`: the value of the service's SystemTracker."""
     stamp = now().strftime("%Y-%m-%dT%H:%M:%S")
     return (
         f"<Error><Code>{status}</Code><Detail>{escape(detail)} "
@@ -127,7 +127,7 @@ def _entry_body(scene: Scene, entity: SimulatedEntity, link: str) -> str:
     content = cache.get(key)
     if content is None:
         content = cache[key] = _content(scene, entity)
-    # Subscriptions are recorded without an author.
+    # In recorded responses, subscriptions have no author.
     author = "" if isinstance(entity, SimulatedSubscription) else _author(scene.namespace)
     return (
         f'<title type="text">{escape(entity.name)}</title>'
@@ -232,7 +232,7 @@ _DESCRIPTIONS: dict[type[SimulatedEntity], tuple[str, Callable[..., str]]] = {
 
 def _times(scene: Scene, entity: SimulatedEntity) -> str:
     times = f"<CreatedAt>{moment(entity.created)}</CreatedAt><UpdatedAt>{moment(entity.updated)}</UpdatedAt>"
-    if scene.api_version:  # answers to requests without an api-version are recorded without it
+    if scene.api_version:  # recorded responses to requests without an api-version lack it
         times += f"<AccessedAt>{moment(entity.accessed)}</AccessedAt>"
     return times
 
@@ -255,7 +255,7 @@ def _max_size(entity: SimulatedQueue | SimulatedTopic) -> int:
 
 
 def _max_message_size(scene: Scene, entity: SimulatedQueue | SimulatedTopic) -> str:
-    if scene.api_version < "2021":  # came with api-version 2021-05
+    if scene.api_version < "2021":  # added in api-version 2021-05
         return ""
     size = entity.max_message_size_kilobytes or _MESSAGE_SIZE_KILOBYTES.get(scene.sku, 256)
     return f"<MaxMessageSizeInKilobytes>{size}</MaxMessageSizeInKilobytes>"
@@ -275,7 +275,7 @@ def _authorization_rules(keys: Sequence[SharedKey]) -> str:
 
 
 def _uri(scene: Scene, target: str | None) -> str | None:
-    """The service reports where messages are forwarded to as an absolute URI."""
+    """Return the target of forwarding as an absolute URI, which is how the service reports it."""
     if target is None or "://" in target:
         return target
     return f"sb://{scene.host}/{target}"

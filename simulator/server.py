@@ -1,4 +1,4 @@
-"""The simulator: its namespaces, its event loop, and the way of a request from the socket to its answer."""
+"""The simulator: its namespaces, its event loop, its ports, and the dispatch of requests."""
 
 import asyncio
 import base64
@@ -28,12 +28,12 @@ _SERVICE_SUFFIX = ".servicebus."
 
 
 class Simulator:
-    """Service Bus management endpoints over TLS, in a thread of their own.
+    """Service Bus management endpoints over TLS, in their own thread.
 
-    `directory` keeps the CA and the certificates between runs (a temporary folder unless given). `port`: 0 takes a
-    free one. `host`: the address that all ports are opened on. Names without an address record, such as
-    `payments.servicebus.localhost`, are the client's to resolve. `fast` takes uvloop's event loop: twice the answers a
-    second, for a process of its own; it can't be stopped as cleanly, so tests do without.
+    `directory` keeps the CA and the certificates between runs (by default a temporary folder). `port`: 0 takes a free
+    one. `host`: the address on which all ports are opened. Clients have to resolve names without an address record,
+    such as `payments.servicebus.localhost`, themselves. `fast` uses uvloop's event loop, which sends twice as many
+    responses per second. It is meant for a separate process: it can't be stopped as cleanly, so tests don't use it.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Simulator:
 
     @property
     def port(self) -> int:
-        """The port on which every namespace is reached by its host name."""
+        """The port that serves every namespace by its host name."""
         return self._main.port
 
     @property
@@ -77,7 +77,7 @@ class Simulator:
         return namespace
 
     def remove_namespace(self, name: str) -> None:
-        """Remove a namespace; its host name is answered 404 from now on. Its own port is closed."""
+        """Remove a namespace and close its own port. From now on, requests to its host name get 404."""
         namespace = self.namespaces.pop(name.lower())
         self.stop_drift(namespace)
         listener = namespace.close_own_port()
@@ -95,14 +95,14 @@ class Simulator:
     # Counts that move
 
     def start_drift(self, namespace: SimulatedNamespace, **options: Any) -> None:
-        """Let the counts of a namespace move while the simulator runs; `options` are those of `Drift`."""
+        """Change the counts of a namespace over time while the simulator runs; `options` are those of `Drift`."""
         self.stop_drift(namespace)
         self._drifts[namespace.name] = Drift(namespace, **options)
         if self.is_running:
             self.call(self._begin(namespace.name))
 
     def stop_drift(self, namespace: SimulatedNamespace) -> None:
-        """Let them rest."""
+        """Stop changing the counts of a namespace."""
         self._drifts.pop(namespace.name, None)
         task = self._drifting.pop(namespace.name, None)
         if task is not None and self._loop is not None:
@@ -119,7 +119,7 @@ class Simulator:
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Simulator"]:
-        """Start, and stop at the end."""
+        """Run the simulator within a `with` block."""
         self.start()
         try:
             yield self
@@ -127,7 +127,7 @@ class Simulator:
             self.stop()
 
     def start(self) -> None:
-        """Start the thread and return when all ports answer."""
+        """Start the thread and return when all ports accept connections."""
         if self._loop is not None:
             raise RuntimeError("the simulator runs already")
         loop = uvloop.new_event_loop() if self._fast else asyncio.new_event_loop()
@@ -140,7 +140,7 @@ class Simulator:
             self.call(self._begin(name))
 
     def stop(self) -> None:
-        """End all connections and give the ports back."""
+        """End all connections and release the ports."""
         loop, thread = self._loop, self._thread
         if loop is not None and thread is not None:
             for listener in self._listeners:
@@ -149,7 +149,7 @@ class Simulator:
             self._loop = self._thread = None
             loop.call_soon_threadsafe(loop.stop)
             thread.join(timeout=10)
-            if not self._fast:  # uvloop's close() waits for peers that may never say goodbye
+            if not self._fast:  # uvloop's close() waits for peers that may never close their connections
                 loop.close()
         for listener in self._listeners:
             listener.release()
@@ -157,7 +157,7 @@ class Simulator:
             self._temporary.cleanup()
 
     def call(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Run something in the simulator's own thread and return its result."""
+        """Run a coroutine in the simulator's own thread and return its result."""
         if self._loop is None:
             work.close()
             raise RuntimeError("the simulator doesn't run")
@@ -172,18 +172,18 @@ class Simulator:
     # Ports
 
     def listen_for(self, namespace: SimulatedNamespace) -> Listener:
-        """Open a port that belongs to one namespace."""
+        """Open a port that serves a single namespace."""
         return self._listen(namespace, 0)
 
     def switch(self, listener: Listener, mode: str) -> None:
-        """Change what a port does, see `Listener.switch`; at once, or when the simulator starts."""
+        """Change a port's mode (see `Listener.switch`), at once or when the simulator starts."""
         if self.is_running:
             self.call(listener.switch(mode))
         else:
             listener.mode = mode
 
     def end_connections(self) -> None:
-        """End every connection of a client, as an endpoint does with connections that are idle for long."""
+        """End all client connections, as an endpoint does with connections that have been idle for long."""
         for listener in self._listeners:
             if not listener.is_control:
                 self.call(listener.end_connections())
@@ -223,14 +223,14 @@ class Simulator:
         return self.add_listener(Listener(handle, context, host=self._host, port=port))
 
     def add_listener(self, listener: Listener) -> Listener:
-        """Take over a port: it is opened and closed with the others."""
+        """Add a port that is opened and closed together with the others."""
         self._listeners.append(listener)
         if self.is_running:
             self.call(listener.open())
         return listener
 
     def _namespace_of(self, host: str) -> SimulatedNamespace | None:
-        """Return the namespace of a host name, the first one for a name that says nothing (localhost, an address)."""
+        """Return the namespace of a host name; the first one for an unspecific name (localhost, an address)."""
         label = host.partition(".")[0].lower()
         named = self.namespaces.get(label)
         if named is not None or _SERVICE_SUFFIX in host.lower():
@@ -239,13 +239,13 @@ class Simulator:
 
 
 async def _end_everything() -> None:
-    """End what still runs: connections in the middle of their handshake belong to no server that could end them."""
+    """End the remaining transports and tasks: no server manages connections in the middle of their handshake."""
     loop = asyncio.get_running_loop()
     for transport in list(getattr(loop, "_transports", {}).values()):
-        if getattr(transport, "_loop", None) is not None:  # one that has closed has forgotten its loop
+        if getattr(transport, "_loop", None) is not None:  # a closed transport has no loop
             transport.abort()
     others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-    await asyncio.sleep(0)  # transports close their sockets in the next round
+    await asyncio.sleep(0)  # transports close their sockets in the next iteration of the loop

@@ -1,4 +1,4 @@
-"""The way of one request to its answer: faults, credits, rights, content."""
+"""The steps from a request to its response: faults, credits, rights, content."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ async def serve_namespace(namespace: SimulatedNamespace, request: web.BaseReques
 
 
 async def serve_identity(identity: Identity, request: web.BaseRequest) -> web.StreamResponse:
-    """Answer a request to the token endpoint or one of its neighbours."""
+    """Answer a request to the token endpoint or another identity endpoint."""
     target = endpoint.route(request.raw_path)
     with _Logged(identity.requests, request, target) as logged:
         if identity.latency:
@@ -40,7 +40,7 @@ async def serve_identity(identity: Identity, request: web.BaseRequest) -> web.St
 
 
 def no_such_namespace(request: web.BaseRequest) -> web.StreamResponse:
-    """Answer for a host name that belongs to no namespace."""
+    """Answer a request to a host name that belongs to no namespace."""
     text = "No service is hosted at the specified address."
     return to_response(endpoint.failure(404, text, request.host, endpoint.route("/")))
 
@@ -71,7 +71,7 @@ async def _answer(
 
 
 class _Logged:
-    """Notes a request in the log, however it ends."""
+    """Records a request in the log, however it ends."""
 
     def __init__(self, log: RequestLog, request: web.BaseRequest, target: Route) -> None:
         self._log, self._method, self._target = log, request.method, target

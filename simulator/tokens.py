@@ -18,7 +18,7 @@ _PADDINGS: dict[str, padding.AsymmetricPadding] = {
 
 
 class SigningKey:
-    """An RSA key that signs tokens; made when it is first needed, as that takes a tenth of a second."""
+    """An RSA key that signs tokens. It is generated on first use, because that takes a tenth of a second."""
 
     @cached_property
     def private(self) -> rsa.RSAPrivateKey:
@@ -36,7 +36,7 @@ class SigningKey:
         return f"{signed}.{encode(signature)}"
 
     def public_jwk(self) -> dict[str, str]:
-        """Return the public half as a JSON Web Key (RFC 7517)."""
+        """Return the public key as a JSON Web Key (RFC 7517)."""
         numbers = self.private.public_key().public_numbers()
         exponent = numbers.e.to_bytes(3, "big")
         return {
@@ -51,7 +51,7 @@ class SigningKey:
 
 @dataclass(frozen=True)
 class Token:
-    """A token taken apart. Nothing in it may be believed before `is_signed_by` said so."""
+    """A parsed token. Don't trust its contents before `is_signed_by` has returned True."""
 
     header: dict[str, Any]
     claims: dict[str, Any]
@@ -60,7 +60,7 @@ class Token:
 
     @classmethod
     def parse(cls, text: str) -> "Token | None":
-        """Return the parts, or None for what is no token at all."""
+        """Return the parsed token, or None if the text is not a token."""
         parts = text.split(".")
         if len(parts) != 3:
             return None
@@ -84,7 +84,7 @@ class Token:
         return True
 
     def is_valid_at(self, now: float) -> bool:
-        """Tell whether `now` (Unix seconds) is within the token's times; the start may lie 5 minutes ahead."""
+        """Return whether the token is valid at `now` (Unix seconds); its start may be 5 minutes in the future."""
         expires, begins = self.claims.get("exp"), self.claims.get("nbf", 0)
         if not isinstance(expires, int | float) or not isinstance(begins, int | float):
             return False
@@ -96,6 +96,6 @@ def encode(value: bytes) -> str:
 
 
 def decode(text: str) -> bytes:
-    """Decode base64url. Some clients (azure-identity among them) leave the padding on. Raises ValueError."""
+    """Decode base64url. Some clients, including azure-identity, don't remove the padding. Raises ValueError."""
     bare = text.rstrip("=")
     return base64.b64decode(bare + "=" * (-len(bare) % 4), altchars=b"-_", validate=True)

@@ -1,4 +1,4 @@
-"""Single values in the service's spelling."""
+"""Single values in the service's notation."""
 
 import datetime as dt
 from xml.sax.saxutils import escape
@@ -7,7 +7,7 @@ from .entities import FOREVER, Duration, Moment
 
 
 def optional(element: str, value: object) -> str:
-    """Return the element, or nothing where there is no value."""
+    """Return the element, or an empty text if there is no value."""
     return "" if value is None else f"<{element}>{escape(str(value))}</{element}>"
 
 
@@ -26,7 +26,7 @@ def duration(value: Duration) -> str:
 
 
 def moment(value: Moment) -> str:
-    """Return a time in UTC, with as many digits of the second as it needs."""
+    """Return a time in UTC, with as many decimals of the second as it needs."""
     if value is None:
         return "0001-01-01T00:00:00Z"
     if isinstance(value, str):
@@ -37,7 +37,7 @@ def moment(value: Moment) -> str:
 
 
 def second(value: Moment) -> str:
-    """Return a time in UTC, whole seconds only, as Atom's own elements have it."""
+    """Return a time in UTC in whole seconds, as in Atom's own elements."""
     if isinstance(value, dt.datetime):
         return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return moment(value)

@@ -1,6 +1,6 @@
 """Content negotiation of RFC 9110: parameters (5.6.6), weights (12.4.2), Accept (12.5.1) and Accept-Encoding (12.5.3).
 
-Headers come from outside. Nothing here raises, and an element that is malformed counts as absent.
+Headers are untrusted input: nothing here raises, and a malformed element counts as absent.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 MAX_HEADER_CHARACTERS = 4096
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word for it
-# A quoted string may contain commas. One that doesn't end takes the rest of the header with it.
+# A quoted string may contain commas. An unterminated one extends to the end of the header.
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.?)*(?:"|\Z))+', re.DOTALL)
 _VALUE = re.compile(rf"[ \t]*({_TOKEN}(?:/{_TOKEN})?)[ \t]*(?=;|\Z)")
 _PARAMETER = re.compile(

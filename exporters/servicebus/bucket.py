@@ -104,7 +104,7 @@ class Pace(NamedTuple):
 
 
 def known_sku(sku: str) -> str:
-    """Return the SKU in lower case; empty if the hub doesn't know it."""
+    """Return the SKU in lower case; empty if it is unknown."""
     return sku.lower() if sku.lower() in REQUESTS_PER_SECOND_BY_SKU else ""
 
 

@@ -54,7 +54,7 @@ class EpisodeLog(Protocol):
 
 
 class Proof(Protocol):
-    """Whether the host has accepted the credential of a read, as far as the hub has seen."""
+    """Whether a read's credential is proven: whether the host has accepted it."""
 
     async def is_proven(self) -> bool:
         """Return whether the host has accepted the credential."""

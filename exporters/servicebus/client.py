@@ -124,7 +124,7 @@ class Client:
                 raise _status_error(response)
         except ServiceBusError:
             raise
-        except asyncio.CancelledError:  # its deadline has come
+        except asyncio.CancelledError:  # its deadline has passed
             if asyncio.current_task() not in self._late:
                 self.resolver.note_silence(endpoint.host)
             raise

@@ -48,7 +48,7 @@ class Turns:
         return sorted(topics, key=former.read_at)
 
     def keep_back(self, topic_name: str, failure: Failure) -> None:
-        """Record that a topic could not be read whole because of the budget or the service's throttling."""
+        """Record that a topic could not be read in full because of the budget or the service's throttling."""
         self._kept_back[topic_name] = failure
 
     async def stand_ins(

@@ -115,7 +115,7 @@ class Selection:
         )
 
     def _subscriptions_of_shown(self, topic_name: str) -> tuple[Iterable[Subscription], int, int]:
-        """Return a shown topic's held subscriptions, how many are known, and how many came more than once."""
+        """Return a shown topic's held subscriptions, how many are known, and how many came too often."""
         listing = self.subscriptions.get(topic_name)
         found = {} if listing is None else listing.entities()
         tally = Tally(0, 0, 0) if listing is None else listing.tally()
