@@ -1,50 +1,36 @@
-"""Apply a file to the stored configuration: first in memory, then `write` stores the changes."""
+"""Apply a file to the stored configuration, in memory."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db.models import ForeignKey, Model
 
-from ..configuration.signals import as_one_change
 from ..credentials.encryption import SecretUnavailableError
 from ..credentials.endpoints import check_hosts
 from ..models import Credential, IdentityGrant, LabelRule, Namespace, ScrapeToken, Source, Team
 from . import secret_values
 from .changes import Change, difference, name_of, snapshot
-from .document import Document, Problem, suggestion
+from .draft import Draft
 from .grants import entry_grants, set_grants
 from .pruning import prune
 from .rules import match, positions
-from .schema import KIND_OF, KINDS, Entry, Kind
-from .stored import NAMED_IN_A_TEAM, Stored, remember, write
+from .schema import KINDS, Entry, Kind
+from .stored import NAMED_IN_A_TEAM, remember, write
 
 
 class Application:
     """Applies the file's objects kind by kind, so that later kinds can refer to earlier ones.
 
     Changes everything in memory first and checks it afterwards: a credential and its namespace may change together, and
-    each alone would conflict with the other's old state. Planning writes nothing, so it holds no lock.
+    each alone would conflict with the other's old state.
     """
 
-    def __init__(self, document: Document, sections: dict[str, list[Entry]], file_name: str) -> None:
-        self.document = document
-        # The history keeps 100 characters; the end of a long path is more useful than its beginning.
-        self.file_name = file_name[-70:]
+    def __init__(self, draft: Draft, sections: dict[str, list[Entry]]) -> None:
+        self.draft = draft
         self.sections = sections
-        self.stored = Stored()
-        self.writes: list[Callable[[], object]] = []
-        self.changes: list[Change] = []
-        self.warnings: list[Problem] = []
-        self.kept: list[str] = []
         self._applied: list[tuple[Entry, Any]] = []
-        self._faulty: set[tuple[str, str]] = set()  # references to these don't get their own error
-
-    @property
-    def reason(self) -> str:
-        """The reason for the changes, as recorded in the history."""
-        return f"apply_config {self.file_name}"
 
     def run(self, with_prune: bool) -> None:
         for kind in KINDS:
@@ -53,12 +39,12 @@ class Application:
                 self._rules(entries)
             else:
                 self._named(kind, entries)
-        self.stored.note_users()
+        self.draft.stored.note_users()
         for entry, item in self._applied:
             self._check(entry, item)
-        if not self.document.problems:
+        if not self.draft.document.problems:
             named = {(type(item), item.pk) for _, item in self._applied}
-            prune(self, named, with_prune)
+            prune(self.draft, named, with_prune)
 
     # Objects with a name
     def _named(self, kind: Kind, entries: Iterable[Entry]) -> None:
@@ -76,7 +62,7 @@ class Application:
             if not entry.faulty:
                 self._save_named(kind, entry)
             if entry.faulty:
-                self._faulty.add((kind.section, name))
+                self.draft.faulty.add((kind.section, name))
 
     def _save_named(self, kind: Kind, entry: Entry) -> None:
         item: Any = self._stored(kind, entry) or kind.model()
@@ -89,7 +75,7 @@ class Application:
         if namespaces is not None:
             after["namespaces"] = sorted(namespace.name for namespace in namespaces)
         if isinstance(item, Credential):
-            granted = entry_grants(self, entry)
+            granted = entry_grants(self.draft, entry)
             if entry.faulty:
                 return
             after["grants"] = [{"team": team.name, "hosts": hosts} for team, hosts in granted]
@@ -97,18 +83,18 @@ class Application:
         if isinstance(item, Credential) and after["grants"] != before["grants"]:
             grants = [IdentityGrant(credential=item, team=team, hosts=hosts) for team, hosts in granted]
             remember(item, "grants", grants)
-            self.writes.append(partial(set_grants, item, granted, self.reason))
+            self.draft.writes.append(partial(set_grants, item, granted, self.draft.reason))
         if (
             isinstance(item, ScrapeToken)
             and namespaces is not None
             and after["namespaces"] != before["namespaces"]
         ):
             remember(item, "namespaces", namespaces)
-            self.writes.append(partial(_set_namespaces, item, namespaces))
+            self.draft.writes.append(partial(_set_namespaces, item, namespaces))
 
     def _stored(self, kind: Kind, entry: Entry) -> Any:
         team = entry.get("team") or "" if kind.model in NAMED_IN_A_TEAM else ""
-        return self.stored.named(kind.model, entry.get("name") or "", team)
+        return self.draft.stored.named(kind.model, entry.get("name") or "", team)
 
     def _fill(self, entry: Entry, item: Any) -> None:
         """Set every attribute from the file; attributes that the file omits return to their defaults."""
@@ -119,11 +105,11 @@ class Application:
                 case "team" | "namespace" | "credential":
                     setattr(item, key.attribute, self._related(entry, key.name))
                 case "secret" | "certificate_password" | "spare_secret" | "spare_certificate_password":
-                    secret_values.set_secret(self, entry, item, key.attribute)
+                    secret_values.set_secret(self.draft, entry, item, key.attribute)
                 case "token":
-                    secret_values.set_token(self, entry, item)
+                    secret_values.set_token(self.draft, entry, item)
                 case "revoked":
-                    secret_values.set_revoked(self, entry, item)
+                    secret_values.set_revoked(self.draft, entry, item)
                 case "scope":
                     item.scope = self._scope(entry, item)
                 case "hosts":
@@ -145,24 +131,7 @@ class Application:
 
     def _related(self, entry: Entry, key: str) -> Any:
         name = entry.get(key)
-        return self.find(entry, key, name) if name else None
-
-    def find(self, entry: Entry, key: str, name: str) -> Any:
-        """Return the object that a key refers to; if there is none, report a problem and return None."""
-        kind = {"team": KIND_OF[Team], "credential": KIND_OF[Credential]}.get(key, KIND_OF[Namespace])
-        if (kind.section, name) in self._faulty:
-            entry.faulty = True
-            return None
-        # Credentials: the team's own first, then the platform's.
-        own = entry.get("team") or "" if kind.model is Credential else ""
-        found = self.stored.named(kind.model, name, own) or self.stored.named(kind.model, name)
-        if found is None:
-            entry.report(
-                key,
-                f"There is no {kind.word} “{name}”, neither in this file nor in the "
-                f"hub.{suggestion(name, self.stored.names(kind.model))}",
-            )
-        return found
+        return self.draft.find(entry, key, name) if name else None
 
     def _hosts(self, entry: Entry) -> list[str]:
         try:
@@ -190,7 +159,8 @@ class Application:
 
     def _token_namespaces(self, entry: Entry, item: ScrapeToken) -> list[Namespace]:
         found = [
-            self.find(entry, "namespaces", name) for name in dict.fromkeys(entry.get("namespaces") or [])
+            self.draft.find(entry, "namespaces", name)
+            for name in dict.fromkeys(entry.get("namespaces") or [])
         ]
         for namespace in found:
             if namespace is not None and item.team is not None and namespace.team_id != item.team_id:
@@ -217,12 +187,12 @@ class Application:
             if not entry.faulty:
                 scopes.setdefault((wanted.team, wanted.namespace), []).append((entry, wanted))
         for (team, namespace), pairs in scopes.items():
-            stored = self.stored.rules(team, namespace)
+            stored = self.draft.stored.rules(team, namespace)
             found = match(stored, [wanted for _, wanted in pairs])
             places = positions(found)
             for (entry, wanted), existing, position in zip(pairs, found, places, strict=True):
                 self._save_rule(entry, wanted, existing, position)
-            problem = LabelRule.problem_together(self.stored.rules(team, namespace))
+            problem = LabelRule.problem_together(self.draft.stored.rules(team, namespace))
             if problem:
                 pairs[-1][0].report("", problem)
 
@@ -242,11 +212,11 @@ class Application:
         fields = difference(before, after)
         if item.pk is None or fields:
             action = "changed" if item.pk else "created"
-            item._change_reason = self.reason
+            item._change_reason = self.draft.reason
             if item.pk is None:
-                self.stored.add(item)
-            self.writes.append(partial(write, item))
-            self.changes.append(Change(action, entry.kind.word, name_of(item), fields))
+                self.draft.stored.add(item)
+            self.draft.writes.append(partial(write, item))
+            self.draft.changes.append(Change(action, entry.kind.word, name_of(item), fields))
         self._applied.append((entry, item))
 
     def _fields_are_legal(self, entry: Entry, item: Any) -> bool:
@@ -268,17 +238,6 @@ class Application:
                 entry.report(names.get(attribute, attribute), " ".join(messages))
             return False
         return True
-
-    def write(self) -> None:
-        """Store the changes in the file's order, within the caller's transaction."""
-        if not self.writes:
-            return
-        with as_one_change():
-            for change in self.writes:
-                change()
-
-    def warn(self, entry: Entry, name: str, message: str) -> None:
-        self.warnings.append(entry.nodes.get(name, entry.node).problem(message))
 
 
 def _set_namespaces(token: ScrapeToken, namespaces: list[Namespace]) -> None:

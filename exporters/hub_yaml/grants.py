@@ -1,24 +1,20 @@
 """Grants of platform credentials in hub.yaml."""
 
-from typing import TYPE_CHECKING
-
 from django.core.exceptions import ValidationError
 
 from ..credentials.endpoints import check_hosts
 from ..models import Credential, IdentityGrant, Team
+from .draft import Draft
 from .schema import Entry
-
-if TYPE_CHECKING:
-    from .application import Application
 
 Granted = list[tuple[Team, list[str]]]
 
 
-def entry_grants(application: "Application", entry: Entry) -> Granted:
+def entry_grants(draft: Draft, entry: Entry) -> Granted:
     """Return the teams that the file grants a credential to, sorted by name; report problems in the entry."""
     granted: Granted = []
     for grant in entry.get("grants") or []:
-        team = application.find(entry, "team", grant["team"])
+        team = draft.find(entry, "team", grant["team"])
         if team is None:
             continue
         if any(other == team for other, _ in granted):

@@ -12,6 +12,7 @@ from ..models import ConfigurationVersion
 from .application import Application
 from .changes import Change
 from .document import Document, Problem
+from .draft import Draft
 from .schema import read
 
 
@@ -54,36 +55,36 @@ def apply(planned: Plan) -> Plan:
 
     Raises ConfigError for a plan with errors, and PlanOutdatedError if its changes would now differ.
     """
-    made, application = _run(planned.text, planned.file_name, planned.prune)
+    made, draft = _run(planned.text, planned.file_name, planned.prune)
     with transaction.atomic():
         # Makes replicas that start together apply their files one after the other.
         ConfigurationVersion.objects.get_or_create(pk=1)
         version = ConfigurationVersion.objects.select_for_update().get(pk=1)
-        if (version.number, version.mark) != application.stored.version:
-            made, application = _run(planned.text, planned.file_name, planned.prune)
+        if (version.number, version.mark) != draft.stored.version:
+            made, draft = _run(planned.text, planned.file_name, planned.prune)
         if made.errors:
             raise ConfigError(made)
         if made.changes != planned.changes:
             raise PlanOutdatedError(
                 "The configuration was changed in the meantime. Look at the difference again."
             )
-        application.write()
+        draft.write()
     return made
 
 
-def _run(text: str, file_name: str, prune: bool) -> tuple[Plan, Application]:
+def _run(text: str, file_name: str, prune: bool) -> tuple[Plan, Draft]:
     document = Document()
     sections = read(document, text)
-    application = Application(document, sections, file_name)
-    document.within_bounds(lambda: application.run(prune))
+    draft = Draft(document, file_name)
+    document.within_bounds(lambda: Application(draft, sections).run(prune))
     errors = tuple(sorted(document.problems, key=lambda problem: (problem.line, problem.column)))
     made = Plan(
         text=text,
         file_name=file_name,
         prune=prune,
-        changes=() if errors else tuple(application.changes),
+        changes=() if errors else tuple(draft.changes),
         errors=errors,
-        warnings=tuple(application.warnings),
-        kept=tuple(application.kept),
+        warnings=tuple(draft.warnings),
+        kept=tuple(draft.kept),
     )
-    return made, application
+    return made, draft

@@ -1,15 +1,11 @@
 """Secrets in hub.yaml: references are stored and resolved, `stored` keeps the current secret."""
 
-from typing import TYPE_CHECKING
-
 from django.utils import timezone
 
 from ..credentials import references
 from ..models import Credential, ScrapeToken
+from .draft import Draft
 from .schema import Entry, SecretReference
-
-if TYPE_CHECKING:
-    from .application import Application
 
 # A token that someone made up is easier to guess than one of the hub's 256 random bits. 8 characters are the minimum;
 # below 24 the plan has a warning.
@@ -17,7 +13,7 @@ _SHORTEST_TOKEN = 8
 _GOOD_TOKEN = 24
 
 
-def set_secret(application: "Application", entry: Entry, item: Credential, name: str) -> None:
+def set_secret(draft: Draft, entry: Entry, item: Credential, name: str) -> None:
     """Set a credential's secret or certificate password from the file."""
     wanted: SecretReference | None = entry.get(name)
     if wanted is not None and wanted.kind == "stored":
@@ -29,7 +25,7 @@ def set_secret(application: "Application", entry: Entry, item: Credential, name:
                 "{file: /path}, or create the credential in the admin.",
             )
         elif wanted.place != getattr(item, f"{name}_fingerprint"):
-            application.warn(entry, name, "Another secret was stored in the meantime; it is kept.")
+            draft.warn(entry, name, "Another secret was stored in the meantime; it is kept.")
         return
     setattr(item, name, "")
     setattr(item, f"{name}_reference", wanted.reference if wanted else {})
@@ -38,7 +34,7 @@ def set_secret(application: "Application", entry: Entry, item: Credential, name:
         item.note_secret(name, value)
 
 
-def set_token(application: "Application", entry: Entry, item: ScrapeToken) -> None:
+def set_token(draft: Draft, entry: Entry, item: ScrapeToken) -> None:
     """Set a token's hash from the file."""
     wanted: SecretReference | None = entry.get("token")
     if wanted is None:
@@ -52,15 +48,15 @@ def set_token(application: "Application", entry: Entry, item: ScrapeToken) -> No
                 "create the token in the admin.",
             )
         elif wanted.place != item.fingerprint:
-            application.warn(entry, "token", "Another token was stored in the meantime; it is kept.")
+            draft.warn(entry, "token", "Another token was stored in the meantime; it is kept.")
         item.token_reference = {}
     else:
         item.token_reference = wanted.reference
         value = _resolve(entry, "token", wanted)
         if value is not None:
-            _check_token(application, entry, value)
+            _check_token(draft, entry, value)
             item.set_token(value)
-            other = application.stored.token_with(item.token_hash, but=item)
+            other = draft.stored.token_with(item.token_hash, but=item)
             if other is not None:
                 owner = f"team “{other.team}”" if other.team else "all teams"
                 entry.report(
@@ -68,17 +64,15 @@ def set_token(application: "Application", entry: Entry, item: ScrapeToken) -> No
                 )
 
 
-def set_revoked(application: "Application", entry: Entry, item: ScrapeToken) -> None:
+def set_revoked(draft: Draft, entry: Entry, item: ScrapeToken) -> None:
     """Revoke a token if the file says so; a revoked token stays revoked whatever the file says."""
     if entry.get("revoked"):
         item.revoked_at = item.revoked_at or timezone.now()
     elif item.revoked_at is not None:
-        application.warn(
-            entry, "name", "This token was revoked and stays revoked. Give a new one another name."
-        )
+        draft.warn(entry, "name", "This token was revoked and stays revoked. Give a new one another name.")
 
 
-def _check_token(application: "Application", entry: Entry, value: str) -> None:
+def _check_token(draft: Draft, entry: Entry, value: str) -> None:
     if len(value) < _SHORTEST_TOKEN or not value.isascii() or not value.isprintable() or " " in value:
         entry.report(
             "token",
@@ -86,7 +80,7 @@ def _check_token(application: "Application", entry: Entry, value: str) -> None:
             "`openssl rand -hex 32` makes a good one.",
         )
     elif len(value) < _GOOD_TOKEN:
-        application.warn(
+        draft.warn(
             entry, "token", "This token is short; `openssl rand -hex 32` makes one that can't be guessed."
         )
 

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import call_command
 
 from exporters import hub_yaml
-from exporters.hub_yaml.application import Application
+from exporters.hub_yaml.draft import Draft
 from exporters.models import ConfigurationVersion, Credential, LabelRule, Namespace, ScrapeToken, Team
 
 from .conftest import CLIENT, CLIENT_SECRET, CONNECTION_STRING, KEY, TENANT, TOKEN, apply
@@ -173,14 +173,14 @@ def test_what_scrapes_note_while_a_file_is_applied_is_kept(
 ) -> None:
     apply(whole)
     used = datetime(2026, 1, 2, 3, tzinfo=UTC)
-    write = Application.write
+    write = Draft.write
 
-    def note_and_write(application: Application) -> None:
+    def note_and_write(draft: Draft) -> None:
         ScrapeToken.objects.update(last_used_at=used, last_used_address="192.0.2.1")
         Credential.objects.update(spare_used_at=used)
-        write(application)
+        write(draft)
 
-    monkeypatch.setattr(Application, "write", note_and_write)
+    monkeypatch.setattr(Draft, "write", note_and_write)
     changed = whole.replace("2030-01-01T12:00:00Z", "2031-01-01T12:00:00Z")
     changed = changed.replace("scope: listed", "expires_at: 2031-01-01\n    scope: listed")
     assert len(apply(changed).changes) == 2
