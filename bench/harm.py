@@ -93,7 +93,7 @@ def _run(options: argparse.Namespace, fields: dict[str, Any]) -> Outcome:
 
 
 def _hub(stack: ExitStack, bus: SimulatedNamespace, fields: dict[str, Any]) -> tuple[Hub, str]:
-    hub = Hub({"HUB_ALLOW_LOOPBACK": "1", "HUB_CA_FILE": str(bus.simulator.ca_file), "HUB_WORKERS": "2"})
+    hub = Hub({"HUB_ALLOW_LOOPBACK": "1", "HUB_CA_FILE": str(bus.ca_file), "HUB_WORKERS": "2"})
     stack.callback(hub.close)
     hub.manage("prepare")
     wanted = {"namespaces": {NAME: bus.connection_string}, "fields": fields}

@@ -85,7 +85,7 @@ class _Control:
                 self._simulator.end_connections()
                 return {}
             case [_, "namespaces", name, *rest]:
-                return _change_namespace(self._simulator.namespaces[name.lower()], method, rest, body)
+                return _change_namespace(self._simulator, name, method, rest, body)
             case ["GET", "identity"]:
                 return _identity(self._simulator)
             case [_, "identity", "faults", *rest]:
@@ -105,7 +105,8 @@ def _identity(simulator: Simulator) -> dict[str, Any]:
     }
 
 
-def _change_namespace(namespace: SimulatedNamespace, method: str, rest: list[str], body: Any) -> Any:
+def _change_namespace(simulator: Simulator, name: str, method: str, rest: list[str], body: Any) -> Any:
+    namespace = simulator.namespaces[name.lower()]
     match [method, *rest]:
         case ["GET"]:
             pass
@@ -118,7 +119,7 @@ def _change_namespace(namespace: SimulatedNamespace, method: str, rest: list[str
             for name, value in body.items():
                 setattr(namespace, name, value)
         case ["DELETE"]:
-            namespace.simulator.remove_namespace(namespace.name)
+            simulator.remove_namespace(namespace.name)
         case [_, "queues", name]:
             _change_entity(namespace.queues, namespace.add_queue, method, name, body)
         case [_, "topics", name]:

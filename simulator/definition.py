@@ -83,14 +83,14 @@ def add_namespace(entry: Mapping[str, Any], simulator: Simulator) -> SimulatedNa
     except (TypeError, ValueError) as error:
         raise DefinitionError(f"the namespace {name}: {error}") from None
     try:
-        _fill(namespace, entry)
+        _fill(namespace, entry, simulator)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         simulator.remove_namespace(name)
         raise DefinitionError(f"the namespace {name}: {error}") from None
     return namespace
 
 
-def _fill(namespace: SimulatedNamespace, entry: Mapping[str, Any]) -> None:
+def _fill(namespace: SimulatedNamespace, entry: Mapping[str, Any], simulator: Simulator) -> None:
     for queue in entry.get("queues") or []:
         namespace.add_queue(**queue)
     for topic in entry.get("topics") or []:
@@ -102,7 +102,7 @@ def _fill(namespace: SimulatedNamespace, entry: Mapping[str, Any]) -> None:
         fill(namespace, **entry["generate"])
     for key in entry.get("keys") or []:
         _only_known(key, ("name", "rights", "entity_path", "key"), "keys")
-        derived = namespace.simulator.derived_key(f"{namespace.name}/{key.get('entity_path')}/{key['name']}")
+        derived = simulator.derived_key(f"{namespace.name}/{key.get('entity_path')}/{key['name']}")
         namespace.add_key(
             key["name"],
             key.get("rights", RIGHTS),
@@ -116,9 +116,7 @@ def _fill(namespace: SimulatedNamespace, entry: Mapping[str, Any]) -> None:
     for fault in entry.get("faults") or []:
         namespace.faults.set(**fault)
     if entry.get("drift"):
-        namespace.simulator.start_drift(
-            namespace, **(entry["drift"] if isinstance(entry["drift"], dict) else {})
-        )
+        simulator.start_drift(namespace, **(entry["drift"] if isinstance(entry["drift"], dict) else {}))
 
 
 def _only_known(entry: Any, known: tuple[str, ...], where: str) -> None:

@@ -8,7 +8,6 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -17,11 +16,8 @@ from cryptography.x509.oid import NameOID
 
 from .faults import Faults
 from .log import RequestLog
+from .own_port import OwnPort, wanted_mode
 from .tokens import SigningKey, Token, encode
-
-if TYPE_CHECKING:
-    from .listener import Listener
-    from .server import Simulator
 
 RESOURCE = "https://servicebus.azure.net"
 EXCHANGE_AUDIENCE = "api://AzureADTokenExchange"
@@ -112,9 +108,11 @@ class ManagedIdentity(Principal):
 class Identity:
     """The simulator's tenant. Its token endpoint is at `authority`, that of managed identities at `imds_url`."""
 
-    def __init__(self, simulator: "Simulator") -> None:
-        self._simulator = simulator
-        self.tenant = str(uuid.uuid5(uuid.NAMESPACE_URL, simulator.derived_key("tenant")))
+    def __init__(self, tenant_key: str, *, port: int, own_port: OwnPort, plain_port: OwnPort) -> None:
+        self._port = port  # shared with the namespaces
+        self._own_port = own_port
+        self._plain_port = plain_port  # HTTP, like Azure's managed identity endpoints
+        self.tenant = str(uuid.uuid5(uuid.NAMESPACE_URL, tenant_key))
         self.applications: dict[str, Application] = {}
         self.managed_identities: list[ManagedIdentity] = []
         self.token_lifetime = 3600.0  # seconds; applies to tokens that are issued from now on
@@ -126,8 +124,6 @@ class Identity:
         self.app_service_header = secrets.token_urlsafe(16)
         self._known: dict[str, tuple[str, float]] = {}  # verified token -> object id, expiry
         self._lock = threading.Lock()
-        self._listener: Listener | None = None
-        self._plain: Listener | None = None
 
     # What tests set up
 
@@ -156,23 +152,21 @@ class Identity:
     @property
     def authority(self) -> str:
         """The login authority, for azure-identity's `authority` with `disable_instance_discovery=True`."""
-        return f"https://localhost:{self._listener.port if self._listener else self._simulator.port}"
+        return f"https://localhost:{self._own_port.number if self._own_port.is_bound else self._port}"
 
     def own_port(self) -> int:
         """Move the authority (once) to its own port, which can refuse connections, and return the port."""
-        if self._listener is None:
-            self._listener = self._simulator.listen_for_identity(plain=False)
-        return self._listener.port
+        return self._own_port.number
 
     @property
     def imds_url(self) -> str:
         """The metadata service of virtual machines, over plain HTTP as on Azure (AZURE_POD_IDENTITY_AUTHORITY_HOST)."""
-        return f"http://127.0.0.1:{self._plain_port()}"
+        return f"http://127.0.0.1:{self._plain_port.number}"
 
     @property
     def app_service_url(self) -> str:
         """The identity endpoint of App Service (IDENTITY_ENDPOINT, with `app_service_header` as IDENTITY_HEADER)."""
-        return f"http://127.0.0.1:{self._plain_port()}/msi/token"
+        return f"http://127.0.0.1:{self._plain_port.number}/msi/token"
 
     def imds_environment(self) -> dict[str, str]:
         return {"AZURE_POD_IDENTITY_AUTHORITY_HOST": self.imds_url}
@@ -180,18 +174,13 @@ class Identity:
     def app_service_environment(self) -> dict[str, str]:
         return {"IDENTITY_ENDPOINT": self.app_service_url, "IDENTITY_HEADER": self.app_service_header}
 
-    def _plain_port(self) -> int:
-        if self._plain is None:
-            self._plain = self._simulator.listen_for_identity(plain=True)
-        return self._plain.port
-
     def _connection_faults_changed(self) -> None:
-        wanted = next((kind for kind in ("refuse", "hang_handshake") if self.faults.is_set(kind)), "serve")
-        listeners = [listener for listener in (self._listener, self._plain) if listener is not None]
-        if wanted != "serve" and not listeners:
+        wanted = wanted_mode(self.faults)
+        ports = (self._own_port, self._plain_port)
+        if wanted != "serve" and not any(port.is_bound for port in ports):
             raise ValueError(f"only a port of its own can {wanted}: call own_port() or use imds_url first")
-        for listener in listeners:
-            self._simulator.switch(listener, wanted)
+        for port in ports:
+            port.apply(self.faults)
 
     # Tokens
 

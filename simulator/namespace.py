@@ -6,18 +6,17 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from . import signatures
 from .credits import Credits
 from .entities import Collection, SharedKey, SimulatedQueue, SimulatedSubscription, SimulatedTopic
 from .faults import CONNECTION, Faults
-from .identity import Principal
+from .identity import Identity, Principal
+from .listener import Listener
 from .log import RequestLog
-
-if TYPE_CHECKING:
-    from .listener import Listener
-    from .server import Simulator
+from .own_port import OwnPort, wanted_mode
 
 RIGHTS = frozenset({"Manage", "Send", "Listen"})
 ROOT_KEY = "RootManageSharedAccessKey"
@@ -28,16 +27,22 @@ class SimulatedNamespace:
 
     def __init__(
         self,
-        simulator: "Simulator",
         name: str,
         *,
+        key: str,
+        identity: Identity,
+        port: int,
+        own_port: OwnPort,
+        ca_file: Path,
         sku: str = "Standard",
         messaging_units: int | None = None,
         alias: str | None = None,
         latency: float = 0.0,
-        key: str | None = None,
     ) -> None:
-        self.simulator = simulator
+        self.identity = identity
+        self.port = port  # shared by all namespaces
+        self.ca_file = ca_file  # the certificate that clients must trust, as PEM
+        self._own_port = own_port
         self.name = name
         self.sku = sku
         self.messaging_units = (
@@ -57,9 +62,8 @@ class SimulatedNamespace:
         )
         self._grants: dict[str, frozenset[str]] = {}
         self._keys: dict[str, SharedKey] = {}
-        self._listener: Listener | None = None
         self.key_name = ROOT_KEY
-        self.add_key(ROOT_KEY, RIGHTS, key=key or simulator.derived_key(name))
+        self.add_key(ROOT_KEY, RIGHTS, key=key)
 
     # Entities
 
@@ -97,22 +101,19 @@ class SimulatedNamespace:
     @property
     def host(self) -> str:
         """This namespace's host name and the port that all namespaces share; `*.localhost` is loopback (RFC 6761)."""
-        return f"{self.name}.servicebus.localhost:{self.simulator.port}"
+        return f"{self.name}.servicebus.localhost:{self.port}"
 
     def own_port(self) -> int:
         """Open (once) a port that serves only this namespace, under any host name, and return it."""
-        if self._listener is None:
-            self._listener = self.simulator.listen_for(self)
-        return self._listener.port
+        return self._own_port.number
 
     @property
     def has_own_port(self) -> bool:
-        return self._listener is not None
+        return self._own_port.is_bound
 
-    def close_own_port(self) -> "Listener | None":
+    def close_own_port(self) -> Listener | None:
         """Detach the namespace's own port and return it; the simulator closes it."""
-        listener, self._listener = self._listener, None
-        return listener
+        return self._own_port.detach()
 
     @property
     def own_host(self) -> str:
@@ -120,13 +121,12 @@ class SimulatedNamespace:
         return f"localhost:{self.own_port()}"
 
     def _connection_faults_changed(self) -> None:
-        wanted = next((kind for kind in ("refuse", "hang_handshake") if self.faults.is_set(kind)), "serve")
-        if wanted != "serve" and self._listener is None:
+        wanted = wanted_mode(self.faults)
+        if wanted != "serve" and not self.has_own_port:
             raise ValueError(
                 f"only a namespace with a port of its own can {wanted}: call own_port() first and use own_host"
             )
-        if self._listener is not None:
-            self.simulator.switch(self._listener, wanted)
+        self._own_port.apply(self.faults)
 
     def certificate(self) -> str:
         """Return the kind of certificate to use for the next handshake."""
@@ -214,7 +214,7 @@ class SimulatedNamespace:
         if not header:
             return "no Authorization header"
         if header.startswith("Bearer "):
-            principal, why = self.simulator.identity.principal_of(header.removeprefix("Bearer "))
+            principal, why = self.identity.principal_of(header.removeprefix("Bearer "))
             if principal is None:
                 return why
             return "" if "Manage" in self._grants.get(principal, ()) else "the principal has no Manage right"

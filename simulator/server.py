@@ -22,6 +22,7 @@ from .drift import Drift
 from .identity import Identity
 from .listener import Listener
 from .namespace import SimulatedNamespace
+from .own_port import OwnPort
 from .service import no_such_namespace, serve_identity, serve_namespace
 
 _SERVICE_SUFFIX = ".servicebus."
@@ -55,7 +56,12 @@ class Simulator:
         self._drifts: dict[str, Drift] = {}
         self._drifting: dict[str, asyncio.Task[None]] = {}
         self._main = self._listen(None, port)
-        self.identity = Identity(self)
+        self.identity = Identity(
+            self.derived_key("tenant"),
+            port=self.port,
+            own_port=OwnPort(lambda: self._listen_for_identity(plain=False), self._switch),
+            plain_port=OwnPort(lambda: self._listen_for_identity(plain=True), self._switch),
+        )
 
     @property
     def port(self) -> int:
@@ -67,13 +73,24 @@ class Simulator:
         """The certificate that clients must trust, as PEM."""
         return self._certificates.ca_file
 
-    def add_namespace(self, name: str, **options: Any) -> SimulatedNamespace:
-        """Add an empty namespace; `options` are those of `SimulatedNamespace`. Raises ValueError for a taken name."""
+    def add_namespace(self, name: str, *, key: str | None = None, **options: Any) -> SimulatedNamespace:
+        """Add an empty namespace; `options` are those of `SimulatedNamespace`. Raises ValueError for a taken name.
+
+        `key`: by default one that is the same in every run with the same directory.
+        """
         if not name or "." in name or name.lower() in self.namespaces:
             raise ValueError(
                 f"{name!r} is taken, empty, or has a dot: a namespace is one label of a host name"
             )
-        namespace = self.namespaces[name.lower()] = SimulatedNamespace(self, name, **options)
+        namespace = self.namespaces[name.lower()] = SimulatedNamespace(
+            name,
+            key=key or self.derived_key(name),
+            identity=self.identity,
+            port=self.port,
+            own_port=OwnPort(lambda: self._listen(namespace, 0), self._switch),
+            ca_file=self.ca_file,
+            **options,
+        )
         return namespace
 
     def remove_namespace(self, name: str) -> None:
@@ -171,11 +188,7 @@ class Simulator:
 
     # Ports
 
-    def listen_for(self, namespace: SimulatedNamespace) -> Listener:
-        """Open a port that serves a single namespace."""
-        return self._listen(namespace, 0)
-
-    def switch(self, listener: Listener, mode: str) -> None:
+    def _switch(self, listener: Listener, mode: str) -> None:
         """Change a port's mode (see `Listener.switch`), at once or when the simulator starts."""
         if self.is_running:
             self.call(listener.switch(mode))
@@ -188,7 +201,7 @@ class Simulator:
             if not listener.is_control:
                 self.call(listener.end_connections())
 
-    def listen_for_identity(self, *, plain: bool) -> Listener:
+    def _listen_for_identity(self, *, plain: bool) -> Listener:
         """Open a port for the token endpoint; `plain`: HTTP, as managed identity endpoints are."""
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:

@@ -36,7 +36,7 @@ def fault(kind: str, **options: Any) -> Prepare:
 
 def token_endpoint(kind: str) -> Prepare:
     def prepare(bus: SimulatedNamespace) -> None:
-        bus.simulator.identity.faults.set(kind)
+        bus.identity.faults.set(kind)
 
     return prepare
 

@@ -119,7 +119,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_read_holds_nobody_up(
     thread = threading.Thread(target=hub.get, args=("/metrics/payments", token, 60.0), daemon=True)
     thread.start()
     wait_for(lambda: bus.requests.in_flight > 0, "the read has begun")
-    reading = [worker for worker in hub.workers() if _talks_to(worker, bus.simulator.port)]
+    reading = [worker for worker in hub.workers() if _talks_to(worker, bus.port)]
     assert len(reading) == 1
     bus.latency = 0
     reading[0].send_signal(signal.SIGKILL)

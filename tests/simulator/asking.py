@@ -58,7 +58,7 @@ def connection(
     namespace: SimulatedNamespace, *, host: str | None = None, timeout: float = 20
 ) -> Iterator[http.client.HTTPSConnection]:
     name, _, port = (host or namespace.host).partition(":")
-    context = ssl.create_default_context(cafile=str(namespace.simulator.ca_file))
+    context = ssl.create_default_context(cafile=str(namespace.ca_file))
     opened = _Connection(name, int(port), context=context, timeout=timeout)
     try:
         yield opened

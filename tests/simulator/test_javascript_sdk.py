@@ -29,7 +29,7 @@ def node() -> str:
 def _list(node: str, namespace: SimulatedNamespace, **changed: str) -> Any:
     environment = {
         **os.environ,
-        "NODE_EXTRA_CA_CERTS": str(namespace.simulator.ca_file),
+        "NODE_EXTRA_CA_CERTS": str(namespace.ca_file),
         "SERVICE_BUS_CONNECTION_STRING": namespace.own_connection_string,
         **changed,
     }

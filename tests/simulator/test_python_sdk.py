@@ -20,7 +20,7 @@ def client(
     with ServiceBusAdministrationClient.from_connection_string(
         namespace.own_connection_string,
         api_version=request.param,
-        connection_verify=str(namespace.simulator.ca_file),
+        connection_verify=str(namespace.ca_file),
         retry_total=0,
     ) as client:
         yield client
@@ -160,7 +160,7 @@ def test_the_sdk_is_refused_with_a_wrong_key(namespace: SimulatedNamespace) -> N
     connection_string = namespace.own_connection_string.replace(namespace.key, "d3Jvbmc=")
     with (
         ServiceBusAdministrationClient.from_connection_string(
-            connection_string, connection_verify=str(namespace.simulator.ca_file)
+            connection_string, connection_verify=str(namespace.ca_file)
         ) as client,
         pytest.raises(ClientAuthenticationError, match="claim is empty"),
     ):

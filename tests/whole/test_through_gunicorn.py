@@ -102,7 +102,7 @@ def hub(buses: dict[str, SimulatedNamespace], tmp_path_factory: pytest.TempPathF
     (folder / "hub.yaml").write_text(yaml.safe_dump(config))
     variables = {
         "HUB_CONFIG": str(folder / "hub.yaml"),
-        "HUB_CA_FILE": str(buses["left"].simulator.ca_file),
+        "HUB_CA_FILE": str(buses["left"].ca_file),
         "HUB_ALLOW_LOOPBACK": "1",
         "PAYMENTS_SCRAPE_TOKEN": TOKEN,
         # As the portal shows them: without the port, which comes from the namespace's host.
@@ -214,7 +214,7 @@ def test_every_number_is_the_sdks_for_every_entity_and_field(
     bus = buses["varied"]
     wanted: Samples = {}
     with ServiceBusAdministrationClient.from_connection_string(
-        bus.own_connection_string, connection_verify=str(bus.simulator.ca_file)
+        bus.own_connection_string, connection_verify=str(bus.ca_file)
     ) as sdk:
         for queue, runtime in zip(sdk.list_queues(), sdk.list_queues_runtime_properties(), strict=True):
             wanted |= expected("queue", {"name": queue.name}, queue, runtime)
