@@ -1,11 +1,12 @@
 """{% load hub %}: times, amounts, state chips, the navigation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, TypeVar
 
 from django import template
+from django.apps import apps
 from django.conf import settings
 from django.db.models.options import Options
 from django.urls import reverse
@@ -112,6 +113,15 @@ def article(noun: str) -> str:
     return f"{'an' if noun[:1] in 'aeio' else 'a'} {noun}"
 
 
+@_shown
+def totals(counts: Iterable[tuple[str, int]]) -> str:
+    """Return the number of objects per plural name of their kind, for example: 1 namespace, 3 label rules."""
+    singular = {model._meta.verbose_name_plural: model._meta.verbose_name for model in apps.get_models()}
+    return ", ".join(
+        f"{number:,} {singular.get(name, name) if number == 1 else name}" for name, number in counts
+    )
+
+
 @register.simple_tag
 def hub_version() -> str:
     return settings.HUB_VERSION
@@ -120,8 +130,8 @@ def hub_version() -> str:
 @register.simple_tag(takes_context=True)
 def navigation(context: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the screens that the user may open, according to the admin's each_context, the most used first."""
-    apps = [app for app in context.get("available_apps", ()) if app["app_label"] in _APPS]
-    models = sorted((model for app in apps for model in app["models"]), key=_place)
+    shown = [app for app in context.get("available_apps", ()) if app["app_label"] in _APPS]
+    models = sorted((model for app in shown for model in app["models"]), key=_place)
     screens = [(model["name"], model["admin_url"]) for model in models if model.get("admin_url")]
     screens += [(text, reverse(name)) for text, name in _PAGES]
     path = context["request"].path

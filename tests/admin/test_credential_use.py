@@ -19,4 +19,4 @@ def test_the_page_names_the_namespaces_that_use_it_and_the_key_it_holds(
 
 def test_one_that_nothing_uses_says_so(browser: Client, credential: Any) -> None:
     page = browser.get(f"/admin/exporters/credential/{credential.pk}/change/").content.decode()
-    assert "no namespace that you see" in page
+    assert "no namespaces visible to you" in page

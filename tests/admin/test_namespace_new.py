@@ -131,7 +131,7 @@ def test_a_string_that_the_team_has_stored_already_is_not_stored_twice(
     credential = Credential.objects.create(name="key", team=team, secret=bus.connection_string)
     editor = as_role(Role.EDITOR)
     assert (
-        "credential key holds this"
+        "credential key has the same connection string"
         in editor.post(PATH, _filled(team, bus.connection_string, "parse")).json()["html"]
     )
     answer = editor.post(PATH, _filled(team, bus.connection_string, "save"))
@@ -150,7 +150,7 @@ def test_another_teams_credential_can_neither_be_chosen_nor_found(
     assert "credential" in _errors(answer)
     assert "foreign" not in answer.content.decode()
     parsed = owner.post(PATH, _filled(other, bus.connection_string, "parse"))
-    assert "holds this very" not in parsed.json()["html"]
+    assert "has the same connection string" not in parsed.json()["html"]
     assert "team" in _errors(owner.post(PATH, _filled(other, bus.connection_string, "save")))
 
 
@@ -186,7 +186,7 @@ def test_a_failed_test_keeps_nobody_from_saving_and_it_says_so(
     owner = as_role(Role.OWNER)
     wrong = bus.connection_string.replace(bus.key, "d3Jvbmc=")
     tested = owner.post(PATH, _filled(team, wrong, "test"))
-    assert "Save in spite of the failed test" in tested.content.decode()
+    assert "Save anyway" in tested.content.decode()
     saved = owner.post(PATH, _filled(team, wrong, "save", tested="failed"))
     assert "stored in spite of that: “Test” says what" in str(next(iter(get_messages(saved.wsgi_request))))
 

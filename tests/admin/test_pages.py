@@ -153,7 +153,7 @@ def test_an_empty_list_says_what_to_do_next(browser: Client, screen: str) -> Non
 
 def test_a_search_without_a_hit_offers_the_whole_list(browser: Client, namespace: Any) -> None:
     html = check(browser.get("/admin/exporters/namespace/", {"q": "zzz"}))
-    assert "Nothing is found" in html
+    assert "No results" in html
     assert "Show all namespaces" in html
 
 
@@ -181,7 +181,7 @@ def test_what_is_in_use_is_not_deleted_and_the_page_says_what_to_do_first(
         ).content.decode(),
     ):
         assert f"/admin/exporters/namespace/{namespace.pk}/change/" in html
-        assert "What still uses it needs another one first" in html
+        assert "First choose another one in these objects" in html
         assert 'value="Delete"' not in html
 
 
@@ -203,7 +203,7 @@ def test_long_lists_are_chosen_from_by_typing(browser: Client, objects: dict[str
 
 
 def test_a_form_that_comes_back_without_its_passwords_says_so(browser: Client) -> None:
-    address, again = "/admin/auth/user/add/", "enter it again"
+    address, again = "/admin/auth/user/add/", "enter the password again"
     assert again not in browser.get(address).content.decode()
     fields = {
         "username": "nobody yet",
@@ -285,7 +285,7 @@ def test_deleting_a_namespace_counts_its_scrapes_and_lists_none(browser: Client,
     for _ in range(3):
         namespace.records.create(at=now, outcome="success", duration_seconds=1, allowed_seconds=9)
     html = check(browser.get(f"/admin/exporters/namespace/{namespace.pk}/delete/"))
-    assert "scrape records: 3" in html
+    assert "3 scrape records" in html
     assert "Scrape record: " not in html
 
 

@@ -129,7 +129,7 @@ def test_a_token_is_shown_with_when_it_was_last_seen(
 
 
 def test_without_a_token_the_page_says_how_to_make_one(browser: Client, namespace: Namespace) -> None:
-    assert "No usable token opens this" in card(page(browser, namespace))
+    assert "No valid token has access" in card(page(browser, namespace))
 
 
 def test_tokens_that_do_not_open_the_namespace_are_not_offered(
@@ -139,10 +139,10 @@ def test_tokens_that_do_not_open_the_namespace_are_not_offered(
     token.scope = ScrapeToken.Scope.LISTED
     token.save()
     token.namespaces.add(other)
-    assert "No usable token opens this" in card(page(browser, namespace))
+    assert "No valid token has access" in card(page(browser, namespace))
     assert "/scrapetoken/" in card(page(browser, other))
     token.revoke("a test")
-    assert "No usable token opens this" in card(page(browser, other))
+    assert "No valid token has access" in card(page(browser, other))
 
 
 def test_a_viewer_sees_the_teams_tokens_and_not_the_platforms(

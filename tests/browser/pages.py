@@ -96,7 +96,7 @@ def _plan_import(page: BrowserPage) -> None:
 
 
 def _read_now(page: BrowserPage) -> None:
-    page.click("text=Read it now")
+    page.click("text=Read now")
     page.wait_for_selector("table.entities, #exposition")
 
 

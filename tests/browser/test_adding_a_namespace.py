@@ -91,7 +91,7 @@ def test_without_javascript_the_test_comes_with_the_page(open_page: OpenPage, de
     page.get_by_role("button", name="Test", exact=True).click()
     expect(page.locator("#id_name")).to_have_value("fresh")
     expect(page.locator("#trial-steps .bad")).to_contain_text("tick Manage")
-    expect(page.get_by_role("button", name="Save in spite of the failed test")).to_be_visible()
+    expect(page.get_by_role("button", name="Save anyway")).to_be_visible()
     expect(page.get_by_text("What you entered is kept")).to_be_visible()
 
 

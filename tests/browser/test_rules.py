@@ -45,7 +45,7 @@ def test_a_mistake_stands_at_its_field_until_it_is_put_right(open_page: OpenPage
     regex.fill("(")
     expect(page.locator("#id_rule-0-regex_error")).to_contain_text("missing )")
     expect(regex).to_have_attribute("aria-describedby", "id_rule-0-regex_error")
-    page.click("text=Store these rules")
+    page.click("text=Save rules")
     expect(page.locator(".errornote")).to_contain_text("Nothing is stored")
     expect(page.locator("#id_rule-0-regex_error")).to_contain_text("missing )")
     expect(regex).to_have_value("(")

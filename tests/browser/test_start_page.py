@@ -67,7 +67,7 @@ def test_targets_are_found_without_javascript(open_page: OpenPage) -> None:
     expect(page.locator("tbody.target")).to_contain_text("payments-dev")
     page.fill("#find", "nothing")
     page.get_by_role("button", name="Find").click()
-    expect(page.get_by_role("heading", level=2)).to_contain_text("No target is called like")
+    expect(page.get_by_role("heading", level=2)).to_contain_text("No target matches")
 
 
 def test_the_theme_can_be_chosen(open_page: OpenPage) -> None:

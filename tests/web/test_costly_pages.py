@@ -60,7 +60,7 @@ def test_a_user_with_many_costly_pages_waits_and_others_do_not(objects: dict[str
             answer = getattr(viewer, method)(address)
             assert answer.status_code == 429, address
             assert answer["Retry-After"] == "2"
-            assert "your other requests" in answer.text
+            assert "your earlier requests" in answer.text
         assert viewer.get("/admin/").status_code == 200
         assert other.get(f"{NAMESPACE}/{objects['namespace']}/entities/").status_code == 200
     finally:

@@ -113,7 +113,7 @@ def test_the_page_warns_of_what_is_not_meant(platform: Client, target: Namespace
         'servicebus_queue_active_messages{name="orders"} becomes servicebus_queue_active_messages{}' in said
     )
     assert "changes name of 5" in said
-    assert re.search(r"\d+ series of now would end, \d+ would begin", said)
+    assert re.search(r"\d+ current series would end, \d+ new ones would start", said)
 
 
 def test_a_rule_that_cannot_be_is_refused_where_it_stands_and_nothing_typed_is_lost(
@@ -292,7 +292,7 @@ def test_more_rules_than_the_page_holds_are_tried_but_not_touched(
         LabelRule.objects.create(namespace=target, target_label=f"l{number}", replacement="x")
     page = platform.get(address(target))
     assert len(page.context["preview"].effects) == 101
-    assert "more than this page can hold" in told(page)
+    assert "too many for this page" in told(page)
     answer = platform.post(address(target), form(DOMAIN, do="save", seen=seen(platform, address(target))))
     assert answer.status_code == 403
     assert LabelRule.objects.count() == 101
@@ -327,7 +327,7 @@ def test_rules_whose_patterns_are_too_large_together_are_neither_tried_nor_store
 def test_a_preview_of_values_that_double_is_bounded_and_says_so(platform: Client, target: Namespace) -> None:
     doubling = {"source_labels": "name", "target_label": "name", "replacement": "$1$1"}
     said = told(platform.post(address(target), form(*[doubling] * 28)))
-    assert "above a limit" in said
+    assert "exceeds a limit" in said
     assert re.search(r"namespace \d+ drops it", said)
 
 

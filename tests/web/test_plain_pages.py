@@ -16,14 +16,14 @@ def test_the_landing_page_names_the_version_and_no_target(settings: object) -> N
 def test_a_page_that_is_not_there_says_so_in_the_hubs_look() -> None:
     response = Client().get("/nothing/here/")
     assert response.status_code == 404
-    assert "There is no such page" in response.content.decode()
+    assert "This page doesn't exist" in response.content.decode()
 
 
 @pytest.mark.django_db
 def test_a_form_without_its_cookie_says_what_to_do() -> None:
     response = Client(enforce_csrf_checks=True).post("/admin/login/", {"username": "a", "password": "b"})
     assert response.status_code == 403
-    assert "send it again" in " ".join(response.content.decode().split())
+    assert "submit the form again" in " ".join(response.content.decode().split())
 
 
 @pytest.mark.parametrize("code", ["400", "403", "404", "429", "500"])

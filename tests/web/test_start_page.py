@@ -159,7 +159,7 @@ def test_a_viewer_of_an_empty_team_is_told_who_can_add_one(
     Membership.objects.create(user=viewer, team=Team.objects.create(name="new"), role="viewer")
     client.force_login(viewer)
     html = client.get("/admin/").content.decode()
-    assert "An editor or an owner of your team can add one." in html
+    assert "An editor or owner of your team can add one." in html
     assert "/admin/exporters/namespace/new/" not in html
 
 
