@@ -1,7 +1,5 @@
 """Testing, promoting and retiring a credential's spare secret."""
 
-from dataclasses import replace
-
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
@@ -83,15 +81,13 @@ def _test(request: HttpRequest, credential: Credential, slot: str) -> None:
         messages.warning(
             request, f"No namespace uses this credential, so there is nothing to try the {name} on."
         )
-    spec = derivation.credential_spec(credential, slot)
     for namespace in tried:
         # The tested secret may replace one that is unavailable, but is only sent where the credential may be sent.
         problem = namespace.credential_problem()
         if problem:
             messages.error(request, f"The {name} was not tried on {namespace}: {problem}")
             continue
-        target = replace(derivation.target(namespace), credential=spec, spare=None)
-        result = run.run(target)
+        result = run.run(derivation.target(namespace, slot=slot))
         if result.ok:
             messages.success(request, f"The {name} opens {namespace}.")
         else:

@@ -1,13 +1,16 @@
 """Derive the target that a scrape needs from a stored namespace: decrypted credential, rules, limits."""
 
-import contextlib
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import lru_cache
 
 from django.core.exceptions import ValidationError
 
 from ..credentials.encryption import SecretUnavailableError
+from ..credentials.endpoints import endpoint_of
 from ..models import Credential, Namespace
+from ..servicebus.connection import ConnectionStringError, Endpoint, parse_connection_string
+from ..servicebus.entities import Failure
+from ..servicebus.errors import Reason, ServiceBusError
 from .label_rules import UsableRules, applying_to, rules_of, usable_rules
 from .targets import CredentialSpec, Limits, Target
 
@@ -21,32 +24,35 @@ def _groups(names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(names)
 
 
-def target(namespace: Namespace, rules: UsableRules | None = None) -> Target:
-    """Return the target for a namespace. It need not be saved, so that a form can be tested."""
+def target(namespace: Namespace, rules: UsableRules | None = None, slot: str | None = None) -> Target:
+    """Return the target for a namespace. It need not be saved, so that a form can be tested.
+
+    `slot` ("" or "spare_"): use this secret alone, to test it.
+    """
     if rules is None:
         rules = usable_rules(applying_to([namespace.team_id], [namespace.pk]))
     spec: CredentialSpec | None = None
-    spare: CredentialSpec | None = None
-    problem = ""
-    if namespace.credential is None:
-        problem = f"Namespace {namespace.name} has no credential; choose one in the admin."
-    else:
-        try:
-            problem = _credential_problem(namespace)
-            spec = None if problem else credential_spec(namespace.credential)
-        except SecretUnavailableError as error:
-            problem = str(error)
-        if spec is not None and namespace.credential.has_secret("spare_secret"):
-            # An unreadable spare matters only when the active secret is refused; the system checks report it.
-            with contextlib.suppress(SecretUnavailableError):
-                spare = credential_spec(namespace.credential, "spare_")
+    endpoint: Endpoint | None = None
+    problem: Failure | None = None
+    try:
+        credential = _usable_credential(namespace)
+        spec = _credential_spec(credential, slot or "")
+        spec = _parsed(spec)
+        endpoint = endpoint_of(namespace.host, spec.connection)
+    except ServiceBusError as error:
+        problem = Failure(error.reason, error.message)
+    except (SecretUnavailableError, ConnectionStringError) as error:
+        problem = Failure(Reason.CREDENTIAL, str(error))
+    except ValidationError as error:  # the platform's settings may have changed since the host was entered
+        problem = Failure(Reason.CONNECTION, " ".join(error.messages))
     return Target(
         name=namespace.name,
         team=namespace.team.name,
         enabled=namespace.enabled,
         host=namespace.host,
+        endpoint=endpoint,
         credential=spec,
-        spare=spare,
+        spare=_spare(credential) if problem is None and slot is None else None,
         problem=problem,
         labels=tuple(sorted(namespace.labels.items())),
         include=namespace.include,
@@ -60,15 +66,45 @@ def target(namespace: Namespace, rules: UsableRules | None = None) -> Target:
     )
 
 
-def _credential_problem(namespace: Namespace) -> str:
-    """Return why a namespace may not use its credential: a permission can end after the namespace was saved."""
+def _usable_credential(namespace: Namespace) -> Credential:
+    """Return the namespace's credential; raise ServiceBusError if it has none or may not use it.
+
+    A permission can end after the namespace was saved.
+    """
+    credential = namespace.credential
+    if credential is None:
+        message = f"Namespace {namespace.name} has no credential; choose one in the admin."
+        raise ServiceBusError(Reason.CREDENTIAL, message)
     try:
-        return namespace.credential_problem()
+        problem = namespace.credential_problem()
     except ValidationError as error:
-        return " ".join(error.messages)
+        problem = " ".join(error.messages)
+    if problem:
+        raise ServiceBusError(Reason.CREDENTIAL, problem)
+    return credential
 
 
-def credential_spec(credential: Credential, slot: str = "") -> CredentialSpec:
+def _spare(credential: Credential) -> CredentialSpec | None:
+    """Return the spare secret, or None if there is none that can be used.
+
+    An unusable one matters only when the active secret is refused; the system checks report it.
+    """
+    if not credential.has_secret("spare_secret"):
+        return None
+    try:
+        return _parsed(_credential_spec(credential, "spare_"))
+    except (SecretUnavailableError, ConnectionStringError):
+        return None
+
+
+def _parsed(spec: CredentialSpec) -> CredentialSpec:
+    """Return the credential with its parsed connection string, if it is one; raise ConnectionStringError."""
+    if spec.kind != Credential.Kind.CONNECTION_STRING:
+        return spec
+    return replace(spec, connection=parse_connection_string(spec.secret))
+
+
+def _credential_spec(credential: Credential, slot: str = "") -> CredentialSpec:
     """Return a slot's secret and the credential's other values; `slot` is "" or "spare_"."""
     return CredentialSpec(
         kind=credential.kind,

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Q
 
-from ..models import Credential, LabelRule, Namespace
+from ..models import LabelRule, Namespace
 from ..prometheus.labelling import LabelRules
 from ..prometheus.relabel import Rule, problems
-from ..servicebus.connection import ConnectionStringError, parse_connection_string
 from ..servicebus.entities import Snapshot
 
 if TYPE_CHECKING:
@@ -90,20 +89,11 @@ def label_rules(target: "Target", snapshot: Snapshot) -> LabelRules:
     sku = snapshot.info.sku if snapshot.info is not None else None
     meta = {
         "namespace": target.name,
-        "host": _host(target),
+        "host": target.endpoint.host
+        if target.endpoint is not None
+        else target.host.partition(":")[0].lower(),
         "team": target.team,
         "sku": sku or "",
         **{f"label_{name}": value for name, value in target.labels},
     }
     return LabelRules(target.rules, tuple(meta.items()))
-
-
-def _host(target: "Target") -> str:
-    """Return the host that the namespace is read from, without a port."""
-    spec = target.credential
-    if not target.host and spec is not None and spec.kind == Credential.Kind.CONNECTION_STRING:
-        try:
-            return parse_connection_string(spec.secret).endpoint.host
-        except ConnectionStringError:
-            return ""
-    return target.host.partition(":")[0].lower()

@@ -12,6 +12,8 @@ from django.utils import timezone
 
 from ..models import ScrapeToken
 from ..prometheus.relabel import Rule
+from ..servicebus.connection import ConnectionString, Endpoint
+from ..servicebus.entities import Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,7 @@ class CredentialSpec:
 
     kind: str
     secret: str = field(default="", repr=False)
+    connection: ConnectionString | None = None  # the parsed secret, if it is a valid connection string
     certificate_password: str = field(default="", repr=False)
     tenant_id: str = ""
     client_id: str = ""
@@ -47,14 +50,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A namespace, ready to scrape."""
+    """A namespace, ready to scrape, with everything resolved: nothing below parses a host or a secret again."""
 
     name: str
     team: str
     enabled: bool
     host: str  # as entered; empty: the connection string's own
+    endpoint: Endpoint | None  # None if there is a problem
     credential: CredentialSpec | None
-    problem: str  # why there is no usable credential; empty if there is one
+    problem: Failure | None  # why the namespace can't be read
     labels: tuple[tuple[str, str], ...]
     include: str
     exclude: str
@@ -66,6 +70,11 @@ class Target:
     rules: tuple[Rule, ...] = ()  # label rules in the order they apply
     # Primary key; 0 if not saved. Another team can reuse the name later, but never this key.
     namespace_id: int = 0
+
+    @property
+    def connection(self) -> ConnectionString | None:
+        """The connection string, if the credential is one."""
+        return self.credential.connection if self.credential is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,11 @@ _TOKENS: dict[str, str] = {
 }
 
 
-def fix(reason: Reason, spec: CredentialSpec | None, connection: ConnectionString | None) -> str:
+def fix(reason: Reason, spec: CredentialSpec | None) -> str:
     """Return what to do about a failure with this credential."""
     if spec is None:
         return "Choose a credential, or paste a connection string."
+    connection = spec.connection
     by_key = spec.kind == Credential.Kind.CONNECTION_STRING
     match reason:
         case Reason.UNAUTHORIZED if by_key:

@@ -74,7 +74,6 @@ def follow(target: Target, seconds: float | None = None) -> Iterator[Step | Tria
     """
     allowed = time_allowed(target) if seconds is None else seconds
     steps: list[Step] = []
-    connection: ConnectionString | None = None
     began = time.monotonic()
 
     def note(step: Step) -> Step:
@@ -82,8 +81,8 @@ def follow(target: Target, seconds: float | None = None) -> Iterator[Step | Tria
         return step
 
     try:
-        endpoint, connection = upstream.endpoint(target)
-        yield note(Step(PARSED, State.GOOD, _said_of(endpoint, connection), time.monotonic() - began))
+        endpoint = upstream.endpoint(target)
+        yield note(Step(PARSED, State.GOOD, _said_of(endpoint, target.connection), time.monotonic() - began))
         began = time.monotonic()
         found = upstream.addresses(endpoint, _STEP_SECONDS)
         yield note(Step(NAME, State.GOOD, _listed(found), time.monotonic() - began))
@@ -91,7 +90,7 @@ def follow(target: Target, seconds: float | None = None) -> Iterator[Step | Tria
         yield note(_tls(upstream.handshake(endpoint, found, _STEP_SECONDS), began))
     except Exception as error:
         failure = _failure(error)
-        advice = fix(failure.reason, target.credential, connection)
+        advice = fix(failure.reason, target.credential)
         yield note(Step(STEPS[len(steps)], State.BAD, failure.message, time.monotonic() - began, advice))
         for name in STEPS[len(steps) :]:
             yield note(Step(name, State.SKIPPED, "not tried"))
@@ -99,7 +98,7 @@ def follow(target: Target, seconds: float | None = None) -> Iterator[Step | Tria
         return
     result = scrape.try_out(target, allowed)
     answer = scrape.exposition(target, result, "")
-    for step in after_the_read(answer.result.snapshot, target, allowed, connection):
+    for step in after_the_read(answer.result.snapshot, target, allowed):
         yield note(step)
     lines = answer.body.decode().splitlines()
     shown, cut = "\n".join(lines[:_LINES]), len(lines) > _LINES

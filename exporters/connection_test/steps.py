@@ -41,27 +41,25 @@ class Step:
     fix: str = ""
 
 
-def after_the_read(
-    snapshot: Snapshot, target: Target, allowed: float, connection: ConnectionString | None
-) -> Iterator[Step]:
+def after_the_read(snapshot: Snapshot, target: Target, allowed: float) -> Iterator[Step]:
     """Yield the steps that a read decides, in display order."""
     failures = [failure for failure in snapshot.collectors.values() if failure is not None]
     # Anything that was read proves that the credential works.
     anything = bool(snapshot.info or snapshot.queues or snapshot.topics)
     first = failures[0] if failures else None
     if not anything and first is not None:
-        yield _failed(AUTHORISED, first, target, connection, None)
+        yield _failed(AUTHORISED, first, target, None)
         for name in (SKU, ENTITIES, TIME, BUDGET):
             yield Step(name, State.SKIPPED, "not known without an answer")
         return
-    yield _authorised(target, connection)
-    yield _sku(snapshot, connection)
-    yield _entities(snapshot, first, target, connection)
+    yield _authorised(target.connection)
+    yield _sku(snapshot, target.connection)
+    yield _entities(snapshot, first, target)
     yield _time(snapshot, allowed, first)
     yield _budget(snapshot, target, allowed)
 
 
-def _authorised(target: Target, connection: ConnectionString | None) -> Step:
+def _authorised(connection: ConnectionString | None) -> Step:
     if connection is None:
         return Step(AUTHORISED, State.GOOD, "Service Bus accepts the token.")
     if connection.entity_path:
@@ -79,9 +77,7 @@ def _sku(snapshot: Snapshot, connection: ConnectionString | None) -> Step:
     return Step(SKU, State.GOOD, snapshot.info.sku + (f", {units} messaging unit{plural}" if units else ""))
 
 
-def _entities(
-    snapshot: Snapshot, failure: Failure | None, target: Target, connection: ConnectionString | None
-) -> Step:
+def _entities(snapshot: Snapshot, failure: Failure | None, target: Target) -> Step:
     detail = (
         f"{_count(len(snapshot.queues), 'queue')}, {_count(len(snapshot.topics), 'topic')}, "
         f"{_count(len(snapshot.subscriptions), 'subscription')} by {_count(snapshot.requests, 'request')}"
@@ -90,7 +86,7 @@ def _entities(
     if left_out:
         detail += f" ({', '.join(left_out)})"
     if failure is not None:
-        found = _failed(ENTITIES, failure, target, connection, snapshot.duration_seconds)
+        found = _failed(ENTITIES, failure, target, snapshot.duration_seconds)
         return Step(
             ENTITIES, State.BAD, f"Not all was read: {detail}. {found.detail}", found.seconds, found.fix
         )
@@ -157,10 +153,8 @@ def _budget(snapshot: Snapshot, target: Target, allowed: float) -> Step:
     return Step(BUDGET, State.WARN if least > 0.8 * allowed else State.GOOD, detail)
 
 
-def _failed(
-    name: str, failure: Failure, target: Target, connection: ConnectionString | None, seconds: float | None
-) -> Step:
-    return Step(name, State.BAD, failure.message, seconds, fix(failure.reason, target.credential, connection))
+def _failed(name: str, failure: Failure, target: Target, seconds: float | None) -> Step:
+    return Step(name, State.BAD, failure.message, seconds, fix(failure.reason, target.credential))
 
 
 def _count(number: int, noun: str) -> str:

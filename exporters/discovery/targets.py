@@ -8,12 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
 
 from ..configuration.targets import Configuration, Grant, Target
-from ..credentials.endpoints import endpoint_of
-from ..models import Credential
-from ..servicebus.connection import ConnectionStringError, parse_connection_string
 
 # The part of Prometheus's timeout that the hub reserves: see views/metrics.py.
 _RESERVE_SECONDS = 0.5
@@ -82,19 +78,8 @@ def _group(target: Target) -> dict[str, Any]:
     labels |= {
         "__meta_servicebus_namespace": target.name,
         "__meta_servicebus_team": target.team,
-        "__meta_servicebus_host": _host(target),
+        "__meta_servicebus_host": target.endpoint.host if target.endpoint is not None else "",
         "__meta_servicebus_credential_kind": target.credential.kind if target.credential else "",
     }
     labels |= {f"__meta_servicebus_label_{name}": value for name, value in target.labels}
     return {"targets": [host_port], "labels": labels}
-
-
-def _host(target: Target) -> str:
-    """Return the Service Bus host, or "" if it is not known."""
-    try:
-        connection = None
-        if target.credential and target.credential.kind == Credential.Kind.CONNECTION_STRING:
-            connection = parse_connection_string(target.credential.secret)
-        return endpoint_of(target.host, connection).host
-    except (ConnectionStringError, ValidationError):
-        return ""

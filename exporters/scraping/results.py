@@ -14,7 +14,6 @@ from operator import attrgetter
 from typing import Any
 
 from ..configuration.targets import Target
-from ..servicebus.connection import ConnectionStringError, parse_connection_string
 from ..servicebus.entities import Counts, Failure, NamespaceInfo, Queue, Snapshot, Subscription, Topic
 from ..servicebus.errors import Reason
 
@@ -55,20 +54,11 @@ def key_of(target: Target) -> str:
     The key includes the credential, because another credential may be allowed to read other things. It excludes the
     secret: a rotated secret reads the same, and carries over the results of the previous one.
     """
-    endpoint, entity_path = target.host, ""
-    credential = target.credential.credential_id if target.credential is not None else 0
-    if target.credential is not None and target.credential.kind == "connection_string":
-        try:
-            connection = parse_connection_string(target.credential.secret)
-        except ConnectionStringError:
-            pass  # the read itself reports it
-        else:
-            endpoint, entity_path = endpoint or str(connection.endpoint), connection.entity_path
     identity = [
         target.team,
-        endpoint,
-        credential,
-        entity_path,
+        str(target.endpoint or target.host),
+        target.credential.credential_id if target.credential is not None else 0,
+        target.connection.entity_path if target.connection is not None else "",
         target.include,
         target.exclude,
         target.limits.max_entities,

@@ -10,14 +10,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
 
 from ..configuration.targets import CredentialSpec, Target
-from ..credentials.endpoints import endpoint_of, policy
+from ..credentials.endpoints import policy
 from ..models import Credential
 from ..servicebus import background_read, clock, credentials, entra
 from ..servicebus.client import Client
-from ..servicebus.connection import ConnectionString, ConnectionStringError, Endpoint, parse_connection_string
+from ..servicebus.connection import Endpoint
 from ..servicebus.entities import Failure, Snapshot
 from ..servicebus.errors import Reason, ServiceBusError
 from ..servicebus.loop import IoLoop
@@ -60,11 +59,10 @@ def read(
     `overloaded` if it would not finish in time. `last_read` is called if the budget doesn't allow reading everything.
     """
     started = time.monotonic()
-    if target.credential is None:
-        return failed(Reason.CREDENTIAL, target.problem)
+    if target.problem is not None:
+        return failed(target.problem.reason, target.problem.message)
     try:
-        reading = _read(target, target.credential, started, seconds, last_read)
-        return _io.run(reading, seconds + _GRACE_SECONDS)
+        return _io.run(_read(target, started, seconds, last_read), seconds + _GRACE_SECONDS)
     except TimeoutError:
         # The loop itself is late: the process has more work than its share of the machine allows.
         return failed(Reason.TIMEOUT, "The hub did not get to an end in time.", time.monotonic() - started)
@@ -79,11 +77,9 @@ def read_on(
     target: Target, snapshot: Snapshot, seconds: float, keep: Callable[[Snapshot | None], None]
 ) -> None:
     """Continue a read that the budget cut short, in the background for `seconds` seconds; pass the result to `keep`."""
-    if target.credential is not None:
-        _io.begin(
-            _read_on(target, target.credential, snapshot, seconds, keep),
-            on_error=partial(internal_errors.report, "background"),
-        )
+    _io.begin(
+        _read_on(target, snapshot, seconds, keep), on_error=partial(internal_errors.report, "background")
+    )
 
 
 def failed(reason: Reason, message: str, duration_seconds: float = 0.0) -> Snapshot:
@@ -96,15 +92,12 @@ def failed(reason: Reason, message: str, duration_seconds: float = 0.0) -> Snaps
     )
 
 
-def endpoint(target: Target) -> tuple[Endpoint, ConnectionString | None]:
-    """Return a target's endpoint, and its connection string if it uses one; raise ServiceBusError."""
-    if target.credential is None:
-        raise ServiceBusError(Reason.CREDENTIAL, target.problem)
-    connection = _connection(target.credential)
-    try:
-        return endpoint_of(target.host, connection), connection
-    except ValidationError as error:  # the platform's settings may have changed since the host was entered
-        raise ServiceBusError(Reason.CONNECTION, " ".join(error.messages)) from None
+def endpoint(target: Target) -> Endpoint:
+    """Return a target's endpoint; raise ServiceBusError if it has a problem."""
+    if target.problem is not None:
+        raise ServiceBusError(target.problem.reason, target.problem.message)
+    assert target.endpoint is not None  # noqa: S101 - otherwise, there is a problem
+    return target.endpoint
 
 
 def addresses(of: Endpoint, seconds: float) -> list[str]:
@@ -137,7 +130,6 @@ def close() -> None:
 
 async def _read(
     target: Target,
-    spec: CredentialSpec,
     asked_at: float,
     seconds: float,
     last_read: Callable[[], Snapshot | None] | None,
@@ -148,7 +140,7 @@ async def _read(
     admission = _the_admission()
     try:
         async with admission.admitted(target.name, asked_at, asked_at + seconds):
-            source = _source(target, spec, last_read)
+            source = _source(target, last_read)
             budget = budget_for(target, source.endpoint.service)
             snapshot = await read_namespace(source, _the_client(), deadline=deadline, budget=budget)
         admission.learn(target.name, snapshot)
@@ -157,15 +149,12 @@ async def _read(
         return failed(error.reason, error.message)
 
 
-def _source(
-    target: Target, spec: CredentialSpec, last_read: Callable[[], Snapshot | None] | None = None
-) -> Source:
-    """Return what to read, and how; raise ServiceBusError if the credential or host can't be used."""
-    where, connection = endpoint(target)
+def _source(target: Target, last_read: Callable[[], Snapshot | None] | None = None) -> Source:
+    """Return what to read, and how; raise ServiceBusError if that is a problem."""
     return Source(
-        endpoint=where,
-        credential=_with_spare(target, spec, connection),
-        entity_path=connection.entity_path if connection else "",
+        endpoint=endpoint(target),
+        credential=_credentials(target),
+        entity_path=target.connection.entity_path if target.connection is not None else "",
         include=target.include,
         exclude=target.exclude,
         concurrency=target.limits.concurrency,
@@ -192,7 +181,6 @@ def _pages_of(name: str) -> dict[str, int]:
 
 async def _read_on(
     target: Target,
-    spec: CredentialSpec,
     snapshot: Snapshot,
     seconds: float,
     keep: Callable[[Snapshot | None], None],
@@ -200,22 +188,13 @@ async def _read_on(
     until = asyncio.get_running_loop().time() + seconds
     more: Snapshot | None = None
     try:
-        source = _source(target, spec)
+        source = _source(target)
         budget = budget_for(target, source.endpoint.service)
         more = await background_read.read_on(source, _the_client(), snapshot, until=until, budget=budget)
     except ServiceBusError as error:
         logger.debug("Nothing more was read of %s: %s", target.name, error.message)
     finally:
         await asyncio.to_thread(keep, more)
-
-
-def _connection(spec: CredentialSpec) -> ConnectionString | None:
-    if spec.kind != Credential.Kind.CONNECTION_STRING:
-        return None
-    try:
-        return parse_connection_string(spec.secret)
-    except ConnectionStringError as error:
-        raise ServiceBusError(Reason.CREDENTIAL, str(error)) from None
 
 
 def _the_client() -> Client:
@@ -239,28 +218,29 @@ def _count_answer(status: int) -> None:
         internal_errors.report("records", error)
 
 
-def _with_spare(
-    target: Target, spec: CredentialSpec, connection: ConnectionString | None
-) -> credentials.Credential:
-    active = _credential(spec, connection)
-    if target.spare is None:
-        return active
-    pair = _pairs.get((spec, target.spare))
+def _credentials(target: Target) -> credentials.Credential:
+    """Return the live credential of a target, paired with its spare if there is one."""
+    spec, spare = target.credential, target.spare
+    assert spec is not None  # noqa: S101 - otherwise, there is a problem
+    if spare is None:
+        return _credential(spec)
+    pair = _pairs.get((spec, spare))
     if pair is None:
         if len(_pairs) >= _KEPT_CREDENTIALS:
             _pairs.clear()  # one request teaches each pair again which of the two is refused
-        spare = _credential(target.spare, _connection(target.spare))
-        pair = _pairs[spec, target.spare] = credentials.CredentialPair(
-            active, spare, partial(spare_uses.note, spec.credential_id, spec.name, spec.team)
+        pair = _pairs[spec, spare] = credentials.CredentialPair(
+            _credential(spec),
+            _credential(spare),
+            partial(spare_uses.note, spec.credential_id, spec.name, spec.team),
         )
     return pair
 
 
-def _credential(spec: CredentialSpec, connection: ConnectionString | None) -> credentials.Credential:
+def _credential(spec: CredentialSpec) -> credentials.Credential:
     """Return the live credential of a spec: created once, so that its token serves every scrape."""
     live = _live.get(spec)
     if live is None:
-        live = _live[spec] = _make(spec, connection)
+        live = _live[spec] = _make(spec)
         if len(_live) > _KEPT_CREDENTIALS:
             _live.popitem(last=False)
     else:
@@ -268,7 +248,8 @@ def _credential(spec: CredentialSpec, connection: ConnectionString | None) -> cr
     return live
 
 
-def _make(spec: CredentialSpec, connection: ConnectionString | None) -> credentials.Credential:
+def _make(spec: CredentialSpec) -> credentials.Credential:
+    connection = spec.connection
     if connection is not None:
         if connection.signature:
             return credentials.SharedAccessSignatureCredential(connection.signature)

@@ -130,7 +130,7 @@ def test_however_it_came_into_the_database_it_is_not_used(
     _stored(objects, entra, host).save()
     target = loading.load().targets["payments-bus"]
     assert target.credential is target.spare is None
-    assert "may not be sent to" in target.problem
+    assert "may not be sent to" in str(target.problem)
     form = {"action": "test", "_selected_action": [objects["namespace"]]}
     answer = people.client("editor").post(f"{ADMIN}/namespace/", form, follow=True)
     assert "may not be sent to" in answer.text

@@ -147,7 +147,9 @@ def test_a_ciphertext_moved_from_slot_to_slot_does_not_decrypt(both: tuple[str, 
     credential = Credential.objects.get()
     Credential.objects.update(secret=credential.spare_secret)
     reloader.forget()
-    assert "can't be decrypted" in reloader.current().targets["payments"].problem
+    problem = reloader.current().targets["payments"].problem
+    assert problem is not None
+    assert "can't be decrypted" in problem.message
 
 
 @pytest.mark.parametrize(

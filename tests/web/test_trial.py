@@ -71,7 +71,7 @@ def test_nothing_is_stored_and_nothing_is_remembered(team: Team, bus: SimulatedN
 def test_a_connection_made_for_a_trial_is_closed_when_its_step_ends(
     team: Team, bus: SimulatedNamespace
 ) -> None:
-    at, _ = upstream.endpoint(derivation.target(_unsaved(team, bus.connection_string)))
+    at = upstream.endpoint(derivation.target(_unsaved(team, bus.connection_string)))
     for _ in range(30):
         upstream.handshake(at, upstream.addresses(at, 5), 5)
         # A loop that ends with an open connection warns, and a warning fails the test.
