@@ -7,11 +7,10 @@ class ExportersConfig(AppConfig):
     verbose_name = "Service Bus"
 
     def ready(self) -> None:
-        from hub import read_only  # noqa: F401 - connects its receiver
-
         from . import checks
         from .access import audit  # noqa: F401 - connects its receiver
         from .configuration import signals  # noqa: F401 - connects the receivers
+        from .database import read_only  # noqa: F401 - connects its receiver
         from .telemetry import internal_errors  # noqa: F401 - connects its receiver
 
         checks.register()

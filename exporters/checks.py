@@ -15,10 +15,9 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
-from hub.production import ignored_proxy
-
 from .configuration.reencrypt import unreadable
 from .credentials.encryption import key_ring
+from .management.production import ignored_proxy
 from .models.validators import target_label_problem
 
 # A host name with at least two labels.

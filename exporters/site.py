@@ -15,12 +15,11 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 from django.utils import timezone
 
-from hub.limits import MAX_SEARCH_CHARACTERS
-
 from .access import roles
 from .models import Credential, Namespace
 from .pages import dashboard
 from .pages.numbers import whole_number
+from .pages.search import search_term
 from .scraping.status import State
 from .views.changes import changes
 
@@ -101,7 +100,7 @@ class HubAdminSite(admin.AdminSite):
     def index(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
         """Show all targets of the user's teams, worst first; ?state=, ?q= and ?page= filter them."""
         state = _state(request.GET.get("state", ""))
-        search = request.GET.get("q", "").strip()[:MAX_SEARCH_CHARACTERS]
+        search = search_term(request)
         page = whole_number(request.GET.get("page", ""), digits=5) or 1
         visible = roles.visible(request.user, Namespace.objects.all())
         board = dashboard.board(visible, timezone.now(), state=state, search=search, page=page)

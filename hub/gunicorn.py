@@ -32,8 +32,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 
 from django.core.exceptions import ImproperlyConfigured
 
+from exporters.management.production import ignored_proxy, refusal
 from hub import owners
-from hub.production import ignored_proxy, refusal
 from hub.tls import Certificate
 
 # Checked here too, because errors in hub.wsgi would come with a traceback.
@@ -147,7 +147,7 @@ def post_worker_init(worker: Any) -> None:
     # garbage among them takes a seventh of its CPU time.
     gc.set_threshold(10_000, 50, 100)
     if "sqlite" not in settings.DATABASES["default"]["ENGINE"]:
-        from hub.database_sessions import Session
+        from exporters.database.sessions import Session
 
         Session.patience = 20.0  # longer than any page's statement takes
     from exporters.configuration.reloader import reloader

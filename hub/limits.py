@@ -10,5 +10,3 @@ MAX_FORM_FILES = 1
 MAX_URL_BYTES = 4094
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 8190
-# For search terms in lists, choices and targets.
-MAX_SEARCH_CHARACTERS = 200

@@ -7,6 +7,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+from exporters.credentials.redaction import redacted
+
 # Set for each request by hub/middleware.py, and inherited by work for the request on the I/O loop.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -15,22 +17,6 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 # Values that need no quotes.
 _BARE = re.compile(r'[^\s"=]+')
-
-# A last safeguard in addition to careful code: texts that look secret, wherever they come from (the path of a wall page
-# in a line about its request, a library's message, a traceback).
-_SECRET = re.compile(
-    r"(SharedAccessKey=|\bsig=)[^\s\"';&]+"
-    r"|(\bsb[hw]_)[\w-]{16,}"  # longer than the part that names a token
-    r"|(/wall/)[^\s\"'?/]+"
-    r"|(Bearer )[\w.~+/-]{8,}=*"
-    # gunicorn's message about an invalid request repeats the line, which may contain a password.
-    r"|(Invalid HTTP (?:Header|header name|request line): )(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
-)
-
-
-def redacted(text: str) -> str:
-    """Return the text without anything that looks secret."""
-    return _SECRET.sub(lambda match: f"{match[match.lastindex or 0]}[secret]", text)
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:

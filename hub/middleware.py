@@ -17,9 +17,10 @@ from django.template import loader
 from django.urls import Resolver404, resolve
 from django.views.defaults import bad_request
 
+from exporters.database.read_only import is_read_only
+
 from .limits import MAX_IMPORT_BYTES, MAX_REQUEST_BYTES
 from .logs import request_id
-from .read_only import is_read_only
 
 logger = logging.getLogger(__name__)
 

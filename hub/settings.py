@@ -1,15 +1,14 @@
 """The hub's only settings module. Operators set HUB_* variables; docs/configuration.md lists them."""
 
-import base64
 import os
-import secrets
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from . import addresses, environment, limits, server_urls
+from . import addresses, environment, generated_keys, limits, server_urls
 from .logs import logging_config
 from .version import VERSION
 
@@ -21,47 +20,15 @@ DEBUG = environment.boolean("HUB_DEBUG", False)
 # --- Files of the hub itself -----------------------------------------------------------------------------------------
 HUB_DATA_DIR = environment.folder("HUB_DATA_DIR", BASE_DIR / "var", is_there=False)
 
-
-def _kept_key(file_name: str, make: Any) -> str:
-    """Return the key stored in HUB_DATA_DIR, created on the first start so that a local run needs no setup.
-
-    Replicas don't share this folder: they set the variable, and a deployment check reports it if they don't.
-    """
-    path = HUB_DATA_DIR / file_name
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except (OSError, UnicodeDecodeError) as error:
-        raise ImproperlyConfigured(f"HUB_DATA_DIR holds {file_name}, which can't be read: {error}") from None
-    key: str = make()
-    try:
-        HUB_DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with path.open("x", encoding="ascii") as file:
-            path.chmod(0o600)
-            file.write(key + "\n")
-    except FileExistsError:  # another process was faster
-        return path.read_text(encoding="ascii").strip()
-    except OSError as error:
-        raise ImproperlyConfigured(
-            f"HUB_DATA_DIR ({HUB_DATA_DIR}) can't be written: {error}. Name a writable folder in HUB_DATA_DIR, "
-            "or set HUB_SECRET_KEY and HUB_ENCRYPTION_KEYS."
-        ) from None
-    return key
-
-
-def _new_encryption_key() -> str:
-    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode("ascii")
-
-
 _secret_key = environment.text("HUB_SECRET_KEY")
 _encryption_keys = environment.words("HUB_ENCRYPTION_KEYS")
 HUB_KEYS_ARE_GENERATED = _secret_key is None or not _encryption_keys
-SECRET_KEY = _secret_key or _kept_key("secret_key", lambda: secrets.token_urlsafe(50))
+SECRET_KEY = _secret_key or generated_keys.secret_key(HUB_DATA_DIR)
 # The first key encrypts, all of them decrypt. Separate from SECRET_KEY, so that each can be rotated alone.
-HUB_ENCRYPTION_KEYS = _encryption_keys or [_kept_key("encryption_key", _new_encryption_key)]
+HUB_ENCRYPTION_KEYS = _encryption_keys or [generated_keys.encryption_key(HUB_DATA_DIR)]
 # Reloaded while the hub runs (exporters/credentials/key_file.py).
 HUB_ENCRYPTION_KEYS_FILE = os.environ.get("HUB_ENCRYPTION_KEYS_FILE", "")
+HUB_READ_ENCRYPTION_KEYS = partial(environment.words, "HUB_ENCRYPTION_KEYS")
 
 # --- Access -----------------------------------------------------------------------------------------------------------
 HUB_PORT = environment.integer("HUB_PORT", 9580, minimum=1, maximum=65535)
@@ -147,7 +114,7 @@ MIDDLEWARE = [
     "hub.middleware.DatabaseAway",
     "hub.middleware.ImpossibleNumbers",
     "hub.middleware.NoNul",
-    "hub.costly_pages.CostlyPages",
+    "exporters.access.costly_pages.CostlyPages",
 ]
 
 AUTHENTICATION_BACKENDS = [
@@ -192,13 +159,13 @@ if "sqlite" in _database["ENGINE"]:
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 else:
-    from .database_sessions import Session
+    from exporters.database.sessions import Session
 
     _database["CONN_HEALTH_CHECKS"] = True
     _database["OPTIONS"] = {
         "connect_timeout": 3,
-        # Former primaries and standbys are useless: of several hosts, use the writable one. hub/read_only.py replaces
-        # sessions that become read-only later.
+        # Former primaries and standbys are useless: of several hosts, use the writable one. Sessions that become
+        # read-only later are replaced (exporters/database/read_only.py).
         "target_session_attrs": "read-write",
         # Detects a server that vanished silently (a failover) within about 10 s; the system's default is 2 hours.
         "keepalives_idle": 5,

@@ -3,7 +3,9 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from exporters.views import errors, landing, wall
+from exporters.views import landing, wall
+
+from . import errors
 
 handler500 = errors.server_error
 

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
-from .production import refusal
+from exporters.management.production import refusal
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 

@@ -16,12 +16,11 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern
 from simple_history.admin import SimpleHistoryAdmin
 
-from hub.limits import MAX_SEARCH_CHARACTERS
-
 from ..access import roles
 from ..models import Credential, Source
 from ..pages.change_log import Differences
 from ..pages.numbers import whole_number
+from ..pages.search import MAX_SEARCH_CHARACTERS
 from . import choices
 
 if TYPE_CHECKING:

@@ -13,10 +13,9 @@ from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
-from hub.logs import redacted
-
 from .. import hub_yaml
 from ..access import roles
+from ..credentials.redaction import redacted
 from .base import HubAdmin
 
 # A secret entered where a reference belongs. Such a file is rejected, and may not even be valid YAML. _LINE matches a

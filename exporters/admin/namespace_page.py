@@ -11,14 +11,13 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from hub.limits import MAX_SEARCH_CHARACTERS
-
 from ..access import roles
 from ..configuration.derivation import target as target_of
 from ..connection_test import run
 from ..models import Namespace, Outcome
 from ..pages import actions, dashboard, entity_table
 from ..pages.numbers import whole_number
+from ..pages.search import search_term
 from ..scraping import last_reading, scrape
 from ..scraping.history import KEPT, count_series
 from . import connection_tests
@@ -107,7 +106,7 @@ class NamespacePage(ScrapeConfigs):
         namespace = self._namespace(request, object_id)
         result = self._reading(request, namespace)
         choice = {
-            "search": request.GET.get("q", "").strip()[:MAX_SEARCH_CHARACTERS],
+            "search": search_term(request),
             "kind": request.GET.get("kind", ""),
             "sort": request.GET.get("sort", "worst"),
         }

@@ -17,8 +17,6 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
-from hub import environment
-
 from .key_file import KeyFile
 
 if TYPE_CHECKING:
@@ -99,7 +97,7 @@ def _ring(keys: tuple[str, ...]) -> KeyRing:
     return KeyRing(keys)
 
 
-_key_file = KeyFile(lambda: environment.words("HUB_ENCRYPTION_KEYS"), _ring)
+_key_file = KeyFile(lambda: settings.HUB_READ_ENCRYPTION_KEYS(), _ring)
 
 
 def key_ring() -> KeyRing:

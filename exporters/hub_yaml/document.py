@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from hub.logs import redacted
-
+from ..credentials.redaction import redacted
 from .bounded_yaml import (
     MAX_YAML_CHARACTERS,
     MAX_YAML_VALUES,

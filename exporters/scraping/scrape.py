@@ -14,8 +14,6 @@ from functools import partial
 
 from django.conf import settings
 
-from hub.places import OWN_PLACES_TAKEN, Places
-
 from ..configuration.label_rules import label_rules
 from ..configuration.targets import Target
 from ..models import Outcome
@@ -26,6 +24,7 @@ from ..servicebus.entities import Snapshot
 from ..servicebus.errors import Reason
 from ..telemetry import internal_errors, metrics
 from . import admission, history, upstream
+from .places import OWN_PLACES_TAKEN, Places
 from .single_flight import Origin, flights
 
 logger = logging.getLogger(__name__)

@@ -10,11 +10,10 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
-from hub.read_only import why_away
-
 from .. import shared_state
 from ..configuration.reloader import reloader
 from ..credentials.encryption import UndecryptableError
+from ..database.read_only import why_away
 from ..models import Credential
 from ..pages import degraded as degraded_state
 

@@ -9,17 +9,17 @@ import pytest
 import requests
 from django.test import Client
 
-from exporters.configuration.reloader import reloader
-from exporters.scraping import last_reading
-from hub import costly_pages
-from hub.costly_pages import (
+from exporters.access import costly_pages
+from exporters.access.costly_pages import (
     MAX_COSTLY_PAGES,
     MAX_COSTLY_PAGES_OF_A_USER,
     MAX_SIGN_INS_OF_AN_ADDRESS,
     pages,
     sign_ins,
 )
-from hub.places import Places
+from exporters.configuration.reloader import reloader
+from exporters.scraping import last_reading
+from exporters.scraping.places import Places
 from tests.access import people
 from tests.whole.running import Running
 

@@ -9,7 +9,7 @@ from exporters.connection_test import run
 from exporters.connection_test.run import State, Trial
 from exporters.models import Credential, LabelRule, Namespace, NamespaceStatus, Team
 from exporters.scraping import history, scrape, upstream
-from hub.places import Places
+from exporters.scraping.places import Places
 from simulator import SimulatedNamespace, Simulator
 
 

@@ -8,8 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from exporters.configuration.reencrypt import unreadable
 from exporters.management import startup
-from hub.environment import shown
-from hub.production import refusal
+from exporters.management.production import refusal
 
 
 class Command(BaseCommand):
@@ -24,7 +23,7 @@ class Command(BaseCommand):
         if why := refusal(settings):
             raise CommandError(why)
         if settings.HUB_CONFIG and not os.path.isfile(settings.HUB_CONFIG):
-            raise CommandError(f"HUB_CONFIG names {shown(settings.HUB_CONFIG)}, which is not a file.")
+            raise CommandError(f"HUB_CONFIG names {settings.HUB_CONFIG}, which is not a file.")
         with startup.alone():
             self._prepare()
 

@@ -17,8 +17,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from exporters.management import startup
-from hub import probe
+from exporters.management import probe, startup
 
 _EXAMPLES = Path(settings.BASE_DIR) / "examples"
 _START_SECONDS = 60
@@ -181,7 +180,7 @@ def _wait_until_healthy(children: list[Child]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and all(child.poll() is None for child in children):
         try:
-            probe.status("/-/ready")
+            probe.status("/-/ready", port=settings.HUB_PORT, is_tls=bool(settings.HUB_TLS_CERT_FILE))
             return
         except OSError:
             time.sleep(0.1)

@@ -10,7 +10,8 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 
-from .places import OWN_PLACES_TAKEN, Places
+from ..scraping.places import OWN_PLACES_TAKEN, Places
+from .rate_limit import client_address, network
 
 # In one worker process at a time.
 MAX_COSTLY_PAGES = 8
@@ -67,8 +68,6 @@ def _needed(request: HttpRequest) -> tuple[Places | None, str]:
     """Return the places that this page needs one of, and the user or address to count it under."""
     name = request.resolver_match.view_name if request.resolver_match else ""
     if name == _SIGN_IN and request.method == "POST":
-        from exporters.access.rate_limit import client_address, network
-
         return sign_ins, network(client_address(request))
     is_costly = name in _COSTLY or (name.startswith("admin:") and request.method == "POST")
     if is_costly and request.user.is_authenticated:

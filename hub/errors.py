@@ -3,7 +3,7 @@
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
-from hub.logs import request_id
+from .logs import request_id
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
