@@ -15,6 +15,12 @@ from ..prometheus.relabel import Rule
 from ..servicebus.connection import ConnectionString, Endpoint
 from ..servicebus.entities import Failure
 
+# The part of Prometheus's timeout that is kept for rendering and sending the response.
+RESERVE_SECONDS = 0.5
+# Prometheus's default.
+_SCRAPE_TIMEOUT_SECONDS = 10.0
+_MINIMUM_SECONDS = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class CredentialSpec:
@@ -75,6 +81,17 @@ class Target:
     def connection(self) -> ConnectionString | None:
         """The connection string, if the credential is one."""
         return self.credential.connection if self.credential is not None else None
+
+    def time_allowed(self, timeout: float | None) -> float:
+        """Return the seconds that a scrape may take: the timeout less the reserve, up to the namespace's limit.
+
+        None is Prometheus's default timeout.
+        """
+        if timeout is None:
+            timeout = _SCRAPE_TIMEOUT_SECONDS
+        # A timeout near the reserve would leave no time to read, so allow at least half of the timeout.
+        allowed = max(timeout - RESERVE_SECONDS, timeout / 2)
+        return max(_MINIMUM_SECONDS, min(allowed, self.limits.timeout_seconds))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,14 +22,11 @@ from ..telemetry import internal_errors
 from .advice import fix
 from .steps import AUTHORISED, BUDGET, ENTITIES, NAME, PARSED, SKU, TIME, TLS, State, Step, after_the_read
 
-__all__ = ["State", "Step", "Trial", "follow", "run", "time_allowed"]
+__all__ = ["State", "Step", "Trial", "follow", "run"]
 
 STEPS = (PARSED, NAME, TLS, AUTHORISED, SKU, ENTITIES, TIME, BUDGET)
 # For each of lookup and connect; both take milliseconds when they work.
 _STEP_SECONDS = 5.0
-# Prometheus's default scrape_timeout of 10 s, less what the hub reserves for rendering and the response.
-_DEFAULT_TIMEOUT_SECONDS = 10.0
-_RESERVE_SECONDS = 0.5
 # More than a screen holds; enough to show what the series look like.
 _LINES = 60
 
@@ -61,18 +58,12 @@ def run(target: Target, seconds: float | None = None) -> Trial:
     return last
 
 
-def time_allowed(target: Target) -> float:
-    """Return the seconds that Prometheus would allow for this target's scrape, as far as the hub knows."""
-    timeout = target.scrape_timeout_seconds or _DEFAULT_TIMEOUT_SECONDS
-    return min(target.limits.timeout_seconds, max(timeout - _RESERVE_SECONDS, timeout / 2))
-
-
 def follow(target: Target, seconds: float | None = None) -> Iterator[Step | Trial]:
     """Yield each step as it ends, then the whole result. Uses no database, so that it can be streamed.
 
     `seconds` is the time that the read may take; by default, what Prometheus would allow.
     """
-    allowed = time_allowed(target) if seconds is None else seconds
+    allowed = target.time_allowed(target.scrape_timeout_seconds) if seconds is None else seconds
     steps: list[Step] = []
     began = time.monotonic()
 

@@ -9,10 +9,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from ..configuration.targets import Configuration, Grant, Target
-
-# The part of Prometheus's timeout that the hub reserves: see views/metrics.py.
-_RESERVE_SECONDS = 0.5
+from ..configuration.targets import RESERVE_SECONDS, Configuration, Grant, Target
 
 
 class UnknownTeamError(LookupError):
@@ -65,7 +62,7 @@ def timing(target: Target) -> Iterator[tuple[str, float]]:
     if interval is not None:
         yield "scrape_interval", interval
         if timeout is None:
-            timeout = min(interval, target.limits.timeout_seconds + _RESERVE_SECONDS)
+            timeout = min(interval, target.limits.timeout_seconds + RESERVE_SECONDS)
     if timeout is not None:
         yield "scrape_timeout", timeout
 

@@ -16,36 +16,28 @@ from ..scraping import history
 from ..scraping.scrape import exposition, scrape
 from ..telemetry import internal_errors, metrics
 
-# Subtracted from Prometheus's timeout for rendering and sending the response.
-_RESERVE_SECONDS = 0.5
-# Used without the header: Prometheus's default scrape_timeout of 10 s, less the reserve.
-_DEFAULT_SECONDS = 9.5
-_MINIMUM_SECONDS = 0.1
-
 
 class BadTimeoutError(ValueError):
     """The timeout header isn't a number of seconds above 0."""
 
 
-def time_allowed(request: HttpRequest, namespace_limit: float) -> float:
-    """Return the seconds that this scrape may take: Prometheus's timeout less the reserve, up to the namespace's limit.
+def _timeout(request: HttpRequest) -> float | None:
+    """Return Prometheus's timeout in seconds, or None without the header.
 
     Prometheus sends X-Prometheus-Scrape-Timeout-Seconds as a float. Raises BadTimeoutError for anything else.
     """
     header = request.headers.get("X-Prometheus-Scrape-Timeout-Seconds")
-    allowed = _DEFAULT_SECONDS
-    if header is not None:
-        try:
-            timeout = float(header)
-        except ValueError:
-            timeout = math.nan
-        if not (math.isfinite(timeout) and timeout > 0):
-            raise BadTimeoutError(
-                "X-Prometheus-Scrape-Timeout-Seconds must be a number of seconds above 0, like 10 or 9.5."
-            )
-        # A timeout near the reserve would leave no time to read, so allow at least half of the timeout.
-        allowed = max(timeout - _RESERVE_SECONDS, timeout / 2)
-    return max(_MINIMUM_SECONDS, min(allowed, namespace_limit))
+    if header is None:
+        return None
+    try:
+        timeout = float(header)
+    except ValueError:
+        timeout = math.nan
+    if not (math.isfinite(timeout) and timeout > 0):
+        raise BadTimeoutError(
+            "X-Prometheus-Scrape-Timeout-Seconds must be a number of seconds above 0, like 10 or 9.5."
+        )
+    return timeout
 
 
 def _plain(text: str, status: int) -> HttpResponse:
@@ -94,7 +86,7 @@ def namespace(request: HttpRequest, name: str) -> HttpResponse:
             404,
         )
     try:
-        seconds = time_allowed(request, target.limits.timeout_seconds)
+        seconds = target.time_allowed(_timeout(request))
     except BadTimeoutError as error:
         return _plain(str(error), 400)
     result = scrape(target, seconds)

@@ -176,4 +176,5 @@ def test_the_time_allowed_is_what_prometheus_would_give(
     team: Team, timeout: float | None, allowed: float
 ) -> None:
     namespace = Namespace(name="n", team=team, timeout_seconds=9.5, scrape_timeout_seconds=timeout)
-    assert run.time_allowed(derivation.target(namespace)) == allowed
+    target = derivation.target(namespace)
+    assert target.time_allowed(target.scrape_timeout_seconds) == allowed
