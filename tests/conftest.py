@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from exporters import shared_state
-from exporters.scraping import history, token_uses
+from exporters.scraping import history, last_uses
 from simulator import SimulatedNamespace, Simulator
 
 
@@ -17,7 +17,7 @@ def _no_writing_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
     Other data that a flush writes, such as token uses, is discarded together with the test that created it.
     """
     monkeypatch.setattr(history, "recorder", history.Recorder(in_background=False))
-    token_uses.forget()
+    last_uses.tokens.forget()
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 
 from ..configuration.targets import Configuration, Grant
 from ..models import ScrapeToken
-from ..scraping import history, token_uses
+from ..scraping import history, last_uses
 from ..telemetry import internal_errors, metrics
 from .rate_limit import client_address, guessing, network
 
@@ -47,7 +47,7 @@ def grant_for(request: HttpRequest, configuration: Configuration, *, bare: bool 
     grant = _look_up(address, token, configuration) if token else None
     if grant is not None:
         with internal_errors.aside("records"):
-            if token_uses.note(grant.token_id, address or None):
+            if last_uses.tokens.note(grant.token_id, address or None):
                 history.recorder.start()
             metrics.TOKEN_LAST_USED.labels(grant.name, grant.team or "").set_to_current_time()
     return EVERYBODY if settings.HUB_SCRAPE_AUTH == "none" else grant

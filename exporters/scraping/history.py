@@ -20,7 +20,7 @@ from django.db.models.functions import RowNumber
 from ..models import Namespace, NamespaceStatus, Outcome, ScrapeRecord
 from ..servicebus.entities import Snapshot
 from ..telemetry import internal_errors
-from . import dates, spare_uses, token_uses
+from . import last_uses
 
 logger = logging.getLogger(__name__)
 
@@ -96,8 +96,8 @@ class Recorder:
             self._flush()
 
     def _flush(self) -> None:
-        token_uses.write()
-        spare_uses.write()
+        last_uses.tokens.write()
+        last_uses.spares.write()
         batch: list[Record] = []
         while self._queue:
             batch.append(self._queue.popleft())
@@ -183,7 +183,7 @@ def _update_statuses(records: list[Record]) -> None:
         .filter(namespace_id__in={record.namespace_id for record in records})
         .order_by("namespace_id")
     }
-    latest_possible = dates.latest_possible()
+    latest_possible = last_uses.latest_possible()
     for record in records:  # in the order in which this process answered them
         key = record.namespace_id
         status = stored.get(key)

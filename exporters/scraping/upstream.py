@@ -23,7 +23,7 @@ from ..servicebus.loop import IoLoop
 from ..servicebus.reachability import Handshake, look_up, shake_hands
 from ..servicebus.reader import Source, read_namespace
 from ..telemetry import internal_errors, metrics
-from . import spare_uses
+from . import last_uses
 from .admission import Admission
 from .budgets import budget_for
 
@@ -231,9 +231,15 @@ def _credentials(target: Target) -> credentials.Credential:
         pair = _pairs[spec, spare] = credentials.CredentialPair(
             _credential(spec),
             _credential(spare),
-            partial(spare_uses.note, spec.credential_id, spec.name, spec.team),
+            partial(_note_spare, spec),
         )
     return pair
+
+
+def _note_spare(spec: CredentialSpec) -> None:
+    if spec.credential_id:  # otherwise a test of an unsaved credential
+        metrics.SPARE_USED.labels(spec.name, spec.team).inc()
+        last_uses.spares.note(spec.credential_id)
 
 
 def _credential(spec: CredentialSpec) -> credentials.Credential:

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporters.configuration.reloader import reloader
 from exporters.models import Credential, Namespace
-from exporters.scraping import spare_uses
+from exporters.scraping import last_uses
 from simulator import SimulatedNamespace, Simulator
 from tests.web.conftest import AddTarget, add_target, hub, scraper, team, token
 
@@ -102,7 +102,7 @@ def test_the_page_says_what_each_button_does(both: tuple[str, str], owner: Clien
 
 def test_its_use_is_counted_and_shown(both: tuple[str, str], scraper: Client, owner: Client) -> None:
     assert _up(scraper) == 1
-    spare_uses.write()
+    last_uses.spares.write()
     credential = Credential.objects.get()
     assert credential.spare_used_at is not None
     page = owner.get(f"/admin/exporters/credential/{credential.pk}/change/").content.decode()

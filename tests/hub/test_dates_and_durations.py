@@ -45,10 +45,10 @@ LISTED = {
     "exporters/admin/token.py:StateFilter.queryset": _EXPIRY,
     "exporters/configuration/targets.py:Configuration.grant": _EXPIRY,
     "exporters/hub_yaml/secret_values.py:set_revoked": _RECORDED,
-    "exporters/scraping/dates.py:latest_possible": (
+    "exporters/scraping/last_uses.py:latest_possible": (
         "finds dates that were written before a clock was set back"
     ),
-    "exporters/scraping/dates.py:seconds_ago": _SHOWN,
+    "exporters/scraping/last_uses.py:_seconds_ago": _SHOWN,
     "exporters/credentials/key_file.py:KeyFile.keys": _CHANGED,
     "exporters/models/bearer.py:BearerSecret": _RECORDED,
     "exporters/models/bearer.py:BearerSecret.is_usable": _EXPIRY,

@@ -8,7 +8,7 @@ from django.test import Client
 
 from exporters.configuration.reloader import reloader
 from exporters.models import Credential, Namespace, ScrapeToken, Team
-from exporters.scraping import token_uses, upstream
+from exporters.scraping import last_uses, upstream
 from simulator import SimulatedNamespace, Simulator
 
 
@@ -19,12 +19,12 @@ def hub(db: None, simulator: Simulator, settings: Any) -> Iterator[None]:
     settings.HUB_CA_FILE = str(simulator.ca_file)
     upstream.close()
     reloader.forget()
-    token_uses.forget()
+    last_uses.tokens.forget()
     yield
     upstream.close()
     reloader.forget()
     # Otherwise, a later test without a database would write them.
-    token_uses.forget()
+    last_uses.tokens.forget()
 
 
 @pytest.fixture

@@ -158,7 +158,7 @@ def test_a_record_that_can_not_be_made_fails_no_scrape(
         (Gauge, "dec"),
         (Gauge, "set_to_current_time"),
         (Histogram, "observe"),
-        (scrape_tokens.token_uses, "note"),
+        (scrape_tokens.last_uses.tokens, "note"),
         (metrics, "compress"),
         (metrics, "accepts_gzip"),
     ],
