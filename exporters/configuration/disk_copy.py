@@ -7,7 +7,6 @@ its database is in the same folder.
 """
 
 import hashlib
-import json
 import logging
 import os
 import sqlite3
@@ -18,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from django.conf import settings
 
 from ..credentials.encryption import Sealed, UndecryptableError, key_ring
 from ..models import Version
 from .loaded import KnownCredential, Loaded, configuration_of
-from .plain_data import decode, encode
 from .targets import Configuration, Grant, Target
 
 logger = logging.getLogger(__name__)
@@ -152,7 +151,7 @@ class OutageCopy:
                 "The configuration's copy for outages is not used: it was made with other encryption keys or "
                 "for another database, or is damaged."
             )
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except ValueError:
             # Without the error's text, which can contain values.
             logger.warning(
                 "The configuration's copy for outages is not used: another version of the hub made it."
@@ -184,7 +183,7 @@ def _state(file: sqlite3.Connection) -> State | None:
     row = file.execute("SELECT sealed FROM copy WHERE kind = ? AND pk = 0", (_STATE,)).fetchone()
     try:
         return _open(State, _STATE, 0, row[0]) if row else None
-    except (UndecryptableError, ValueError, TypeError, KeyError, AttributeError):
+    except (UndecryptableError, ValueError):
         return None
 
 
@@ -210,11 +209,11 @@ def _sealed_rows(
 
 
 def _seal(kind: str, pk: int, item: Any) -> str:
-    return key_ring().seal(json.dumps(encode(item), separators=(",", ":")), _binding(kind, pk)).ciphertext
+    return key_ring().seal(msgspec.json.encode(item).decode(), _binding(kind, pk)).ciphertext
 
 
 def _open(hint: Any, kind: str, pk: int, sealed: str) -> Any:
-    return decode(hint, json.loads(key_ring().open(Sealed(sealed), _binding(kind, pk))))
+    return msgspec.json.decode(key_ring().open(Sealed(sealed), _binding(kind, pk)), type=hint)
 
 
 def _binding(kind: str, pk: int) -> str:

@@ -3,10 +3,11 @@
 import asyncio
 import hashlib
 import logging
-import struct
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from ..configuration.targets import Target
 from ..servicebus import clock
@@ -21,14 +22,13 @@ logger = logging.getLogger(__name__)
 
 # Longer than the longest pause that the service can request plus the recovery from it.
 _KEPT_SECONDS = 600.0
-# A version, the numbers of a bucket in order, and its SKU.
-_VERSION = 2
-_FORMAT = struct.Struct("<B11d8s")
+_VERSION: Literal[3] = 3
+_bucket_decoder = msgspec.msgpack.Decoder(tuple[Literal[3], Bucket])
 # How long to remember that a host has accepted a credential.
 _PROVEN_SECONDS = 7 * 86_400.0
 _PROVEN = b"proven"
 # Alternatively the time of the last attempt, by the store's clock, and its failure, which is reported for this long.
-_AT = struct.Struct("<d")
+_attempt_decoder = msgspec.msgpack.Decoder(tuple[float, Reason, str])
 _FAILURE_SECONDS = 120.0
 # Keys known to this process, least recently used first. Only used on the I/O loop.
 _MAX_PROVEN = 20_000
@@ -82,11 +82,12 @@ class _Proof:
 
     async def failed(self, error: ServiceBusError) -> None:
         if self._is_saved:
-            text = f"{error.reason}\n{error.message}".encode()[:1000]
 
             def noted(found: bytes | None, now: float) -> bytes:
                 # Another process may have succeeded meanwhile.
-                return found if found == _PROVEN else _AT.pack(now) + text
+                if found == _PROVEN:
+                    return found
+                return msgspec.msgpack.encode((now, error.reason, error.message[:900]))
 
             await _shared(lambda: _keep(self._key, noted))
 
@@ -126,10 +127,11 @@ def _keep(key: str, change: Callable[[bytes | None, float], bytes]) -> tuple[byt
 
 
 def _failure(found: bytes, now: float) -> ServiceBusError | None:
-    if len(found) <= _AT.size or not 0 <= now - _AT.unpack_from(found)[0] < _FAILURE_SECONDS:
+    try:
+        at, reason, message = _attempt_decoder.decode(found)
+    except ValueError:  # there was no attempt, or another version has written it
         return None
-    reason, _, message = found[_AT.size :].decode(errors="replace").partition("\n")
-    return ServiceBusError(Reason(reason), message) if reason in set(Reason) else None
+    return ServiceBusError(reason, message) if 0 <= now - at < _FAILURE_SECONDS else None
 
 
 def _updates(name: str) -> Update:
@@ -168,8 +170,7 @@ def _update(key: str, change: Change) -> Any:
 
 
 def encode(bucket: Bucket) -> bytes:
-    """Return the bucket as bytes, always of the same length."""
-    return _FORMAT.pack(_VERSION, *bucket[:-1], bucket.sku.encode("ascii"))
+    return msgspec.msgpack.encode((_VERSION, bucket))
 
 
 def decode(found: bytes | None) -> Bucket:
@@ -177,13 +178,10 @@ def decode(found: bytes | None) -> Bucket:
     if not found:
         return Bucket()
     try:
-        version, *numbers, sku = _FORMAT.unpack(found)
-        bucket = Bucket._make([*numbers, sku.rstrip(b"\0").decode("ascii")])
-    except (struct.error, UnicodeDecodeError):  # from another version, or damaged
+        _, bucket = _bucket_decoder.decode(found)
+    except ValueError:  # from another version, or damaged
         return Bucket()
-    if version != _VERSION or not SMALLEST_FACTOR <= bucket.factor <= 1:
-        return Bucket()
-    return bucket
+    return bucket if SMALLEST_FACTOR <= bucket.factor <= 1 else Bucket()
 
 
 class _Episodes:

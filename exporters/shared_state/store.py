@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-# A budget is 97 bytes long.
+# A budget has at most 112 bytes, and a failure that is remembered 3,700.
 MAX_SHARED_VALUE_BYTES = 4_096
 
 T = TypeVar("T")

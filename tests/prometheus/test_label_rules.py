@@ -3,6 +3,7 @@
 import subprocess
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from exporters.prometheus import metrics, text
@@ -234,5 +235,5 @@ def test_a_second_scrape_gives_the_same_and_sees_what_changed() -> None:
     config = {"source_labels": ["__meta_servicebus_status"], "target_label": "state"}
     first = labelled(config)
     assert labelled(config) == first
-    changed = replace(BUS, queues=(replace(BUS.queues[0], status="disabled"),))
+    changed = replace(BUS, queues=(msgspec.structs.replace(BUS.queues[0], status="disabled"),))
     assert value(labelled(config, snapshot=changed), ACTIVE, name="orders", state="disabled") == 1

@@ -86,7 +86,7 @@ def test_never_more_is_asked_in_any_stretch_of_time_than_the_budget_says(
         taken += moments(bucket, allowance, real, had, wait)
         if event == "refused":
             bucket = refuse(bucket, real + ahead, None)
-        assert len(encode(bucket)) == len(encode(Bucket())) == 97
+        assert len(encode(bucket)) <= 112
         assert decode(encode(bucket)) == bucket, before
     taken.sort()
     window = burst / rate
@@ -272,9 +272,10 @@ def test_what_the_hub_does_not_know_of_a_bucket_is_a_fresh_one() -> None:
         b"{}",
         kept[:-1],
         kept + b" ",
-        b"\x09" + kept[1:],
+        kept[:1] + b"\x09" + kept[2:],
         throttled,
-        kept[:-8] + b"\xff" * 8,
+        kept[:-7] + b"\xff" * 7,
+        encode(()),  # type: ignore[arg-type]
     ):
         assert decode(other) == Bucket()
 

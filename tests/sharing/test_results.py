@@ -1,9 +1,9 @@
 """A reading is unchanged after passing through the store that scrapes share."""
 
 import zlib
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,22 +61,42 @@ def test_what_comes_out_is_what_went_in(snapshot: Any) -> None:
 
 def test_what_another_version_or_anybody_else_has_written_is_not_used() -> None:
     body = zlib.decompress(encode(Stored(9.5, 1e9, Snapshot(queues=(Queue("orders"),)))))
+    shape, allowed, snapshot = msgspec.msgpack.decode(body)
+    assert decode(zlib.compress(msgspec.msgpack.encode([shape, allowed, snapshot])), 1e9) is not None
     for other in (
         b"",
         b"not compressed",
-        zlib.compress(b"not JSON"),
-        zlib.compress(b"[]"),
-        zlib.compress(b"{}"),
-        zlib.compress(body.replace(b'"shape":"', b'"shape":"0')),
-        zlib.compress(body.replace(b'"queues":', b'"queue":')),
-        zlib.compress(body.replace(b'["orders"', b'["orders",1,2,3,4,5')),
+        zlib.compress(b"not MessagePack"),
+        *(
+            zlib.compress(msgspec.msgpack.encode(document))
+            for document in (
+                [],
+                {},
+                ["0" + shape[1:], allowed, snapshot],
+                [shape, allowed],
+                [shape, allowed, {**snapshot, "queues": 5}],
+                [shape, allowed, {**snapshot, "queues": [["orders", 1]]}],
+                [shape, allowed, {**snapshot, "queues": [["orders", "active", [1, 2, 3, 4]]]}],
+                [shape, allowed, {**snapshot, "collectors": {"queues": ["no reason", "late"]}}],
+            )
+        ),
+        zlib.compress(body[:-1]),
+        zlib.compress(body + b"\0"),
+        zlib.compress(body.replace(b"orders", b"order\xff")),
+        zlib.compress(msgspec.msgpack.encode([shape, allowed, {}])[:-1] + b"\x81\xa1z" + b"\x91" * 100_000),
     ):
         assert decode(other, 1e9) is None
 
 
+@given(st.binary(max_size=200), st.integers(0, 400))
+def test_damage_never_fails_a_scrape(noise: bytes, at: int) -> None:
+    body = zlib.decompress(encode(Stored(9.5, 1e9, Snapshot(queues=(Queue("orders"),)))))
+    decode(zlib.compress(body[:at] + noise + body[at + len(noise) :]), 1e9)
+
+
 def test_a_large_reading_is_small() -> None:
     many = tuple(
-        replace(Queue(f"queue-{number}", "active"), counts=Counts(number, 0, 0, 0, 0), messages=number)
+        Queue(f"queue-{number}", "active", counts=Counts(number, 0, 0, 0, 0), messages=number)
         for number in range(1000)
     )
     assert len(encode(Stored(9.5, 1e9, Snapshot(queues=many)))) < 30_000
