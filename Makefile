@@ -42,7 +42,7 @@ bench: $(VENV)/.stamp ## Compare the hub with a plain SDK-based exporter (AGAINS
 bench-harm: $(VENV)/.stamp ## Show how the budget protects a namespace's senders (4 minutes; needs prometheus)
 	@$(BIN)/python -m bench.harm
 
-screenshots: $(VENV)/.stamp ## Take screenshots of the pages into docs/images/ (needs Chromium)
+screenshots: $(VENV)/.stamp ## Take screenshots of the pages into var/screenshots/ and update docs/images/ (needs Chromium)
 	@$(BIN)/python -m tests.browser.screenshots
 
 deploy-files: $(VENV)/.stamp ## Generate files in deploy/: the dashboards and the rules for the Prometheus Operator

@@ -1,10 +1,12 @@
-"""`make screenshots`: capture the pages into docs/images/, light and dark, wide and at 360 px.
+"""`make screenshots`: capture the pages into var/screenshots/, light and dark, wide and at 360 px.
 
-Uses the data of the browser tests. Values that differ between runs, ports and tokens, are replaced in the pictures.
+The pictures that README.md and docs/ show are copied to docs/images/. Uses the data of the browser tests. Values that
+differ between runs, ports and tokens, are replaced in the pictures.
 """
 
 import argparse
 import contextlib
+import re
 import shutil
 import sqlite3
 import sys
@@ -22,7 +24,7 @@ from .demo import Demo, running
 from .pages import PAGES, Page
 from .palette import compressed
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "images"
+ROOT = Path(__file__).resolve().parents[2]
 _DEGRADED = Page("targets-degraded", "/admin/")
 _WIDTHS = {"wide": 1280, "small": 360}
 # A picture shows the top of a page; longer pages are cut here.
@@ -43,7 +45,7 @@ _REPLACE = """() => {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="names of pages, separated by commas")
-    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--folder", type=Path, default=ROOT / "var" / "screenshots")
     options = parser.parse_args()
     wanted = [page for page in PAGES if page.picture] + [_DEGRADED]
     if options.only:
@@ -69,11 +71,22 @@ def main() -> int:
                     path = options.folder / f"{page.name}-{scheme}-{size}.png"
                     path.write_bytes(compressed(workbench, picture))
         browser.close()
-    total = sum(path.stat().st_size for path in options.folder.glob("*.png"))
-    sys.stdout.write(
-        f"{len(list(options.folder.glob('*.png')))} pictures, {total / 2**20:.1f} MiB, in {options.folder}\n"
-    )
+    pictures = list(options.folder.glob("*.png"))
+    for picture in pictures:
+        if picture.name in {shown.name for shown in shown_in_docs()}:
+            shutil.copy(picture, ROOT / "docs" / "images")
+    total = sum(picture.stat().st_size for picture in pictures)
+    sys.stdout.write(f"{len(pictures)} pictures, {total / 2**20:.1f} MiB, in {options.folder}\n")
     return 0
+
+
+def shown_in_docs() -> set[Path]:
+    """Return the paths of the pictures that README.md and docs/ show."""
+    return {
+        (text.parent / name).resolve()
+        for text in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+        for name in re.findall(r"!\[[^]]*\]\(([^)]+\.png)\)", text.read_text(encoding="utf-8"))
+    }
 
 
 def _lose_configuration(demo: Demo) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from exporters.scraping import history, status
 from exporters.scraping.status import ADVICE, State
+from tests.browser.screenshots import shown_in_docs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEXT = (ROOT / "docs" / "web-ui.md").read_text(encoding="utf-8")
@@ -24,15 +25,8 @@ def test_every_reason_has_the_advice_of_the_pages(reason: str) -> None:
     assert ADVICE[status.Reason(reason)] in rows
 
 
-def test_every_picture_that_a_text_shows_is_there() -> None:
-    texts = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-    shown = [
-        text.parent / name
-        for text in texts
-        for name in re.findall(r"!\[[^]]*\]\(([^)]+\.png)\)", text.read_text(encoding="utf-8"))
-    ]
-    assert shown
-    assert [path for path in shown if not path.is_file()] == []
+def test_docs_images_has_exactly_the_pictures_that_a_document_shows() -> None:
+    assert shown_in_docs() == set((ROOT / "docs" / "images").iterdir())
 
 
 def test_what_is_kept_is_what_is_said() -> None:
