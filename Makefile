@@ -26,7 +26,7 @@ run: $(VENV)/.stamp ## Start the hub on port 9580 with demo data (DEMO=0: withou
 test: $(VENV)/.stamp ## Run all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 	@echo "Once more on PostgreSQL, what asks the database:"
-	@$(BIN)/python -m tests.with_postgres $(BIN)/python -m pytest -p tests.only_database -n 2 --quiet $(ARGS)
+	@$(BIN)/python -m tests.support.with_postgres $(BIN)/python -m pytest -p tests.support.only_database -n 2 --quiet $(ARGS)
 
 check: $(VENV)/.stamp ## Lint, types, Django's own checks, migrations, import rules
 	@$(BIN)/ruff check .
@@ -57,7 +57,7 @@ upgrade-dump: $(VENV)/.stamp ## For a release: dump its database for later upgra
 	@$(BIN)/python -m tests.upgrades.make
 
 test-matrix: $(VENV)/.stamp ## Run all tests on every newer Python on this machine, with the pinned and the newest Django
-	@$(BIN)/python -m tests.matrix $(ARGS)
+	@$(BIN)/python -m tests.support.python_versions $(ARGS)
 
 lock: $(VENV)/.stamp ## Update the pinned requirements from pyproject.toml (needs uv)
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.txt

@@ -9,9 +9,6 @@ logged a traceback.
 """
 
 import argparse
-import json
-import re
-import subprocess
 import sys
 import threading
 import time
@@ -23,8 +20,8 @@ from pathlib import Path
 import psutil
 
 from tests.support.hostile import ATTACKS
-from tests.support.hubs import ROOT, Hub, Simulated, deployed_settings, quantile
-from tests.support.series import Series, is_up, scrape_of
+from tests.support.hubs import Hostile, Hub, Simulated, deployed_settings, quantile
+from tests.support.series import Series, is_up, reasons_of, scrape_of
 from tests.support.servers import PostgreSQL, Redis
 
 HEALTHY = 20
@@ -33,26 +30,7 @@ HEALTHY_LIMIT_SECONDS = 1.0
 MEMORY_LIMIT_MIB = 500
 TIMEOUT_SECONDS = 5.0
 CLIENTS = 2
-_REASON = re.compile(rb'^servicebus_scrape_error\{[^}]*reason="(\w+)"[^}]*\} 1', re.MULTILINE)
 _MEBIBYTE = 1024 * 1024
-
-
-class Hostile:
-    """The attacking endpoints in a separate process."""
-
-    def __init__(self, certificates: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.hostile", str(certificates)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert self._process.stdout is not None
-        self.connection_strings: dict[str, str] = json.loads(self._process.stdout.readline())
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
 
 
 class Memory:
@@ -89,11 +67,9 @@ def main() -> int:
         database, cache = stack.enter_context(PostgreSQL()), stack.enter_context(Redis())
         hub = Hub(deployed_settings(database.url(), cache.url, simulated.ca_file))
         stack.callback(hub.close)
-        hub.manage("prepare")
         names = {f"attack-{number:02}": name for number, name in enumerate(ATTACKS)}
         strings = {each: hostile.connection_strings[name] for each, name in names.items()}
-        wanted = {"namespaces": {**simulated.namespaces, **strings}}
-        token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
+        token = hub.prepare({**simulated.namespaces, **strings})
         hub.start()
         healthy = sorted(simulated.namespaces)
         for name in healthy:  # opens the connections; cold ones are not measured
@@ -164,11 +140,6 @@ def _measure(
 def _together(series: Sequence[Series]) -> tuple[list[float], int]:
     results = [each.result() for each in series]
     return [seconds for took, _ in results for seconds in took], sum(failed for _, failed in results)
-
-
-def reasons_of(exposition: bytes) -> set[str]:
-    """Return the reasons why a scrape, or parts of it, failed."""
-    return {reason.decode() for reason in _REASON.findall(exposition)}
 
 
 def _outcome(exposition: bytes) -> str:

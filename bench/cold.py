@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         stack.callback(hub.close)
         strings = {name: each["connection_string"] for name, each in simulator["namespaces"].items()}
-        hub.seed(strings, _LIMITS)
+        hub.prepare(strings, **_LIMITS)
         hub.start()
         print(f"cold beside warm scrapes, in turn; ms of one scrape, medians of {options.rounds} rounds")
         print(

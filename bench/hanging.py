@@ -8,7 +8,6 @@ of a page reaches 1 s, if one of them failed, or if a hanging namespace was answ
 
 import argparse
 import http.cookiejar
-import json
 import sys
 import threading
 import time
@@ -36,9 +35,7 @@ def main() -> int:
             }
         )
         stack.callback(hub.close)
-        hub.manage("prepare")
-        wanted = {"namespaces": simulated.namespaces}
-        token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
+        token = hub.prepare(simulated.namespaces)
         hub.start()
         return _measure(hub, token, sorted(simulated.namespaces), options.seconds)
 

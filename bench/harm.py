@@ -6,7 +6,6 @@ through one hub (gunicorn, two workers). Prints what happened to the senders' me
 """
 
 import argparse
-import json
 import sys
 import time
 from contextlib import ExitStack
@@ -95,9 +94,7 @@ def _run(options: argparse.Namespace, fields: dict[str, Any]) -> Outcome:
 def _hub(stack: ExitStack, bus: SimulatedNamespace, fields: dict[str, Any]) -> tuple[Hub, str]:
     hub = Hub({"HUB_ALLOW_LOOPBACK": "1", "HUB_CA_FILE": str(bus.ca_file), "HUB_WORKERS": "2"})
     stack.callback(hub.close)
-    hub.manage("prepare")
-    wanted = {"namespaces": {NAME: bus.connection_string}, "fields": fields}
-    token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
+    token = hub.prepare({NAME: bus.connection_string}, **fields)
     hub.start()
     return hub, token
 

@@ -7,7 +7,6 @@ round, or if the 99th percentile of the response times after the first minute re
 """
 
 import argparse
-import json
 import sys
 import time
 from contextlib import ExitStack
@@ -33,9 +32,7 @@ def main() -> int:
         hub = Hub(deployed_settings(database.url(), cache.url, simulated.ca_file))
         hub.variables["HUB_WORKERS"] = str(options.workers)
         stack.callback(hub.close)
-        hub.manage("prepare")
-        wanted = {"namespaces": simulated.namespaces, "cache_seconds": options.cache_seconds}
-        token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
+        token = hub.prepare(simulated.namespaces, cache_seconds=options.cache_seconds)
         hub.start()
         began = time.time()
         servers = [

@@ -6,7 +6,6 @@ those in flight on the hub that was killed.
 """
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -52,9 +51,7 @@ def main() -> int:
         hubs = [Hub(settings), Hub(settings)]
         for hub in hubs:
             stack.callback(hub.close)
-        hubs[0].manage("prepare")
-        wanted = {"namespaces": simulated.namespaces, "cache_seconds": 0}
-        token = hubs[0].manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
+        token = hubs[0].prepare(simulated.namespaces)
         for hub in hubs:
             hub.start()
         nginx = stack.enter_context(Nginx(hubs))

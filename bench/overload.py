@@ -9,7 +9,6 @@ the overload, or if the 99th percentile was not below 1 s within 30 s after the 
 
 import argparse
 import asyncio
-import json
 import subprocess
 import sys
 import time
@@ -57,10 +56,7 @@ def main() -> int:
         hub = Hub(deployed_settings(database.url(), cache.url, simulated.ca_file))
         hub.variables["HUB_WORKERS"] = str(options.workers)
         stack.callback(hub.close)
-        hub.manage("prepare")
-        token = hub.manage(
-            module="tests.support.seed", text=json.dumps({"namespaces": simulated.namespaces})
-        ).strip()
+        token = hub.prepare(simulated.namespaces)
         return asyncio.run(_Run(hub, token, sorted(simulated.namespaces)).run(options.shorter))
 
 

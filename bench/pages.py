@@ -6,7 +6,6 @@ a page takes 0.5 s (median) or has 150 kB (uncompressed).
 """
 
 import argparse
-import csv
 import html
 import http.client
 import json
@@ -18,20 +17,13 @@ import time
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tests.support.hubs import Hub
+from tests.support.permissions import pages_of
 
 LIMIT_SECONDS = 0.5
 LIMIT_BYTES = 150_000
-_TABLE = Path(__file__).resolve().parent.parent / "tests/permissions.csv"
-# The values of the table's user column that apply to each user.
-_CALLED = {
-    "administrator": {"admin", "everybody"},
-    "owner": {"owner", "members", "everybody"},
-    "viewer": {"viewer", "members", "everybody"},
-}
 # As large as what they list. Only Prometheus, or a person who wants a file, requests them. Their time still counts.
 _OF_ANY_SIZE = ("/sd", "/metrics", "?export")
 _MORE = (
@@ -110,7 +102,7 @@ def measure(address: str, company: dict[str, Any], rounds: int = 3) -> list[Meas
     for user, name in company["users"].items():
         browser = Browser(address)
         browser.sign_in(name, company["password"])
-        todo = [*paths(user, company), *_more(user, company)]
+        todo = [*pages_of(user, company), *_more(user, company)]
         for path in todo:  # grows as lists add their links
             measured, page = _measure(browser, user, path, rounds)
             found.append(measured)
@@ -126,23 +118,6 @@ def _more(user: str, company: dict[str, Any]) -> Iterator[str]:
     yield from _MORE
     if user == "administrator":
         yield from (path.format(**company) for path in _MORE_OF_ADMINISTRATORS)
-
-
-def paths(user: str, company: dict[str, Any]) -> Iterator[str]:
-    """Yield the addresses in the permissions table that this user can open with GET."""
-    told = set()
-    with _TABLE.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            url = row["url"]
-            if (
-                row["method"] != "GET"
-                or row["expected status"] != "200"
-                or not _CALLED[user] & set(row["user"].split())
-            ):
-                continue
-            if url not in told and not url.startswith("/metrics"):
-                told.add(url)
-                yield url.format(**company)
 
 
 def _links(path: str, page: bytes) -> Iterator[str]:

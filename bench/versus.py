@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,14 +56,15 @@ class Version(Hub):
     def working_directory(self) -> Path:
         return self.root
 
-    def seed(self, namespaces: dict[str, str], fields: dict[str, Any]) -> None:
-        """Store the namespaces with the version's own code."""
+    def prepare(self, namespaces: Mapping[str, str], **fields: Any) -> str:
+        """Do the same with the version's own code, in two steps because older versions can't do it in one."""
         self.manage("prepare")
         wanted = {"namespaces": namespaces, "fields": {**_LIMITS, **fields}}
         # Versions before the move of the seed have it in bench/.
         moved = (self.root / "tests/support/seed.py").is_file()
         module = "tests.support.seed" if moved else "bench.seed"
         self._token = self.manage(module=module, text=json.dumps(wanted)).strip()
+        return self._token
 
     def scrape(self, namespace: str) -> bytes:
         """Scrape over a kept connection; return the raw body. Raises RuntimeError for a status other than 200."""
@@ -142,9 +143,8 @@ def _started(stack: ExitStack, root: Path, simulator: dict[str, Any], fields: di
     variables = {"HUB_ALLOW_LOOPBACK": "1", "HUB_CA_FILE": simulator["ca_file"], "HUB_WORKERS": "1"}
     hub = Version(root, variables)
     stack.callback(hub.close)
-    hub.seed(
-        {name: namespace["connection_string"] for name, namespace in simulator["namespaces"].items()}, fields
-    )
+    strings = {name: namespace["connection_string"] for name, namespace in simulator["namespaces"].items()}
+    hub.prepare(strings, **fields)
     hub.start()
     return hub
 

@@ -9,7 +9,6 @@ more than 1 % of a core.
 
 import argparse
 import http.client
-import json
 import sys
 import threading
 import time
@@ -88,9 +87,7 @@ def _measured(
             variables["HUB_CACHE_URL"] = cache.url
         reader = Version(root, variables)
         stack.callback(reader.close)
-        reader.manage("prepare")
-        wanted = {"namespaces": simulated.namespaces, "fields": _LIMITS}
-        token = reader.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
+        token = reader.prepare(simulated.namespaces, **_LIMITS)
         waiter = Version(root, {**variables, "HUB_DATA_DIR": str(reader.directory / "data")})
         stack.callback(waiter.close)
         for hub in (reader, waiter):

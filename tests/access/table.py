@@ -1,16 +1,14 @@
 """Read `tests/permissions.csv`: each row is a case for one user, several users or a group."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import parse_qs
 
 from django.urls import URLPattern, URLResolver, get_resolver, resolve
 
-from .people import GROUPS, PEOPLE, TOKENS
+from tests.support.permissions import rows
 
-PATH = Path(__file__).parent.parent / "permissions.csv"
+from .people import GROUPS, PEOPLE, TOKENS
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +27,15 @@ class Case:
 def cases() -> list[Case]:
     """Return the table with one case for each user."""
     found: dict[tuple[str, str, str, str], Case] = {}
-    with PATH.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            for user in (one for name in row["user"].split() for one in GROUPS.get(name, (name,))):
-                case = Case(
-                    row["case"], user, row["method"], row["url"], int(row["expected status"]), row["data"]
-                )
-                key = (case.name, case.method, case.url, user)
-                assert user in PEOPLE + TOKENS, f"nobody is called {user}"
-                assert key not in found, f"{key} stands twice in the table"
-                found[key] = case
+    for row in rows():
+        for user in (one for name in row["user"].split() for one in GROUPS.get(name, (name,))):
+            case = Case(
+                row["case"], user, row["method"], row["url"], int(row["expected status"]), row["data"]
+            )
+            key = (case.name, case.method, case.url, user)
+            assert user in PEOPLE + TOKENS, f"nobody is called {user}"
+            assert key not in found, f"{key} stands twice in the table"
+            found[key] = case
     return list(found.values())
 
 

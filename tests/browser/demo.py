@@ -63,7 +63,7 @@ _ENTITIES: list[dict[str, Any]] = [
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """A running hub. `ids` are primary keys and tokens by object, as tests/browser/seed.py prints them."""
+    """A running hub. `ids` are primary keys and tokens by object, as tests/browser/demo_data.py prints them."""
 
     hub: Hub
     simulator: Simulator
@@ -97,7 +97,7 @@ def running(directory: Path | str | None = None, **variables: str) -> Iterator[D
         try:
             hub.manage("prepare")
             strings = {bus.name: bus.connection_string for bus in simulator.namespaces.values()}
-            ids = json.loads(hub.manage(module="tests.browser.seed", text=json.dumps(strings)))
+            ids = json.loads(hub.manage(module="tests.browser.demo_data", text=json.dumps(strings)))
             hub.start()
             yield Demo(hub, simulator, ids)
         finally:

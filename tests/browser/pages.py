@@ -14,7 +14,7 @@ from playwright.sync_api import Page as BrowserPage
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page. `path` may contain ids of tests/browser/seed.py in braces. `prepare` brings the page into its state.
+    """A page. `path` may contain ids of tests/browser/demo_data.py in braces. `prepare` brings the page into its state.
 
     `user` is one of the seeded users, or "" for nobody. `picture`: whether `make screenshots` captures it.
     """

@@ -1,4 +1,4 @@
-"""One world for all tests of this folder, because starting it is slow. Each test adds its own namespaces."""
+"""One deployment for most tests of this folder, because starting it is slow. Each test adds its own namespaces."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,20 +12,20 @@ from tests.support import programs
 from tests.support.hubs import Hub, deployed_settings
 from tests.support.servers import PostgreSQL
 
-from .world import World
+from .deployment import Deployment
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=5)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep this folder's tests in one worker process of the run, because they share one world."""
+    """Keep the tests that share the deployment in one worker process of the run."""
     for item in items:
-        if "tests/endtoend" in item.path.as_posix():
+        if "tests/endtoend" in item.path.as_posix() and "deployment" in item.fixturenames:
             item.add_marker(pytest.mark.xdist_group("endtoend"))
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     for program in ("prometheus", "promtool", "postgres", "initdb"):
         programs.require(program)
     simulator = Simulator(directory=tmp_path_factory.mktemp("certificates"))
@@ -42,43 +42,39 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         )
         stack.callback(hub.close)
         hub.variables["HUB_EXTERNAL_URL"] = f"http://localhost:{hub.port}"
-        hub.manage("prepare")
-        world = World(simulator, database, hub, "")
-        _fill(world)
-        world.token = world.seed(tokens={"prometheus": None, "of-orders": "orders"})["prometheus"]
-        (world.prometheus.directory / "token").write_text(world.token)
+        token = _fill(simulator, hub)
+        deployment = Deployment(simulator, database, hub, token)
         hub.start()
-        stack.enter_context(world.prometheus)
-        yield world
+        stack.enter_context(deployment.prometheus)
+        yield deployment
 
 
-def _fill(world: World) -> None:
-    """Two teams: a healthy namespace with something of everything, and one with a wrong key."""
-    bus = world.simulator.add_namespace("orders-prod", sku="Standard")
+def _fill(simulator: Simulator, hub: Hub) -> str:
+    """Store two teams, one of them with a namespace that has a wrong key; return a platform token."""
+    bus = simulator.add_namespace("orders-prod", sku="Standard")
     bus.add_queue("work", active=5, dead_letter=1, scheduled=2, accessed=LONG_AGO, size_bytes=20_000)
     bus.add_queue("switched-off", status="SendDisabled")
     topic = bus.add_topic("events", size_bytes=900)
     topic.add_subscription("billing", active=2, transfer=1, accessed=datetime.now(UTC))
-    wrong = world.simulator.add_namespace("orders-stage")
+    wrong = simulator.add_namespace("orders-stage")
     secret = wrong.connection_string.partition("SharedAccessKey=")[0] + "SharedAccessKey=d3Jvbmc="
-    other = world.simulator.add_namespace("search-prod", sku="Premium", messaging_units=2)
+    other = simulator.add_namespace("search-prod", sku="Premium", messaging_units=2)
     other.add_queue("changes", active=1)
-    namespaces: list[dict[str, Any]] = [
-        {
-            "name": "orders-prod",
+    namespaces: dict[str, dict[str, Any]] = {
+        "orders-prod": {
             "team": "orders",
             "secret": bus.connection_string,
             "labels": {"environment": "prod", "criticality": "high"},
             "expires_in_days": 3,
         },
-        {"name": "orders-stage", "team": "orders", "secret": secret, "labels": {"environment": "stage"}},
-        {
-            "name": "search-prod",
+        "orders-stage": {"team": "orders", "secret": secret, "labels": {"environment": "stage"}},
+        "search-prod": {
             "team": "search",
             "secret": other.connection_string,
             "scrape_interval_seconds": 2,
             "scrape_timeout_seconds": 1.5,
         },
-        {"name": "search-paused", "team": "search", "secret": other.connection_string, "enabled": False},
-    ]
-    world.seed(namespaces=namespaces)
+        "search-paused": {"team": "search", "secret": other.connection_string, "enabled": False},
+    }
+    tokens = {"prometheus": None, "of-orders": "orders"}
+    return hub.seed(prepare=True, namespaces=namespaces, tokens=tokens)[0]

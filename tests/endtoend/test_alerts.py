@@ -3,15 +3,15 @@
 import pytest
 
 from .conftest import LONG_AGO
-from .world import World
+from .deployment import Deployment
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def faulty(world: World) -> World:
+def faulty(deployment: Deployment) -> Deployment:
     """A namespace for each fault; the rules' times are shortened to seconds."""
-    simulator = world.simulator
+    simulator = deployment.simulator
     quiet = simulator.add_namespace("forbids")
     quiet.faults.set("forbidden")
     throttled = simulator.add_namespace("throttles")
@@ -26,20 +26,18 @@ def faulty(world: World) -> World:
     busy.add_queue("left", active=4, accessed=LONG_AGO)
     busy.add_queue("off", status="Disabled")
     cached = simulator.add_namespace("cached")
-    namespaces = [
-        {"name": bus.name, "team": "faults", "secret": bus.connection_string}
-        for bus in (quiet, throttled, large, busy)
-    ]
-    namespaces[2] |= {"max_entities": 5}
-    namespaces.append(
-        {"name": "cached", "team": "faults", "secret": cached.connection_string, "cache_seconds": 600}
-    )
-    world.seed(namespaces=namespaces)
-    world.until_up({"forbids", "throttles", "large", "busy"})
-    return world
+    namespaces = {
+        bus.name: {"team": "faults", "secret": bus.connection_string}
+        for bus in (quiet, throttled, large, busy, cached)
+    }
+    namespaces["large"]["max_entities"] = 5
+    namespaces["cached"]["cache_seconds"] = 600
+    deployment.hub.seed(namespaces=namespaces, tokens={})
+    deployment.until_up({"forbids", "throttles", "large", "busy"})
+    return deployment
 
 
-def test_each_fault_fires_its_alert(faulty: World) -> None:
+def test_each_fault_fires_its_alert(faulty: Deployment) -> None:
     wanted = {
         ("ServiceBusScrapeFailing", "orders-stage unauthorized"),
         ("ServiceBusScrapeFailing", "forbids forbidden"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .world import ROOT, World
+from .deployment import ROOT, Deployment
 
 pytestmark = pytest.mark.e2e
 
@@ -33,8 +33,8 @@ def filled_in(expression: str) -> str:
     return expression
 
 
-def test_no_panel_is_without_data(world: World) -> None:
-    world.until_up({"orders-prod", "orders-stage", "search-prod"})
+def test_no_panel_is_without_data(deployment: Deployment) -> None:
+    deployment.until_up({"orders-prod", "orders-stage", "search-prod"})
     empty = list(queries())
     assert len(empty) > 40
 
@@ -42,11 +42,13 @@ def test_no_panel_is_without_data(world: World) -> None:
         empty[:] = [
             each
             for each in empty
-            if not any(series["value"][1] != "NaN" for series in world.prometheus.query(filled_in(each[2])))
+            if not any(
+                series["value"][1] != "NaN" for series in deployment.prometheus.query(filled_in(each[2]))
+            )
         ]
         return not empty
 
     try:
-        world.until(all_have_data, "data in every panel")
+        deployment.until(all_have_data, "data in every panel")
     except TimeoutError:
         assert empty == []

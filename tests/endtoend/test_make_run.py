@@ -13,7 +13,7 @@ from tests.support import programs
 from tests.support.hubs import Hub
 from tests.support.servers import free_port, wait_for
 
-from .world import PATIENCE_SECONDS, ROOT, ShippedPrometheus, shorter
+from .deployment import PATIENCE_SECONDS, ROOT, ShippedPrometheus, shorter
 
 pytestmark = pytest.mark.e2e
 

@@ -8,17 +8,17 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from tests.support import programs
 
+from .deployment import Deployment, ShippedPrometheus, shorter
 from .proxy import Proxy
-from .world import ShippedPrometheus, World, shorter
 
 pytestmark = pytest.mark.e2e
 
 
-def test_every_enabled_namespace_is_a_target_with_its_labels(world: World) -> None:
-    world.until_up({"orders-prod", "orders-stage", "search-prod"})
-    targets = world.prometheus.targets()
+def test_every_enabled_namespace_is_a_target_with_its_labels(deployment: Deployment) -> None:
+    deployment.until_up({"orders-prod", "orders-stage", "search-prod"})
+    targets = deployment.prometheus.targets()
     assert "search-paused" not in targets
-    instance = f"localhost:{world.hub.port}"
+    instance = f"localhost:{deployment.hub.port}"
     assert targets["orders-prod"]["labels"] == {
         "job": "servicebus",
         "instance": instance,
@@ -35,42 +35,46 @@ def test_every_enabled_namespace_is_a_target_with_its_labels(world: World) -> No
         "1500ms",
     )
     assert targets["orders-prod"]["scrapeUrl"] == f"http://{instance}/metrics/orders-prod"
-    world.until(
+    deployment.until(
         lambda: (
-            world.prometheus.values('servicebus_up{environment=~"prod|stage"}')
+            deployment.prometheus.values('servicebus_up{environment=~"prod|stage"}')
             == {"orders-prod": 1, "orders-stage": 0}
         ),
         "servicebus_up tells the wrong key",
     )
-    assert world.prometheus.values('up{servicebus_namespace=~"orders.*"}') == {
+    assert deployment.prometheus.values('up{servicebus_namespace=~"orders.*"}') == {
         "orders-prod": 1,
         "orders-stage": 1,
     }
-    assert world.prometheus.values('servicebus_queue_active_messages{name="work"}') == {"orders-prod": 5}
+    assert deployment.prometheus.values('servicebus_queue_active_messages{name="work"}') == {"orders-prod": 5}
 
 
 def test_a_namespace_that_is_added_while_prometheus_runs_appears_and_goes_with_its_removal(
-    world: World,
+    deployment: Deployment,
 ) -> None:
-    bus = world.simulator.add_namespace("orders-new")
+    bus = deployment.simulator.add_namespace("orders-new")
     bus.add_queue("fresh", active=3)
-    world.seed(namespaces=[{"name": "orders-new", "team": "orders", "secret": bus.connection_string}])
-    world.until_up({"orders-new"})
-    world.until(
+    added = {"orders-new": {"team": "orders", "secret": bus.connection_string}}
+    deployment.hub.seed(namespaces=added, tokens={})
+    deployment.until_up({"orders-new"})
+    deployment.until(
         lambda: (
-            world.prometheus.values('servicebus_queue_active_messages{name="fresh"}') == {"orders-new": 3}
+            deployment.prometheus.values('servicebus_queue_active_messages{name="fresh"}')
+            == {"orders-new": 3}
         ),
         "its queue is scraped",
     )
-    world.seed(delete=["orders-new"])
-    world.until(lambda: "orders-new" not in world.prometheus.targets(), "it is no target any more")
-    world.until(
-        lambda: not world.prometheus.values('servicebus_up{servicebus_namespace="orders-new"}'),
+    deployment.hub.seed(delete=["orders-new"], tokens={})
+    deployment.until(lambda: "orders-new" not in deployment.prometheus.targets(), "it is no target any more")
+    deployment.until(
+        lambda: not deployment.prometheus.values('servicebus_up{servicebus_namespace="orders-new"}'),
         "its series are stale",
     )
 
 
-def test_prometheus_takes_both_formats_compressed_and_shows_its_token_to_discovery(world: World) -> None:
+def test_prometheus_takes_both_formats_compressed_and_shows_its_token_to_discovery(
+    deployment: Deployment,
+) -> None:
     with Proxy() as usual, Proxy(accept="text/plain;version=0.0.4") as text:
         for proxy, expected in (
             (usual, "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"),
@@ -83,8 +87,10 @@ def test_prometheus_takes_both_formats_compressed_and_shows_its_token_to_discove
                     "    http_sd_configs:", f"    proxy_url: {url}\n    http_sd_configs:"
                 ).replace("        refresh_interval", f"        proxy_url: {url}\n        refresh_interval")
 
-            with ShippedPrometheus(f"localhost:{world.hub.port}", world.token, change=through) as prometheus:
-                world.until(
+            with ShippedPrometheus(
+                f"localhost:{deployment.hub.port}", deployment.token, change=through
+            ) as prometheus:
+                deployment.until(
                     lambda prometheus=prometheus: (  # type: ignore[misc]
                         prometheus.values('servicebus_queue_active_messages{name="work"}')
                         == {"orders-prod": 5}
@@ -96,74 +102,76 @@ def test_prometheus_takes_both_formats_compressed_and_shows_its_token_to_discove
             assert {each.answered["content-type"] for each in scrapes} == {expected}
             assert {each.answered["content-encoding"] for each in scrapes} == {"gzip"}
             assert {each.asked["accept-encoding"] for each in scrapes} == {"gzip"}
-            assert all(each.asked["authorization"] == f"Bearer {world.token}" for each in scrapes)
+            assert all(each.asked["authorization"] == f"Bearer {deployment.token}" for each in scrapes)
             lists = [each for each in proxy.exchanges if each.path == "/sd"]
             assert {each.status for each in lists} == {200}
             assert {each.answered["content-type"] for each in lists} == {"application/json"}
-            assert lists[0].asked["authorization"].endswith(world.token)
+            assert lists[0].asked["authorization"].endswith(deployment.token)
 
 
-def test_a_teams_token_finds_that_teams_namespaces(world: World) -> None:
-    status, body = world.hub.get("/sd?team=search", world.token)
+def test_a_teams_token_finds_that_teams_namespaces(deployment: Deployment) -> None:
+    status, body = deployment.hub.get("/sd?team=search", deployment.token)
     assert status == 200
     assert "search-prod" in body
     assert "orders-prod" not in body
-    assert world.hub.get("/sd?team=nobody", world.token)[0] == 404
+    assert deployment.hub.get("/sd?team=nobody", deployment.token)[0] == 404
 
 
-def test_targets_outlive_a_restart_of_the_hub(world: World) -> None:
-    world.until_up({"orders-prod", "search-prod"})
-    before = set(world.prometheus.targets())
-    world.hub.stop()
-    world.until(
-        lambda: world.prometheus.values('up{servicebus_namespace="orders-prod"}') == {"orders-prod": 0},
+def test_targets_outlive_a_restart_of_the_hub(deployment: Deployment) -> None:
+    deployment.until_up({"orders-prod", "search-prod"})
+    before = set(deployment.prometheus.targets())
+    deployment.hub.stop()
+    deployment.until(
+        lambda: deployment.prometheus.values('up{servicebus_namespace="orders-prod"}') == {"orders-prod": 0},
         "the scrapes fail",
     )
-    world.until(lambda: ("ServiceBusHubDown", "") in world.prometheus.firing(), "the hub is missed")
-    world.until(
-        lambda: ("ServiceBusTargetDown", "orders-prod") in world.prometheus.firing(), "so is the target"
+    deployment.until(lambda: ("ServiceBusHubDown", "") in deployment.prometheus.firing(), "the hub is missed")
+    deployment.until(
+        lambda: ("ServiceBusTargetDown", "orders-prod") in deployment.prometheus.firing(), "so is the target"
     )
-    assert set(world.prometheus.targets()) == before
-    world.hub.start()
-    world.until_up({"orders-prod", "search-prod"})
-    assert set(world.prometheus.targets()) == before
+    assert set(deployment.prometheus.targets()) == before
+    deployment.hub.start()
+    deployment.until_up({"orders-prod", "search-prod"})
+    assert set(deployment.prometheus.targets()) == before
 
 
 def test_with_the_database_stopped_discovery_answers_5xx_and_prometheus_keeps_its_targets(
-    world: World,
+    deployment: Deployment,
 ) -> None:
-    world.until_up({"orders-prod", "search-prod"})
-    assert world.hub.get("/sd", world.token)[0] == 200
-    before = set(world.prometheus.targets())
-    world.database.stop()
+    deployment.until_up({"orders-prod", "search-prod"})
+    assert deployment.hub.get("/sd", deployment.token)[0] == 200
+    before = set(deployment.prometheus.targets())
+    deployment.database.stop()
     try:
-        world.until(lambda: world.hub.get("/sd", world.token)[0] == 503, "/sd answers 503")
-        world.until(
-            lambda: any(name == "ServiceBusHubConfigurationOld" for name, _ in world.prometheus.firing()),
+        deployment.until(lambda: deployment.hub.get("/sd", deployment.token)[0] == 503, "/sd answers 503")
+        deployment.until(
+            lambda: any(
+                name == "ServiceBusHubConfigurationOld" for name, _ in deployment.prometheus.firing()
+            ),
             "the alert fires",
         )
-        assert world.hub.get("/sd", world.token)[0] == 503
-        assert set(world.prometheus.targets()) == before
-        bus = world.simulator.namespaces["orders-prod"]
+        assert deployment.hub.get("/sd", deployment.token)[0] == 503
+        assert set(deployment.prometheus.targets()) == before
+        bus = deployment.simulator.namespaces["orders-prod"]
         bus.queues["work"].active = 77
-        world.until(
+        deployment.until(
             lambda: (
-                world.prometheus.values('servicebus_queue_active_messages{name="work"}')
+                deployment.prometheus.values('servicebus_queue_active_messages{name="work"}')
                 == {"orders-prod": 77}
             ),
             "scrapes go on meanwhile",
         )
         bus.queues["work"].active = 5
     finally:
-        world.database.start()
-    world.until(lambda: world.hub.get("/sd", world.token)[0] == 200, "/sd answers again")
-    assert set(world.prometheus.targets()) == before
+        deployment.database.start()
+    deployment.until(lambda: deployment.hub.get("/sd", deployment.token)[0] == 200, "/sd answers again")
+    assert set(deployment.prometheus.targets()) == before
 
 
-def test_no_page_has_a_series_twice_or_a_family_in_two_pieces(world: World) -> None:
+def test_no_page_has_a_series_twice_or_a_family_in_two_pieces(deployment: Deployment) -> None:
     pages = ["/metrics", *(f"/metrics/{name}" for name in ("orders-prod", "orders-stage", "search-prod"))]
     for page in pages:
-        status, body = world.hub.get(page, world.token)
+        status, body = deployment.hub.get(page, deployment.token)
         assert status == 200
         seen: set[str] = set()
         families: list[str] = []
@@ -180,10 +188,10 @@ def test_no_page_has_a_series_twice_or_a_family_in_two_pieces(world: World) -> N
         assert len(families) == len(set(families)), f"{page} has a family in two pieces"
 
 
-def test_openmetrics_of_every_page_can_be_read_by_its_own_parser(world: World) -> None:
+def test_openmetrics_of_every_page_can_be_read_by_its_own_parser(deployment: Deployment) -> None:
     for page in ("/metrics", "/metrics/orders-prod", "/metrics/orders-stage", "/metrics/search-prod"):
-        request = urllib.request.Request(f"http://{world.hub.address}{page}")
-        request.add_header("Authorization", f"Bearer {world.token}")
+        request = urllib.request.Request(f"http://{deployment.hub.address}{page}")
+        request.add_header("Authorization", f"Bearer {deployment.token}")
         request.add_header("Accept", "application/openmetrics-text;version=1.0.0")
         with urllib.request.urlopen(request, timeout=30) as answer:
             body = answer.read().decode()
@@ -195,9 +203,9 @@ def test_openmetrics_of_every_page_can_be_read_by_its_own_parser(world: World) -
         assert body.endswith("# EOF\n")
 
 
-def test_promtool_finds_nothing_on_any_page(world: World) -> None:
+def test_promtool_finds_nothing_on_any_page(deployment: Deployment) -> None:
     for page in ("/metrics", "/metrics/orders-prod", "/metrics/orders-stage", "/metrics/search-prod"):
-        body = world.hub.get(page, world.token)[1].encode()
+        body = deployment.hub.get(page, deployment.token)[1].encode()
         answer = subprocess.run(
             [programs.require("promtool"), "check", "metrics"],
             input=body,

@@ -1,4 +1,4 @@
-"""A hub with a namespace for each row of the failure matrix."""
+"""A hub with a namespace for each row of the failure fault_table."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,7 +11,7 @@ import yaml
 from simulator import Simulator
 from tests.support.hubs import Hub
 
-from . import matrix
+from . import fault_table
 
 TOKEN = "sbh_the-failure-matrix-of-a-throw-away-hub"
 
@@ -27,7 +27,7 @@ def scene(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with ExitStack() as stack:
         simulator = Simulator(directory=certificates)
         stack.enter_context(simulator.running())
-        config, variables = matrix.build(simulator)
+        config, variables = fault_table.build(simulator)
         file = tmp_path_factory.mktemp("matrix") / "hub.yaml"
         file.write_text(yaml.safe_dump(config))
         hub = Hub(

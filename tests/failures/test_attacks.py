@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench.attacks import Hostile, reasons_of
 from simulator import Simulator
 from tests.support.hostile import ATTACKS
-from tests.support.hubs import Hub
-from tests.support.series import is_up, scrape_of
+from tests.support.hubs import Hostile, Hub
+from tests.support.series import is_up, reasons_of, scrape_of
 
 TOKEN = "sbh_the-attacks-on-a-throw-away-hub"
 NAMES = {attack: f"attack-{number:02}" for number, attack in enumerate(ATTACKS)}

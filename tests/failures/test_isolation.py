@@ -4,7 +4,6 @@ Nothing here measures time: whether something waits is checked against reads tha
 """
 
 import http.client
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -66,15 +65,13 @@ def start_hub(simulator: Simulator) -> Iterator[StartHub]:
         def start(**variables: str) -> Scraped:
             hub = Hub({"HUB_ALLOW_LOOPBACK": "1", "HUB_CA_FILE": str(simulator.ca_file), **variables})
             stack.callback(hub.close)
-            hub.manage("prepare")
             namespaces = {
                 name: hang(bus, int(name.split("-")[1]))
                 if name.startswith("hanging")
                 else bus.connection_string
                 for name, bus in simulator.namespaces.items()
             }
-            wanted = {"namespaces": namespaces, "fields": {"timeout_seconds": 30}}
-            token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
+            token = hub.prepare(namespaces, timeout_seconds=30)
             hub.start()
             return Scraped(hub, token, sorted(namespaces))
 

@@ -12,7 +12,7 @@ from tests.support.hubs import Hub
 from tests.support.servers import wait_for
 
 from .conftest import TOKEN
-from .matrix import Row, build, token_endpoint
+from .fault_table import Row, build, token_endpoint
 
 
 def scrape(hub: Hub, name: str) -> str:

@@ -91,10 +91,7 @@ def simulated() -> Iterator[Simulated]:
 
 
 def start(hub: Documented, simulated: Simulated) -> str:
-    hub.manage("prepare")
-    token = hub.manage(
-        module="tests.support.seed", text=json.dumps({"namespaces": simulated.namespaces})
-    ).strip()
+    token = hub.prepare(simulated.namespaces)
     hub.start()
     return token
 

@@ -4,7 +4,6 @@ nginx sends its default Host header, which is the hub's own address and not the 
 """
 
 import http.client
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -81,10 +80,7 @@ def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             }
         )
         stack.callback(hub.close)
-        hub.manage("prepare")
-        token = hub.manage(
-            module="tests.support.seed", text=json.dumps({"namespaces": {"orders": bus.connection_string}})
-        ).strip()
+        token = hub.prepare({"orders": bus.connection_string})
         hub.start()
         proxy.configure(f"http://{hub.address}" + ("/" if request.param == "removed" else ""))
         stack.enter_context(proxy)

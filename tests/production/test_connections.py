@@ -1,6 +1,5 @@
 """Clients that connect and stay silent, or stop halfway, never keep a scrape from being answered."""
 
-import json
 import resource
 import socket
 import time
@@ -66,10 +65,7 @@ def scraped() -> Iterator[tuple[Hub, str]]:
             }
         )
         stack.callback(hub.close)
-        hub.manage("prepare")
-        fields = {"requests_per_second": 1000, "burst": 1000}
-        wanted = {"namespaces": simulated.namespaces, "fields": fields}
-        token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
+        token = hub.prepare(simulated.namespaces, requests_per_second=1000, burst=1000)
         hub.start()
         yield hub, token
 

@@ -68,10 +68,7 @@ def deployed(database: PostgreSQL, url: str) -> Iterator[Deployment]:
         simulated = stack.enter_context(Simulated(1, 5, 0))
         hub = Hub({**deployed_settings(url, "", simulated.ca_file), "HUB_WORKERS": "1"})
         stack.callback(hub.close)
-        hub.manage("prepare")
-        token = hub.manage(
-            module="tests.support.seed", text=json.dumps({"namespaces": simulated.namespaces})
-        ).strip()
+        token = hub.prepare(simulated.namespaces)
         hub.start()
         yield Deployment(hub, token, next(iter(simulated.namespaces)))
 

@@ -1,6 +1,5 @@
 """The hub's own metrics over four worker processes, some of which are killed."""
 
-import json
 import signal
 import threading
 from collections.abc import Iterator
@@ -74,9 +73,7 @@ def watched(simulator: Simulator, bus: SimulatedNamespace, tmp_path: Path) -> It
         }
     )
     try:
-        hub.manage("prepare")
-        wanted = {"namespaces": {bus.name: bus.connection_string}}
-        token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
+        token = hub.prepare({bus.name: bus.connection_string})
         hub.start()
         yield Watched(hub, token, folder)
     finally:

@@ -1,7 +1,6 @@
 """A real nginx with deploy/nginx/nginx.conf in front of a real hub: which addresses and headers get through."""
 
 import http.client
-import json
 import ssl
 import urllib.error
 from collections.abc import Iterator
@@ -33,7 +32,6 @@ def nginx() -> Iterator[Nginx]:
         )
         stack.callback(hub.close)
         hub.manage("prepare")
-        hub.manage(module="tests.support.seed", text=json.dumps({"namespaces": {}}))
         hub.start()
         yield stack.enter_context(Nginx([hub, hub]))
 
@@ -77,9 +75,7 @@ def test_scrapes_go_on_while_postgresql_and_one_hub_are_away_and_everything_else
         hubs = [Hub({**settings, "HUB_WORKERS": "1"}) for _ in range(2)]
         for hub in hubs:
             stack.callback(hub.close)
-        hubs[0].manage("prepare")
-        wanted = {"namespaces": simulated.namespaces}
-        token = hubs[0].manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
+        token = hubs[0].prepare(simulated.namespaces)
         for hub in hubs:
             hub.start()
         nginx = stack.enter_context(Nginx(hubs))

@@ -1,6 +1,5 @@
 """A proxy set in the environment is not used, and the hub reports that."""
 
-import json
 import os
 import socket
 import subprocess
@@ -43,11 +42,7 @@ def test_scrapes_and_the_probe_go_directly_and_the_log_says_it_once(
             }
         )
         try:
-            hub.manage("prepare")
-            token = hub.manage(
-                module="tests.support.seed",
-                text=json.dumps({"namespaces": {"orders": bus.connection_string}}),
-            ).strip()
+            token = hub.prepare({"orders": bus.connection_string})
             # This process connects to the hub directly, whatever proxy its own environment sets.
             hub.start()
             assert "servicebus_up 1.0" in hub.get("/metrics/orders", token)[1]

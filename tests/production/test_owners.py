@@ -1,7 +1,6 @@
 """One worker process answers all scrapes of a namespace, whichever worker Prometheus's connection reaches."""
 
 import http.client
-import json
 import re
 import signal
 import ssl
@@ -40,10 +39,8 @@ class Deployed:
             }
         )
         stack.callback(self.hub.close)
-        self.hub.manage("prepare")
         fields = {"requests_per_second": 1000, "burst": 1000, "concurrency": 1}
-        wanted = {"namespaces": self.simulated.namespaces, "fields": fields}
-        self.token = self.hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
+        self.token = self.hub.prepare(self.simulated.namespaces, **fields)
         self.hub.start()
         self.wait_for_workers()
 

@@ -48,9 +48,7 @@ def deployment() -> Iterator[Deployment]:
         database, cache = stack.enter_context(PostgreSQL()), stack.enter_context(Redis())
         hub = Hub({**deployed_settings(database.url(), cache.url, simulated.ca_file), "HUB_WORKERS": "1"})
         stack.callback(hub.close)
-        hub.manage("prepare")
-        wanted = {"namespaces": simulated.namespaces, "cache_seconds": 0}
-        token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
+        token = hub.prepare(simulated.namespaces)
         hub.start()
         yield Deployment(hub, database, cache, token, list(simulated.namespaces))
 

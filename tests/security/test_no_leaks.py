@@ -22,7 +22,7 @@ from tests.support import programs
 from tests.support.hubs import ROOT, Hub
 from tests.support.servers import wait_for
 
-from . import world as worlds
+from . import guarded_deployment
 from .browser import Browser
 from .searching import Search
 
@@ -38,16 +38,18 @@ _KEY_RING = "import django; django.setup(); from exporters.credentials.encryptio
 
 
 class Tour:
-    def __init__(self, world: worlds.World) -> None:
-        self.world = world
+    def __init__(self, deployment: guarded_deployment.GuardedDeployment) -> None:
+        self.deployment = deployment
         typed = {name: f"{name}-{'x' * 4}{index}9Qz" for index, name in enumerate(_TYPED)}
         typed["typed-key"] = base64.b64encode(b"a key that somebody has typed 1!").decode()
         self.typed = typed
-        self.search = Search({**world.planted, **typed})
+        self.search = Search({**deployment.planted, **typed})
         self.statuses: list[tuple[int, str]] = []
 
     def browser(self, who: str, hub: Hub | None = None) -> Browser:
-        return Browser((hub or self.world.hub).address, self.search, who, self.world.sessions.get(who, ""))
+        return Browser(
+            (hub or self.deployment.hub).address, self.search, who, self.deployment.sessions.get(who, "")
+        )
 
     def ask(
         self, browser: Browser, method: str, url: str, form: Any = None, **headers: str
@@ -74,35 +76,35 @@ class Tour:
         ):
             for case in order[destructive]:
                 if case.method == method:
-                    form = case.form(self.world.objects)
+                    form = case.form(self.deployment.objects)
                     for name in ("secret", "password", "password1", "password2"):
                         if name in form:
                             form[name] = [self.typed["typed-secret"]]
                     if "connection_string" in form:
                         form["connection_string"] = [self.connection_string()]
-                    self.ask(browsers[case.user], method, case.url.format(**self.world.objects), form)
+                    self.ask(browsers[case.user], method, case.url.format(**self.deployment.objects), form)
 
     def every_scrape(self, hub: Hub) -> None:
         browser = self.browser("anonymous", hub)
-        names = ["payments-bus", *list(self.world.credentials)[1:], "by-env", "by-file", "no-such"]
-        for token in (self.world.planted["scrape-token"], self.world.planted["token-by-env"]):
+        names = ["payments-bus", *list(self.deployment.credentials)[1:], "by-env", "by-file", "no-such"]
+        for token in (self.deployment.planted["scrape-token"], self.deployment.planted["token-by-env"]):
             basic = base64.b64encode(f"user:{token}".encode()).decode()
             for header in (f"Bearer {token}", f"Basic {basic}"):
                 for name in names:
                     self.ask(browser, "GET", f"/metrics/{name}", Authorization=header)
                 for url in ("/metrics", "/sd", "/-/ready", "/-/healthy"):
                     self.ask(browser, "GET", url, Authorization=header)
-        for wrong in (self.typed["typed-secret"], self.world.planted["admin-password"]):
+        for wrong in (self.typed["typed-secret"], self.deployment.planted["admin-password"]):
             self.ask(browser, "GET", "/metrics/payments-bus", Authorization=f"Bearer {wrong}")
-        self.ask(browser, "GET", f"/metrics/{self.world.planted['scrape-token']}"[:9])
+        self.ask(browser, "GET", f"/metrics/{self.deployment.planted['scrape-token']}"[:9])
 
     def connection_string(self, **changed: str) -> str:
-        host = changed.get("host") or self.world.credentials["key"]["host"]
+        host = changed.get("host") or self.deployment.credentials["key"]["host"]
         return f"Endpoint=sb://{host}/;SharedAccessKeyName=Typed;SharedAccessKey={self.typed['typed-key']}"
 
     def forms_with_errors(self, hub: Hub) -> None:
         owner, admin = self.browser("owner", hub), self.browser("admin", hub)
-        team = str(self.world.objects["team"])
+        team = str(self.deployment.objects["team"])
         right = self.connection_string()
         wrong = [
             right,  # well-formed, but refused with 401
@@ -116,7 +118,7 @@ class Tour:
             self.connection_string(host="evil.example"),
             self.connection_string(host="127.0.0.1"),
             f"{self.typed['typed-key']}",
-            f"Endpoint=sb://{self.world.credentials['key']['host']}/;SharedAccessSignature="
+            f"Endpoint=sb://{self.deployment.credentials['key']['host']}/;SharedAccessSignature="
             f"SharedAccessSignature sr=x&sig={self.typed['typed-signature']}&se=1&skn=k",
         ]
         for text in wrong:
@@ -127,14 +129,14 @@ class Tour:
             form = {"do": ["test"], "team": [team], "name": ["typed"], "connection_string": [text]}
             self.ask(owner, "POST", "/admin/exporters/namespace/new/", form)
             self.ask(owner, "POST", "/admin/exporters/namespace/new/", form, Accept="application/x-ndjson")
-        page = f"/admin/exporters/credential/{self.world.objects['credential']}/change/"
+        page = f"/admin/exporters/credential/{self.deployment.objects['credential']}/change/"
         for url in ("/admin/exporters/credential/add/", page):
             for kind in ("connection_string", "client_secret", "client_certificate"):
                 for secret in (
                     right,
                     wrong[2],
                     self.typed["typed-secret"],
-                    self.world.credentials["client-certificate"]["secret"],
+                    self.deployment.credentials["client-certificate"]["secret"],
                 ):
                     form = {
                         "name": ["Not A Name"],
@@ -149,7 +151,7 @@ class Tour:
                     }
                     self.ask(owner, "POST", url, form)
         sign_in = self.browser("anonymous", hub)
-        for password in (self.typed["typed-password"], self.world.planted["owner-password"]):
+        for password in (self.typed["typed-password"], self.deployment.planted["owner-password"]):
             self.ask(sign_in, "POST", "/admin/login/", {"username": ["owner"], "password": [password]})
         self.ask(
             owner,
@@ -178,13 +180,13 @@ class Tour:
             self.ask(admin, "POST", "/admin/exporters/namespace/import/", {"do": ["plan"], "text": [text]})
 
     def commands(self, hub: Hub) -> None:
-        inline = self.world.directory / "inline.yaml"
+        inline = self.deployment.directory / "inline.yaml"
         inline.write_text(
             "teams: [{name: a}]\ncredentials: [{name: a, team: a, kind: connection_string, "
             f"secret: '{self.connection_string()}'}}]\n"
             f"tokens: [{{name: t, scope: all_teams, token: {self.typed['typed-secret']}}}]\n"
         )
-        config = str(self.world.directory / "hub.yaml")
+        config = str(self.deployment.directory / "hub.yaml")
         commands = [
             ["apply_config", config, "--dry-run"],
             ["apply_config", config],
@@ -196,11 +198,14 @@ class Tour:
             ["prepare"],
             ["dumpdata", "--exclude", "auth.user"],
             ["diffsettings", "--all"],
-            *(["scrape", name] for name in ("payments-bus", *list(self.world.credentials)[1:], "by-env")),
+            *(
+                ["scrape", name]
+                for name in ("payments-bus", *list(self.deployment.credentials)[1:], "by-env")
+            ),
         ]
         self.run(hub, "-m", "tests.security.commands", text=json.dumps(commands))
         asked = json.dumps([["dumpdata", "auth.user"]])
-        self.run(hub, "-m", "tests.security.commands", text=asked, but=worlds.PASSWORD_HASH)
+        self.run(hub, "-m", "tests.security.commands", text=asked, but=guarded_deployment.PASSWORD_HASH)
 
     def run(self, hub: Hub, *command: str, text: str = "", but: str = "", **changed: str) -> int:
         done = subprocess.run(
@@ -217,7 +222,7 @@ class Tour:
 
     def settings_that_are_wrong(self) -> None:
         """Start with settings that can't be parsed: the error message must not repeat them."""
-        planted = self.world.planted
+        planted = self.deployment.planted
         for name, value in {
             "HUB_DATABASE_URL": f"postgres://hub:{planted['database-password']}@[::1/hub",
             "HUB_CACHE_URL": f"rediss:/{planted['redis-password']}@nowhere",
@@ -226,27 +231,27 @@ class Tour:
             "HUB_LOG_LEVEL": planted["secret-key"],
             "HUB_EXTERNAL_URL": f"http://[{planted['secret-key']}",
         }.items():
-            assert self.run(self.world.hub, "-c", _KEY_RING, **{name: value}) != 0, name
+            assert self.run(self.deployment.hub, "-c", _KEY_RING, **{name: value}) != 0, name
         wrong = {
-            "HUB_DATABASE_URL": self.world.postgresql.url().replace(
+            "HUB_DATABASE_URL": self.deployment.postgresql.url().replace(
                 planted["database-password"], self.typed["typed-password"]
             ),
-            "HUB_CACHE_URL": self.world.redis.url.replace(
+            "HUB_CACHE_URL": self.deployment.redis.url.replace(
                 planted["redis-password"], self.typed["typed-password"]
             ),
         }
         asked = json.dumps([["check", "--database", "default"], ["reencrypt"], ["scrape", "payments-bus"]])
-        self.run(self.world.hub, "-m", "tests.security.commands", text=asked, **wrong)
+        self.run(self.deployment.hub, "-m", "tests.security.commands", text=asked, **wrong)
 
     # Failures
 
     def crash(self) -> None:
         """Make the database refuse a row: PostgreSQL puts the row into its message, and so into the exception."""
-        sql = self.world.postgresql.sql
+        sql = self.deployment.postgresql.sql
         owner = self.browser("owner")
         form = {
             "name": ["crashing"],
-            "team": [str(self.world.objects["team"])],
+            "team": [str(self.deployment.objects["team"])],
             "kind": ["connection_string"],
             "secret": [self.connection_string()],
         }
@@ -255,49 +260,53 @@ class Tour:
             status, _ = self.ask(owner, "POST", "/admin/exporters/credential/add/", form)
             sql(f"ALTER TABLE {table} DROP CONSTRAINT crash")
             assert status == 500, f"a refused row of {table} is no crash any more"
-        assert "Failing row contains" in self.world.postgresql.log.read_text()
-        said = self.world.hub.log.read_text()
+        assert "Failing row contains" in self.deployment.postgresql.log.read_text()
+        said = self.deployment.hub.log.read_text()
         assert "Internal error (page): IntegrityError" in said
         assert "Failing row contains" not in said
 
     def away(self) -> None:
         """Take away the token endpoint, Redis and the database, one after the other."""
-        world = self.world
-        world.simulator.identity.faults.set("disconnect")
-        self.every_scrape(world.other)
-        world.simulator.identity.faults.clear()
-        world.redis.stop()
-        self.every_scrape(world.hub)
-        world.postgresql.stop()
-        for hub in (world.hub, world.other):
+        deployment = self.deployment
+        deployment.simulator.identity.faults.set("disconnect")
+        self.every_scrape(deployment.other)
+        deployment.simulator.identity.faults.clear()
+        deployment.redis.stop()
+        self.every_scrape(deployment.hub)
+        deployment.postgresql.stop()
+        for hub in (deployment.hub, deployment.other):
             self.every_scrape(hub)
             owner = self.browser("owner", hub)
-            for url in ("/admin/", "/admin/exporters/credential/", f"/wall/{world.planted['wall-token']}"):
+            for url in (
+                "/admin/",
+                "/admin/exporters/credential/",
+                f"/wall/{deployment.planted['wall-token']}",
+            ):
                 status, _ = self.ask(owner, "GET", url)
                 assert status == 503
-            self.ask(owner, "POST", "/admin/login/", {"password": [world.planted["owner-password"]]})
+            self.ask(owner, "POST", "/admin/login/", {"password": [deployment.planted["owner-password"]]})
         asked = json.dumps([["prepare"], ["reencrypt"], ["scrape", "payments-bus"]])
-        self.run(world.hub, "-m", "tests.security.commands", text=asked)
-        world.redis.start()
-        world.postgresql.start()
-        wait_for(lambda: world.hub.get("/-/ready")[0] == 200, "the hub is ready again", seconds=60)
+        self.run(deployment.hub, "-m", "tests.security.commands", text=asked)
+        deployment.redis.start()
+        deployment.postgresql.start()
+        wait_for(lambda: deployment.hub.get("/-/ready")[0] == 200, "the hub is ready again", seconds=60)
 
     # Places to search
 
     def what_is_kept(self) -> None:
-        world = self.world
-        rows = world.postgresql.dump().splitlines()
+        deployment = self.deployment
+        rows = deployment.postgresql.dump().splitlines()
         users = [row for row in rows if row.startswith(b"INSERT INTO public.auth_user VALUES")]
         histories = [row for row in rows if row.startswith(b"INSERT INTO public.exporters_historicaluser ")]
         assert users
         assert any(b"password set" in row for row in histories)
-        self.search.look("the rows of users", b"\n".join(users), worlds.PASSWORD_HASH)
+        self.search.look("the rows of users", b"\n".join(users), guarded_deployment.PASSWORD_HASH)
         self.search.look("the database", b"\n".join(row for row in rows if row not in users))
-        for part in world.redis.dump():
+        for part in deployment.redis.dump():
             self.search.look("Redis", part)
-        for hub in (world.hub, world.other):
+        for hub in (deployment.hub, deployment.other):
             self.search.look("log", hub.log.read_bytes())
-            for folder in (hub.directory / "data", world.directory / "multiprocess"):
+            for folder in (hub.directory / "data", deployment.directory / "multiprocess"):
                 for file in folder.rglob("*"):
                     if file.is_file():
                         self.search.look(f"file {file.name}", file.read_bytes())
@@ -311,17 +320,17 @@ def tour(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     for name in ("postgres", "initdb", "pg_dump", "redis-server"):
         programs.require(name)
     with ExitStack() as stack:
-        world = worlds.build(stack, certificates, tmp_path_factory.mktemp("leaks"))
-        worlds.start(world)
-        yield Tour(world)
+        deployment = guarded_deployment.build(stack, certificates, tmp_path_factory.mktemp("leaks"))
+        guarded_deployment.start(deployment)
+        yield Tour(deployment)
 
 
 def test_planted_secrets_come_out_nowhere(tour: Tour) -> None:
-    world = tour.world
-    tour.every_scrape(world.hub)
-    tour.every_scrape(world.other)
-    tour.forms_with_errors(world.other)
-    tour.commands(world.hub)
+    deployment = tour.deployment
+    tour.every_scrape(deployment.hub)
+    tour.every_scrape(deployment.other)
+    tour.forms_with_errors(deployment.other)
+    tour.commands(deployment.hub)
     tour.settings_that_are_wrong()
     tour.what_is_kept()
     tour.crash()

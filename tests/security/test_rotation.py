@@ -1,9 +1,8 @@
-"""Keys are rotated under load: a short run of bench/rotation.py."""
+"""Keys are rotated under load: a short run of what bench/rotation.py measures."""
 
 import pytest
 
-from bench import rotation
-from tests.support import programs
+from tests.support import programs, rotation
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("rotation")]
 

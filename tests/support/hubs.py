@@ -53,6 +53,24 @@ class Simulated:
         self._process.communicate(timeout=30)
 
 
+class Hostile:
+    """The attacking endpoints in a separate process; see tests/support/hostile.py."""
+
+    def __init__(self, certificates: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.hostile", str(certificates)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        self.connection_strings: dict[str, str] = json.loads(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
 class Hub(Server):
     """One hub: gunicorn with its worker processes. `variables` are its HUB_ settings."""
 
@@ -93,6 +111,14 @@ class Hub(Server):
         if done.returncode:
             raise RuntimeError(f"{command}: {done.stdout}{done.stderr}")
         return done.stdout
+
+    def prepare(self, namespaces: Mapping[str, str], **fields: Any) -> str:
+        """Prepare the database, store these namespaces (name -> connection string), return a platform token."""
+        return self.seed(prepare=True, namespaces=namespaces, fields=fields)[0]
+
+    def seed(self, **wanted: Any) -> list[str]:
+        """Change the hub's database as described in tests/support/seed.py; return the secrets of its tokens."""
+        return self.manage(module="tests.support.seed", text=json.dumps(wanted)).split()
 
     @property
     def address(self) -> str:

@@ -1,11 +1,14 @@
 """An action that a benchmark repeats alongside its load, and how long each run of it took."""
 
 import http.client
+import re
 import threading
 import time
 from collections.abc import Callable
 
 from .hubs import Hub
+
+_REASON = re.compile(rb'^servicebus_scrape_error\{[^}]*reason="(\w+)"[^}]*\} 1', re.MULTILINE)
 
 
 class Series:
@@ -61,3 +64,8 @@ def scrape_of(hub: Hub, token: str, name: str, *, timeout_seconds: float) -> Cal
 
 def is_up(exposition: bytes) -> bool:
     return b"\nservicebus_up 1.0\n" in exposition
+
+
+def reasons_of(exposition: bytes) -> set[str]:
+    """Return the reasons why a scrape, or parts of it, failed."""
+    return {reason.decode() for reason in _REASON.findall(exposition)}

@@ -21,7 +21,7 @@ from exporters.configuration.reloader import reloader
 from exporters.scraping import last_reading
 from exporters.scraping.places import Places
 from tests.access import people
-from tests.whole.running import Running
+from tests.support.run_command import Running
 
 NAMESPACE = "/admin/exporters/namespace"
 

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from hub.limits import MAX_IMPORT_BYTES, MAX_REQUEST_BYTES
-from tests.whole.running import Running
+from tests.support.run_command import Running
 
 ADDRESSES = (
     "/admin/login/",

@@ -8,10 +8,10 @@ from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from bench import pages
 from exporters.configuration.reloader import reloader
 from exporters.scraping import last_reading
 from tests.support import company
+from tests.support.permissions import pages_of
 
 # Pages that list everything on purpose (files, and the objects deleted with a team) or show a reading.
 WHOLE = ("?export", "/sd", "/-/", "/team/{team}/delete/", "/entities/", "/exposition/")
@@ -34,7 +34,7 @@ def _measured(namespaces: int, who: str) -> dict[str, tuple[int, int]]:
         user = User.objects.get(username=ids["users"][who])
         client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
         names = {name: f"{{{name}}}" for name in ids}
-        for path in pages.paths(who, names):
+        for path in pages_of(who, names):
             if any(part in path for part in WHOLE):
                 continue
             address = path.format(**ids)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ROOT / ".venv-matrix"
 # Installed with pip after the pinned requirements; the pinned Django is the LTS that the hub is released with.
 DJANGOS = {"pinned": None, "newest": "Django>=5.2"}

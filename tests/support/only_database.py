@@ -1,4 +1,4 @@
-"""A pytest plugin (`-p tests.only_database`) that keeps only tests that use the database, for the PostgreSQL run."""
+"""A pytest plugin (`-p tests.support.only_database`) that keeps only the tests that use the database."""
 
 import pytest
 
@@ -6,7 +6,8 @@ _FIXTURES = {"db", "transactional_db", "django_db_setup", "live_server"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    kept, dropped = [], []
+    kept: list[pytest.Item] = []
+    dropped: list[pytest.Item] = []
     for item in items:
         asks = item.get_closest_marker("django_db") or _FIXTURES & set(getattr(item, "fixturenames", ()))
         # Tests that start their own servers choose their own database, so running them once is enough.

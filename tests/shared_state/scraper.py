@@ -1,4 +1,4 @@
-"""`python -m tests.sharing.scraper`: one of several processes whose scrapes share their reads; the reads are simulated.
+"""`python -m tests.shared_state.scraper`: processes whose scrapes share their reads; the reads are simulated.
 
 The argument is JSON. Each thread continuously scrapes random ones of a few namespaces, with random durations, until
 standard input is closed. Prints a line of JSON for each scrape and for each read. All times come from

@@ -14,9 +14,9 @@ from exporters.servicebus.errors import Reason
 from tests.support.prometheus import Prometheus
 from tests.support.servers import wait_for
 
-from . import matrix
+from . import fault_table
 from .conftest import TOKEN, Scene
-from .matrix import ROWS, Row
+from .fault_table import ROWS, Row
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("failures")]
 
@@ -152,8 +152,8 @@ def test_prometheus_gets_an_answer_in_time_for_every_fault(scene: Scene) -> None
 def test_every_reason_has_a_row() -> None:
     # No external fault causes an internal error, which is a bug in the hub.
     reasons = {str(reason) for reason in Reason} - {Reason.INTERNAL}
-    assert {row.reason for row in (*ROWS, matrix.OVERLOADED)} - {""} == reasons
+    assert {row.reason for row in (*ROWS, fault_table.OVERLOADED)} - {""} == reasons
 
 
 def test_the_documentation_holds_the_matrix() -> None:
-    assert matrix.table() in DOCS.read_text()
+    assert fault_table.table() in DOCS.read_text()

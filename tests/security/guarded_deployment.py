@@ -83,7 +83,7 @@ class GuardedRedis(Redis):
 
 
 @dataclass
-class World:
+class GuardedDeployment:
     stack: ExitStack
     directory: Path
     simulator: Simulator
@@ -102,7 +102,7 @@ def _word(what: str) -> str:
     return f"planted-{what}-{secrets.token_hex(8)}"
 
 
-def build(stack: ExitStack, certificates: Path, directory: Path) -> World:
+def build(stack: ExitStack, certificates: Path, directory: Path) -> GuardedDeployment:
     simulator = Simulator(directory=certificates)
     stack.enter_context(simulator.running())
     planted: dict[str, str] = {
@@ -173,7 +173,9 @@ def build(stack: ExitStack, certificates: Path, directory: Path) -> World:
         }
     )
     stack.callback(other.close)
-    return World(stack, directory, simulator, postgresql, shared, hub, other, planted, credentials)
+    return GuardedDeployment(
+        stack, directory, simulator, postgresql, shared, hub, other, planted, credentials
+    )
 
 
 def _credentials(
@@ -250,20 +252,20 @@ def _credentials(
     )
 
 
-def start(world: World) -> None:
-    world.hub.manage("prepare")
+def start(deployment: GuardedDeployment) -> None:
+    deployment.hub.manage("prepare")
     asked = {
-        "credentials": world.credentials,
-        "token": world.planted["scrape-token"],
-        "wall": world.planted["wall-token"],
-        "password": world.planted["owner-password"],
+        "credentials": deployment.credentials,
+        "token": deployment.planted["scrape-token"],
+        "wall": deployment.planted["wall-token"],
+        "password": deployment.planted["owner-password"],
     }
-    told = json.loads(world.hub.manage(module="tests.security.plant", text=json.dumps(asked)))
-    world.objects, world.sessions = told["objects"], told["sessions"]
-    world.planted |= {f"session-of-{who}": key for who, key in world.sessions.items()}
-    world.planted[PASSWORD_HASH] = told["hash"].rpartition("$")[2]
-    world.hub.start()
-    world.other.start()
+    told = json.loads(deployment.hub.manage(module="tests.security.plant_secrets", text=json.dumps(asked)))
+    deployment.objects, deployment.sessions = told["objects"], told["sessions"]
+    deployment.planted |= {f"session-of-{who}": key for who, key in deployment.sessions.items()}
+    deployment.planted[PASSWORD_HASH] = told["hash"].rpartition("$")[2]
+    deployment.hub.start()
+    deployment.other.start()
 
 
 def _key_of(connection_string: str) -> str:

@@ -1,6 +1,6 @@
 """Every way in which a scrape can fail, each with its real fault: what Prometheus sees, and what to do.
 
-`python -m tests.failures.matrix` prints the table of docs/failures.md.
+`python -m tests.failures.fault_table` prints the table of docs/failures.md.
 """
 
 from collections.abc import Callable

@@ -10,9 +10,8 @@ import pytest
 import requests
 
 from tests.support import programs
+from tests.support.run_command import ROOT, Running, printed, samples, value
 from tests.support.servers import wait_for
-
-from .running import ROOT, Running, printed, samples, value
 
 pytestmark = pytest.mark.e2e
 

@@ -1,6 +1,5 @@
 """A simulated Service Bus, a hub on PostgreSQL, and Debian's Prometheus with deploy/prometheus as shipped."""
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Iterable
@@ -71,17 +70,11 @@ def shorten_rules(directory: Path) -> None:
         path.write_text(text.replace("oldest_sample_age_seconds > 300", "oldest_sample_age_seconds > 3"))
 
 
-class World:
+class Deployment:
     def __init__(self, simulator: Simulator, database: PostgreSQL, hub: Hub, token: str) -> None:
         self.simulator, self.database, self.hub, self.token = simulator, database, hub, token
         self.prometheus = ShippedPrometheus(f"localhost:{hub.port}", token, change=shorter)
         shorten_rules(self.prometheus.directory)
-
-    def seed(self, **wanted: Any) -> dict[str, str]:
-        secrets: dict[str, str] = json.loads(
-            self.hub.manage(module="tests.endtoend.seed", text=json.dumps(wanted))
-        )
-        return secrets
 
     def until(self, true: Callable[[], bool], what: str) -> None:
         wait_for(true, what, PATIENCE_SECONDS)

@@ -1,4 +1,4 @@
-"""`python -m tests.with_postgres COMMAND...`: run a command with HUB_DATABASE_URL set to a temporary PostgreSQL.
+"""`python -m tests.support.with_postgres COMMAND...`: run a command with a temporary PostgreSQL as HUB_DATABASE_URL.
 
 `make test` uses it to run the tests that use the database a second time. Exits with the command's exit code. Without
 PostgreSQL on the machine, prints a message and exits with 0, or with 1 if HUB_TEST_NO_SKIP=1 is set.

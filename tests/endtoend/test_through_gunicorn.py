@@ -12,8 +12,7 @@ import yaml
 from azure.servicebus.management import ServiceBusAdministrationClient
 
 from simulator import SimulatedNamespace, Simulator
-
-from .running import Running, Samples, value
+from tests.support.run_command import Running, Samples, value
 
 pytestmark = pytest.mark.e2e
 

@@ -1,4 +1,4 @@
-"""`python -m tests.browser.seed`: fill an empty, migrated hub with the data for browser tests and screenshots.
+"""`python -m tests.browser.demo_data`: fill an empty, migrated hub with the data for browser tests and screenshots.
 
 Standard input is JSON: connection strings by the name of the simulated namespace. Prints JSON: primary keys and tokens
 by object. The data has a target in every state, objects of every kind, and a user for every role.

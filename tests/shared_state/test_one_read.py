@@ -134,7 +134,7 @@ def _talks_to(worker: psutil.Process, port: int) -> bool:
 def test_a_later_scrape_within_cache_seconds_is_answered_from_the_read_before_and_tells_its_age(
     start_hub: StartHub, bus: SimulatedNamespace
 ) -> None:
-    hub, token = start_hub(cache_seconds=60)
+    hub, token = start_hub(fields={"cache_seconds": 60})
     assert value(scrape(hub, token), "servicebus_scrape_age_seconds") == 0
     time.sleep(0.2)
     # Whichever worker answers.
@@ -147,7 +147,7 @@ def test_a_later_scrape_within_cache_seconds_is_answered_from_the_read_before_an
 
 
 def test_what_is_shared_holds_no_secret(start_hub: StartHub, bus: SimulatedNamespace) -> None:
-    hub, token = start_hub(cache_seconds=60)
+    hub, token = start_hub(fields={"cache_seconds": 60})
     scrape(hub, token)
     files = [path for path in (hub.directory / "data" / "shared").glob("*/*") if path.is_file()]
     assert any(path.name.endswith(".result") for path in files)

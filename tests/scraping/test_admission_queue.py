@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from exporters.scraping.admission_queue import AdmissionQueue, Entrant, Verdict, cost_of
 from exporters.servicebus.entities import Queue, Snapshot
 
-from .process import Process, Read
+from .virtual_process import Process, Read
 
 CAPACITY = 100  # reads of 10 ms per second, on one core
 

@@ -1,4 +1,4 @@
-"""`python -m tests.sharing.budget_reader`: one of several processes that read a namespace as fast as its budget allows.
+"""`python -m tests.shared_state.budget_reader`: processes that together read a namespace as fast as its budget allows.
 
 The argument is JSON. Prints "ready", waits for a line on standard input, reads for `seconds` seconds, and prints as
 JSON when each of its requests was due, by the store's time.

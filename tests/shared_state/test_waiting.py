@@ -56,7 +56,7 @@ class Scrapers:
 
     def start(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.sharing.scraper", json.dumps(self._wanted)],
+            [sys.executable, "-m", "tests.shared_state.scraper", json.dumps(self._wanted)],
             cwd=ROOT,
             env={**os.environ, **self._variables},
             stdin=subprocess.PIPE,
@@ -359,7 +359,7 @@ def test_the_lease_of_a_process_that_is_killed_ends(variables: dict[str, str], t
     program = """
 import sys, django
 django.setup()
-from exporters.sharing import leases
+from exporters.shared_state import leases
 lease = leases.take("aa", 60)
 print(type(lease).__name__, flush=True)
 sys.stdin.read()
@@ -393,8 +393,8 @@ def test_a_process_that_has_forked_watches_its_own_leases(redis: Redis, tmp_path
     program = """
 import os, sys, django
 django.setup()
-from exporters.sharing import leases
-from exporters.sharing.layered import Wait
+from exporters.shared_state import leases
+from exporters.shared_state.layered import Wait
 mine = leases.take("aa", 60)
 if os.fork() == 0:
     import time

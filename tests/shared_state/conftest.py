@@ -1,6 +1,5 @@
 """Hubs with their own worker processes that read the simulator, and a Redis server."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -19,9 +18,7 @@ def start_hub(simulator: Simulator, bus: SimulatedNamespace) -> Iterator[StartHu
     """Start a hub with two worker processes and the namespace `payments`; return it and a token."""
     with ExitStack() as stack:
 
-        def start(
-            *, cache_seconds: float = 0, fields: dict[str, float] | None = None, **variables: str
-        ) -> tuple[Hub, str]:
+        def start(*, fields: dict[str, float] | None = None, **variables: str) -> tuple[Hub, str]:
             hub = Hub(
                 {
                     "HUB_ALLOW_LOOPBACK": "1",
@@ -32,13 +29,7 @@ def start_hub(simulator: Simulator, bus: SimulatedNamespace) -> Iterator[StartHu
                 }
             )
             stack.callback(hub.close)
-            hub.manage("prepare")
-            wanted = {
-                "namespaces": {bus.name: bus.connection_string},
-                "cache_seconds": cache_seconds,
-                "fields": fields or {},
-            }
-            token = hub.manage(module="tests.support.seed", text=json.dumps(wanted)).strip()
+            token = hub.prepare({bus.name: bus.connection_string}, **fields or {})
             hub.start()
             return hub, token
 
