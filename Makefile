@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-matrix upgrade-dump check bench bench-harm screenshots deploy-files format lock clean
+.PHONY: help run test test-fast test-matrix upgrade-dump check bench bench-harm screenshots deploy-files format lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: $(VENV)/.stamp ## Run all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 	@echo "Once more on PostgreSQL, what asks the database:"
 	@$(BIN)/python -m tests.support.with_postgres $(BIN)/python -m pytest -p tests.support.only_database -n 2 --quiet $(ARGS)
+
+test-fast: $(VENV)/.stamp ## Run the tests that need no servers, programs or browser (a minute)
+	@$(BIN)/python -m pytest -m fast -n 2 --quiet $(ARGS)
 
 check: $(VENV)/.stamp ## Lint, types, Django's own checks, migrations, import rules
 	@$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Fixtures shared by the tests of several folders: a simulator over TLS, and a hub that may read it."""
 
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -8,6 +9,39 @@ import pytest
 from exporters import shared_state
 from exporters.scraping import history, last_uses
 from simulator import SimulatedNamespace, Simulator
+
+# A test is slow if it uses one of these fixtures, or if its module imports one of these modules.
+_SERVERS = {"live_server", "simulator"}
+_STARTS_SOMETHING = {
+    "simulator",
+    "socketserver",
+    "subprocess",
+    "tests.support.hubs",
+    "tests.support.programs",
+    "tests.support.run_command",
+    "tests.support.servers",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start neither servers nor programs as `fast`."""
+    for item in items:
+        module = getattr(item, "module", None)
+        slow = (
+            item.get_closest_marker("e2e")
+            or _SERVERS & set(getattr(item, "fixturenames", ()))
+            or _STARTS_SOMETHING & set(_imported(module))
+        )
+        if not slow:
+            item.add_marker("fast")
+
+
+def _imported(module: ModuleType | None) -> Iterator[str]:
+    """Yield the names of the modules that a module imports, itself or by a name from them."""
+    for value in vars(module).values():
+        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        if isinstance(name, str):
+            yield from (name, name.split(".")[0])
 
 
 @pytest.fixture(autouse=True)
