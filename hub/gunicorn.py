@@ -12,6 +12,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,9 @@ from typing import Any
 if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
     _folder = tempfile.mkdtemp(prefix="hub-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = _folder
-    _owner = os.getpid()
-
-    @atexit.register
-    def _remove_folder() -> None:
-        if os.getpid() == _owner:
-            shutil.rmtree(_folder, ignore_errors=True)
-
+    _remove_folder = partial(shutil.rmtree, _folder, ignore_errors=True)
+    atexit.register(_remove_folder)
+    os.register_at_fork(after_in_child=lambda: atexit.unregister(_remove_folder))
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 

@@ -81,6 +81,7 @@ class Reloader:
     def __init__(self) -> None:
         self._copy = OutageCopy()
         self.forget()
+        os.register_at_fork(after_in_child=self._after_fork)
 
     def forget(self) -> None:
         """Reset to the state of a new process."""
@@ -90,14 +91,16 @@ class Reloader:
         self._looked_at_references_at = -math.inf
         self._dirty = False
         self._problem = ""  # the database's last error; empty while it responds
+        self._copy.forget()
+        self._after_fork()
+
+    def _after_fork(self) -> None:
+        """Replace what doesn't survive a fork: locks and threads."""
         self._lock = threading.RLock()
         self._refresh: Refresh | None = None
-        self._pid = os.getpid()
-        self._copy.forget()
 
     def current(self) -> Configuration:
         """Return the configuration; raise ConfigurationUnavailable if there is none."""
-        self._mind_fork()
         configuration = self._configuration
         if configuration is not None and not self._is_older_than(settings.HUB_CATALOG_SECONDS):
             return configuration
@@ -122,7 +125,6 @@ class Reloader:
 
     def warm_up(self) -> None:
         """Start to read the configuration, so that the first request finds it."""
-        self._mind_fork()
         self._begin_refresh()
 
     def invalidate(self) -> None:
@@ -140,10 +142,6 @@ class Reloader:
     def problem(self) -> str:
         """Return why the configuration can't be compared with the database; empty while it can."""
         return self._problem
-
-    def _mind_fork(self) -> None:
-        if self._pid != os.getpid():  # locks and threads don't survive a fork
-            self._lock, self._refresh, self._pid = threading.RLock(), None, os.getpid()
 
     def _is_older_than(self, seconds: float) -> bool:
         return self._dirty or clock.now() - self._right_at > seconds

@@ -61,6 +61,7 @@ class Recorder:
         self._flush_seconds = flush_seconds
         self._in_background = in_background  # otherwise only flush() writes
         self._reset()
+        os.register_at_fork(after_in_child=self._reset)  # the parent process writes its own records
 
     def _reset(self) -> None:
         self._queue: deque[Record] = deque(maxlen=QUEUE_LENGTH)
@@ -70,20 +71,13 @@ class Recorder:
         self._thread: threading.Thread | None = None
         self._failing = False
         self._flushes = 0
-        self._pid = os.getpid()
 
     def add(self, record: Record) -> None:
-        self._mind_fork()
         self._queue.append(record)
         self.start()
 
-    def _mind_fork(self) -> None:
-        if self._pid != os.getpid():  # the parent process writes its own records
-            self._reset()
-
     def start(self) -> None:
         """Start to write queued records, unless already started."""
-        self._mind_fork()
         if self._thread is None and self._in_background:
             with self._lock:
                 if self._thread is None:

@@ -26,9 +26,12 @@ class IoLoop:
     """Starts with the first call, and again after a fork, because threads do not survive a fork."""
 
     def __init__(self) -> None:
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._pid = 0
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
         """Run the coroutine and return its result; after `timeout` seconds, cancel it and raise TimeoutError."""
@@ -62,20 +65,16 @@ class IoLoop:
 
     def is_running(self) -> bool:
         """Return whether this process has started the loop."""
-        return self._loop is not None and self._pid == os.getpid()
+        return self._loop is not None
 
     def stop(self) -> None:
         """End the loop; the next call starts a new one."""
         with self._lock:
             loop, self._loop = self._loop, None
-            if loop is not None and self._pid == os.getpid():
+            if loop is not None:
                 loop.call_soon_threadsafe(loop.stop)
 
     def _running(self) -> asyncio.AbstractEventLoop:
-        if self._pid != os.getpid():
-            self._lock = threading.Lock()  # the parent's lock may have been held at the fork
-            self._loop = None
-            self._pid = os.getpid()
         loop = self._loop
         if loop is not None:
             return loop

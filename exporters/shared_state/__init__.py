@@ -15,17 +15,16 @@ from .memory import MemoryStore
 from .redis import RedisStore
 from .store import Store
 
-_layered: dict[int, Layered] = {}  # by process ID
+_layered: list[Layered] = []  # created on first use
+os.register_at_fork(after_in_child=_layered.clear)  # connections must not be inherited
 
 
 def shared() -> Layered:
-    """Return this process's stores, best first.
-
-    A forked process gets new ones, because connections must not be inherited.
-    """
-    pid = os.getpid()
-    # If several threads create one at the same time, the first stays and the others are never used.
-    return _layered.get(pid) or _layered.setdefault(pid, Layered(_stores()))
+    """Return this process's stores, best first."""
+    if not _layered:
+        # If several threads create one at the same time, the first stays and the others are never used.
+        _layered.append(Layered(_stores()))
+    return _layered[0]
 
 
 def _stores() -> list[Store]:
