@@ -1,84 +1,26 @@
 """Base classes for the admin's screens."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import get_fields_from_path, unquote
 from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR, ChangeList, ChangeListSearchForm
-from django.contrib.admin.widgets import AutocompleteSelect, RelatedFieldWidgetWrapper
 from django.core.exceptions import SuspiciousOperation
 from django.db import IntegrityError, connection
 from django.db.models import Max, QuerySet
-from django.forms.models import BaseInlineFormSet, _get_foreign_key
+from django.forms.models import _get_foreign_key
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern
 from simple_history.admin import SimpleHistoryAdmin
 
 from ..access import roles
-from ..models import Credential, Source
+from ..models import Source
 from ..pages.change_log import Differences
 from ..pages.numbers import whole_number
 from ..pages.search import MAX_SEARCH_CHARACTERS
-from . import choices
-
-if TYPE_CHECKING:
-    from django.db.models import Model
-
-    TabularInline = admin.TabularInline[Model, Model]
-else:
-    TabularInline = admin.TabularInline
-
-
-class Scoped:
-    """Limits the rows and choices of a screen, or of an inline, to what access.py allows the user."""
-
-    model: Any
-    autocomplete: type[AutocompleteSelect] = choices.AutocompleteOfAll
-
-    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        return roles.visible(request.user, super().get_queryset(request))  # type: ignore[misc]
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Keep only the add button next to a choice.
-
-        The change, delete and view buttons would act on another object from within this object's form.
-        """
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
-        if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
-            field.widget.can_change_related = False
-            field.widget.can_delete_related = False
-            field.widget.can_view_related = False
-        return field
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        related = db_field.remote_field.model
-        kwargs.setdefault("queryset", roles.selectable(request.user, self.model, related))
-        if db_field.name == "team" and not roles.is_platform_administrator(request.user):
-            # An object without a team would belong to the platform. Label rules may have a namespace instead.
-            required = kwargs.setdefault("required", not hasattr(self.model, "namespace"))
-            if required:
-                # Users who can't leave the field empty don't need to know what an empty one means.
-                kwargs.setdefault("help_text", db_field.help_text.partition(" Empty:")[0])
-            if required and kwargs["queryset"].count() == 1:
-                kwargs.setdefault("initial", kwargs["queryset"].first())
-        if related is Credential:
-            kwargs.setdefault("form_class", choices.CredentialChoice)
-            kwargs["queryset"] = kwargs["queryset"].select_related("team")
-        if db_field.name not in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
-            return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
-        kwargs.setdefault("widget", self.autocomplete(db_field, self.admin_site))  # type: ignore[attr-defined]
-        return choices.adapt(super().formfield_for_foreignkey(db_field, request, **kwargs))  # type: ignore[misc]
-
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        related = db_field.remote_field.model
-        kwargs.setdefault("queryset", roles.selectable(request.user, self.model, related))
-        if db_field.name not in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
-            return super().formfield_for_manytomany(db_field, request, **kwargs)  # type: ignore[misc]
-        widget = choices.AutocompleteMultiple(db_field, self.admin_site)  # type: ignore[attr-defined]
-        kwargs.setdefault("widget", widget)
-        return choices.adapt(super().formfield_for_manytomany(db_field, request, **kwargs))  # type: ignore[misc]
+from .scoped import Scoped
 
 
 class _SearchForm(ChangeListSearchForm):
@@ -287,48 +229,6 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
         if of_file:
             return tree, counts, set(), [*protected, *of_file]
         return tree, counts, missing, protected
-
-
-class _OwnRows(BaseInlineFormSet):  # type: ignore[type-arg]
-    """Accepts only the inline's own rows.
-
-    Django's formset skips a row of another team but rejects one that doesn't exist, which reveals whether it exists.
-    """
-
-    def add_fields(self, form: Any, index: int | None) -> None:
-        super().add_fields(form, index)
-        form.fields["id"].queryset = self.get_queryset()
-
-
-class TeamInline(Scoped, TabularInline):
-    """An inline on a team's page. The user's role in that team decides what it allows."""
-
-    formset = _OwnRows
-    # Repeating all choices in each row would be too much, and without JavaScript there are no new rows.
-    autocomplete = choices.Autocomplete
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
-            field.widget.can_add_related = False  # one button in each row
-        return field
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._allows(request, "view", obj)
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._allows(request, "add", obj)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._allows(request, "change", obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._allows(request, "delete", obj)
-
-    def _allows(self, request: HttpRequest, action: str, team: Any) -> bool:
-        if team is None:  # Django checks for any access at all
-            return roles.allows(request.user, action, self.model)
-        return roles.allows_in(request.user, action, self.model, team)
 
 
 def _without_records(tree: list[Any]) -> list[Any]:

@@ -8,8 +8,8 @@ from django.http import HttpRequest
 
 from ..access import roles
 from ..models import IdentityGrant
-from .base import TabularInline
 from .fields import LinesField
+from .scoped import TabularInline
 
 # An identity may be granted to every team. More rows would slow down the page; a search above them finds the others.
 MOST_ROWS = 25

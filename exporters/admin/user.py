@@ -12,7 +12,8 @@ from ..access import roles
 from ..formatting import time_tag
 from ..models import Membership
 from ..pages import wording
-from .base import HubAdmin, TeamInline
+from .base import HubAdmin
+from .scoped import TeamInline
 from .team_filter import MembersTeamFilter
 
 if TYPE_CHECKING:

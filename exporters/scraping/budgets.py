@@ -11,8 +11,8 @@ import msgspec
 
 from ..configuration.targets import Target
 from ..servicebus import clock
-from ..servicebus.bucket import SMALLEST_FACTOR, Allowance, Bucket
-from ..servicebus.budget import Budget, Change, Update
+from ..servicebus.bucket import SMALLEST_FACTOR, Allowance, Bucket, Change, Update
+from ..servicebus.budget import Budget
 from ..servicebus.errors import Reason, ServiceBusError
 from ..shared_state import shared
 from ..shared_state.store import Store, StoreError

@@ -21,7 +21,8 @@ from ..servicebus.entities import Failure, Snapshot
 from ..servicebus.errors import Reason, ServiceBusError
 from ..servicebus.loop import IoLoop
 from ..servicebus.reachability import Handshake, look_up, shake_hands
-from ..servicebus.reader import Source, read_namespace
+from ..servicebus.reader import read_namespace
+from ..servicebus.source import Source
 from ..telemetry import internal_errors, metrics
 from . import last_uses
 from .admission import Admission

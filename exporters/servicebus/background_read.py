@@ -13,7 +13,8 @@ from .budget import Budget
 from .client import Client
 from .entities import Snapshot, Subscription, Topic
 from .previous import Former
-from .reader import Read, Source
+from .reader import Read
+from .source import Source
 
 
 def is_cut_short(snapshot: Snapshot) -> bool:

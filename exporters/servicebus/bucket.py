@@ -22,7 +22,8 @@ All times are seconds on one clock: that of the store that keeps the state. All 
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
 
 # A Standard namespace has 1,000 credits per second for all of its operations, and a management request costs 10
 # (Azure's page "Throttling operations on Azure Service Bus"): 30 requests use 30 % of them. Premium has no credits, but
@@ -92,6 +93,12 @@ class Bucket(NamedTuple):
     @property
     def is_throttled(self) -> bool:
         return self.factor < 1.0
+
+
+# An Update applies one Change to the shared bucket, with no other change in between, and returns the Change's second
+# result. The Change receives the bucket and the time, in seconds of the clock that all users of the bucket share.
+Change = Callable[[Bucket, float], tuple[Bucket, Any]]
+Update = Callable[[Change], Awaitable[Any]]
 
 
 class Pace(NamedTuple):

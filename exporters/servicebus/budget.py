@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
 from . import clock
 from .bucket import (
     Allowance,
     Bucket,
+    Change,
+    Update,
     advanced,
     affordable,
     delayed,
@@ -23,6 +24,7 @@ from .bucket import (
     with_reader,
 )
 from .errors import Reason, ServiceBusError
+from .proof import UNPROVEN, UNPROVEN_MESSAGE, Proof
 
 # How late a permit may be used. Permits are only taken for requests that wait, so they are used when they are due.
 _LATE_SECONDS = 0.02
@@ -30,19 +32,7 @@ _LATE_SECONDS = 0.02
 # asked for.
 _CONFIRMED_AFTER_SECONDS = 0.1
 
-# A team's allowance for requests to one host with credentials that the host has not accepted yet. A team without a
-# valid credential can't use more of a host's budget than this.
-UNPROVEN = Allowance(requests_per_second=0.1, burst=3)
-_UNPROVEN_MESSAGE = (
-    "Service Bus has not accepted this credential so far: until it does, the team may send one request in 10 s with "
-    "such credentials."
-)
 _BUDGET_MESSAGE = "The namespace's budget of management requests does not allow more before the deadline."
-
-# An Update applies one Change to the shared bucket, with no other change in between, and returns the Change's second
-# result. The Change receives the bucket and the time, in seconds of the clock that all users of the bucket share.
-Change = Callable[[Bucket, float], tuple[Bucket, Any]]
-Update = Callable[[Change], Awaitable[Any]]
 
 
 class EpisodeLog(Protocol):
@@ -51,31 +41,6 @@ class EpisodeLog(Protocol):
     def began(self, requests_per_second: float, pause_seconds: float) -> None: ...
 
     def ended(self) -> None: ...
-
-
-class Proof(Protocol):
-    """Whether a read's credential is proven: whether the host has accepted it."""
-
-    async def is_proven(self) -> bool:
-        """Return whether the host has accepted the credential."""
-        ...
-
-    async def note(self, accepted: bool) -> None:
-        """Record that the host accepted the credential, or that it now refuses it."""
-        ...
-
-    async def failed(self, error: ServiceBusError) -> None:
-        """Record why a request with a credential that the host has not accepted failed."""
-        ...
-
-    def former_failure(self) -> ServiceBusError | None:
-        """Return why a recent request with the credential failed, if that is known."""
-        ...
-
-    @property
-    def update(self) -> Update:
-        """Return the Update of the bucket for the team's requests with credentials that the host has not accepted."""
-        ...
 
 
 class _Fetched(NamedTuple):
@@ -190,7 +155,7 @@ class Budget:
     async def _second(self) -> tuple[Update, Allowance, str] | None:
         """Return the Update of the bucket to use before the host's, its allowance, and the message of a refusal."""
         if self._proof is not None and not await self.is_proven():
-            return self._proof.update, UNPROVEN, _UNPROVEN_MESSAGE
+            return self._proof.update, UNPROVEN, UNPROVEN_MESSAGE
         if self._own is not None and self._is_below and self._seen is not None:
             return self._own, self._resolved(self._seen), _BUDGET_MESSAGE
         return None

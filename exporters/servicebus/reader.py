@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -12,15 +11,14 @@ from . import atom, clock
 from .bucket import Allowance
 from .budget import Budget, unshared
 from .client import Client, ThrottledError
-from .connection import Endpoint
-from .credentials import Credential
 from .entities import Failure, NamespaceInfo, Queue, Snapshot, Subscription, Topic
 from .errors import Reason, ServiceBusError
 from .listing import PAGE_SIZE, STEP, Listing
 from .parallelism import Parallelism
 from .requests import Requests
-from .schedule import LastRead, Turns
+from .schedule import Turns
 from .selection import E, Selection
+from .source import Source
 from .work import Job, Work
 
 API_VERSION = "2021-05"
@@ -31,26 +29,6 @@ MAX_ENTITIES_READ = 250_000
 # 20,000 entities with names of 260 characters and UserMetadata of 500 have 15,200,000.
 MAX_READ_CHARACTERS = 16_000_000
 _FREELY = Allowance(requests_per_second=10_000, burst=10_000)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What to read, and how."""
-
-    endpoint: Endpoint
-    credential: Credential
-    entity_path: str = ""  # a queue or a topic: read only that one
-    include: str = ""  # RE2 that the whole name of a queue or topic must match; empty: all
-    exclude: str = ""
-    concurrency: int = 16  # requests under way at a time
-    max_entities: int = 20_000
-    # How many pages each listing had in the last read; the caller keeps this between reads. That many pages are
-    # requested at once. Otherwise, each page has to wait until the one before announces it.
-    known_pages: dict[str, int] = field(default_factory=dict)
-    # Returns the last read's snapshot. Used if the budget doesn't allow reading everything: its subscriptions are then
-    # shown until they are max_age_seconds old.
-    last_read: LastRead | None = None
-    max_age_seconds: float = 300.0
 
 
 async def read_namespace(

@@ -11,7 +11,8 @@ from exporters.servicebus.connection import EndpointPolicy, parse_connection_str
 from exporters.servicebus.credentials import Credential, SharedKeyCredential
 from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason
-from exporters.servicebus.reader import Source, read_namespace
+from exporters.servicebus.reader import read_namespace
+from exporters.servicebus.source import Source
 from simulator import SimulatedNamespace, Simulator
 
 

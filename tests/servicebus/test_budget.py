@@ -15,6 +15,7 @@ from exporters.servicebus import clock
 from exporters.servicebus.bucket import (
     Allowance,
     Bucket,
+    Change,
     advanced,
     affordable,
     give_back,
@@ -23,7 +24,7 @@ from exporters.servicebus.bucket import (
     requests_per_second,
     take,
 )
-from exporters.servicebus.budget import Budget, Change, unshared
+from exporters.servicebus.budget import Budget, unshared
 from exporters.servicebus.errors import Reason, ServiceBusError
 
 STANDARD = Allowance()

@@ -13,7 +13,8 @@ from exporters.servicebus.connection import parse_connection_string, parse_host
 from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.entities import Failure, Snapshot
 from exporters.servicebus.errors import Reason
-from exporters.servicebus.reader import Source, read_namespace
+from exporters.servicebus.reader import read_namespace
+from exporters.servicebus.source import Source
 from simulator import SimulatedNamespace, Simulator
 
 # $namespaceinfo and one page each of queues and topics come before subscriptions.

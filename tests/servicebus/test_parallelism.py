@@ -15,7 +15,8 @@ from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason
 from exporters.servicebus.parallelism import Parallelism
-from exporters.servicebus.reader import Source, read_namespace
+from exporters.servicebus.reader import read_namespace
+from exporters.servicebus.source import Source
 from simulator import SimulatedNamespace, Simulator
 
 from .conftest import ReadBus, reasons

@@ -10,7 +10,7 @@ from exporters.servicebus import reader
 from exporters.servicebus.client import Client
 from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.errors import Reason
-from exporters.servicebus.reader import Source
+from exporters.servicebus.source import Source
 from simulator import SimulatedNamespace, Simulator
 from simulator.certificates import CertificateStore
 from tests.support import hostile

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from exporters.scraping.budgets import decode, encode
-from exporters.servicebus.bucket import Allowance
-from exporters.servicebus.budget import Budget, Change, Update
+from exporters.servicebus.bucket import Allowance, Change, Update
+from exporters.servicebus.budget import Budget
 from exporters.servicebus.errors import ServiceBusError
 from exporters.shared_state.files import FileStore
 from exporters.shared_state.redis import RedisStore

@@ -15,7 +15,8 @@ from exporters.servicebus.connection import EndpointPolicy, parse_connection_str
 from exporters.servicebus.credentials import CredentialPair, SharedKeyCredential
 from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason, ServiceBusError
-from exporters.servicebus.reader import Source, read_namespace
+from exporters.servicebus.reader import read_namespace
+from exporters.servicebus.source import Source
 from simulator import SimulatedNamespace, Simulator
 
 _hosts = count()
