@@ -1,4 +1,6 @@
-"""A Service Bus management endpoint for the demo, the tests and the benchmarks, independent of Django.
+"""A Service Bus management endpoint for the demo, the tests and the benchmarks.
+
+It imports nothing from the rest of the project, so that it can't share a mistake with the reader. An example:
 
 simulator = Simulator()
 namespace = simulator.add_namespace("payments")

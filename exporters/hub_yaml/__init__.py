@@ -1,4 +1,8 @@
-"""Import hub.yaml into the database, and export it."""
+"""Import hub.yaml into the database, and export it.
+
+Everything that depends on the file's format is here. What makes a value valid is decided by `models`, for the file and
+for the admin's forms alike.
+"""
 
 from .changes import Change, FieldChange
 from .document import Problem

@@ -1,9 +1,9 @@
 """Reads Azure Service Bus namespaces through their management endpoint, independently of Django and Prometheus.
 
-reader        reads a whole namespace within a deadline: `work` runs its jobs concurrently, as far as `parallelism`
-              allows
-requests      sends requests within a `budget`, which draws on the namespace's `bucket`, with `credentials` and through
-              the `client`
+reader        reads a whole namespace, its `source`, within a deadline: `work` runs its jobs concurrently, as far as
+              `parallelism` allows
+requests      sends requests within a `budget`, with `credentials` and through the `client`
+budget        draws on the namespace's `bucket`, and on little of it until there is `proof` of the credential
 client        sends one request: `answers` limits the size of responses, `names` looks up host names, `retry_after`
               parses the header of that name
 credentials   keys and signatures; those of Entra ID are in `entra`, which requests tokens through `token_transport`
@@ -11,8 +11,8 @@ atom          a page -> entities: its texts are read by the `scanner`, which lea
               `tree`; `shapes` declares which elements of an entry are read, and `values` converts them
 listing       which pages to request, and the proof that they miss no entity
 selection     which of the entities are shown
-turns         which topics' subscriptions come first if the budget doesn't allow all; `carryover` from an earlier read
-continuation  further reading in the background after a scrape was answered
+schedule      which topics' subscriptions come first if the budget doesn't allow all; `previous` has those of an earlier
+              read, and `background_read` reads more after a scrape was answered
 entities      what a read returns; `errors`: why it failed
 connection    connection strings, endpoints, and which endpoints are allowed
 reachability  the path to an endpoint step by step, for connection tests

@@ -1,7 +1,8 @@
-"""What scrapes share: a read under way, its result, and a namespace's budget.
+"""What the processes and replicas of a hub share: a read under way, its result, and a namespace's budget.
 
 Replicas share through Redis if HUB_CACHE_URL is set; otherwise this machine's worker processes share through files in
 HUB_DATA_DIR. The threads of a process always share.
+A store keeps bytes and leases; what they mean is decided in `scraping`.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""Template tags and filters of the hub's pages."""
+"""Template tags and filters of the hub's pages. They format values; what a page shows is collected in `pages`."""

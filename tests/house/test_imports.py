@@ -1,5 +1,6 @@
 """The structure of the code: imports without cycles, small modules, and packages that describe themselves."""
 
+import ast
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -8,6 +9,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ["hub", "exporters", "simulator", "bench"]
+MODULES = [
+    path
+    for package in [*PACKAGES, "deploy", "tests/support"]
+    for path in sorted((ROOT / package).rglob("*.py"))
+    if "migrations" not in path.parts
+]
 
 
 def test_imports_have_no_cycle() -> None:
@@ -25,3 +32,10 @@ def test_imports_have_no_cycle() -> None:
 def test_few_modules_are_in_no_room() -> None:
     loose = sorted(path.stem for path in (ROOT / "exporters").glob("*.py") if path.stem != "__init__")
     assert len(loose) <= 6, f"Move one of these into a package: {', '.join(loose)}"
+
+
+def test_each_package_describes_itself() -> None:
+    packages = [path for path in MODULES if path.name == "__init__.py"]
+    assert len(packages) > 20
+    undescribed = [path for path in packages if not ast.get_docstring(ast.parse(path.read_text()))]
+    assert [str(path.parent.relative_to(ROOT)) for path in undescribed] == []
