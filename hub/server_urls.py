@@ -6,29 +6,23 @@ Both contain passwords, so error messages don't include any part of them.
 import re
 from typing import Any
 
-import environ
 from redis import ConnectionPool
 
-_PORTS = re.compile(r"(?:[0-9]{1,5}(?:,[0-9]{1,5})*)?")
-_KNOWN = {"ENGINE", "HOST", "NAME", "OPTIONS", "PASSWORD", "PORT", "USER"}
+_PORTS = re.compile(r"[0-9]{0,5}(?:,[0-9]{0,5})*")
 
 
 def database(url: str) -> dict[str, Any]:
     """Return the URL as Django database settings; raise ValueError."""
-    try:
-        found: dict[str, Any] = environ.Env.db_url_config(url)
-    except Exception:  # the parser can raise anything
-        raise ValueError from None
-    if set(found) - _KNOWN:  # Django options, which the hub sets itself
-        raise ValueError
-    if found.get("ENGINE") == "django.db.backends.sqlite3":
-        if found["NAME"] in ("", ":memory:"):  # each connection would have its own database
+    scheme, _, path = url.partition("://")
+    if scheme == "sqlite":
+        if path in ("/", "/:memory:") or not path.startswith(
+            "/"
+        ):  # each connection would have its own database
             raise ValueError
-    elif found.get("ENGINE") == "django.db.backends.postgresql":
-        _check_postgresql(found)
-    else:
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": path[1:]}
+    if scheme not in ("postgres", "postgresql"):
         raise ValueError
-    return found
+    return _postgresql(url)
 
 
 def check_cache(url: str) -> None:
@@ -39,14 +33,26 @@ def check_cache(url: str) -> None:
         raise ValueError from None
 
 
-def _check_postgresql(found: dict[str, Any]) -> None:
+def _postgresql(url: str) -> dict[str, Any]:
     from psycopg import ProgrammingError
-    from psycopg.conninfo import make_conninfo
+    from psycopg.conninfo import conninfo_to_dict
 
-    options = found.get("OPTIONS", {})
-    if not (found["NAME"] or options.get("service")) or not _PORTS.fullmatch(str(found["PORT"])):
-        raise ValueError
     try:
-        make_conninfo(**options)
+        options: dict[str, Any] = conninfo_to_dict(url)
     except ProgrammingError:
         raise ValueError from None
+    found = {
+        name: options.pop(key, "")
+        for name, key in (
+            ("NAME", "dbname"),
+            ("USER", "user"),
+            ("PASSWORD", "password"),
+            ("HOST", "host"),
+            ("PORT", "port"),
+        )
+    }
+    if not (found["NAME"] or options.get("service")) or not _PORTS.fullmatch(found["PORT"]):
+        raise ValueError
+    if "@" in found["HOST"]:  # the rest of a password with an @ that isn't percent-encoded
+        raise ValueError
+    return {"ENGINE": "django.db.backends.postgresql", "OPTIONS": options, **found}

@@ -169,6 +169,7 @@ def refusal_of_gunicorn(tmp_path: Path, **variables: str) -> str:
             ["sqlite://", "sqlite:///:memory:", "postgres://hub@db", "postgres://db/hub?foo=1"],
         ),
         ("HUB_DATABASE_URL", ["postgres://db:x/hub", "postgres://db/hub?conn_max_age=60", "mysql://db/hub"]),
+        ("HUB_DATABASE_URL", ["postgres://hub:pa@ss@db/hub", "postgres://hub:a%zz@db/hub", "sqlite://hub"]),
         ("HUB_CACHE_URL", ["redis://cache/0?foo=1", "http://cache", "rediss://cache?ssl_cert_reqs=some"]),
     ],
 )
