@@ -13,7 +13,7 @@ from ..configuration.targets import Target
 from ..connection_test import run
 from ..models import Namespace, Source
 from ..scraping import history, last_reading
-from ..scraping.scrape import exposition, forget, scrape
+from ..scraping.scrape import forget, respond
 from ..servicebus.entities import Snapshot
 
 # Concurrent reads. Each waits for Service Bus and has its own budget; more would only increase the page's memory use.
@@ -108,11 +108,7 @@ def _switch(namespace: Namespace, *, enabled: bool) -> Outcome:
 def _scrape(target: Target, seconds: float) -> Outcome:
     if not target.enabled:
         return Outcome(target.name, ok=False, problem="paused")
-    result = scrape(target, seconds)
-    answer = exposition(target, result, "")
-    result = answer.result
-    history.remember(target.namespace_id, result.snapshot, result.age_seconds, seconds, answer.body)
-    return _outcome(target, answer.result.snapshot)
+    return _outcome(target, respond(target, seconds, "").result.snapshot)
 
 
 def _try_out(target: Target, seconds: float) -> Outcome:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from ..configuration.targets import Target
 from ..servicebus.entities import Snapshot
 from ..servicebus.errors import Reason, ServiceBusError
 from ..telemetry import internal_errors, metrics
@@ -34,14 +35,16 @@ class Admission:
         self._next_tick: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def admitted(self, name: str, asked_at: float, deadline: float) -> AsyncIterator[None]:
+    async def admitted(
+        self, target: Target, asked_at: float, deadline: float, *, is_test: bool
+    ) -> AsyncIterator[None]:
         """Wait until a read may begin; raise ServiceBusError (overloaded) if it can't be finished in time.
 
-        `name` is empty for a connection test. `asked_at` is when a thread handed the read to the loop; it shows how
+        `is_test` is for a connection test. `asked_at` is when a thread handed the read to the loop; it shows how
         late the loop is. Both times are from time.monotonic().
         """
         now = time.monotonic()
-        entrant = Entrant(name, asked_at, deadline)
+        entrant = Entrant("" if is_test else target.name, asked_at, deadline)
         verdict = self._queue.arrive(entrant, now, now - asked_at)
         if verdict is Verdict.WAITS:
             verdict = await self._wait(entrant)
@@ -55,16 +58,16 @@ class Admission:
             self._under_way -= 1
             self._tell()
 
-    def refuses(self, name: str, seconds: float) -> bool:
+    def refuses(self, target: Target, seconds: float) -> bool:
         """Return whether a scrape with a timeout of `seconds` would be refused. Cheap, and safe from any thread."""
-        if self._wait_seconds <= self._queue.promised_share(name) * seconds:
+        if self._wait_seconds <= self._queue.promised_share(target.name) * seconds:
             return False
-        self._refused_aside.add(name)
+        self._refused_aside.add(target.name)
         return True
 
-    def learn(self, name: str, snapshot: Snapshot) -> None:
+    def learn(self, target: Target, snapshot: Snapshot) -> None:
         """Record what a read was like, to estimate the cost of this namespace's next one."""
-        self._queue.learn(name, snapshot)
+        self._queue.learn(target.name, snapshot)
 
     async def _wait(self, entrant: Entrant) -> Verdict:
         turn = self._turns[entrant] = asyncio.get_running_loop().create_future()

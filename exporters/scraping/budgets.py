@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Literal
@@ -14,11 +13,9 @@ from ..servicebus import clock
 from ..servicebus.bucket import SMALLEST_FACTOR, Allowance, Bucket, Change, Update
 from ..servicebus.budget import Budget
 from ..servicebus.errors import Reason, ServiceBusError
-from ..shared_state import shared
+from ..servicebus.events import Events
+from ..shared_state.layered import Layered
 from ..shared_state.store import Store, StoreError
-from ..telemetry import metrics
-
-logger = logging.getLogger(__name__)
 
 # Longer than the longest pause that the service can request plus the recovery from it.
 _KEPT_SECONDS = 600.0
@@ -35,8 +32,8 @@ _MAX_PROVEN = 20_000
 _proven: "OrderedDict[str, None]" = OrderedDict()
 
 
-def budget_for(target: Target, host: str) -> Budget:
-    """Return the budget of one read.
+def budget_for(target: Target, host: str, stores: Layered, events: Events) -> Budget:
+    """Return the budget of one read, which reports to `events`.
 
     The bucket belongs to the Service Bus host, whichever team reads it: a host never gets more requests than its
     budget. Anyone can name a host without a valid credential for it, but can't use up this budget: requests of a team
@@ -49,22 +46,24 @@ def budget_for(target: Target, host: str) -> Budget:
     own = f"own {host} {limits.requests_per_second} {limits.burst} {target.team}"
     return Budget(
         allowance,
-        _updates(f"budget {host}"),
-        own=_updates(own),
-        proof=_Proof(host, credential, target.team),
-        log=_Episodes(target.name),
+        _updates(stores, f"budget {host}"),
+        own=_updates(stores, own),
+        proof=_Proof(stores, host, credential, target.team),
+        namespace=target.name,
+        events=events,
     )
 
 
 class _Proof:
     """Whether a host has accepted a team's credential, as known to this process and shared with the hub's others."""
 
-    def __init__(self, host: str, credential_id: int, team: str) -> None:
+    def __init__(self, stores: Layered, host: str, credential_id: int, team: str) -> None:
         """`credential_id` 0: an unsaved credential, which must prove itself with each read."""
+        self._stores = stores
         self._key = _key(f"proven {host} {credential_id} {team}")
         self._is_saved = credential_id > 0
         self._former: ServiceBusError | None = None
-        self.update = _updates(f"unproven {host} {team}")
+        self.update = _updates(stores, f"unproven {host} {team}")
 
     async def is_proven(self) -> bool:
         if not self._is_saved:
@@ -73,7 +72,7 @@ class _Proof:
             _proven.move_to_end(self._key)
             return True
         # Reading it also extends its life.
-        found, now = await _shared(lambda: _keep(self._key, lambda found, now: found or b""))
+        found, now = await self._keep(lambda found, now: found or b"")
         if found == _PROVEN:
             _remember(self._key)
             return True
@@ -89,7 +88,7 @@ class _Proof:
                     return found
                 return msgspec.msgpack.encode((now, error.reason, error.message[:900]))
 
-            await _shared(lambda: _keep(self._key, noted))
+            await self._keep(noted)
 
     def former_failure(self) -> ServiceBusError | None:
         return self._former
@@ -104,26 +103,29 @@ class _Proof:
             _remember(self._key)
         else:
             _proven.pop(self._key, None)
-        await _shared(lambda: _keep(self._key, lambda found, now: _PROVEN if accepted else b""))
+        await self._keep(lambda found, now: _PROVEN if accepted else b"")
+
+    async def _keep(self, change: Callable[[bytes | None, float], bytes]) -> tuple[bytes, float]:
+        """Change what is known about the credential; return the new value and the store's time."""
+
+        def changed(found: bytes | None, now: float) -> tuple[bytes, tuple[bytes, float]]:
+            value = change(found, now)
+            return value, (value, now)
+
+        def update(store: Store) -> tuple[bytes, float]:
+            return store.update(self._key, changed, _PROVEN_SECONDS)
+
+        try:
+            found: tuple[bytes, float] = await _shared(self._stores, lambda: self._stores.do(update))
+        except StoreError:  # never happens: the last store is this process's own memory
+            return b"", 0.0
+        return found
 
 
 def _remember(key: str) -> None:
     _proven[key] = None
     if len(_proven) > _MAX_PROVEN:
         _proven.popitem(last=False)
-
-
-def _keep(key: str, change: Callable[[bytes | None, float], bytes]) -> tuple[bytes, float]:
-    """Change what is known about a credential; return the new value and the store's time."""
-
-    def changed(found: bytes | None, now: float) -> tuple[bytes, tuple[bytes, float]]:
-        value = change(found, now)
-        return value, (value, now)
-
-    try:
-        return shared().do(lambda store: store.update(key, changed, _PROVEN_SECONDS))
-    except StoreError:  # never happens: the last store is this process's own memory
-        return b"", 0.0
 
 
 def _failure(found: bytes, now: float) -> ServiceBusError | None:
@@ -134,22 +136,22 @@ def _failure(found: bytes, now: float) -> ServiceBusError | None:
     return ServiceBusError(reason, message) if 0 <= now - at < _FAILURE_SECONDS else None
 
 
-def _updates(name: str) -> Update:
+def _updates(stores: Layered, name: str) -> Update:
     """Return a function that updates the bucket of this name."""
     key = _key(name)
 
     async def update(change: Change) -> Any:
         try:
-            return await _shared(lambda: _update(key, change))
+            return await _shared(stores, lambda: _update(stores, key, change))
         except StoreError:  # never happens: the last store is this process's own memory
             return change(Bucket(), clock.now())[1]
 
     return update
 
 
-async def _shared(work: Callable[[], Any]) -> Any:
+async def _shared(stores: Layered, work: Callable[[], Any]) -> Any:
     """Run `work` on the shared stores, in a thread if it may wait for a network."""
-    if shared().waits:
+    if stores.waits:
         return await asyncio.get_running_loop().run_in_executor(None, work)
     return work()
 
@@ -158,7 +160,7 @@ def _key(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:40]
 
 
-def _update(key: str, change: Change) -> Any:
+def _update(stores: Layered, key: str, change: Change) -> Any:
     def changed(found: bytes | None, now: float) -> tuple[bytes, Any]:
         bucket, result = change(decode(found), now)
         return encode(bucket), result
@@ -166,7 +168,7 @@ def _update(key: str, change: Change) -> Any:
     def update(store: Store) -> Any:
         return store.update(key, changed, _KEPT_SECONDS)
 
-    return shared().do(update)
+    return stores.do(update)
 
 
 def encode(bucket: Bucket) -> bytes:
@@ -182,20 +184,3 @@ def decode(found: bytes | None) -> Bucket:
     except ValueError:  # from another version, or damaged
         return Bucket()
     return bucket if SMALLEST_FACTOR <= bucket.factor <= 1 else Bucket()
-
-
-class _Episodes:
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def began(self, requests_per_second: float, pause_seconds: float) -> None:
-        metrics.THROTTLING_EPISODES.inc()
-        logger.warning(
-            "Service Bus throttles %s: asked no more for %.1f s, then at %.3g requests a second",
-            self._name,
-            pause_seconds,
-            requests_per_second,
-        )
-
-    def ended(self) -> None:
-        logger.info("%s is read at its full rate again", self._name)

@@ -1,15 +1,14 @@
 """One scrape from request to result: admission, the read within its deadline, the hub's own metrics.
 
-scrape(), try_out() and exposition() are a scrape's boundary: none of them raises, whatever an endpoint sends and
-whatever bug the hub has. A bug becomes a failure with reason `internal`.
+respond(), scrape(), try_out() and exposition() are a scrape's boundary: none of them raises, whatever an endpoint
+sends and whatever bug the hub has. A bug becomes a failure with reason `internal`.
 """
 
-import logging
-import math
 import threading
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from django.conf import settings
@@ -23,11 +22,9 @@ from ..servicebus import clock
 from ..servicebus.entities import Snapshot
 from ..servicebus.errors import Reason
 from ..telemetry import internal_errors, metrics
-from . import admission, history, upstream
+from . import admission, history, recording, upstream
 from .places import OWN_PLACES_TAKEN, Places
 from .single_flight import Origin, flights
-
-logger = logging.getLogger(__name__)
 
 # Concurrent scrapes of one namespace in a worker process, so that one that hangs doesn't take all places.
 MAX_SCRAPES_OF_A_NAMESPACE = 64
@@ -92,29 +89,36 @@ def _scrape(target: Target, seconds: float) -> Result:
     ):
         with internal_errors.aside("records"):
             metrics.SCRAPES.labels("refused").inc()
-            _say_overloaded()
+            recording.say_overloaded()
         return Result(upstream.failed(Reason.OVERLOADED, admission.MESSAGE))
     started = time.monotonic()
     with internal_errors.aside("records"):
         metrics.SCRAPES_IN_FLIGHT.inc()
     try:
-        answer = flights.answer(
-            target, seconds, partial(upstream.read, target), partial(upstream.read_on, target)
-        )
+        answer = flights.answer(target, seconds, partial(upstream.read, target), partial(_read_on, target))
     finally:
+        recording.record_events(upstream.take_events())
         with internal_errors.aside("records"):
             metrics.SCRAPES_IN_FLIGHT.dec()
     if answer.origin is Origin.READ:
-        _count_bugs(answer.snapshot)
+        recording.count_bugs(answer.snapshot)
     with internal_errors.aside("records"):
         if _is_refused(answer.snapshot):
             metrics.SCRAPES.labels("refused").inc()
-            _say_overloaded()
+            recording.say_overloaded()
             return Result(answer.snapshot, answer.age_seconds)
         if answer.origin is not Origin.READ:
             metrics.SCRAPES_SHARED.labels(answer.origin).inc()
-        _record(target, answer.snapshot, time.monotonic() - started)
+        recording.record_scrape(target, answer.snapshot, time.monotonic() - started)
     return Result(answer.snapshot, answer.age_seconds)
+
+
+def respond(target: Target, seconds: float, accept: str) -> Exposition:
+    """Scrape a namespace within `seconds` seconds and record the scrape. Never raises."""
+    answer = exposition(target, scrape(target, seconds), accept)
+    result = answer.result
+    history.remember(target.namespace_id, result.snapshot, result.age_seconds, seconds, answer.body)
+    return answer
 
 
 def last_result(target: Target) -> Result | None:
@@ -136,13 +140,20 @@ def try_out(target: Target, seconds: float) -> Result:
     if refusal:
         return Result(_refused(refusal))
     try:
-        snapshot = upstream.read(replace(target, name=""), seconds)
-        _count_bugs(snapshot)
+        snapshot = upstream.read(target, seconds, is_test=True)
+        recording.count_bugs(snapshot)
         return Result(snapshot)
     except Exception as error:
         return Result(_internal_error("reading", error))
     finally:
+        recording.record_events(upstream.take_events())
         _places.give(target.name)
+
+
+def close() -> None:
+    """Close the connections to endpoints, as the process ends, and record what happened during the last reads."""
+    upstream.close()
+    recording.record_events(upstream.take_events())
 
 
 def exposition(target: Target, result: Result, accept: str) -> Exposition:
@@ -166,11 +177,23 @@ def exposition(target: Target, result: Result, accept: str) -> Exposition:
         return Exposition(_NOT_RENDERED, _NOT_RENDERED_TYPE, failed)
 
 
-def _count_bugs(snapshot: Snapshot) -> None:
-    """Count the collectors that a bug stopped. The reader has logged their tracebacks."""
-    for failure in snapshot.collectors.values():
-        if failure is not None and failure.reason is Reason.INTERNAL:
-            internal_errors.count("reading")
+def _read_on(
+    target: Target, snapshot: Snapshot, seconds: float, keep: Callable[[Snapshot | None], None]
+) -> None:
+    """Continue a read in the background; record what happened when it ends."""
+
+    def ended(more: Snapshot | None) -> None:
+        recording.record_events(upstream.take_events())
+        keep(more)
+
+    upstream.read_on(target, snapshot, seconds, ended)
+
+
+def _is_refused(snapshot: Snapshot) -> bool:
+    return any(
+        failure is not None and failure.reason is Reason.OVERLOADED
+        for failure in snapshot.collectors.values()
+    )
 
 
 def _internal_error(where: str, error: Exception) -> Snapshot:
@@ -186,62 +209,3 @@ def _refused(status: int) -> Snapshot:
     else:
         message = "The hub runs as many scrapes as HUB_MAX_SCRAPES allows."
     return upstream.failed(Reason.OVERLOADED, message)
-
-
-# The last logged failure reasons of each failing namespace: a line per scrape would bury the changes. Kept per process,
-# so a hub with two workers logs each change at most twice.
-_said: dict[str, str] = {}
-_saying = threading.Lock()
-
-
-# When refusals were last logged (monotonic), and how many there have been since then.
-_overloaded_said_at = -math.inf
-_refused_since = 0
-_OVERLOADED_SECONDS = 30.0
-
-
-def _is_refused(snapshot: Snapshot) -> bool:
-    return any(
-        failure is not None and failure.reason is Reason.OVERLOADED
-        for failure in snapshot.collectors.values()
-    )
-
-
-def _say_overloaded() -> None:
-    """Log refusals in batches: a line for each would add work to an overloaded hub."""
-    global _overloaded_said_at, _refused_since
-    with _saying:
-        _refused_since += 1
-        now = time.monotonic()
-        if now - _overloaded_said_at < _OVERLOADED_SECONDS:
-            return
-        number, _refused_since, _overloaded_said_at = _refused_since, 0, now
-    logger.warning(
-        "Scrapes are refused (overloaded): %d since the last such line. %s", number, admission.MESSAGE
-    )
-
-
-def _record(target: Target, snapshot: Snapshot, seconds: float) -> None:
-    failures = [failure for failure in snapshot.collectors.values() if failure is not None]
-    metrics.SCRAPES.labels(str(history.outcome(snapshot))).inc()
-    metrics.SCRAPE_DURATION.observe(seconds)
-    reasons = ", ".join(sorted({str(failure.reason) for failure in failures}))
-    with _saying:
-        before = _said.pop(target.name, "")
-        if reasons:
-            _said[target.name] = reasons
-            if len(_said) > upstream.MAX_KEPT_NAMESPACES:
-                del _said[next(iter(_said))]  # the one whose last failure is oldest; it may be deleted
-    if reasons != before:
-        if failures:
-            messages = "; ".join(sorted({f"{failure.reason}: {failure.message}" for failure in failures}))
-            logger.warning("Scrapes of %s fail: %s", target.name, messages)
-        else:
-            logger.info("Scrapes of %s are whole again", target.name)
-    logger.debug(
-        "Scraped %s in %.3f s with %d requests: %s",
-        target.name,
-        seconds,
-        snapshot.requests,
-        reasons or "whole",
-    )

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
@@ -19,12 +19,13 @@ from ..servicebus.client import Client
 from ..servicebus.connection import Endpoint
 from ..servicebus.entities import Failure, Snapshot
 from ..servicebus.errors import Reason, ServiceBusError
+from ..servicebus.events import Event, Events, SpareUsed, take
 from ..servicebus.loop import IoLoop
 from ..servicebus.reachability import Handshake, look_up, shake_hands
 from ..servicebus.reader import read_namespace
 from ..servicebus.source import Source
-from ..telemetry import internal_errors, metrics
-from . import last_uses
+from ..shared_state import shared
+from ..telemetry import internal_errors
 from .admission import Admission
 from .budgets import budget_for
 
@@ -41,6 +42,8 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _io = IoLoop()
+# What has happened during reads and was not taken yet.
+_events: Events = Events()
 _client: Client | None = None
 _admission: Admission | None = None
 # Only used on the I/O loop.
@@ -53,17 +56,20 @@ def read(
     target: Target,
     seconds: float,
     last_read: Callable[[], Snapshot | None] | None = None,
+    *,
+    is_test: bool = False,
 ) -> Snapshot:
     """Read a namespace and return what was learned within `seconds` seconds.
 
     Never raises for a failure; the snapshot has it. The read may have to wait for its turn. It fails with reason
     `overloaded` if it would not finish in time. `last_read` is called if the budget doesn't allow reading everything.
+    A connection test has no effect on later reads.
     """
     started = time.monotonic()
     if target.problem is not None:
         return failed(target.problem.reason, target.problem.message)
     try:
-        return _io.run(_read(target, started, seconds, last_read), seconds + _GRACE_SECONDS)
+        return _io.run(_read(target, started, seconds, last_read, is_test=is_test), seconds + _GRACE_SECONDS)
     except TimeoutError:
         # The loop itself is late: the process has more work than its share of the machine allows.
         return failed(Reason.TIMEOUT, "The hub did not get to an end in time.", time.monotonic() - started)
@@ -71,7 +77,7 @@ def read(
 
 def refuses(target: Target, seconds: float) -> bool:
     """Return whether a read with `seconds` seconds would be refused at once. Costs almost nothing."""
-    return _admission is not None and _io.is_running() and _admission.refuses(target.name, seconds)
+    return _admission is not None and _io.is_running() and _admission.refuses(target, seconds)
 
 
 def read_on(
@@ -91,6 +97,11 @@ def failed(reason: Reason, message: str, duration_seconds: float = 0.0) -> Snaps
         read_at=time.time(),
         began_at=clock.now(),
     )
+
+
+def take_events() -> Iterator[Event]:
+    """Take what has happened during reads since the last call, by this thread or another one."""
+    return take(_events)
 
 
 def endpoint(target: Target) -> Endpoint:
@@ -134,23 +145,28 @@ async def _read(
     asked_at: float,
     seconds: float,
     last_read: Callable[[], Snapshot | None] | None,
+    *,
+    is_test: bool,
 ) -> Snapshot:
     loop = asyncio.get_running_loop()
     # The loop's delay in starting this read counts toward its time.
     deadline = loop.time() + asked_at + seconds - time.monotonic()
     admission = _the_admission()
     try:
-        async with admission.admitted(target.name, asked_at, asked_at + seconds):
-            source = _source(target, last_read)
-            budget = budget_for(target, source.endpoint.service)
+        async with admission.admitted(target, asked_at, asked_at + seconds, is_test=is_test):
+            source = _source(target, {} if is_test else _pages_of(target), last_read)
+            budget = budget_for(target, source.endpoint.service, shared(), _events)
             snapshot = await read_namespace(source, _the_client(), deadline=deadline, budget=budget)
-        admission.learn(target.name, snapshot)
+        if not is_test:
+            admission.learn(target, snapshot)
         return snapshot
     except ServiceBusError as error:
         return failed(error.reason, error.message)
 
 
-def _source(target: Target, last_read: Callable[[], Snapshot | None] | None = None) -> Source:
+def _source(
+    target: Target, known_pages: dict[str, int], last_read: Callable[[], Snapshot | None] | None = None
+) -> Source:
     """Return what to read, and how; raise ServiceBusError if that is a problem."""
     return Source(
         endpoint=endpoint(target),
@@ -160,21 +176,20 @@ def _source(target: Target, last_read: Callable[[], Snapshot | None] | None = No
         exclude=target.exclude,
         concurrency=target.limits.concurrency,
         max_entities=target.limits.max_entities,
-        # Connection tests have no name and don't update the page cache.
-        known_pages=_pages_of(target.name) if target.name else {},
+        known_pages=known_pages,
         # In a thread, because it may wait for a network and takes some milliseconds for a large namespace.
         last_read=partial(asyncio.to_thread, last_read) if last_read is not None else None,
         max_age_seconds=target.limits.max_age_seconds,
     )
 
 
-def _pages_of(name: str) -> dict[str, int]:
+def _pages_of(target: Target) -> dict[str, int]:
     """Return the page cache of a namespace.
 
     Least recently used entries are dropped, including those of deleted namespaces.
     """
-    known = _known_pages.setdefault(name, {})
-    _known_pages.move_to_end(name)
+    known = _known_pages.setdefault(target.name, {})
+    _known_pages.move_to_end(target.name)
     if len(_known_pages) > MAX_KEPT_NAMESPACES:
         _known_pages.popitem(last=False)
     return known
@@ -189,8 +204,8 @@ async def _read_on(
     until = asyncio.get_running_loop().time() + seconds
     more: Snapshot | None = None
     try:
-        source = _source(target)
-        budget = budget_for(target, source.endpoint.service)
+        source = _source(target, _pages_of(target))
+        budget = budget_for(target, source.endpoint.service, shared(), _events)
         more = await background_read.read_on(source, _the_client(), snapshot, until=until, budget=budget)
     except ServiceBusError as error:
         logger.debug("Nothing more was read of %s: %s", target.name, error.message)
@@ -201,7 +216,7 @@ async def _read_on(
 def _the_client() -> Client:
     global _client
     if _client is None or _client.session.closed:
-        _client = Client(policy(), settings.HUB_CA_FILE, on_answer=_count_answer)
+        _client = Client(policy(), settings.HUB_CA_FILE, events=_events)
     return _client
 
 
@@ -210,13 +225,6 @@ def _the_admission() -> Admission:
     if _admission is None:
         _admission = Admission()
     return _admission
-
-
-def _count_answer(status: int) -> None:
-    try:  # not internal_errors.aside(), which costs more than the count itself
-        metrics.upstream_answered(status)
-    except Exception as error:
-        internal_errors.report("records", error)
 
 
 def _credentials(target: Target) -> credentials.Credential:
@@ -232,15 +240,10 @@ def _credentials(target: Target) -> credentials.Credential:
         pair = _pairs[spec, spare] = credentials.CredentialPair(
             _credential(spec),
             _credential(spare),
-            partial(_note_spare, spec),
+            SpareUsed(spec.credential_id, spec.name, spec.team),
+            _events,
         )
     return pair
-
-
-def _note_spare(spec: CredentialSpec) -> None:
-    if spec.credential_id:  # otherwise a test of an unsaved credential
-        metrics.SPARE_USED.labels(spec.name, spec.team).inc()
-        last_uses.spares.note(spec.credential_id)
 
 
 def _credential(spec: CredentialSpec) -> credentials.Credential:

@@ -13,7 +13,7 @@ listing       which pages to request, and the proof that they miss no entity
 selection     which of the entities are shown
 schedule      which topics' subscriptions come first if the budget doesn't allow all; `previous` has those of an earlier
               read, and `background_read` reads more after a scrape was answered
-entities      what a read returns; `errors`: why it failed
+entities      what a read returns; `errors`: why it failed; `events`: what happened, for metrics and logs
 connection    connection strings, endpoints, and which endpoints are allowed
 reachability  the path to an endpoint step by step, for connection tests
 loop          the asyncio loop that all of it runs on

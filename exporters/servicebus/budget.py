@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from . import clock
 from .bucket import (
@@ -24,6 +24,7 @@ from .bucket import (
     with_reader,
 )
 from .errors import Reason, ServiceBusError
+from .events import DISCARDED, Events, ThrottlingBegan, ThrottlingEnded
 from .proof import UNPROVEN, UNPROVEN_MESSAGE, Proof
 
 # How late a permit may be used. Permits are only taken for requests that wait, so they are used when they are due.
@@ -33,14 +34,6 @@ _LATE_SECONDS = 0.02
 _CONFIRMED_AFTER_SECONDS = 0.1
 
 _BUDGET_MESSAGE = "The namespace's budget of management requests does not allow more before the deadline."
-
-
-class EpisodeLog(Protocol):
-    """Is notified when throttling of a namespace begins, and when the namespace is back at its full rate."""
-
-    def began(self, requests_per_second: float, pause_seconds: float) -> None: ...
-
-    def ended(self) -> None: ...
 
 
 class _Fetched(NamedTuple):
@@ -61,19 +54,21 @@ class Budget:
         *,
         own: Update | None = None,
         proof: Proof | None = None,
-        log: EpisodeLog | None = None,
+        namespace: str = "",
+        events: Events = DISCARDED,
     ) -> None:
         """`update` changes the host's bucket.
 
         `own` changes the bucket of the readers that have this allowance for the host. It is used in addition while
         other readers have a higher allowance; None means that no other reader has. `proof` is None if the credential
-        needs no proof.
+        needs no proof. `events` gets the episodes of throttling, with the name `namespace`.
         """
         self._allowance = allowance
         self._update = update
         self._own = own
         self._proof = proof
-        self._log = log
+        self._namespace = namespace
+        self._events = events
         # The host's bucket as this read last saw it.
         self._seen: Bucket | None = None
         self._leave: deque[float] = deque()  # when each request is due, by the running loop's time()
@@ -195,8 +190,8 @@ class Budget:
         self._leave.clear()
         self._refusals += 1
         began, rate, pause = await self._change(note)
-        if began and self._log is not None:
-            self._log.began(rate, pause)
+        if began:
+            self._events.append(ThrottlingBegan(self._namespace, rate, pause))
 
     async def learn_sku(self, sku: str) -> None:
         """Record the namespace's SKU, which determines the default allowance."""
@@ -254,8 +249,8 @@ class Budget:
             self._unproven = (0, 0.0)
         else:
             self._unproven = (self._unproven[0] + had, self._unproven[1] + had * step)
-        if ended and self._log is not None:
-            self._log.ended()
+        if ended:
+            self._events.append(ThrottlingEnded(self._namespace))
         if not had and wait > patience:
             raise self._no_leave(wait)
         if not had:

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,6 +12,7 @@ from yarl import URL
 from .answers import BUFFER_BYTES, BoundedAnswers
 from .connection import Endpoint, EndpointNotAllowedError, EndpointPolicy
 from .errors import Reason, ServiceBusError
+from .events import DISCARDED, Answered, Events
 from .names import DNS_SECONDS, MAX_KEPT_NAMES, Names
 from .retry_after import retry_after_seconds
 
@@ -47,15 +47,12 @@ class Client:
         look_up: Any = socket.getaddrinfo,
         dns_seconds: float = DNS_SECONDS,
         max_body_bytes: int = MAX_BODY_BYTES,
-        on_answer: Callable[[int], None] = lambda status: None,
+        events: Events = DISCARDED,
     ) -> None:
-        """`on_answer` is called with the status of each request's response; 0 if there was none.
-
-        `dns_seconds`: after how long a name is looked up again.
-        """
+        """`dns_seconds`: after how long a name is looked up again. Each request's end is added to `events`."""
         self._policy = policy
         self._max_body_bytes = max_body_bytes
-        self._on_answer = on_answer
+        self._events = events
         self._allowed: set[Endpoint] = set()
         # Takes 33 to 44 ms, so there is only one.
         context = ssl.create_default_context()
@@ -133,7 +130,7 @@ class Client:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _connection_error(error, endpoint) from None
         finally:
-            self._on_answer(status)
+            self._events.append(Answered(status))
 
     def is_connected(self, endpoint: Endpoint) -> bool:
         """Return whether a TLS connection to the endpoint's host is open, or none is needed."""

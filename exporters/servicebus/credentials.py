@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, quote
 
 from .connection import Endpoint
 from .errors import Reason, ServiceBusError
+from .events import DISCARDED, Events, SpareUsed
 
 # A signature or a token is renewed this long before it expires: longer than any scrape takes, with time for retries.
 RENEW_BEFORE_SECONDS = 300
@@ -102,6 +103,9 @@ class SharedAccessSignatureCredential:
         """Nothing to close."""
 
 
+_UNNAMED = SpareUsed(0, "", "")
+
+
 class CredentialPair:
     """The active credential, and a spare for when it is refused. Azure has two keys so that one can be regenerated.
 
@@ -115,12 +119,14 @@ class CredentialPair:
         self,
         active: Credential,
         spare: Credential,
-        on_spare: Callable[[], None] = lambda: None,
+        use: SpareUsed = _UNNAMED,
+        events: Events = DISCARDED,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`use` is added to `events` whenever the spare credential is used."""
         self._active = active
         self._spare = spare
-        self._on_spare = on_spare
+        self._use, self._events = use, events
         self._clock = clock
         self._spare_until = -1.0
 
@@ -161,7 +167,7 @@ class CredentialPair:
 
     async def _show_spare(self, endpoint: Endpoint) -> str:
         header = await self._spare.authorization(endpoint)
-        self._on_spare()
+        self._events.append(self._use)
         return header
 
     async def close(self) -> None:

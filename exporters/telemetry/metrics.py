@@ -120,9 +120,9 @@ _OF_TEAMS = frozenset(
 )
 
 
-def upstream_answered(status: int) -> None:
-    """Count a management request by the status of its answer; 0: no answer."""
-    _requests_answered(status).inc()
+def upstream_answered(status: int, number: int) -> None:
+    """Count management requests by the status of their answers; 0: no answer."""
+    _requests_answered(status).inc(number)
 
 
 @lru_cache(maxsize=1024)  # more than there are status codes

@@ -12,8 +12,7 @@ from ..configuration.reloader import reloader
 from ..configuration.targets import Configuration
 from ..prometheus.negotiation import accepts_gzip
 from ..prometheus.text import compress, negotiate
-from ..scraping import history
-from ..scraping.scrape import exposition, scrape
+from ..scraping.scrape import respond
 from ..telemetry import internal_errors, metrics
 
 
@@ -89,10 +88,7 @@ def namespace(request: HttpRequest, name: str) -> HttpResponse:
         seconds = target.time_allowed(_timeout(request))
     except BadTimeoutError as error:
         return _plain(str(error), 400)
-    result = scrape(target, seconds)
-    answer = exposition(target, result, request.headers.get("Accept", ""))
-    result = answer.result
-    history.remember(target.namespace_id, result.snapshot, result.age_seconds, seconds, answer.body)
+    answer = respond(target, seconds, request.headers.get("Accept", ""))
     return _answer(request, answer.body, answer.content_type)
 
 

@@ -26,6 +26,7 @@ from exporters.servicebus.bucket import (
 )
 from exporters.servicebus.budget import Budget, unshared
 from exporters.servicebus.errors import Reason, ServiceBusError
+from exporters.servicebus.events import Events, ThrottlingBegan, ThrottlingEnded
 
 STANDARD = Allowance()
 
@@ -378,17 +379,9 @@ async def test_who_waits_while_the_service_asks_another_reader_for_a_pause_waits
 
 
 async def test_an_episode_of_throttling_is_told_once_at_its_beginning_and_once_at_its_end() -> None:
-    said: list[str] = []
-
-    class Log:
-        def began(self, requests_per_second: float, pause_seconds: float) -> None:
-            said.append(f"began at {requests_per_second:g}/s after {pause_seconds:g} s")
-
-        def ended(self) -> None:
-            said.append("ended")
-
+    events = Events()
     shared = Shared(now=1e9)
-    budgets = [Budget(Allowance(), shared.update, log=Log()) for _ in range(3)]
+    budgets = [Budget(Allowance(), shared.update, namespace="payments", events=events) for _ in range(3)]
     for budget in budgets:
         await budget.throttled(2)
     for second in range(40):
@@ -399,4 +392,4 @@ async def test_an_episode_of_throttling_is_told_once_at_its_beginning_and_once_a
                 await budget.acquire(0)
             except ServiceBusError:
                 continue
-    assert said == ["began at 15/s after 2 s", "ended"]
+    assert list(events) == [ThrottlingBegan("payments", 15, 2), ThrottlingEnded("payments")]

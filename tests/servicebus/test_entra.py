@@ -17,6 +17,7 @@ from exporters.servicebus.connection import Endpoint
 from exporters.servicebus.credentials import Credential, CredentialPair, SharedKeyCredential
 from exporters.servicebus.entra import EntraCredential
 from exporters.servicebus.errors import Reason, ServiceBusError
+from exporters.servicebus.events import Events
 from simulator import SimulatedNamespace, Simulator
 from simulator.identity import Application
 from simulator.tokens import SigningKey
@@ -312,14 +313,14 @@ async def test_a_refused_token_of_a_pair_is_replaced_before_the_spare_one_is_sho
     bus: SimulatedNamespace,
     read_bus: ReadBus,
 ) -> None:
-    spare_uses: list[None] = []
+    spare_uses: Events = Events()
     spare = SharedKeyCredential(bus.key_name, bus.key)
-    pair = CredentialPair(by_secret, spare, lambda: spare_uses.append(None))
+    pair = CredentialPair(by_secret, spare, events=spare_uses)
     assert not reasons(await read_bus(bus, credential=pair))
     by_secret._token_at -= 301
     revoke_all_tokens(simulator)
     assert not reasons(await read_bus(bus, credential=pair))
-    assert spare_uses == []
+    assert not spare_uses
     revoke_all_tokens(simulator)  # the token is new, so another one would not help
     assert not reasons(await read_bus(bus, credential=pair))
     assert spare_uses

@@ -7,7 +7,6 @@ import pytest
 
 from exporters.configuration.targets import CredentialSpec, Limits, Target
 from exporters.scraping import budgets
-from exporters.scraping.budgets import budget_for
 from exporters.servicebus.bucket import Allowance, Bucket, with_reader
 from exporters.servicebus.budget import Budget
 from exporters.servicebus.client import Client
@@ -15,8 +14,10 @@ from exporters.servicebus.connection import EndpointPolicy, parse_connection_str
 from exporters.servicebus.credentials import CredentialPair, SharedKeyCredential
 from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason, ServiceBusError
+from exporters.servicebus.events import DISCARDED
 from exporters.servicebus.reader import read_namespace
 from exporters.servicebus.source import Source
+from exporters.shared_state import shared
 from simulator import SimulatedNamespace, Simulator
 
 _hosts = count()
@@ -44,6 +45,10 @@ def target(team: str, credential_id: int, rate: float | None = SLOWLY, burst: in
         scrape_interval_seconds=None,
         scrape_timeout_seconds=None,
     )
+
+
+def budget_for(of: Target, host: str) -> Budget:
+    return budgets.budget_for(of, host, shared(), DISCARDED)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from exporters.configuration.derivation import target
 from exporters.models import Namespace, Team
-from exporters.scraping import scrape, upstream
+from exporters.scraping import recording, upstream
 from exporters.servicebus.errors import Reason
 
 
@@ -12,12 +12,13 @@ from exporters.servicebus.errors import Reason
 def _three_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream, "MAX_KEPT_NAMESPACES", 3)
     monkeypatch.setattr(upstream, "_known_pages", type(upstream._known_pages)())
-    monkeypatch.setattr(scrape, "_said", {})
+    monkeypatch.setattr(recording, "_said", {})
 
 
 def test_numbers_of_pages_are_kept_of_the_namespaces_that_were_read_last() -> None:
     for number in (1, 2, 3, 1, 4):
-        upstream._pages_of(f"namespace-{number}")["queues"] = number
+        of = target(Namespace(name=f"namespace-{number}", team=Team(name="payments")), rules={})
+        upstream._pages_of(of)["queues"] = number
     assert upstream._known_pages == {f"namespace-{number}": {"queues": number} for number in (3, 1, 4)}
 
 
@@ -26,8 +27,10 @@ def test_last_failures_are_kept_of_the_namespaces_that_failed_last(
 ) -> None:
     failed = upstream.failed(Reason.DNS, "The name does not resolve.")
     for number in range(5):
-        scrape._record(target(Namespace(name=f"namespace-{number}", team=Team(name="payments"))), failed, 0.1)
-    assert list(scrape._said) == ["namespace-2", "namespace-3", "namespace-4"]
+        recording.record_scrape(
+            target(Namespace(name=f"namespace-{number}", team=Team(name="payments"))), failed, 0.1
+        )
+    assert list(recording._said) == ["namespace-2", "namespace-3", "namespace-4"]
     caplog.clear()
-    scrape._record(target(Namespace(name="namespace-4", team=Team(name="payments"))), failed, 0.1)
+    recording.record_scrape(target(Namespace(name="namespace-4", team=Team(name="payments"))), failed, 0.1)
     assert "namespace-4 fail" not in caplog.text
