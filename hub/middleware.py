@@ -17,6 +17,8 @@ from django.template import loader
 from django.urls import Resolver404, resolve
 from django.views.defaults import bad_request
 
+from exporters.access import roles
+from exporters.access.scrape_tokens import TooManyGuessesError, too_many_guesses
 from exporters.database.read_only import is_read_only
 
 from .limits import MAX_IMPORT_BYTES, MAX_REQUEST_BYTES
@@ -70,8 +72,6 @@ class BoundedBody:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
-        from exporters.access import roles
-
         if (_content_length(request) or 0) <= MAX_REQUEST_BYTES:
             return None
         return None if roles.is_platform_administrator(request.user) else _too_large(MAX_REQUEST_BYTES)
@@ -133,8 +133,6 @@ class MachineEndpoints:
         except Resolver404:
             return self.get_response(request)
         request.resolver_match = match
-        from exporters.access.scrape_tokens import TooManyGuessesError, too_many_guesses
-
         try:
             response: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
         except TooManyGuessesError as error:
