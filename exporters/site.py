@@ -18,7 +18,6 @@ from django.utils import timezone
 from .access import roles
 from .models import Credential, Namespace
 from .pages import dashboard
-from .pages.numbers import whole_number
 from .pages.search import search_term
 from .scraping.status import State
 from .views.changes import changes
@@ -101,9 +100,10 @@ class HubAdminSite(admin.AdminSite):
         """Show all targets of the user's teams, worst first; ?state=, ?q= and ?page= filter them."""
         state = _state(request.GET.get("state", ""))
         search = search_term(request)
-        page = whole_number(request.GET.get("page", ""), digits=5) or 1
         visible = roles.visible(request.user, Namespace.objects.all())
-        board = dashboard.board(visible, timezone.now(), state=state, search=search, page=page)
+        board = dashboard.board(
+            visible, timezone.now(), state=state, search=search, page=request.GET.get("page")
+        )
         context = {
             **self.each_context(request),
             "title": self.index_title,

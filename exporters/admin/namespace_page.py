@@ -16,7 +16,6 @@ from ..configuration.derivation import target as target_of
 from ..connection_test import run
 from ..models import Namespace, Outcome
 from ..pages import actions, dashboard, entity_table
-from ..pages.numbers import whole_number
 from ..pages.search import search_term
 from ..scraping import last_reading, scrape
 from ..scraping.history import KEPT, count_series
@@ -110,8 +109,8 @@ class NamespacePage(ScrapeConfigs):
             "kind": request.GET.get("kind", ""),
             "sort": request.GET.get("sort", "worst"),
         }
-        number = whole_number(request.GET.get("page", ""), digits=5) or 1
-        table = entity_table.table(result.snapshot, page=number, **choice) if result else None
+        page = request.GET.get("page")
+        table = entity_table.table(result.snapshot, page=page, **choice) if result else None
         context = {
             **self._context(request, namespace, "entities"),
             **choice,
@@ -119,8 +118,6 @@ class NamespacePage(ScrapeConfigs):
             "table": table,
             "above_limit": result.snapshot.dropped.get("limit", 0) if result else 0,
             "sorts": _SORTS,
-            "before": table.page - 1 if table else None,
-            "after": table.page + 1 if table else None,
         }
         return TemplateResponse(request, "admin/exporters/namespace_entities.html", context)
 

@@ -185,4 +185,4 @@ def fingerprint(scope: Scope) -> str:
 
 
 def _number(text: Any) -> int:
-    return whole_number(text, digits=5) or 0
+    return whole_number(text) or 0

@@ -6,7 +6,9 @@ Always two queries, however many targets there are: one for every target's state
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
 
 from ..models import Namespace, NamespaceStatus
@@ -46,9 +48,7 @@ class Board:
 
     rows: list[Row]
     counts: dict[State, int]
-    found: int  # in the chosen state
-    page: int
-    pages: int
+    page: Page[Any]  # of those in the chosen state
 
     @property
     def total(self) -> int:
@@ -61,10 +61,10 @@ def board(
     *,
     state: State | None = None,
     search: str = "",
-    page: int = 1,
+    page: str | None = None,
     page_size: int = PAGE_SIZE,
 ) -> Board:
-    """Return a page of these namespaces. A page above the last is the last."""
+    """Return a page of these namespaces; an invalid page number gives the first or the last page."""
     if search:
         namespaces = namespaces.filter(
             Q(name__icontains=search) | Q(team__name__icontains=search) | Q(host__icontains=search)
@@ -79,16 +79,13 @@ def board(
         (each for each in states if state is None or each[0] is state),
         key=lambda each: (each[0].rank, each[1]),
     )
-    pages = max(1, -(-len(chosen) // page_size))
-    page = min(max(1, page), pages)
-    keys = [key for _, _, key in chosen[(page - 1) * page_size : page * page_size]]
+    found = Paginator(chosen, page_size).get_page(page)
+    keys = [key for _, _, key in found]
     read = namespaces.select_related("status", "team").in_bulk(keys)
     return Board(
         rows=[row(read[key], now) for key in keys if key in read],  # some may be deleted or moved by now
         counts={each: counts[each] for each in State if counts[each]},
-        found=len(chosen),
-        page=page,
-        pages=pages,
+        page=found,
     )
 
 

@@ -1,7 +1,9 @@
 """A snapshot's queues, topics and subscriptions as table rows: searched, sorted, worst first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from django.core.paginator import Page, Paginator
 
 from ..servicebus.entities import Queue, Snapshot, Subscription, Topic
 
@@ -43,11 +45,8 @@ class Row:
 class Table:
     """A page of rows, and the number of rows of each kind on all pages."""
 
-    rows: Sequence[Row]
+    page: Page[Row]
     counts: dict[str, int]
-    found: int
-    page: int
-    pages: int
 
 
 # Sort keys by the value in the URL, in descending order; ties are sorted by name.
@@ -61,11 +60,11 @@ _KEYS: dict[str, Callable[[Row], tuple[float, ...]]] = {
 
 
 def table(
-    snapshot: Snapshot, *, search: str = "", kind: str = "", sort: str = "worst", page: int = 1
+    snapshot: Snapshot, *, search: str = "", kind: str = "", sort: str = "worst", page: str | None = None
 ) -> Table:
     """Return a page of the snapshot's entities.
 
-    An unknown kind is ignored, an unknown order means worst first, and a page above the last is the last.
+    An unknown kind is ignored, an unknown order means worst first, and an invalid page number the first or last page.
     """
     words = search.lower()
     found = [row for row in _rows(snapshot) if words in row.name.lower() or words in row.topic.lower()]
@@ -77,9 +76,7 @@ def table(
         found.sort(key=_KEYS[sort], reverse=True)
     elif sort != "name":
         found.sort(key=_badness, reverse=True)
-    pages = max(1, -(-len(found) // PAGE_SIZE))
-    page = min(max(1, page), pages)
-    return Table(found[(page - 1) * PAGE_SIZE : page * PAGE_SIZE], counts, len(found), page, pages)
+    return Table(Paginator(found, PAGE_SIZE).get_page(page), counts)
 
 
 def _badness(row: Row) -> tuple[float, ...]:

@@ -93,17 +93,17 @@ def test_the_test_shows_its_steps_with_and_without_a_script(browser: Client, nam
 def test_entities_are_found_sorted_and_counted(
     browser: Client, namespace: Namespace, bus: SimulatedNamespace
 ) -> None:
-    page = browser.post(_path(namespace, "entities")).context["table"]
-    assert page.counts == {"queue": 2, "topic": 1, "subscription": 2}
+    table = browser.post(_path(namespace, "entities")).context["table"]
+    assert table.counts == {"queue": 2, "topic": 1, "subscription": 2}
     names = [
         row.name
-        for row in browser.get(_path(namespace, "entities"), {"sort": "active"}).context["table"].rows
+        for row in browser.get(_path(namespace, "entities"), {"sort": "active"}).context["table"].page
     ]
     assert names[0] == "team/invoices"
     found = browser.get(_path(namespace, "entities"), {"q": "EVENTS", "kind": "subscription"}).context[
         "table"
     ]
-    assert [(row.topic, row.name) for row in found.rows] == [("events", "audit"), ("events", "billing")]
+    assert [(row.topic, row.name) for row in found.page] == [("events", "audit"), ("events", "billing")]
     nothing = browser.get(_path(namespace, "entities"), {"q": "no such"}).content.decode()
     assert "No entity matches “no such”" in nothing
 
@@ -158,7 +158,7 @@ def test_the_worst_come_first() -> None:
         ),
         subscriptions=(Subscription("t", "s", counts=Counts(0, 7, 0, 0, 0)),),
     )
-    rows = entity_table.table(snapshot).rows
+    rows = list(entity_table.table(snapshot).page)
     assert [row.name for row in rows] == ["closed", "full", "s", "dead", "busy", "unknown"]
     assert rows[0].unusual_status == "receive disabled"
     assert rows[-1].active is None
@@ -166,6 +166,6 @@ def test_the_worst_come_first() -> None:
 
 def test_many_entities_come_in_pages() -> None:
     snapshot = Snapshot(queues=tuple(Queue(f"q{number:03}") for number in range(250)))
-    last = entity_table.table(snapshot, sort="name", page=99)
-    assert (last.page, last.pages, last.found) == (3, 3, 250)
-    assert [row.name for row in last.rows][-1] == "q249"
+    last = entity_table.table(snapshot, sort="name", page="99").page
+    assert (last.number, last.paginator.num_pages, last.paginator.count) == (3, 3, 250)
+    assert [row.name for row in last][-1] == "q249"
