@@ -15,7 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from .. import formatting
 from ..access import roles
-from ..models import Credential, Namespace
+from ..models import Credential, Namespace, SecretSlot
 from ..scraping.status import state_of
 from .base import SourceFilter
 from .credential_form import CredentialForm, describe_secret
@@ -157,7 +157,7 @@ class CredentialAdmin(SpareSlot):
             context["has_main"] = credential.has_secret()
             context["may_test"] = roles.allows(request.user, "change", Credential, credential)
             context["secret_state"] = describe_secret(credential)
-            context["spare_state"] = describe_secret(credential, "spare_")
+            context["spare_state"] = describe_secret(credential, SecretSlot.SPARE)
             using = roles.visible(request.user, using).order_by("name")
             context["used_by"] = [
                 (namespace, state_of(namespace, timezone.now())) for namespace in using[:_MOST_USES]
@@ -183,7 +183,7 @@ class CredentialAdmin(SpareSlot):
 
     @admin.display(description="spare secret")
     def spare_state(self, credential: Credential) -> str:
-        return describe_secret(credential, "spare_")
+        return describe_secret(credential, SecretSlot.SPARE)
 
     @admin.display(description="kind", ordering="kind")
     def kind_shown(self, credential: Credential) -> str:

@@ -11,19 +11,18 @@ from .. import formatting
 from ..access import roles
 from ..credentials import references
 from ..credentials.encryption import SecretUnavailableError
-from ..models import Credential
+from ..models import Credential, SecretSlot
 from . import pasted
 from .fields import LinesField, SecretField
 from .keeping import KeepsHidden
 from .pending_secrets import HeldSecrets
 
 
-def describe_secret(credential: Credential, slot: str = "") -> str:
+def describe_secret(credential: Credential, slot: SecretSlot = SecretSlot.ACTIVE) -> str:
     """Return a description that doesn't reveal the secret: the key's name, its last characters and its age."""
     if not credential.has_secret(f"{slot}secret"):
-        if slot:
-            return "not set"
-        return "not set" if "secret" in Credential.Kind(credential.kind).needed else "none needed"
+        needed = slot is SecretSlot.SPARE or "secret" in Credential.Kind(credential.kind).needed
+        return "not set" if needed else "none needed"
     reference = getattr(credential, f"{slot}secret_reference")
     parts = [f"read from {references.describe(reference)}" if reference else "set"]
     try:
@@ -35,7 +34,7 @@ def describe_secret(credential: Credential, slot: str = "") -> str:
     set_at = getattr(credential, f"{slot}secret_set_at")
     if set_at is not None:
         parts.append(f"{formatting.words((timezone.now() - set_at).total_seconds())} old")
-    if slot and credential.spare_used_at is not None:
+    if slot is SecretSlot.SPARE and credential.spare_used_at is not None:
         parts.append(
             f"last needed {formatting.relative(credential.spare_used_at)}, as the active one was refused"
         )
@@ -90,7 +89,7 @@ class CredentialForm(KeepsHidden):
             if field is not None:
                 field.widget.held = HeldSecrets(self.request.session)
                 field.widget.name = name
-        for slot in ("", "spare_"):
+        for slot in SecretSlot:
             field = self.fields.get(f"{slot}secret")
             if self.instance.pk and field is not None:
                 field.help_text = format_html(
@@ -112,37 +111,20 @@ class CredentialForm(KeepsHidden):
         if kind not in Credential.Kind.values:
             kind = self._stored_kind
         possible = Credential.Kind(kind).possible
-        if kind == Credential.Kind.CONNECTION_STRING:
-            for name in ("secret", "spare_secret"):
-                cleaned[name] = pasted.tidied(cleaned.get(name, ""))
-        self._keep_spare(cleaned, kind, possible)
-        entered = bool(cleaned.get("secret"))
-        moved = bool(self.instance.pk) and kind != self._stored_kind
-        if "secret" not in possible:
-            self.instance.secret_reference = {}
-        if moved and not entered and self._stored["secret"] and "secret" in possible:
-            self.add_error("secret", "Enter the secret for the new kind; the stored one is of another kind.")
-        if not entered and "secret" in possible and not moved:
-            cleaned["secret"] = self._stored["secret"]
-        if (
-            not entered
-            and not moved
-            and not cleaned.get("certificate_password")
-            and "certificate_password" in possible
-        ):
-            cleaned["certificate_password"] = self._stored["certificate_password"]
-        return cleaned
-
-    def _keep_spare(self, cleaned: dict[str, Any], kind: str, possible: frozenset[str]) -> None:
-        """Keep the stored spare secret if none was entered; drop it if the kind changed."""
-        if kind != self._stored_kind or "spare_secret" not in possible:
-            for name in Credential.SLOT:
-                setattr(self.instance, f"spare_{name}_reference", {})
-            return
-        if not cleaned.get("spare_secret"):
-            for name in ("spare_secret", "spare_certificate_password"):
-                if not cleaned.get(name):
+        moved = kind != self._stored_kind
+        for slot in SecretSlot:
+            if kind == Credential.Kind.CONNECTION_STRING:
+                cleaned[f"{slot}secret"] = pasted.tidied(cleaned.get(f"{slot}secret", ""))
+            entered = cleaned.get(f"{slot}secret")
+            for name in (f"{slot}secret", f"{slot}certificate_password"):
+                dropped = name not in possible or (moved and slot is SecretSlot.SPARE)
+                if dropped:
+                    setattr(self.instance, f"{name}_reference", {})
+                elif not entered and not moved and not cleaned.get(name):
                     cleaned[name] = self._stored[name]
+        if moved and "secret" in possible and self._stored["secret"] and not cleaned.get("secret"):
+            self.add_error("secret", "Enter the secret for the new kind; the stored one is of another kind.")
+        return cleaned
 
     def forget_held(self) -> None:
         """Remove this form's held secrets from the session, now that they are stored."""

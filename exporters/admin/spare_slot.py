@@ -10,7 +10,7 @@ from ..access import roles
 from ..configuration import derivation
 from ..connection_test import run
 from ..credentials.encryption import SecretUnavailableError
-from ..models import Credential
+from ..models import Credential, SecretSlot
 from .base import HubAdmin, comes_from_file
 
 # Testing more would take too long for a page, and they all use the same key.
@@ -41,11 +41,11 @@ class SpareSlot(HubAdmin):
         what = str(request.POST.get("do", ""))
         try:
             if what == "test-active":
-                _test(request, credential, "")
+                _test(request, credential, SecretSlot.ACTIVE)
             elif not credential.has_secret("spare_secret"):
                 raise ValidationError("There is no spare secret.")
             elif what == "test":
-                _test(request, credential, "spare_")
+                _test(request, credential, SecretSlot.SPARE)
             elif comes_from_file(credential):
                 raise ValidationError("This credential comes from hub.yaml: swap its secrets there.")
             elif what in {"promote", "retire"}:
@@ -72,9 +72,9 @@ def _swapped(number: int, what: str) -> str:
     return said
 
 
-def _test(request: HttpRequest, credential: Credential, slot: str) -> None:
-    """Test one of the credential's secrets (`slot`: "" or "spare_") on namespaces that use the credential."""
-    name = "spare secret" if slot else "active secret"
+def _test(request: HttpRequest, credential: Credential, slot: SecretSlot) -> None:
+    """Test one of the credential's secrets on namespaces that use the credential."""
+    name = f"{slot.name.lower()} secret"
     namespaces = roles.visible(request.user, credential.namespaces.select_related("team", "credential__team"))
     tried = list(namespaces.order_by("name")[:_TRIED_NAMESPACES])
     if not tried:

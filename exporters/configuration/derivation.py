@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 
 from ..credentials.encryption import SecretUnavailableError
 from ..credentials.endpoints import endpoint_of
-from ..models import Credential, Namespace
+from ..models import Credential, Namespace, SecretSlot
 from ..servicebus.connection import ConnectionStringError, Endpoint, parse_connection_string
 from ..servicebus.entities import Failure
 from ..servicebus.errors import Reason, ServiceBusError
@@ -24,10 +24,10 @@ def _groups(names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(names)
 
 
-def target(namespace: Namespace, rules: UsableRules | None = None, slot: str | None = None) -> Target:
+def target(namespace: Namespace, rules: UsableRules | None = None, slot: SecretSlot | None = None) -> Target:
     """Return the target for a namespace. It need not be saved, so that a form can be tested.
 
-    `slot` ("" or "spare_"): use this secret alone, to test it.
+    With a slot, the target uses this slot's secret alone, to test it.
     """
     if rules is None:
         rules = usable_rules(applying_to([namespace.team_id], [namespace.pk]))
@@ -36,7 +36,7 @@ def target(namespace: Namespace, rules: UsableRules | None = None, slot: str | N
     problem: Failure | None = None
     try:
         credential = _usable_credential(namespace)
-        spec = _credential_spec(credential, slot or "")
+        spec = _credential_spec(credential, slot or SecretSlot.ACTIVE)
         spec = _parsed(spec)
         endpoint = endpoint_of(namespace.host, spec.connection)
     except ServiceBusError as error:
@@ -92,7 +92,7 @@ def _spare(credential: Credential) -> CredentialSpec | None:
     if not credential.has_secret("spare_secret"):
         return None
     try:
-        return _parsed(_credential_spec(credential, "spare_"))
+        return _parsed(_credential_spec(credential, SecretSlot.SPARE))
     except (SecretUnavailableError, ConnectionStringError):
         return None
 
@@ -104,8 +104,8 @@ def _parsed(spec: CredentialSpec) -> CredentialSpec:
     return replace(spec, connection=parse_connection_string(spec.secret))
 
 
-def _credential_spec(credential: Credential, slot: str = "") -> CredentialSpec:
-    """Return a slot's secret and the credential's other values; `slot` is "" or "spare_"."""
+def _credential_spec(credential: Credential, slot: SecretSlot) -> CredentialSpec:
+    """Return a slot's secret and the credential's other values."""
     return CredentialSpec(
         kind=credential.kind,
         secret=credential.reveal_secret(slot),

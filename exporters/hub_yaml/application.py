@@ -9,7 +9,7 @@ from django.db.models import ForeignKey, Model
 
 from ..credentials.encryption import SecretUnavailableError
 from ..credentials.endpoints import check_hosts
-from ..models import Credential, IdentityGrant, LabelRule, Namespace, ScrapeToken, Source, Team
+from ..models import Credential, IdentityGrant, LabelRule, Namespace, ScrapeToken, SecretSlot, Source, Team
 from . import secret_values
 from .changes import Change, difference, name_of, snapshot
 from .draft import Draft
@@ -104,8 +104,8 @@ class Application:
             match key.attribute:
                 case "team" | "namespace" | "credential":
                     setattr(item, key.attribute, self._related(entry, key.name))
-                case "secret" | "certificate_password" | "spare_secret" | "spare_certificate_password":
-                    secret_values.set_secret(self.draft, entry, item, key.attribute)
+                case name if name in Credential.SECRET_FIELDS:
+                    secret_values.set_secret(self.draft, entry, item, name)
                 case "token":
                     secret_values.set_token(self.draft, entry, item)
                 case "revoked":
@@ -124,8 +124,8 @@ class Application:
             entry.report("team", "Every namespace belongs to a team; name it here.")
         if isinstance(item, Credential) and not entry.faulty:
             try:
-                item.take_expiry(item.facts())
-                item.take_expiry(item.facts("spare_"), "spare_")
+                for slot in SecretSlot:
+                    item.take_expiry(slot)
             except (SecretUnavailableError, ValidationError):
                 return  # the later check reports it
 

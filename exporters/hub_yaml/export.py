@@ -40,11 +40,9 @@ def flat(item: Model) -> dict[str, Any]:
 
 def _value(item: Any, attribute: str) -> Any:
     match item, attribute:
-        case Credential(), "secret" | "certificate_password" | "spare_secret" | "spare_certificate_password":
-            mark = getattr(item, f"{attribute}_fingerprint")
-            return getattr(item, f"{attribute}_reference") or (
-                {"stored": mark} if item.has_secret(attribute) else {}
-            )
+        case Credential(), name if name in Credential.SECRET_FIELDS:
+            mark = getattr(item, f"{name}_fingerprint")
+            return getattr(item, f"{name}_reference") or ({"stored": mark} if item.has_secret(name) else {})
         case Credential(), "grants":
             granted = item.grants.all() if item.pk else ()
             told = [{"team": grant.team.name, "hosts": grant.hosts} for grant in granted]

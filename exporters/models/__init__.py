@@ -10,6 +10,7 @@ from .identities import IdentityGrant
 from .namespaces import Namespace
 from .records import NamespaceStatus, Outcome, ScrapeRecord
 from .rules import LabelRule
+from .secret_slots import SecretSlot
 from .source import Source
 from .teams import Membership, Team
 from .tokens import ScrapeToken
@@ -28,6 +29,7 @@ __all__ = [
     "Outcome",
     "ScrapeRecord",
     "ScrapeToken",
+    "SecretSlot",
     "Source",
     "Team",
     "Version",

@@ -4,6 +4,8 @@ from collections.abc import Set
 
 from django.db import models
 
+from .secret_slots import SECRET_FIELDS
+
 
 class CredentialKind(models.TextChoices):
     CONNECTION_STRING = "connection_string", "Connection string (shared access key or signature)"
@@ -32,7 +34,7 @@ class CredentialKind(models.TextChoices):
         The latter must stay empty: a value that has no effect would only mislead.
         """
         errors: dict[str, str] = {}
-        for name in _FIELDS:
+        for name in KIND_FIELDS:
             if name in self.needed and name not in given:
                 errors[name] = f"Needed for this kind: {self.label}."
             elif name in given and name not in self.possible:
@@ -52,19 +54,8 @@ _NEEDED: dict[CredentialKind, frozenset[str]] = {
 _OPTIONAL: dict[CredentialKind, frozenset[str]] = {
     CredentialKind.CONNECTION_STRING: frozenset({"spare_secret"}),
     CredentialKind.CLIENT_SECRET: frozenset({"authority", "spare_secret"}),
-    CredentialKind.CLIENT_CERTIFICATE: frozenset(
-        {"authority", "certificate_password", "spare_secret", "spare_certificate_password"}
-    ),
+    CredentialKind.CLIENT_CERTIFICATE: frozenset({"authority", *SECRET_FIELDS}),
     CredentialKind.MANAGED_IDENTITY: frozenset({"client_id"}),
     CredentialKind.WORKLOAD_IDENTITY: frozenset({"tenant_id", "client_id", "authority", "token_file"}),
 }
-_FIELDS = (
-    "secret",
-    "certificate_password",
-    "spare_secret",
-    "spare_certificate_password",
-    "tenant_id",
-    "client_id",
-    "authority",
-    "token_file",
-)
+KIND_FIELDS = (*SECRET_FIELDS, "tenant_id", "client_id", "authority", "token_file")

@@ -1,18 +1,15 @@
 """Credentials, with which the hub authenticates to Service Bus."""
 
-import uuid
-from typing import Any
-
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.utils import timezone
 
-from ..credentials import inspection, references
-from ..credentials.encryption import EncryptedField, SecretUnavailableError, describe, fingerprint, reveal
+from ..credentials import inspection
+from ..credentials.encryption import SecretUnavailableError
 from ..credentials.endpoints import check_hosts, endpoint_of
 from ..servicebus.connection import ConnectionString
 from .changes import kept_history
-from .credential_kinds import CredentialKind
+from .credential_kinds import KIND_FIELDS, CredentialKind
+from .secret_slots import SECRET_FIELDS, SecretPair, SecretSlot
 from .source import source_field
 from .teams import Team
 from .validators import (
@@ -25,13 +22,9 @@ from .validators import (
 from .version import Versioned
 
 
-class Credential(Versioned):
+class Credential(Versioned, SecretPair):
     Kind = CredentialKind
-    SECRET_FIELDS = ("secret", "certificate_password", "spare_secret", "spare_certificate_password")
-    # The fields of a slot. Those of the spare slot start with "spare_".
-    SLOT = ("secret", "certificate_password")
 
-    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(
         max_length=63, validators=[slug_validator], help_text="Lower-case letters, digits and hyphens."
     )
@@ -45,36 +38,6 @@ class Credential(Versioned):
         help_text="Whose namespaces may use it. Empty: the platform's; teams use it where it is granted to them.",
     )
     kind = models.CharField(max_length=20, choices=Kind, default=Kind.CONNECTION_STRING)
-    secret = EncryptedField(
-        help_text="The connection string, the client secret, or the certificate with its private key (PEM)."
-    )
-    # These fields are in no form, but editable, because the history shows no differences of other fields. A reference
-    # keeps the secret out of the database: {"env": NAME} or {"file": PATH}, read when it is needed.
-    secret_reference = models.JSONField(default=dict, blank=True)
-    secret_fingerprint = models.CharField(max_length=8, blank=True)
-    secret_set_at = models.DateTimeField(null=True, blank=True)
-    certificate_password = EncryptedField(help_text="Only for an encrypted private key.")
-    certificate_password_reference = models.JSONField(default=dict, blank=True)
-    certificate_password_fingerprint = models.CharField(max_length=8, blank=True)
-    expires_at = models.DateTimeField(
-        "expires",
-        null=True,
-        blank=True,
-        help_text="For a client secret: the date that Azure shows. A certificate and a signature say it "
-        "themselves.",
-    )
-    # Azure has two keys, so that you can regenerate one while the other is in use. This is the other one.
-    spare_secret = EncryptedField(
-        help_text="The other key or the new secret. It is used while Service Bus refuses the active one."
-    )
-    spare_secret_reference = models.JSONField(default=dict, blank=True)
-    spare_secret_fingerprint = models.CharField(max_length=8, blank=True)
-    spare_secret_set_at = models.DateTimeField(null=True, blank=True)
-    spare_certificate_password = EncryptedField(help_text="Only for an encrypted private key.")
-    spare_certificate_password_reference = models.JSONField(default=dict, blank=True)
-    spare_certificate_password_fingerprint = models.CharField(max_length=8, blank=True)
-    spare_expires_at = models.DateTimeField("spare expires", null=True, blank=True)
-    spare_used_at = models.DateTimeField("spare last used", null=True, editable=False)
     tenant_id = models.CharField(
         "tenant",
         max_length=64,
@@ -133,49 +96,13 @@ class Credential(Versioned):
     def __str__(self) -> str:
         return self.name
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        for name in self.SECRET_FIELDS:
-            value = getattr(self, name)
-            if isinstance(value, str) and value:
-                self.note_secret(name, value)
-            elif not value and not getattr(self, f"{name}_reference"):
-                self.note_secret(name, "")
-        super().save(*args, **kwargs)
-
     @property
     def name_with_team(self) -> str:
         """The name with the team, because another team may use the same name."""
         return f"{self.name} ({self.team or 'all teams'})"
 
-    def note_secret(self, name: str, value: str) -> None:
-        """Set a secret's fingerprint and, if the secret has changed, the time of the change."""
-        mark = fingerprint(value) if value else ""
-        if mark != getattr(self, f"{name}_fingerprint"):
-            setattr(self, f"{name}_fingerprint", mark)
-            if name in {"secret", "spare_secret"}:
-                setattr(self, f"{name}_set_at", timezone.now() if value else None)
-
-    def has_secret(self, name: str = "secret") -> bool:
-        return bool(getattr(self, name) or getattr(self, f"{name}_reference"))
-
-    def reveal_secret(self, slot: str = "") -> str:
-        """Return the plain-text secret (`slot`: "" or "spare_"); raise SecretUnavailableError, which names the row."""
-        return self._reveal(f"{slot}secret")
-
-    def reveal_certificate_password(self, slot: str = "") -> str:
-        return self._reveal(f"{slot}certificate_password")
-
-    def _reveal(self, name: str) -> str:
-        reference = getattr(self, f"{name}_reference")
-        if not reference:
-            return reveal(self, name)
-        try:
-            return references.resolve(reference)
-        except references.UnresolvedReferenceError as error:
-            raise references.UnresolvedReferenceError(f"The secret of {describe(self)}: {error}") from None
-
-    def facts(self, slot: str = "") -> inspection.Facts:
-        """Return the facts about a secret that may be shown (`slot`: "" for the active one, or "spare_").
+    def facts(self, slot: SecretSlot = SecretSlot.ACTIVE) -> inspection.Facts:
+        """Return the facts about a secret that may be shown.
 
         Raises SecretUnavailableError, and ValidationError (keyed by field) for a secret that its kind can't use.
         """
@@ -195,41 +122,12 @@ class Credential(Versioned):
             raise ValidationError({slot + field: error}) from None
         return inspection.Facts()
 
-    def take_expiry(self, facts: inspection.Facts, slot: str = "") -> None:
-        """Set the expiry from the secret. A client secret doesn't contain it, so the entered time stays."""
+    def take_expiry(self, slot: SecretSlot) -> inspection.Facts:
+        """Set the expiry that a secret contains; return its facts. For a client secret, keep the entered time."""
+        facts = self.facts(slot)
         if self.kind != self.Kind.CLIENT_SECRET:
             setattr(self, f"{slot}expires_at", facts.expires_at)
-
-    def promote_spare(self) -> None:
-        """Swap the spare and the active secret; the caller saves.
-
-        A secret is encrypted for its slot, so each one is decrypted and encrypted again. Raises SecretUnavailableError
-        if one can't be read.
-        """
-        for name in self.SLOT:
-            spare = f"spare_{name}"
-            stored = [
-                reveal(self, each) if not getattr(self, f"{each}_reference") else "" for each in (name, spare)
-            ]
-            setattr(self, spare, stored[0])
-            setattr(self, name, stored[1])
-            self._swap(f"{name}_reference", f"{spare}_reference")
-            self._swap(f"{name}_fingerprint", f"{spare}_fingerprint")
-        self._swap("secret_set_at", "spare_secret_set_at")
-        self._swap("expires_at", "spare_expires_at")
-        self.spare_used_at = None
-
-    def retire_spare(self) -> None:
-        """Remove the spare secret; the caller saves."""
-        for name in self.SLOT:
-            setattr(self, f"spare_{name}", "")
-            setattr(self, f"spare_{name}_reference", {})
-        self.spare_expires_at = self.spare_used_at = None
-
-    def _swap(self, one: str, other: str) -> None:
-        first, second = getattr(self, one), getattr(self, other)
-        setattr(self, one, second)
-        setattr(self, other, first)
+        return facts
 
     def is_usable_by(self, team_id: int | None, host_port: str) -> bool:
         """Return whether the team may send it to this host: an owner allowed the host, or a grant lists it."""
@@ -264,28 +162,24 @@ class Credential(Versioned):
             self.hosts = check_hosts(self.hosts or [])
         except ValidationError as error:
             errors["hosts"] = " ".join(error.messages)
-        facts = spare = inspection.Facts()
-        if not errors:
-            try:
-                facts = self.facts()
-            except SecretUnavailableError as error:
-                errors["secret"] = str(error)
-            try:
-                spare = self.facts("spare_")
-            except SecretUnavailableError as error:
-                errors["spare_secret"] = str(error)
         if errors:
             raise ValidationError(errors)
-        self._clean_spare(facts, spare)
-        self.take_expiry(facts)
-        self.take_expiry(spare, "spare_")
+        facts = {}
+        for slot in SecretSlot:
+            try:
+                facts[slot] = self.take_expiry(slot)
+            except SecretUnavailableError as error:
+                errors[f"{slot}secret"] = str(error)
+        if errors:
+            raise ValidationError(errors)
+        self._clean_spare(facts[SecretSlot.ACTIVE], facts[SecretSlot.SPARE])
         if self.pk:
-            self._clean_users(facts)
+            self._clean_users(facts[SecretSlot.ACTIVE])
 
     def _clean_spare(self, facts: inspection.Facts, spare: inspection.Facts) -> None:
         if not self.has_secret("spare_secret"):
             return
-        if self.reveal_secret("spare_") == self.reveal_secret():
+        if self.reveal_secret(SecretSlot.SPARE) == self.reveal_secret():
             raise ValidationError(
                 {"spare_secret": "This is the active secret. Enter the other key, or a new secret."}
             )
@@ -300,9 +194,8 @@ class Credential(Versioned):
 
     def _given(self) -> set[str]:
         """Return the kind-dependent fields that are filled in."""
-        others = ("tenant_id", "client_id", "authority", "token_file")
-        return {name for name in self.SECRET_FIELDS if self.has_secret(name)} | {
-            name for name in others if getattr(self, name)
+        return {
+            name for name in KIND_FIELDS if getattr(self, name) or getattr(self, f"{name}_reference", None)
         }
 
     def _clean_users(self, facts: inspection.Facts) -> None:

@@ -7,7 +7,7 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporters.configuration.reloader import reloader
-from exporters.models import Credential, Namespace
+from exporters.models import Credential, Namespace, SecretSlot
 from exporters.scraping import last_uses
 from simulator import SimulatedNamespace, Simulator
 from tests.web.conftest import AddTarget, add_target, hub, scraper, team, token
@@ -131,7 +131,7 @@ def test_promoting_swaps_and_retiring_forgets(both: tuple[str, str], owner: Clie
     before = Credential.objects.get()
     assert "is now active" in _spare(owner, "promote")
     credential = Credential.objects.get()
-    assert (credential.reveal_secret(), credential.reveal_secret("spare_")) == (right, wrong)
+    assert (credential.reveal_secret(), credential.reveal_secret(SecretSlot.SPARE)) == (right, wrong)
     assert credential.secret_fingerprint == before.spare_secret_fingerprint
     assert credential.secret_set_at == before.spare_secret_set_at
     _spare(owner, "retire")

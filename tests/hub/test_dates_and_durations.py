@@ -54,7 +54,7 @@ LISTED = {
     "exporters/models/bearer.py:BearerSecret.is_usable": _EXPIRY,
     "exporters/models/bearer.py:BearerSecret.revoke": _RECORDED,
     "exporters/models/credentials.py:Credential": _RECORDED,
-    "exporters/models/credentials.py:Credential.note_secret": _RECORDED,
+    "exporters/models/secret_slots.py:SecretPair.note_secret": _RECORDED,
     "exporters/models/namespaces.py:Namespace": _RECORDED,
     "exporters/models/teams.py:Team": _RECORDED,
     "exporters/models/wall.py:in_a_year": _EXPIRY,
