@@ -139,9 +139,6 @@ class CredentialAdmin(SpareSlot):
         return super().get_fieldsets(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Credential, form: Any, change: bool) -> None:
-        for name in Credential.SECRET_FIELDS:
-            if isinstance(getattr(obj, name), str) and getattr(obj, name):
-                setattr(obj, f"{name}_reference", {})
         super().save_model(request, obj, form, change)
         form.forget_held()
 

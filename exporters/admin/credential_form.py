@@ -118,9 +118,9 @@ class CredentialForm(KeepsHidden):
             entered = cleaned.get(f"{slot}secret")
             for name in (f"{slot}secret", f"{slot}certificate_password"):
                 dropped = name not in possible or (moved and slot is SecretSlot.SPARE)
-                if dropped:
+                if entered or cleaned.get(name) or dropped:
                     setattr(self.instance, f"{name}_reference", {})
-                elif not entered and not moved and not cleaned.get(name):
+                elif not moved:
                     cleaned[name] = self._stored[name]
         if moved and "secret" in possible and self._stored["secret"] and not cleaned.get("secret"):
             self.add_error("secret", "Enter the secret for the new kind; the stored one is of another kind.")

@@ -96,6 +96,37 @@ def test_a_new_secret_replaces_the_stored_one(browser: Client, credential: Crede
     assert credential.reveal_secret() == other
 
 
+@pytest.mark.parametrize("name", ["secret", "spare_secret"])
+def test_a_secret_that_replaces_a_reference_is_checked(
+    browser: Client, credential: Credential, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    other = CONNECTION_STRING.replace(KEY, "YW5vdGhlci1wbGFudGVkLWtleQ==")
+    monkeypatch.setenv("REFERRED", other)
+    setattr(credential, name, "")
+    setattr(credential, f"{name}_reference", {"env": "REFERRED"})
+    credential.save()
+    fields = new(credential.team, name=credential.name, secret="")
+    refused = errors(browser.post(change(credential), fields | {name: "nonsense"}))
+    assert "Copy it whole" in refused[name][0]
+    assert browser.post(change(credential), fields | {name: other[:-4] + "YQ=="}).status_code == 302
+    credential.refresh_from_db()
+    assert getattr(credential, f"{name}_reference") == {}
+
+
+@pytest.mark.parametrize("name", ["secret", "spare_secret"])
+def test_an_empty_input_keeps_a_reference(
+    browser: Client, credential: Credential, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("REFERRED", CONNECTION_STRING.replace(KEY, "YW5vdGhlci1wbGFudGVkLWtleQ=="))
+    setattr(credential, name, "")
+    setattr(credential, f"{name}_reference", {"env": "REFERRED"})
+    credential.save()
+    fields = new(credential.team, name="renamed", secret="")
+    assert browser.post(change(credential), fields).status_code == 302
+    credential.refresh_from_db()
+    assert getattr(credential, f"{name}_reference") == {"env": "REFERRED"}
+
+
 class TestAFormThatComesBackWithErrors:
     def test_it_holds_no_secret_and_loses_none(self, browser: Client, team: Any) -> None:
         first = browser.post(ADD, new(team, name="Not A Slug"))
