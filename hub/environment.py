@@ -124,27 +124,23 @@ def boolean(name: str, default: bool) -> bool:
 
 
 def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
-    def convert(value: str) -> int:
-        if not _INTEGER.fullmatch(value.strip()):
-            raise ValueError
-        number = int(value)
-        if not minimum <= number <= maximum:
-            raise ValueError
-        return number
-
-    return _converted(name, default, convert, f"a whole number from {minimum} to {maximum}")
+    takes = f"a whole number from {minimum} to {maximum}"
+    return int(_number(name, default, _INTEGER, minimum, maximum, takes))
 
 
 def seconds(name: str, default: float, *, minimum: float, maximum: float) -> float:
-    def convert(value: str) -> float:
-        if not _DECIMAL.fullmatch(value.strip()):
-            raise ValueError
-        number = float(value)
-        if not minimum <= number <= maximum:
-            raise ValueError
-        return number
+    return _number(name, default, _DECIMAL, minimum, maximum, f"seconds, from {minimum:g} to {maximum:g}")
 
-    return _converted(name, default, convert, f"seconds, from {minimum:g} to {maximum:g}")
+
+def _number(
+    name: str, default: float, pattern: re.Pattern[str], minimum: float, maximum: float, takes: str
+) -> float:
+    def convert(value: str) -> float:
+        if not pattern.fullmatch(value.strip()) or not minimum <= float(value) <= maximum:
+            raise ValueError
+        return float(value)
+
+    return _converted(name, default, convert, takes)
 
 
 def choice(name: str, default: str, allowed: Sequence[str]) -> str:

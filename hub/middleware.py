@@ -15,6 +15,7 @@ from django.db import InterfaceError, OperationalError, ProgrammingError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template import loader
 from django.urls import Resolver404, resolve
+from django.utils.deprecation import MiddlewareMixin
 from django.views.defaults import bad_request
 
 from exporters.access import roles
@@ -100,14 +101,8 @@ def _refused(text: str, status: int) -> HttpResponse:
     return HttpResponse(text + "\n", status=status, content_type="text/plain; charset=utf-8")
 
 
-class NoNul:
+class NoNul(MiddlewareMixin):
     """Answers 400 to a NUL character in the URL or a form: PostgreSQL can neither store it nor search for it."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
         for data in (request.GET, request.POST):
@@ -140,14 +135,8 @@ class MachineEndpoints:
         return response
 
 
-class DatabaseAway:
+class DatabaseAway(MiddlewareMixin):
     """Answers 503 with advice if a page finds the database down, read-only or not migrated."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         away = isinstance(exception, InterfaceError | OperationalError | ProgrammingError)
@@ -160,14 +149,8 @@ class DatabaseAway:
         return HttpResponse(loader.render_to_string("503.html"), status=503, headers={"Retry-After": "5"})
 
 
-class ImpossibleNumbers:
+class ImpossibleNumbers(MiddlewareMixin):
     """Answers 400 to a number beyond 64 bits: SQLite's driver refuses it, and Django checks only some of its uses."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if not isinstance(exception, OverflowError):

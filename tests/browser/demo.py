@@ -12,7 +12,6 @@ from simulator.definition import add_namespace
 from tests.support.hubs import Hub
 
 PASSWORD = "browser-browser"
-ADMINISTRATOR = "admin"
 
 _ENTITIES: list[dict[str, Any]] = [
     {
