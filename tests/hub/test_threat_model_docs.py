@@ -11,9 +11,3 @@ def test_every_test_and_page_that_the_threat_model_names_exists() -> None:
     named = set(re.findall(r"(?:tests|docs|exporters|hub)/[\w./-]*[\w/]", MODEL))
     assert len(named) > 10
     assert [each for each in sorted(named) if not (ROOT / each).exists()] == []
-
-
-def test_the_readme_leads_to_both_documents() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "(docs/threat-model.md)" in readme
-    assert "(SECURITY.md)" in readme

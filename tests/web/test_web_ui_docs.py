@@ -33,4 +33,3 @@ def test_what_is_kept_is_what_is_said() -> None:
     assert f"last {history.KEPT} scrapes" in TEXT
     assert f"last {history.KEPT_FAILURES} failures" in TEXT
     assert f"last {history.RECENT} scrapes: one bar" in " ".join(TEXT.split())
-    assert history.FLUSH_SECONDS == 2
