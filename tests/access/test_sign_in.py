@@ -22,10 +22,7 @@ STRANGER, USER = "198.51.100.1", "198.51.100.2"
 
 
 @pytest.fixture(autouse=True)
-def user(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = [
-        "django.contrib.auth.hashers.MD5PasswordHasher"
-    ]  # many sign-ins in a short time
+def user() -> None:
     User.objects.create_superuser("root", password=PASSWORD)
 
 
