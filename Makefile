@@ -28,7 +28,7 @@ test: $(VENV)/.stamp ## Run all tests
 	@echo "Once more on PostgreSQL, what asks the database:"
 	@$(BIN)/python -m tests.support.with_postgres $(BIN)/python -m pytest -p tests.support.only_database -n 2 --quiet $(ARGS)
 
-test-fast: $(VENV)/.stamp ## Run the tests that need no servers, programs or browser (a minute)
+test-fast: $(VENV)/.stamp ## Run the tests that start no server, program or browser and request no page (under a minute)
 	@$(BIN)/python -m pytest -m fast -n 2 --quiet $(ARGS)
 
 check: $(VENV)/.stamp ## Lint, types, Django's own checks, migrations, import rules

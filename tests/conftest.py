@@ -11,11 +11,13 @@ from exporters.scraping import history, last_uses
 from simulator import SimulatedNamespace, Simulator
 
 # A test is slow if it uses one of these fixtures, or if its module imports one of these modules.
-_SERVERS = {"live_server", "simulator"}
-_STARTS_SOMETHING = {
+_SLOW_FIXTURES = {"admin_client", "client", "live_server", "simulator"}
+_SLOW_MODULES = {
+    "django.test.client",
     "simulator",
     "socketserver",
     "subprocess",
+    "tests.access.people",
     "tests.support.hubs",
     "tests.support.programs",
     "tests.support.run_command",
@@ -24,19 +26,19 @@ _STARTS_SOMETHING = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start neither servers nor programs as `fast`."""
+    """Mark as `fast` what starts no server or program, requests no page, and is not marked as `slow`."""
     for item in items:
-        module = getattr(item, "module", None)
         slow = (
             item.get_closest_marker("e2e")
-            or _SERVERS & set(getattr(item, "fixturenames", ()))
-            or _STARTS_SOMETHING & set(_imported(module))
+            or item.get_closest_marker("slow")
+            or _SLOW_FIXTURES & set(getattr(item, "fixturenames", ()))
+            or _SLOW_MODULES & set(_imported(item.module))
         )
         if not slow:
             item.add_marker("fast")
 
 
-def _imported(module: ModuleType | None) -> Iterator[str]:
+def _imported(module: ModuleType) -> Iterator[str]:
     """Yield the names of the modules that a module imports, itself or by a name from them."""
     for value in vars(module).values():
         name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
@@ -63,6 +65,12 @@ def _nothing_shared_with_other_tests(
     shared_state.forget()
     yield
     shared_state.forget()
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings: Any) -> None:
+    """Hash passwords quickly, because the default takes a quarter of a second on purpose."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(scope="session")

@@ -101,6 +101,7 @@ PIECES = (
 )
 
 
+@pytest.mark.slow
 def test_any_text_is_read_as_pyyaml_reads_it_or_is_refused() -> None:
     chance = random.Random(1)
     read_alike = 0

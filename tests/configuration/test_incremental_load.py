@@ -256,6 +256,7 @@ class Changes:
         self.file.unlink(missing_ok=True)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.parametrize("seed", range(12))
 def test_any_changes_lead_to_what_is_stored(

@@ -129,6 +129,7 @@ def configurations(draw: st.DrawFn) -> None:
 
 
 # Without shrinking: an example takes 0.1 s in the database, and a failure prints a small difference anyway.
+@pytest.mark.slow
 @settings(
     max_examples=25,
     deadline=None,

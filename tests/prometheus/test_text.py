@@ -82,6 +82,7 @@ def gauges(draw: st.DrawFn) -> Metric:
     return family
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(gauges(), max_size=4), st.sampled_from(ACCEPTS))
 def test_gauges_are_rendered_to_the_byte_as_prometheus_client_does(
@@ -111,6 +112,7 @@ def column_families(draw: st.DrawFn) -> list[Metric]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(column_families(), st.sampled_from(ACCEPTS))
 def test_columns_are_rendered_to_the_byte_as_prometheus_client_does(

@@ -18,6 +18,7 @@ LAST = PAGE.rindex("<entry")
 HEAD = '<feed xmlns="http://www.w3.org/2005/Atom"><title type="text">Queues</title>'
 
 
+@pytest.mark.slow
 def test_mutated_pages_are_read_alike_by_the_scanner_elementtree_and_the_sdk() -> None:
     source, seeds = random.Random(1), pages.seeds()
     scanned = 0
