@@ -38,13 +38,14 @@ def target(namespace: Namespace, rules: UsableRules | None = None, slot: SecretS
         credential = _usable_credential(namespace)
         spec = _credential_spec(credential, slot or SecretSlot.ACTIVE)
         spec = _parsed(spec)
-        endpoint = endpoint_of(namespace.host, spec.connection)
     except ServiceBusError as error:
         problem = Failure(error.reason, error.message)
     except (SecretUnavailableError, ConnectionStringError) as error:
         problem = Failure(Reason.CREDENTIAL, str(error))
+    try:
+        endpoint = endpoint_of(namespace.host, spec.connection if spec is not None else None)
     except ValidationError as error:  # the platform's settings may have changed since the host was entered
-        problem = Failure(Reason.CONNECTION, " ".join(error.messages))
+        problem = problem or Failure(Reason.CONNECTION, " ".join(error.messages))
     return Target(
         name=namespace.name,
         team=namespace.team.name,

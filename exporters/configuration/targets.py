@@ -62,7 +62,7 @@ class Target:
     team: str
     enabled: bool
     host: str  # as entered; empty: the connection string's own
-    endpoint: Endpoint | None  # None if there is a problem
+    endpoint: Endpoint | None  # None if it is not known, which is a problem
     credential: CredentialSpec | None
     problem: Failure | None  # why the namespace can't be read
     labels: tuple[tuple[str, str], ...]

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from exporters.configuration.reloader import reloader
-from exporters.models import Namespace, ScrapeToken, Team
+from exporters.models import Credential, Namespace, ScrapeToken, Team
 from exporters.scraping import history
 from simulator import SimulatedNamespace
 
@@ -202,6 +202,25 @@ def test_while_the_configuration_can_not_be_read_the_list_is_a_503_and_never_an_
     response = scraper.get("/sd")
     assert (response.status_code, response["Content-Type"]) == (503, "text/plain; charset=utf-8")
     assert scraper.get("/metrics/payments").status_code == 200
+
+
+def test_the_host_is_listed_as_far_as_it_is_known(team: Team, scraper: Client) -> None:
+    text = "Endpoint=sb://Own.servicebus.windows.net/;SharedAccessKeyName=a;SharedAccessKey=YWJj"
+    key = Credential.objects.create(name="key", team=team, secret=text)
+    for name, host, credential in (
+        ("its-own", "sb://Payments.servicebus.windows.net/", None),
+        ("of-the-key", "", key),
+        ("contradicting", "payments.servicebus.windows.net", key),
+        ("unknown", "", None),
+    ):
+        Namespace.objects.create(name=name, team=team, host=host, credential=credential)
+    hosts = {name: labels["__meta_servicebus_host"] for name, labels in listed(scraper).items()}
+    assert hosts == {
+        "its-own": "payments.servicebus.windows.net",
+        "of-the-key": "own.servicebus.windows.net",
+        "contradicting": "",
+        "unknown": "",
+    }
 
 
 def test_a_thousand_namespaces_are_listed_whole(team: Team, scraper: Client) -> None:
