@@ -108,6 +108,7 @@ def test_a_call_that_goes_up_is_found(
     bus: SimulatedNamespace, add_target: AddTarget, scraper: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_target(bus)
+    scraper.get("/metrics/payments")
     monkeypatch.setattr(upstream, "_events", Noisy())
     upstream.close()
     with calls_between_files() as calls:
