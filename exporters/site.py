@@ -28,14 +28,14 @@ class SignInForm(AdminAuthenticationForm):
 
     error_messages = {
         **AdminAuthenticationForm.error_messages,
-        "invalid_login": "This is no user with this password. Both are case-sensitive.",
+        "invalid_login": "Wrong username or password. Both are case-sensitive.",
     }
 
     def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
         if not roles.may_sign_in(user):
             # Only after the correct password, so it reveals nothing to a stranger.
             raise forms.ValidationError(
-                "You are in no team yet. Ask an owner of your team to add you.", code="no_team"
+                "You aren't a member of a team yet. Ask a team owner to add you.", code="no_team"
             )
 
 

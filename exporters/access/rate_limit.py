@@ -143,6 +143,6 @@ def _is_trusted(address: _Address) -> bool:
 @lru_cache(maxsize=1)
 def _tell_once() -> None:
     logger.warning(
-        "A proxy of HUB_TRUSTED_PROXIES sends no address in X-Forwarded-For. Wrong tokens and passwords from there "
-        "count under the proxy's own address, whoever shows them."
+        "A proxy in HUB_TRUSTED_PROXIES sends no address in X-Forwarded-For. Wrong tokens and passwords from its "
+        "clients all count towards the proxy's own address."
     )

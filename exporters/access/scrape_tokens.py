@@ -76,7 +76,7 @@ class TooManyGuessesError(Exception):
 
 def too_many_guesses(error: TooManyGuessesError) -> HttpResponse:
     response = HttpResponse(
-        "Too many wrong tokens came from this address. Wait, then show a valid one.\n",
+        "Too many invalid tokens from this address. Try again later with a valid one.\n",
         status=429,
         content_type="text/plain; charset=utf-8",
     )
@@ -86,7 +86,7 @@ def too_many_guesses(error: TooManyGuessesError) -> HttpResponse:
 
 def unauthorized() -> HttpResponse:
     response = HttpResponse(
-        "A valid scrape token is needed: Authorization: Bearer <token>, or the token as Basic password.\n",
+        "A valid scrape token is required: send Authorization: Bearer <token>, or the token as the Basic password.\n",
         status=401,
         content_type="text/plain; charset=utf-8",
     )

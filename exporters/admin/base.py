@@ -44,8 +44,8 @@ class _OfThisMoment(forms.ModelForm):  # type: ignore[type-arg]
         if self.outdated:
             self.add_error(
                 None,
-                "Somebody has changed this in the meantime, so yours was not stored. Look at theirs in another "
-                "window; storing again replaces it.",
+                "Not saved: someone else has changed this object in the meantime. Review their changes in another "
+                "window; saving again replaces them.",
             )
         return cleaned
 
@@ -59,7 +59,7 @@ class HubList(ChangeList):
         # Databases refuse to order by thousands of columns.
         wanted = str(self.params.get(ORDER_VAR, "")).split(".")
         if len(wanted) > len(self.list_display):
-            raise SuspiciousOperation("The list is to be ordered by more columns than it has.")
+            raise SuspiciousOperation("The list can't be sorted by more columns than it has.")
         return list(super().get_ordering(request, queryset))
 
 
@@ -90,7 +90,7 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
         self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
     ) -> tuple["QuerySet[Any]", bool]:
         if len(search_term) > MAX_SEARCH_CHARACTERS:
-            raise SuspiciousOperation("What is searched for is too long.")
+            raise SuspiciousOperation("The search term is too long.")
         found: tuple[QuerySet[Any], bool] = super().get_search_results(request, queryset, search_term)
         return found
 
@@ -135,7 +135,7 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         if any(whole_number(each) is None for each in request.POST.getlist(ACTION_CHECKBOX_NAME)):
-            raise SuspiciousOperation("What is selected has no number.")
+            raise SuspiciousOperation("The selection has an invalid ID.")
         title = str(self.opts.verbose_name_plural).capitalize()  # instead of "Select namespace to change"
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
@@ -225,7 +225,7 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
         tree, counts, missing, protected = super().get_deleted_objects(objs, request)
         tree = _without_records(tree)
-        of_file = [f"{obj}: comes from hub.yaml; take it out there" for obj in objs if comes_from_file(obj)]
+        of_file = [f"{obj}: comes from hub.yaml; remove it there" for obj in objs if comes_from_file(obj)]
         if of_file:
             return tree, counts, set(), [*protected, *of_file]
         return tree, counts, missing, protected

@@ -37,7 +37,7 @@ class BearerForm(KeepsHidden):
     def clean_expires_at(self) -> Any:
         expires_at = self.cleaned_data["expires_at"]
         if "expires_at" in self.changed_data and expires_at is not None and expires_at <= timezone.now():
-            raise forms.ValidationError("This time is over. To end it now, revoke it.")
+            raise forms.ValidationError("This time is in the past. To end access now, use “Revoke”.")
         return expires_at
 
 
@@ -82,10 +82,10 @@ class BearerAdmin(HubAdmin):
         chosen = list(roles.changeable(request.user, queryset).filter(revoked_at=None))
         for each in chosen:
             each.revoke("revoked in the admin")
-        names = ", ".join(each.name for each in chosen) or "none was usable"
+        names = ", ".join(each.name for each in chosen) or "all were already invalid"
         self.message_user(request, f"Revoked: {names}. {self.revoked_means}")
 
-    @admin.display(description="opens", ordering="team")
+    @admin.display(description="access", ordering="team")
     def opened(self, obj: Any) -> str:
         return str(obj.opens)
 
@@ -93,6 +93,6 @@ class BearerAdmin(HubAdmin):
     def expires(self, obj: BearerSecret) -> str:
         return time_tag(obj.expires_at)
 
-    @admin.display(description="made", ordering="created_at")
+    @admin.display(description="created", ordering="created_at")
     def created(self, obj: BearerSecret) -> str:
         return time_tag(obj.created_at)

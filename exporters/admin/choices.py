@@ -14,8 +14,8 @@ from ..pages.numbers import whole_number
 _MOST_CHOICES = 100
 _SUFFIX = "-named"
 _NOT_FOUND = (
-    "Select a valid choice: %(value)s is not one of them, or there are several of this name. Then write the team in "
-    "front of it, as in payments/manage."
+    "Select a valid choice. %(value)s doesn't exist, or several have this name. In that case, add the team, as in "
+    "payments/manage."
 )
 
 if TYPE_CHECKING:
@@ -98,11 +98,11 @@ class _WithAllChoices(_Looked):
         key = (attrs or {}).get("id", name) + _SUFFIX
         if self.allow_multiple_selected:  # type: ignore[attr-defined]
             words, box = (
-                "Or add exact names, one a line",
+                "Or enter exact names, one per line",
                 '<textarea id="{}" name="{}" rows="4">{}</textarea>',
             )
         else:
-            words, box = "Or write the exact name", '<input type="text" id="{}" name="{}" value="{}">'
+            words, box = "Or enter the exact name", '<input type="text" id="{}" name="{}" value="{}">'
         return format_html(
             '{}<noscript><span class="by-name"><label for="{}">{}</label> {}</span></noscript>',
             select,

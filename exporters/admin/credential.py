@@ -31,7 +31,7 @@ class ExpiryFilter(admin.SimpleListFilter):
     parameter_name = "expiry"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("over", "expired"), ("soon", "within 30 days"), ("later", "later"), ("unknown", "not known")]
+        return [("over", "expired"), ("soon", "within 30 days"), ("later", "later"), ("unknown", "unknown")]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Credential]") -> "QuerySet[Credential]":
         now = timezone.now()
@@ -79,30 +79,30 @@ class CredentialAdmin(SpareSlot):
             "Secret",
             {
                 "fields": ("secret", "certificate_password", "expires_at"),
-                "description": "Encrypted when it is saved. Nobody can read it here again.",
+                "description": "Encrypted when saved. It is never shown again.",
             },
         ),
         (
             "Spare secret",
             {
                 "fields": ("spare_secret", "spare_certificate_password", "spare_expires_at"),
-                "description": "To change the secret without a gap: enter the new one here and save, test it with "
-                "the button above, promote it, then retire the old one.",
+                "description": "To rotate the secret without downtime: enter the new one here and save, test it "
+                "with the button above, promote it, then retire the old one.",
             },
         ),
         (
             "Entra ID",
             {
                 "fields": ("tenant_id", "client_id", "authority", "token_file"),
-                "description": "For every kind but the connection string.",
+                "description": "For all kinds except connection strings.",
             },
         ),
         (
             "Hosts",
             {
                 "fields": ("hosts",),
-                "description": "The credential is sent to these hosts and no others. When an owner gives it to a "
-                "namespace, the namespace's host is added; an editor can't add one.",
+                "description": "The credential is only sent to these hosts. When an owner selects it in a "
+                "namespace, the namespace's host is added. Editors can't add hosts.",
             },
         ),
     )

@@ -50,8 +50,8 @@ class SecretInput(forms.Widget):
         if not handle:
             return area
         return format_html(
-            '{}<input type="hidden" name="{}_held" value="{}"><p class="secret-held">What you entered is kept '
-            "for this form. Enter it again only to replace it.</p>",
+            '{}<input type="hidden" name="{}_held" value="{}"><p class="secret-held">'
+            "What you entered is kept. Enter it again only to replace it.</p>",
             area,
             name,
             handle,
@@ -99,9 +99,9 @@ class LabelsField(forms.CharField):
                 continue
             name, found, text = (part.strip() for part in line.partition("="))
             if not found:
-                raise ValidationError(f"“{line.strip()}” has no “=”. Write one name=value a line.")
+                raise ValidationError(f"“{line.strip()}” has no “=”. Enter one name=value per line.")
             if name in labels:
-                raise ValidationError(f"“{name}” stands here twice.")
+                raise ValidationError(f"“{name}” appears twice.")
             labels[name] = text
         return labels
 

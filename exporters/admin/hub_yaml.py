@@ -29,23 +29,23 @@ _INLINE_SECRET = re.compile(
 )
 # A value that isn't a variable's name may be the secret itself.
 _NO_VARIABLE = re.compile(r"""(\benv["']?[ \t]*:)(?![ \t]*["']?\w+["']?[ \t]*(?:[},#\n]|$))[^\n,}]+""")
-_INSTEAD = "(a reference stands here, not the secret)"
+_INSTEAD = "(use a reference instead of the secret)"
 
 
 class ImportForm(forms.Form):
     use_required_attribute = False
 
-    file = forms.FileField(required=False, help_text="A hub.yaml. It wins over what is pasted below.")
+    file = forms.FileField(required=False, help_text="Takes precedence over pasted text.")
     text = forms.CharField(
         required=False,
         strip=False,
-        label="Or paste it",
+        label="Or paste its texts text",
         widget=forms.Textarea(attrs={"rows": 14, "spellcheck": "false"}),
-        help_text="Secrets stand in it as references only: secret: {env: NAME} or {file: PATH}.",
+        help_text="Secrets must be references: secret: {env: NAME} or {file: PATH}.",
     )
     prune = forms.BooleanField(
         required=False,
-        label="Delete what an earlier file brought and this one no longer names",
+        label="Delete objects from earlier files that this file no longer lists",
     )
 
     def clean_file(self) -> str:
@@ -61,7 +61,7 @@ class ImportForm(forms.Form):
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         cleaned["text"] = cleaned.get("file") or cleaned.get("text") or ""
         if not cleaned["text"].strip() and not self.errors:
-            self.add_error("text", "Choose a file, or paste its text.")
+            self.add_error("text", "Choose a file or paste its text.")
         return cleaned
 
 
@@ -95,7 +95,7 @@ class HubYaml(HubAdmin):
                     return self._applied(request, planned)
                 self.message_user(
                     request,
-                    "Nothing was applied: the difference is another one by now. Look at it again.",
+                    "Nothing was applied: the configuration has changed in the meantime. Review the changes again.",
                     messages.WARNING,
                 )
             # A file input can't be prefilled, so an uploaded file is shown as text.

@@ -23,8 +23,8 @@ class LabelRuleForm(KeepsHidden):
     source_labels = LabelNamesField(
         required=False,
         widget=AdminTextInputWidget,
-        help_text="Label names, separated by commas; their values, joined by the separator, are what the "
-        "regex sees.",
+        help_text="Label names, separated by commas. The regex is matched against their values, joined with the "
+        "separator.",
     )
 
     class Meta:
@@ -36,7 +36,9 @@ class LabelRuleForm(KeepsHidden):
         scope = cleaned.get("team") or cleaned.get("namespace")
         if not scope and not self.errors and not roles.is_platform_administrator(self.request.user):
             self.add_error(
-                "team", "Choose your team or one of its namespaces: rules for all teams are the platform's."
+                "team",
+                "Choose your team or one of its namespaces. Only platform administrators can add rules for "
+                "all teams.",
             )
         return cleaned
 
@@ -61,11 +63,11 @@ class LabelRuleAdmin(HubAdmin):
     autocomplete_fields = ("team", "namespace")
     fieldsets = (
         (
-            "For whom",
+            "Scope",
             {
                 "fields": ("team", "namespace", "position"),
-                "description": "A namespace, all namespaces of a team, or with neither all namespaces of "
-                "the hub.",
+                "description": "Choose a namespace or a team. Leave both empty to apply the rule to all namespaces "
+                "of the hub.",
             },
         ),
         (
@@ -80,7 +82,7 @@ class LabelRuleAdmin(HubAdmin):
                     "target_label",
                     "replacement",
                 ),
-                "description": "The keys of Prometheus's relabel_configs, with the same meaning.",
+                "description": "These fields work like the keys of Prometheus's relabel_configs.",
             },
         ),
     )

@@ -25,12 +25,12 @@ from .namespace_rules import NamespaceRules
 from .team_filter import TeamFilter
 
 _GROUPS = {
-    "counts": "counts: the service's own totals, and how many subscriptions a topic has",
-    "times": "times: created, updated, last accessed",
-    "state": "state: active, disabled, send or receive disabled",
+    "counts": "counts: Service Bus's own totals, and the number of subscriptions per topic",
+    "times": "times: created, updated and last accessed",
+    "state": "state: active, disabled, send disabled or receive disabled",
     "settings": "settings: maximum delivery count, lock duration, time to live",
     "info": "info: forwarding, sessions, partitioning",
-    "namespace": "namespace: SKU, messaging units, numbers of entities",
+    "namespace": "namespace: SKU, messaging units and number of entities",
 }
 
 
@@ -41,14 +41,14 @@ _READ_ONLY = {"metric_groups": "groups_shown", "labels": "labels_shown"}
 class NamespaceForm(KeepsHidden):
     labels = LabelsField(
         required=False,
-        help_text="Target labels for service discovery, one name=value a line, for example environment=prod.",
+        help_text="Target labels for service discovery, one name=value per line, for example environment=prod.",
     )
     metric_groups = forms.MultipleChoiceField(
         required=False,
         choices=[(group, _GROUPS[group]) for group in METRIC_GROUPS],
         widget=forms.CheckboxSelectMultiple,
         initial=default_metric_groups,
-        help_text="Beside the message counts and sizes, which are always there.",
+        help_text="In addition to message counts and sizes, which are always exported.",
     )
 
     request: HttpRequest  # set by the admin
@@ -78,17 +78,17 @@ class NamespaceAdmin(NamespaceActions, NamespaceRules, NamespaceNew, NamespacePa
     fieldsets = (
         (None, {"fields": ("name", "team", "host", "credential", "enabled")}),
         (
-            "What is read",
+            "Metrics and entities",
             {
                 "fields": ("include", "exclude", "metric_groups"),
-                "description": "Excluded topics cost no requests. Subscriptions go with their topic.",
+                "description": "Excluded topics cost no requests. Excluding a topic excludes its subscriptions.",
             },
         ),
         (
             "Service discovery",
             {
                 "fields": ("labels", "scrape_interval_seconds", "scrape_timeout_seconds"),
-                "description": "What /sd tells Prometheus about this target.",
+                "description": "What /sd returns to Prometheus for this target.",
             },
         ),
         (
@@ -103,9 +103,8 @@ class NamespaceAdmin(NamespaceActions, NamespaceRules, NamespaceNew, NamespacePa
                     "max_age_seconds",
                     "max_entities",
                 ),
-                "description": "A Standard namespace shares 1,000 credits a second with its senders and "
-                "receivers; "
-                "each management request costs 10.",
+                "description": "A Standard namespace has 1,000 credits per second, shared with its senders and "
+                "receivers. Each management request costs 10.",
             },
         ),
     )

@@ -19,7 +19,7 @@ class NamespaceActions(HubAdmin):
 
     actions = ("test", "scrape_now", "pause", "resume", "clear_cache")
 
-    @admin.action(description="Test: read once, and say what is wrong", permissions=["view"])
+    @admin.action(description="Test: read once and show what is wrong", permissions=["view"])
     def test(self, request: HttpRequest, queryset: "QuerySet[Namespace]") -> None:
         self._do(request, queryset, namespace_actions.test, "Tested")
 
@@ -28,7 +28,7 @@ class NamespaceActions(HubAdmin):
         self._do(request, queryset, namespace_actions.scrape_now, "Scraped")
 
     @admin.action(
-        description="Pause: scrapes answer 404, service discovery leaves them out", permissions=["view"]
+        description="Pause: return 404 to scrapes and omit from service discovery", permissions=["view"]
     )
     def pause(self, request: HttpRequest, queryset: "QuerySet[Namespace]") -> None:
         self._do(request, queryset, namespace_actions.pause, "Paused")
@@ -37,7 +37,7 @@ class NamespaceActions(HubAdmin):
     def resume(self, request: HttpRequest, queryset: "QuerySet[Namespace]") -> None:
         self._do(request, queryset, namespace_actions.resume, "Resumed")
 
-    @admin.action(description="Clear the cache: the next scrape reads anew", permissions=["view"])
+    @admin.action(description="Clear the cache: the next scrape reads everything again", permissions=["view"])
     def clear_cache(self, request: HttpRequest, queryset: "QuerySet[Namespace]") -> None:
         self._do(request, queryset, namespace_actions.clear_cache, "Cleared")
 
@@ -46,7 +46,9 @@ class NamespaceActions(HubAdmin):
         allowed = set(roles.changeable(request.user, queryset.order_by()).values_list("pk", flat=True))
         outcomes = action([namespace for namespace in chosen if namespace.pk in allowed])
         outcomes += [
-            namespace_actions.Outcome(namespace.name, ok=False, problem="needs the role editor in its team")
+            namespace_actions.Outcome(
+                namespace.name, ok=False, problem="requires the editor role in its team"
+            )
             for namespace in chosen
             if namespace.pk not in allowed
         ]

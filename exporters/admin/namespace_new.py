@@ -25,10 +25,10 @@ from .pending_secrets import HeldSecrets
 
 # The messages about a connection test made before the namespace was saved.
 _TESTED = {
-    "ok": (messages.SUCCESS, "It was tested before."),
+    "ok": (messages.SUCCESS, "The connection test passed."),
     "failed": (
         messages.WARNING,
-        "Its test failed, and it is stored in spite of that: “Test” says what is wrong.",
+        "The connection test failed. Run “Test” to see what is wrong.",
     ),
 }
 
@@ -46,13 +46,13 @@ class NewNamespaceForm(forms.Form):
     connection_string = SecretField(
         rows=3,
         help_text="In the Azure portal: the namespace > Shared access policies > a policy with Manage > Primary "
-        "connection string. It is encrypted when it is saved, and never shown again.",
+        "connection string. It is encrypted when saved and never shown again.",
     )
     host = forms.CharField(
         required=False,
         max_length=255,
-        help_text="For example payments-prod.servicebus.windows.net. Empty: taken from the credential's connection "
-        "string.",
+        help_text="For example payments-prod.servicebus.windows.net. If empty, taken from the credential's "
+        "connection string.",
     )
     credential = choices.adapt(
         choices.CredentialChoice(
@@ -61,7 +61,7 @@ class NewNamespaceForm(forms.Form):
     )
     name = forms.CharField(
         max_length=63,
-        help_text="The path in Prometheus: /metrics/ and this name. Lower-case letters, digits, hyphens.",
+        help_text="Lowercase letters, digits and hyphens. The metrics path is /metrics/<name>.",
     )
     team = choices.adapt(
         forms.ModelChoiceField(Team.objects.none(), empty_label=None, widget=_lookup("team"))
@@ -95,12 +95,10 @@ class NewNamespaceForm(forms.Form):
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         secret, credential = cleaned.get("connection_string", ""), cleaned.get("credential")
         if secret and credential is not None:
-            self.add_error("credential", "Choose a credential or paste a connection string, not both.")
+            self.add_error("credential", "Paste a connection string or choose a credential, not both.")
         elif not secret and credential is None and not self.has_error("credential"):
             if not self.has_error("connection_string"):
-                self.add_error(
-                    "connection_string", "Paste a connection string, or choose a credential below."
-                )
+                self.add_error("connection_string", "Paste a connection string or choose a credential below.")
             if not self.data.get("name", "").strip():
                 self.errors.pop("name", None)  # a valid string suggests a name
         team = cleaned.get("team")
@@ -150,8 +148,8 @@ class NewNamespaceForm(forms.Form):
             return True
         self.add_error(
             "connection_string",
-            f"Storing a connection string takes the role owner in team {team}. Ask an owner to do it, or choose one of "
-            "the team's credentials below.",
+            f"Only owners of team {team} can store a connection string. Ask an owner, or choose one of the team's "
+            f"credentials below.",
         )
         return False
 
@@ -171,7 +169,7 @@ class NewNamespaceForm(forms.Form):
                 if credential is not None and self._allowed_host:
                     credential.allow_host(self._allowed_host)
         except IntegrityError:
-            self.add_error("name", "Somebody took this name at the same moment. Choose another one.")
+            self.add_error("name", "This name has just been taken. Choose a different one.")
             return None
         handle = self.data.get("connection_string_held")
         if handle:
@@ -221,11 +219,11 @@ class NamespaceNew(HubAdmin):
     def _stored(self, request: HttpRequest, form: NewNamespaceForm, namespace: Namespace) -> HttpResponseBase:
         self.log_addition(request, namespace, [{"added": {}}])
         level, said = _TESTED.get(
-            str(request.POST.get("tested")), (messages.SUCCESS, "It has not been tested yet.")
+            str(request.POST.get("tested")), (messages.SUCCESS, "It has not been tested.")
         )
-        words = f"Namespace {namespace} is stored. {said}"
+        words = f"Namespace {namespace} saved. {said}"
         if form.reused is not None:
-            words += f" It uses the credential {form.reused}, which holds this very connection string."
+            words += f" It uses the credential {form.reused}, which has the same connection string."
         self.message_user(request, words, level)
         return HttpResponseRedirect(reverse("admin:exporters_namespace_status", args=[namespace.pk]))
 

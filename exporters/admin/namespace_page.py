@@ -27,7 +27,7 @@ _FAILURES = 10
 # Lines of an exposition that the page shows. It links to the rest.
 _LINES = 400
 _SORTS = (
-    ("worst", "what needs a look"),
+    ("worst", "needs attention"),
     ("name", "name"),
     ("active", "active"),
     ("dead_letter", "dead-letter"),
@@ -177,7 +177,7 @@ class NamespacePage(ScrapeConfigs):
             "scrape": (actions.scrape_now, "Scraped"),
             "pause": (actions.pause, "Paused"),
             "resume": (actions.resume, "Resumed"),
-            "clear": (actions.clear_cache, "Cleared what was kept of former reads"),
+            "clear": (actions.clear_cache, "Cache cleared"),
         }.get(what, (None, ""))
         if act is None:
             raise Http404
@@ -186,7 +186,7 @@ class NamespacePage(ScrapeConfigs):
             self.message_user(request, f"{done}: {namespace}.", messages.SUCCESS)
         else:
             words = ". ".join(part for part in (outcome.problem, outcome.detail) if part)
-            self.message_user(request, f"Not done: {namespace} {words}", messages.ERROR)
+            self.message_user(request, f"{what.capitalize()} failed for {namespace}: {words}", messages.ERROR)
 
     def _endpoint(self, namespace: Namespace) -> str:
         return str(self.endpoint(namespace))

@@ -63,15 +63,15 @@ class NamespaceRules(HubAdmin):
                 if seen != fingerprint(scope):
                     seen = fingerprint(scope)
                     problem = (
-                        "Somebody has changed these rules in the meantime, so yours were not stored. Look at theirs in "
-                        "another window; storing again replaces them."
+                        "Not saved: someone else has changed these rules in the meantime. Review their changes in "
+                        "another window; saving again replaces them."
                     )
                 elif rows.are_valid:
                     rows.save()
-                    messages.success(request, "The rules are stored; the next scrape applies them.")
+                    messages.success(request, "Rules saved. The next scrape applies them.")
                     return HttpResponseRedirect(request.get_full_path())
                 else:
-                    problem = rows.problem or "Nothing is stored. Correct the fields that are marked."
+                    problem = rows.problem or "Not saved. Correct the marked fields."
         else:
             rows = Rows.of_stored(scope)
         stored = target_of(namespace)

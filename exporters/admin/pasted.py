@@ -53,22 +53,25 @@ def _remarks(facts: Facts, key_name: str, entity_path: str) -> list[str]:
     remarks = []
     if entity_path:
         remarks.append(
-            f"It opens {entity_path} alone: the namespace's other queues and topics, and its SKU, stay unseen."
+            f"It only grants access to {entity_path}: the hub can't read the namespace's other queues and topics, "
+            f"or its SKU.f"
         )
     if facts.connection is not None and facts.connection.signature:
         ends = (
-            f"ends {formatting.relative(facts.expires_at)}"
+            f"expires {formatting.relative(facts.expires_at)}"
             if facts.expires_at
-            else "has no end that can be read"
+            else "has no readable expiry date"
         )
-        remarks.append(f"It is a ready-made signature: it {ends}, and the hub can't renew it.")
+        remarks.append(f"It is a shared access signature: it {ends}, and the hub can't renew it.")
     elif key_name == _ROOT_KEY:
         remarks.append(
-            "It is the namespace's root key: whoever has it may also send, receive and delete. A policy of the "
-            "hub's own with Manage can be taken back by itself."
+            "It is the namespace's root key, which also allows sending, receiving and deleting. Create a separate "
+            "Manage policy for the hub, so that you can revoke it alone."
         )
     if not remarks or key_name != _ROOT_KEY:
-        remarks.append("A connection string doesn't say whether its key has the Manage right: the test does.")
+        remarks.append(
+            "A connection string doesn't show whether its key has the Manage right. Run the test to find out."
+        )
     return remarks
 
 

@@ -111,9 +111,7 @@ class Rows:
     def extended(self, rules: Sequence[Mapping[str, Any]]) -> "Rows":
         """Return these rows plus one for each imported rule; raise ValueError if that exceeds MAX_RULES."""
         if len(self.values) + len(rules) > MAX_RULES:
-            raise ValueError(
-                f"These would be more than {MAX_RULES} rules, which is all that this page holds."
-            )
+            raise ValueError(f"This page can have at most {MAX_RULES} rules.")
         more = [as_typed(LabelRule(**rule)) for rule in rules]
         return Rows(self.scope, [*self.values, *more])
 

@@ -26,9 +26,9 @@ class UserNameField(forms.ModelChoiceField):  # type: ignore[type-arg]
             get_user_model()._default_manager.filter(is_active=True),
             to_field_name="username",
             widget=AdminTextInputWidget(attrs={"autocomplete": "off"}),
-            help_text="The exact user name.",
+            help_text="The exact username.",
             error_messages={
-                "invalid_choice": "There is no user of this name. The platform's administrators add users."
+                "invalid_choice": "No user has this name. Platform administrators can add users."
             },
         )
 

@@ -34,11 +34,11 @@ class TokenForm(BearerForm):
         ]
         if strange:
             names = ", ".join(f"“{namespace}”" for namespace in strange)
-            self.add_error("namespaces", f"Not of team “{team}”: {names}.")
+            self.add_error("namespaces", f"Not in team “{team}”: {names}.")
         elif "scope" in cleaned and cleaned["scope"] != Scope.LISTED:
             if chosen:
                 self.add_error(
-                    "namespaces", f"Empty this list, or choose “{Scope.LISTED.label}” to open these alone."
+                    "namespaces", f"Clear this list, or choose “{Scope.LISTED.label}” to allow only these."
                 )
             cleaned["namespaces"] = []
         return cleaned
@@ -74,7 +74,7 @@ class StateFilter(admin.SimpleListFilter):
 class TokenAdmin(BearerAdmin):
     form = TokenForm
     created_template = "admin/exporters/token_created.html"
-    revoked_means = "Prometheus gets 401 with them from now on."
+    revoked_means = "Prometheus is refused (401)."
     list_display = ("name", "opened", "prefix", "state", "last_used", "source")
     list_select_related = ("team",)
     list_filter = (StateFilter, TeamFilter, SourceFilter)
@@ -85,7 +85,7 @@ class TokenAdmin(BearerAdmin):
             None,
             {
                 "fields": ("name", "team", "scope", "namespaces", "expires_at"),
-                "description": "The hub makes the token and shows it once.",
+                "description": "The hub creates the token and shows it once.",
             },
         ),
     )
@@ -98,7 +98,7 @@ class TokenAdmin(BearerAdmin):
         namespaces = "namespaces" if self.has_change_permission(request, obj) else "limited_to"
         return (
             (None, {"fields": ("name", "team", "scope", namespaces, "expires_at")}),
-            ("Token", {"fields": shown, "description": "Only a hash of it is stored."}),
+            ("Token", {"fields": shown, "description": "The hub stores only a hash of it."}),
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
@@ -132,7 +132,7 @@ class TokenAdmin(BearerAdmin):
     def limited_to(self, token: ScrapeToken) -> str:
         if token.scope != Scope.LISTED:
             return "-"
-        return ", ".join(str(each) for each in token.listed()) or "none: it opens nothing"
+        return ", ".join(str(each) for each in token.listed()) or "none: no access"
 
     @admin.display(description="last used", ordering="last_used_at")
     def last_used(self, token: ScrapeToken) -> str:

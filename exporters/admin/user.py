@@ -23,9 +23,9 @@ else:
 
 # Replaces Django's help texts, which mention permissions that the hub doesn't use.
 _HELP_TEXTS = {
-    "username": "At most 150 letters, digits and @ . + - _",
-    "is_active": "Off: can't sign in. The user's changes stay in the histories.",
-    "is_superuser": "May do everything, in all teams.",
+    "username": "Up to 150 letters, digits and @ . + - _",
+    "is_active": "If off, the user can't sign in. The user's changes remain in the history.",
+    "is_superuser": "Can do everything in all teams.",
 }
 
 admin.site.unregister(Group)
@@ -65,8 +65,7 @@ class UserAdmin(HubAdmin, _UserAdmin):  # type: ignore[misc] # the stubs of attr
             "Access",
             {
                 "fields": ("is_active", "is_superuser"),
-                "description": "Who is no platform administrator signs in as a member of a team and does what the role "
-                "there allows.",
+                "description": "Users who aren't platform administrators can do what their team roles allow.",
             },
         ),
     )

@@ -23,7 +23,7 @@ class WallLinkForm(BearerForm):
 class WallLinkAdmin(BearerAdmin):
     form = WallLinkForm
     created_template = "admin/exporters/wall_link_created.html"
-    revoked_means = "Their screens get 404 from now on."
+    revoked_means = "Their screens now get 404."
     list_display = ("name", "opened", "state", "expires", "created")
     list_select_related = ("team",)
     list_filter = (TeamFilter,)
@@ -34,8 +34,8 @@ class WallLinkAdmin(BearerAdmin):
             None,
             {
                 "fields": ("name", "team", "scope", "expires_at"),
-                "description": "A page for a screen on the wall: names and states of the targets, no signing in. The "
-                "hub makes its address and shows it once; who knows the address sees the page.",
+                "description": "A page for a wall screen: names and states of the targets, without sign-in. The hub "
+                "creates its address and shows it once. Anyone with the address can view the page.",
             },
         ),
     )

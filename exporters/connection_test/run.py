@@ -84,7 +84,7 @@ def follow(target: Target, seconds: float | None = None) -> Iterator[Step | Tria
         advice = fix(failure.reason, target.credential)
         yield note(Step(STEPS[len(steps)], State.BAD, failure.message, time.monotonic() - began, advice))
         for name in STEPS[len(steps) :]:
-            yield note(Step(name, State.SKIPPED, "not tried"))
+            yield note(Step(name, State.SKIPPED, "skipped"))
         yield Trial(tuple(steps))
         return
     result = scrape.try_out(target, allowed)
@@ -110,7 +110,7 @@ def _said_of(endpoint: Endpoint, connection: ConnectionString | None) -> str:
     if connection is not None and connection.signature:
         parts.append("a shared access signature")
     if connection is not None and connection.entity_path:
-        parts.append(f"only {connection.entity_path}")
+        parts.append(f"for {connection.entity_path} only")
     return ", ".join(parts)
 
 
@@ -126,5 +126,5 @@ def _tls(made: Handshake, began: float) -> Step:
     detail = f"{made.version} with {made.address}"
     if made.certificate_expires is not None:
         left = made.certificate_expires - timezone.now()
-        detail += f", certificate good for {formatting.words(left.total_seconds())}"
+        detail += f", certificate valid for {formatting.words(left.total_seconds())}"
     return Step(TLS, State.GOOD, detail, seconds)

@@ -30,20 +30,21 @@ def snippets(team: str, targets: Iterable[Target]) -> list[Snippet]:
         Snippet(
             "http-sd",
             "HTTP service discovery (recommended)",
-            f"All enabled namespaces that the token opens, with their labels: also those of team {team} that are "
-            "added later. For prometheus.yml.",
+            f"For prometheus.yml. Covers all enabled namespaces that the token has access to, with their labels, "
+            f"including those that team {team} adds later.",
             _yaml({"scrape_configs": [_http_sd()]}),
         ),
         Snippet(
             "static",
             "Static",
-            "For a Prometheus that can't use service discovery. What changes in the hub must be changed here as well.",
+            "For a Prometheus that can't use service discovery. When you change namespaces in the hub, update this "
+            "as well.",
             _yaml({"scrape_configs": [_static(targets)]}),
         ),
         Snippet(
             "operator",
             "Prometheus Operator",
-            "The token is in a Secret of the same namespace: kubectl create secret generic "
+            "Store the token in a Secret in the same namespace: kubectl create secret generic "
             f"{_SECRET['name']} --from-file={_SECRET['key']}=FILE",
             _yaml(_operator(team)),
         ),

@@ -53,7 +53,8 @@ class Namespace(Versioned):
         null=True,
         blank=True,
         related_name="namespaces",
-        help_text="Of the same team, or one that the platform has granted to it. Without one, scrapes fail and say so.",
+        help_text="Of the same team, or one that the platform has granted to it. Without one, scrapes fail and say "
+        "so.",
     )
     enabled = models.BooleanField(
         default=True, help_text="Off: not scraped, and left out of service discovery (paused)."
@@ -62,7 +63,7 @@ class Namespace(Versioned):
         default=dict,
         blank=True,
         validators=[validate_target_labels],
-        help_text="Target labels for service discovery, one name=value a line, for example environment=prod.",
+        help_text="Target labels for service discovery, one name=value per line, for example environment=prod.",
     )
     include = models.TextField(
         blank=True,

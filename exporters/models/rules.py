@@ -53,8 +53,8 @@ class LabelRule(Versioned):
         default=list,
         blank=True,
         validators=[validate_source_labels],
-        help_text="Label names, separated by commas; their values, joined by the separator, are what the "
-        "regex sees.",
+        help_text="Label names, separated by commas. The regex is matched against their values, joined with the "
+        "separator.",
     )
     separator = models.CharField(max_length=20, default=";", blank=True)
     regex = models.TextField(

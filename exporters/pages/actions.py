@@ -76,7 +76,7 @@ def in_parallel(work: Callable[[Target, float], Outcome], targets: Sequence[Targ
     def one(target: Target) -> Outcome:
         left = deadline - time.monotonic()
         if left < 0.5:
-            return Outcome(target.name, ok=False, problem="not begun in time")
+            return Outcome(target.name, ok=False, problem="not started in time")
         return work(target, min(left, target.limits.timeout_seconds))
 
     if not targets:
@@ -96,9 +96,7 @@ def report(outcomes: Sequence[Outcome]) -> str:
 
 def _switch(namespace: Namespace, *, enabled: bool) -> Outcome:
     if namespace.source == Source.FILE:
-        return Outcome(
-            namespace.name, ok=False, problem="comes from hub.yaml, which says whether it is enabled"
-        )
+        return Outcome(namespace.name, ok=False, problem="comes from hub.yaml; pause or resume it there")
     if namespace.enabled != enabled:
         namespace.enabled = enabled
         namespace.save(update_fields=["enabled"])

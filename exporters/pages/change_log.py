@@ -175,7 +175,7 @@ def _unreadable(model: type[Model], record: Any) -> Change:
         kind=str(model._meta.verbose_name),
         name=f"number {record.id}",
         url="",
-        reason="What was changed can't be shown; the hub's log has the traceback.",
+        reason="The changes can't be shown; the hub's log has the traceback.",
     )
 
 

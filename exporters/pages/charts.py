@@ -35,9 +35,9 @@ def sparkline(recent: Sequence[Sequence[object]], allowed_seconds: float) -> Saf
         HEIGHT,
         WIDTH,
         HEIGHT,
-        f"Last {len(recent)} scrapes: {failed} not whole"
+        f"Last {len(recent)} scrapes: {failed} incomplete"
         if failed
-        else f"Last {len(recent)} scrapes: all whole",
+        else f"Last {len(recent)} scrapes: all complete",
         mark_safe(bars),  # noqa: S308 - made of numbers and the names above
     )
 

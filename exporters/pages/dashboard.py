@@ -18,8 +18,8 @@ from ..telemetry.internal_errors import guarded
 
 PAGE_SIZE = 50
 
-UNREADABLE = "What is stored of its last scrape can't be shown."
-REPORT_IT = "Report the traceback in the hub's log: this is a fault of the hub."
+UNREADABLE = "The record of its last scrape can't be shown."
+REPORT_IT = "This is a bug in the hub. Report the traceback in its log."
 
 
 @dataclass(frozen=True, slots=True)

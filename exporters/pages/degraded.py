@@ -24,11 +24,13 @@ def sentences() -> list[str]:
     age = reloader.age_seconds()
     if reloader.problem() and age > _OLD_SECONDS:
         found.append(
-            f"The configuration could not be read for {formatting.words(age)}. Scrapes go on with the last one; "
-            "what is changed now has no effect on them until it can be read again."
+            f"The configuration could not be read for {formatting.words(age)}. Scrapes continue with the last one; "
+            f"changes take effect when it can be read again."
         )
     if lost := sharing.shared().degraded():
-        found.append(f"Scrapes share nothing through {_reasons(lost)} They go on. {_consequence(lost)}")
+        found.append(
+            f"Scrapes can't share reads through {_reasons(lost)} They continue. {_consequence(lost)}"
+        )
     return found
 
 
@@ -38,4 +40,4 @@ def _reasons(lost: Mapping[str, str]) -> str:
 
 def _consequence(lost: Mapping[str, str]) -> str:
     alone = "process" if "files" in lost else "replica"
-    return f"Each {alone} reads and budgets on its own."
+    return f"Each {alone} reads separately, with its own budget."

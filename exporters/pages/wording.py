@@ -4,30 +4,30 @@ They cover what to do if there is none yet, what stops when one is deleted, and 
 """
 
 EMPTY = {
-    "namespace": "A namespace is one Service Bus to scrape. Add one with its connection string; it can be tried out "
-    "before it is saved.",
-    "credential": "A credential lets the hub read namespaces: a connection string, or an identity of Entra ID.",
-    "labelrule": "Label rules rewrite series as Prometheus's relabel_configs do. Without any, they are as "
-    "docs/metrics.md lists them.",
-    "scrapetoken": "Prometheus shows a scrape token to get a team's metrics. The hub makes it and shows it once.",
-    "walllink": "A wall link is a secret address for a screen that shows a team's targets without anybody signed in.",
-    "team": "Namespaces, credentials and tokens belong to teams, and people see what is of their teams.",
-    "membership": "Members of a team see its targets. Editors also change namespaces, rules and tokens; owners also "
-    "credentials and members.",
+    "namespace": "A namespace is a Service Bus namespace to scrape. Add one with its connection string; you can "
+    "test it before you save it.",
+    "credential": "A credential lets the hub read namespaces. It is a connection string or an Entra ID identity.",
+    "labelrule": "Label rules rewrite series like Prometheus's relabel_configs. Without rules, series are as listed "
+    "in docs/metrics.md.",
+    "scrapetoken": "Prometheus uses a scrape token to read a team's metrics. The hub creates it and shows it once.",
+    "walllink": "A wall link is a secret address that shows a team's targets on a screen without sign-in.",
+    "team": "Namespaces, credentials and tokens belong to teams. Users see those of their own teams.",
+    "membership": "Members of a team see its targets. Editors can also change namespaces, rules and tokens; owners "
+    "also credentials and members.",
 }
 
 STOPS = {
-    "namespace": "Scrapes are answered 404 from then on, service discovery leaves the target out, and its history of "
-    "scrapes goes with it. To stop for a while, pause it instead.",
-    "credential": "What used it can't be read without another one.",
-    "labelrule": "From the next scrape on, series have the labels that they have without the rule: dashboards and "
-    "alerts that use the new ones find nothing.",
-    "scrapetoken": "Prometheus gets 401 with it from then on, and its targets are down until it shows another one.",
-    "walllink": "Screens that show its address get 404 from then on.",
-    "team": "Its namespaces are not scraped any more, its credentials and tokens are gone, and its members lose their "
-    "access.",
-    "membership": "The user loses the team's targets and rights at once.",
-    "user": "The user is signed out and can't sign in any more. What the user changed stays in the histories.",
+    "namespace": "Scrapes will get 404, service discovery will omit the target, and its scrape history will be "
+    "deleted. To stop temporarily, pause it instead.",
+    "credential": "Namespaces that use it can't be read until you choose another credential.",
+    "labelrule": "From the next scrape, series no longer have the labels that the rule sets. Dashboards and alerts "
+    "that use these labels will find no data.",
+    "scrapetoken": "Prometheus will be refused (401), and its targets will be down until it uses another token.",
+    "walllink": "Screens that use its address will get 404.",
+    "team": "Its namespaces will no longer be scraped, its credentials and tokens will be deleted, and its members "
+    "will lose access.",
+    "membership": "The user immediately loses access to the team.",
+    "user": "The user is signed out and can no longer sign in. The user's changes remain in the history.",
 }
 
 # Where the hub uses another term than Django.

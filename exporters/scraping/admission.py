@@ -17,7 +17,7 @@ from .admission_queue import AdmissionQueue, Entrant, Verdict
 # Interval between checks of the queue while reads wait.
 _TICK_SECONDS = 0.02
 MESSAGE = (
-    "The hub has more to read than it can finish in time. Give it more CPU, add a hub, scrape less often, or set "
+    "The hub can't finish all reads in time. Give it more CPU, add a replica, scrape less often, or set "
     "cache_seconds where several servers scrape the same namespaces."
 )
 

@@ -113,7 +113,7 @@ class Recorder:
         try:
             self.flush()
         except Exception as error:
-            logger.error("The last records of scrapes can't be written: %s", error)
+            logger.error("Can't write the last scrape records: %s", error)
         finally:
             connection.close()
 
@@ -131,7 +131,7 @@ class Recorder:
                 self._failing = False
             except Exception as error:
                 if not self._failing:
-                    logger.error("Records of scrapes can't be written (scrapes go on): %s", error)
+                    logger.error("Can't write scrape records (scrapes continue): %s", error)
                 self._failing = True
             finally:
                 connection.close()
@@ -274,7 +274,7 @@ def settle() -> None:
     try:
         recorder.flush()
     except Error:
-        logger.info("Records of scrapes can't be written now and are kept for later")
+        logger.info("Can't write scrape records now; keeping them for later")
 
 
 def count_series(exposition: bytes) -> int:

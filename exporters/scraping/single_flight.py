@@ -228,7 +228,7 @@ def _again(answer: Answer) -> Answer:
 
 
 def _no_answer_in_time(seconds: float) -> Answer:
-    failure = Failure(Reason.TIMEOUT, "The read that another scrape had begun did not end in time.")
+    failure = Failure(Reason.TIMEOUT, "A read started by another scrape did not finish in time.")
     snapshot = Snapshot(
         collectors={"namespace": failure},
         duration_seconds=seconds,

@@ -39,23 +39,23 @@ class State(StrEnum):
 
 # What to do about a failure. Shown after the message, which describes what is wrong.
 ADVICE: dict[Reason, str] = {
-    Reason.UNAUTHORIZED: "Enter a current key with the Manage right in the credential. "
-    "An Entra ID identity needs a role on the namespace.",
-    Reason.FORBIDDEN: "Give the identity a role on the namespace, or let the hub's address through its firewall.",
+    Reason.UNAUTHORIZED: "Enter a valid key with the Manage right in the credential. An Entra ID identity needs a "
+    "role on the namespace.",
+    Reason.FORBIDDEN: "Assign the identity a role on the namespace, or allow the hub's address in its firewall.",
     Reason.NOT_FOUND: "Check the host and the connection string's EntityPath.",
-    Reason.DNS: "Check the host's spelling, and the private DNS zone for a private endpoint.",
-    Reason.TLS: "Check the host, and HUB_CA_FILE behind a TLS proxy.",
+    Reason.DNS: "Check the spelling of the host and, for a private endpoint, the private DNS zone.",
+    Reason.TLS: "Check the host and, behind a TLS proxy, HUB_CA_FILE.",
     Reason.CONNECTION: "Check firewalls, the port and the private endpoint.",
-    Reason.TIMEOUT: "Raise Prometheus's scrape_timeout and the namespace's timeout, or leave entities out.",
-    Reason.THROTTLED: "Lower requests per second, or scrape less often.",
-    Reason.SERVER_ERROR: "Look at Azure's status page if it lasts.",
-    Reason.MALFORMED: "Check the host, and proxies on the way.",
-    Reason.TOO_LARGE: "Check the host, and proxies on the way.",
-    Reason.CHANGED: "Scrape again when the deployment or clean-up of entities is over.",
+    Reason.TIMEOUT: "Raise Prometheus's scrape_timeout and the namespace's timeout, or exclude entities.",
+    Reason.THROTTLED: "Lower the requests per second, or scrape less often.",
+    Reason.SERVER_ERROR: "If it persists, check Azure's status page.",
+    Reason.MALFORMED: "Check the host and any proxies in between.",
+    Reason.TOO_LARGE: "Check the host and any proxies in between.",
+    Reason.CHANGED: "Scrape again when entities are no longer being added or deleted.",
     Reason.CREDENTIAL: "Open the credential and test it.",
-    Reason.BUDGET: "Raise the namespace's requests per second, or leave entities out.",
+    Reason.BUDGET: "Raise the namespace's requests per second, or exclude entities.",
     Reason.OVERLOADED: "Give the hub more CPU, add a replica, or scrape less often.",
-    Reason.INTERNAL: "Report the traceback in the hub's log: this is a fault of the hub.",
+    Reason.INTERNAL: "This is a bug in the hub. Report the traceback in its log.",
 }
 
 
@@ -125,21 +125,21 @@ def summary(namespace: Namespace, now: datetime) -> Summary:
             state,
             None,
             "",
-            "Prometheus hasn't asked for it yet. Its Status page has the lines that make it ask.",
+            "Not scraped yet. Its Status page has the configuration for Prometheus.",
         )
     if state is State.STALE:
         return Summary(
             state,
             status.at if status else None,
             "",
-            "Prometheus doesn't scrape it any more. Look there at Status > Targets: is it listed, with which error?",
+            "Prometheus has stopped scraping it. In Prometheus, open Status > Targets and look for its error.",
         )
     if status is None:
         return Summary(state, None, "", "")
     if state is State.PAUSED:
         return Summary(state, None, "", "")
     if not status.reason and status.throttled_requests:
-        message = f"Service Bus throttled {status.throttled_requests} requests of the last scrape."
+        message = f"Service Bus throttled {status.throttled_requests} requests during the last scrape."
         return Summary(state, None, message, ADVICE[Reason.THROTTLED])
     if not status.reason:
         return Summary(state, status.since, "", "")

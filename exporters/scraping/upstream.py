@@ -72,7 +72,7 @@ def read(
         return _io.run(_read(target, started, seconds, last_read, is_test=is_test), seconds + _GRACE_SECONDS)
     except TimeoutError:
         # The loop itself is late: the process has more work than its share of the machine allows.
-        return failed(Reason.TIMEOUT, "The hub did not get to an end in time.", time.monotonic() - started)
+        return failed(Reason.TIMEOUT, "The hub did not finish in time.", time.monotonic() - started)
 
 
 def refuses(target: Target, seconds: float) -> bool:
@@ -129,7 +129,7 @@ def _step(work: Callable[[], Coroutine[Any, Any, T]], reason: Reason, who: str, 
     try:
         return _io.run(on_the_loop(), seconds + _GRACE_SECONDS)
     except TimeoutError:
-        raise ServiceBusError(reason, f"{who} does not answer within {seconds:g} s.") from None
+        raise ServiceBusError(reason, f"{who} did not respond within {seconds:g} s.") from None
 
 
 def close() -> None:
@@ -208,7 +208,7 @@ async def _read_on(
         budget = budget_for(target, source.endpoint.service, shared(), _events)
         more = await background_read.read_on(source, _the_client(), snapshot, until=until, budget=budget)
     except ServiceBusError as error:
-        logger.debug("Nothing more was read of %s: %s", target.name, error.message)
+        logger.debug("Stopped reading %s: %s", target.name, error.message)
     finally:
         await asyncio.to_thread(keep, more)
 
@@ -285,7 +285,7 @@ def _make(spec: CredentialSpec) -> credentials.Credential:
             return entra.workload_identity_credential(
                 spec.tenant_id, spec.client_id, spec.token_file, authority=spec.authority, **options
             )
-    raise ServiceBusError(Reason.CREDENTIAL, f"The hub knows no credential of the kind {spec.kind}.")
+    raise ServiceBusError(Reason.CREDENTIAL, f"Unknown credential kind: {spec.kind}.")
 
 
 async def _close() -> None:

@@ -184,7 +184,7 @@ def durations(records: Sequence[ScrapeRecord]) -> SafeString:
         ],
         most,
         f"Durations of the last {len(records)} scrapes against {formatting.seconds_text(most)} allowed; "
-        f"{sum(record.outcome != 'success' for record in records)} were not whole",
+        f"{sum(record.outcome != 'success' for record in records)} incomplete",
     )
 
 
@@ -198,5 +198,5 @@ def series_history(records: Sequence[ScrapeRecord]) -> SafeString:
             for record in reversed(records)
         ],
         most,
-        f"Series of the last {len(records)} scrapes, {most} at most",
+        f"Series of the last {len(records)} scrapes (peak {most})",
     )

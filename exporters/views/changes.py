@@ -24,7 +24,7 @@ class ChangesForm(forms.Form):
         required=False,
         max_length=150,
         label="By",
-        widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "user name"}),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "username"}),
     )
 
     def __init__(self, data: Any, user: roles.User) -> None:

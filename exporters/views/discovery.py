@@ -32,7 +32,7 @@ def _targets(request: HttpRequest) -> HttpResponse:
         problem = str(error)
     if problem:
         return _plain(
-            "The list of namespaces can't be read: the database doesn't answer (see /-/ready).", 503
+            "The list of namespaces can't be read: the database is unavailable (see /-/ready).", 503
         )
     # Prometheus before 2.53 sends the credentials of http_sd_configs without the word Bearer.
     grant = grant_for(request, configuration, bare=True)
@@ -42,7 +42,7 @@ def _targets(request: HttpRequest) -> HttpResponse:
     try:
         groups = discovery.groups(configuration, grant, team)
     except discovery.UnknownTeamError:
-        return _plain(f"There is no team “{team}” whose namespaces this token may list.", 404)
+        return _plain(f"This token can't list namespaces of a team “{team}”.", 404)
     # Prometheus wants exactly application/json, without a charset.
     return JsonResponse(groups, safe=False, headers={"Cache-Control": "no-store"})
 

@@ -59,7 +59,7 @@ def _configuration() -> str:
     try:
         reloader.current()
     except Exception:
-        return "never read: the database doesn't answer or is not migrated; run `manage.py prepare`"
+        return "never read: the database is unavailable or not migrated; run `manage.py prepare`"
     return "ok"
 
 
@@ -115,7 +115,7 @@ def _migrations() -> str:
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             return "not migrated; run `manage.py prepare`"
     except Exception:
-        return why_away(connection) if connection.vendor == "postgresql" else "doesn't answer"
+        return why_away(connection) if connection.vendor == "postgresql" else "unavailable"
     return "ok"
 
 
@@ -128,7 +128,7 @@ def _keys() -> str:
     except UndecryptableError:
         return "HUB_ENCRYPTION_KEYS does not decrypt what is stored; run `manage.py check --database default`"
     except Exception:
-        return "unknown: the database doesn't answer"
+        return "unknown: the database is unavailable"
     return "ok"
 
 
@@ -137,7 +137,5 @@ def _probe_shared_state() -> dict[str, str]:
     return {}
 
 
-_database = _Aside(
-    _ask_database, {"database": "doesn't answer", "keys": "unknown: the database doesn't answer"}
-)
+_database = _Aside(_ask_database, {"database": "unavailable", "keys": "unknown: the database is unavailable"})
 _shared_state = _Aside(_probe_shared_state, {})

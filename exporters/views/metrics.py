@@ -48,7 +48,7 @@ def _configuration() -> Configuration | HttpResponse:
         return reloader.current()
     except DatabaseError:
         return _plain(
-            "The configuration can't be read: the database doesn't answer or is not migrated (see /-/ready).",
+            "The configuration can't be read: the database is unavailable or not migrated (see /-/ready).",
             503,
         )
 
@@ -80,8 +80,8 @@ def namespace(request: HttpRequest, name: str) -> HttpResponse:
     # Unknown, paused and other teams' namespaces get the same answer, so that a token can't tell which ones exist.
     if target is None or not target.enabled or not grant.opens(target):
         return _plain(
-            f"There is no namespace “{name}” that this token may scrape. It may be paused, "
-            "belong to another team, or be spelt differently.",
+            f"This token can't scrape a namespace “{name}”. It may be paused, belong to another team or be "
+            f"misspelled.",
             404,
         )
     try:

@@ -131,7 +131,7 @@ def test_an_old_page_gives_no_role_back(objects: dict[str, Any]) -> None:
     seen = begun("owner", address)
     assert edit("owner", address, form | {"role": "viewer"}, seen=seen).status_code == 302
     answer = edit("owner", address, form | {"role": "editor"}, seen=seen)
-    assert "Somebody has changed this in the meantime" in answer.text
+    assert "someone else has changed this object" in answer.text
     member.refresh_from_db()
     assert member.role == "viewer"
     # Saving a second time is deliberate.
@@ -167,4 +167,4 @@ def test_an_old_page_of_a_team_gives_no_member_a_role_back(objects: dict[str, An
     seen = begun("admin", address)
     Membership.objects.get(pk=member.pk).delete()
     answer = edit("admin", address, {"name": "payments-team", "description": "x", **NO_MEMBERS}, seen=seen)
-    assert "Somebody has changed this in the meantime" in answer.text
+    assert "someone else has changed this object" in answer.text

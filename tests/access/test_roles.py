@@ -97,7 +97,7 @@ def test_an_owner_adds_a_member_by_the_exact_user_name(objects: dict[str, Any]) 
     fields = {"team": objects["team"], "role": "editor"}
     address = "/admin/exporters/membership/add/"
     answer = client.post(address, fields | {"user": "no-such-person"})
-    assert "There is no user of this name." in answer.content.decode()
+    assert "No user has this name." in answer.content.decode()
     assert client.post(address, fields | {"user": "nobody"}).status_code == 302
     member = Membership.objects.get(user__username="nobody")
     assert (member.team_id, member.role) == (objects["team"], "editor")
@@ -160,7 +160,7 @@ def test_who_is_in_no_team_is_told_so_after_the_right_password(objects: dict[str
     told = {}
     for password in ("a-good-password", "a-bad-password"):
         answer = Client().post("/admin/login/", {"username": "nobody", "password": password})
-        told[password] = "You are in no team yet." in answer.content.decode()
+        told[password] = "You aren't a member of a team yet." in answer.content.decode()
     assert told == {"a-good-password": True, "a-bad-password": False}
 
 

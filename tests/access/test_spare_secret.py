@@ -84,7 +84,7 @@ def test_the_refusals_of_one_credential_are_not_forgotten_for_those_of_another(
 
 def test_either_secret_is_tested_alone(both: tuple[str, str], owner: Client) -> None:
     assert "The active secret does not open payments" in _spare(owner, "test-active")
-    assert "The spare secret opens payments" in _spare(owner, "test")
+    assert "The spare secret works for payments" in _spare(owner, "test")
 
 
 def test_the_page_says_what_each_button_does(both: tuple[str, str], owner: Client) -> None:
@@ -106,7 +106,7 @@ def test_its_use_is_counted_and_shown(both: tuple[str, str], scraper: Client, ow
     credential = Credential.objects.get()
     assert credential.spare_used_at is not None
     page = owner.get(f"/admin/exporters/credential/{credential.pk}/change/").content.decode()
-    assert "as the active one was refused" in page
+    assert "because the active one was refused" in page
     metrics = scraper.get("/metrics").content.decode()
     assert f'hub_credential_spare_used_total{{credential="{credential.name}",team="payments"}}' in metrics
 
@@ -121,7 +121,7 @@ def test_with_both_refused_the_scrape_fails_as_ever(
 def test_testing_says_whether_the_spare_key_opens_the_namespace(
     both: tuple[str, str], bus: SimulatedNamespace, owner: Client
 ) -> None:
-    assert _spare(owner, "test") == "The spare secret opens payments."
+    assert _spare(owner, "test") == "The spare secret works for payments."
     bus.add_key(bus.key_name, {"Manage", "Listen", "Send"}, key="bmVpdGhlcg==" * 3)
     assert "does not open payments" in _spare(owner, "test")
 

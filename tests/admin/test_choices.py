@@ -117,7 +117,7 @@ def test_the_team_tells_credentials_of_one_name_apart(many: dict[str, Any]) -> N
     admin = people.client("admin")
     form = {"name": "named", "team": other.pk, "credential-named": "key-007", "do": "save"}
     answer = admin.post(f"{ADMIN}/namespace/new/", form)
-    assert "there are several" in answer.content.decode()
+    assert "several have this name" in answer.content.decode()
     form["credential-named"] = "orders-team/key-007"
     assert admin.post(f"{ADMIN}/namespace/new/", form).status_code == 302
     assert Namespace.objects.get(name="named").credential == theirs

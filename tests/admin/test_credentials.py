@@ -132,7 +132,7 @@ class TestAFormThatComesBackWithErrors:
         first = browser.post(ADD, new(team, name="Not A Slug"))
         assert list(errors(first)) == ["name"]
         assert KEY not in first.content.decode()
-        assert "What you entered is kept for this form." in first.content.decode()
+        assert "What you entered is kept." in first.content.decode()
         second = browser.post(ADD, new(team, name="still wrong", secret="", secret_held=held(first)))
         third = browser.post(ADD, new(team, secret="", secret_held=held(second)))
         assert third.status_code == 302
@@ -231,7 +231,7 @@ def test_the_id_of_a_client_secret_is_recognised(browser: Client, entra_fields: 
 def test_another_kind_needs_another_secret(browser: Client, credential: Credential) -> None:
     fields = new(credential.team, kind="client_secret", secret="", tenant_id=TENANT, client_id=CLIENT)
     found = errors(browser.post(change(credential), fields))
-    assert found["secret"][0].startswith("Enter the secret for the new kind")
+    assert found["secret"][0].startswith("Enter a secret for the new kind")
 
 
 def test_a_kind_without_secret_drops_the_stored_one(browser: Client, credential: Credential) -> None:

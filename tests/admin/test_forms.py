@@ -251,12 +251,12 @@ class TestTokens:
         other = Team.objects.create(name="orders")
         fields = {"name": "eu", "team": other.pk, "scope": "listed", "namespaces": [namespace.pk]}
         assert errors(browser.post(self.ADD, fields)) == {
-            "namespaces": ["Not of team “orders”: “payments-prod”."]
+            "namespaces": ["Not in team “orders”: “payments-prod”."]
         }
 
     def test_a_time_that_is_over_is_refused(self, browser: Client, team: Team) -> None:
         fields = {"name": "eu", "team": team.pk, "expires_at_0": "2020-01-01", "expires_at_1": "00:00"}
-        assert "This time is over" in errors(browser.post(self.ADD, fields))["expires_at"][0]
+        assert "This time is in the past" in errors(browser.post(self.ADD, fields))["expires_at"][0]
 
     def test_a_token_is_revoked_from_the_list_even_one_of_the_file(
         self, browser: Client, token: ScrapeToken

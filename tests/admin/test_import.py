@@ -39,7 +39,7 @@ def test_what_was_not_looked_at_is_not_applied(browser: Client) -> None:
     seen = _seen(browser.post(PATH, {"do": "plan", "text": FILE}))
     other = FILE.replace("billing", "refunds")
     page = browser.post(PATH, {"do": "apply", "text": other, "seen": seen}).content.decode()
-    assert "the difference is another one by now" in page
+    assert "the configuration has changed in the meantime" in page
     assert not Team.objects.exists()
 
 

@@ -269,7 +269,7 @@ class TestAnObjectOfTheFile:
         action = {"action": "delete_selected", "_selected_action": [item.pk], "post": "yes"}
         browser.post(f"/admin/{screen}/", action)
         html = check(browser.post(f"/admin/{screen}/", {key: action[key] for key in action if key != "post"}))
-        assert "comes from hub.yaml; take it out there" in html
+        assert "comes from hub.yaml; remove it there" in html
         assert type(item).objects.filter(pk=item.pk).exists()
 
 

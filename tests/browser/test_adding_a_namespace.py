@@ -39,7 +39,7 @@ def test_a_pasted_connection_string_becomes_data_in_prometheus(open_page: OpenPa
     )
 
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.locator(".messagelist")).to_contain_text("It was tested before.")
+    expect(page.locator(".messagelist")).to_contain_text("The connection test passed.")
     expect(page.get_by_role("heading", level=1)).to_have_text("fresh")
     at = page.url
 
@@ -58,7 +58,7 @@ def test_a_pasted_connection_string_becomes_data_in_prometheus(open_page: OpenPa
         )
 
     page.goto(at.replace("/status/", "/delete/"))
-    expect(page.locator("#content")).to_contain_text("Scrapes are answered 404")
+    expect(page.locator("#content")).to_contain_text("Scrapes will get 404")
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.locator(".messagelist")).to_contain_text("deleted")
 

@@ -53,7 +53,7 @@ def test_who_was_signed_out_meanwhile_is_told(open_page: OpenPage) -> None:
     page = open_page("/admin/", own=True)
     page.context.clear_cookies()
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    expect(page.get_by_role("status")).to_have_text("You are signed out. Load the page anew.")
+    expect(page.get_by_role("status")).to_have_text("You are signed out. Reload the page.")
 
 
 def test_targets_are_found_without_javascript(open_page: OpenPage) -> None:

@@ -42,7 +42,7 @@ def token_endpoint(kind: str) -> Prepare:
 
 
 _HOST = "Check the host; a proxy on the way may answer in the namespace's place."
-_KEY = "Enter a current key with the Manage right in the credential (docs/azure-permissions.md)."
+_KEY = "Enter a valid key with the Manage right in the credential (docs/azure-permissions.md)."
 _SLOW = "Look at Azure's status page. The hub asks again with the next scrape; nothing else is held up by it."
 _THROTTLED = (
     "Lower requests per second, scrape less often, or leave entities out. The hub has slowed down by itself."
@@ -107,7 +107,7 @@ ROWS = (
         "403",
         "forbidden",
         "forbids this (403)",
-        "Give the identity a role on the namespace, or let the hub's address through its firewall.",
+        "Assign the identity a role on the namespace, or allow the hub's address in its firewall.",
         fault("forbidden"),
     ),
     Row(
@@ -277,7 +277,7 @@ OVERLOADED = Row(
     "overloaded",
     "the hub has more to read than it can finish in time",
     "overloaded",
-    "Scrapes are refused (overloaded)",
+    "Refusing scrapes (overloaded)",
     "Give it more CPU, add a replica, scrape less often, or set `cache_seconds` where several servers scrape the same "
     "namespaces.",
 )

@@ -47,7 +47,7 @@ def test_too_many_scrapes_are_refused_with_the_reason_and_the_hub_recovers(scrap
     assert refused_total(scraped.hub, scraped.token) == len(refused)
     log = scraped.hub.log.read_text()
     assert MESSAGE in log
-    assert log.count("Scrapes are refused (overloaded)") < len(refused) or len(refused) == 1
+    assert log.count("Refusing scrapes (overloaded)") < len(refused) or len(refused) == 1
 
     # One after the other, so that none has to wait.
     assert all("\nservicebus_up 1.0\n" in scraped.scrape(name) for name in scraped.namespaces[:20])

@@ -72,7 +72,7 @@ def test_the_list_scrapes_many_and_reports_each_failure(browser: Client, two: li
 def test_a_namespace_of_the_file_is_paused_in_the_file(browser: Client, two: list[Namespace]) -> None:
     Namespace.objects.filter(pk=two[0].pk).update(source=Source.FILE)
     said = _post(browser, "pause", two)
-    assert said == "Paused: 1 ok, 1 failed: payments comes from hub.yaml, which says whether it is enabled."
+    assert said == "Paused: 1 ok, 1 failed: payments comes from hub.yaml; pause or resume it there."
 
 
 def test_the_list_tests_many_and_remembers_nothing(browser: Client, two: list[Namespace]) -> None:
@@ -111,7 +111,7 @@ def test_a_viewer_does_nothing_to_a_namespace(
     client = Client()
     client.force_login(viewer)
     said = _post(client, action, two[:1])
-    assert said.endswith(": 0 ok, 1 failed: payments needs the role editor in its team.")
+    assert said.endswith(": 0 ok, 1 failed: payments requires the editor role in its team.")
     assert len(bus.requests) == 0
     assert Namespace.objects.get(pk=two[0].pk).enabled
 
@@ -137,7 +137,7 @@ def test_pausing_is_in_the_history_with_who_did_it(browser: Client, two: list[Na
 
 def test_a_namespace_that_nobody_began_with_in_time_is_named(two: list[Namespace], monkeypatch: Any) -> None:
     monkeypatch.setattr(actions, "_SECONDS", 0.0)
-    assert actions.report(actions.scrape_now(two[:1])) == "0 ok, 1 failed: payments not begun in time"
+    assert actions.report(actions.scrape_now(two[:1])) == "0 ok, 1 failed: payments not started in time"
 
 
 def test_actions_on_none_do_nothing() -> None:

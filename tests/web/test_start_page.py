@@ -84,7 +84,7 @@ def test_states_are_said_in_words_and_counted(administrator: Client, one_of_each
 def test_a_failure_stands_in_its_row_with_what_to_do(administrator: Client, one_of_each: None) -> None:
     html = administrator.get("/admin/").content.decode()
     assert "The key was refused." in html
-    assert "Enter a current key with the Manage right" in html
+    assert "Enter a valid key with the Manage right" in html
     assert "Service Bus throttled 4 requests" in html
     assert "Look there at Status &gt; Targets" in html
 
@@ -94,7 +94,7 @@ def test_a_row_has_duration_series_and_a_picture(administrator: Client, make: Ma
     html = administrator.get("/admin/").content.decode()
     assert "12\u202f345" in html
     assert "25% of the time allowed" in html
-    assert "Last 2 scrapes: all whole" in html
+    assert "Last 2 scrapes: all complete" in html
     assert re.search(r'<time datetime="[^"]+" title="[^"]+ UTC">\d+ s ago</time>', html)
 
 

@@ -35,12 +35,12 @@ def test_what_is_not_saved_yet_is_tried_out_step_by_step(team: Team, bus: Simula
     assert [step.name for step in tried.steps] == list(run.STEPS)
     assert set(_states(tried).values()) == {"good"}
     assert tried.ok
-    assert "RootManageSharedAccessKey" in _step(tried, "Understood").detail
+    assert "RootManageSharedAccessKey" in _step(tried, "Connection string").detail
     assert _step(tried, "TLS").detail.startswith("TLSv1.3 with 127.0.0.1, certificate good for")
     assert _step(tried, "SKU").detail == "Standard"
     assert _step(tried, "Entities").detail == "2 queues, 1 topic, 2 subscriptions by 4 requests"
-    assert _step(tried, "Fits the timeout").detail.endswith("of 9.5 s.")
-    assert "4 requests at 30 a second: a full read need not wait." in _step(tried, "Budget").detail
+    assert _step(tried, "Timeout").detail.endswith("of 9.5 s.")
+    assert "4 requests at 30 per second: within the budget." in _step(tried, "Budget").detail
     assert all(step.seconds is not None for step in tried.steps[:3])
 
 
@@ -81,7 +81,7 @@ def test_a_connection_made_for_a_trial_is_closed_when_its_step_ends(
 def test_a_wrong_key_names_the_policy_and_where_to_look(team: Team, bus: SimulatedNamespace) -> None:
     tried = _try(_unsaved(team, bus.connection_string.replace(bus.key, "d3Jvbmc=")))
     assert not tried.ok
-    step = _step(tried, "Authorised")
+    step = _step(tried, "Authorization")
     assert step.state is State.BAD
     assert "Shared access policies > the policy RootManageSharedAccessKey > tick Manage" in step.fix
     assert _states(tried)["TLS"] == "good"
@@ -92,7 +92,7 @@ def test_a_wrong_key_names_the_policy_and_where_to_look(team: Team, bus: Simulat
 
 def test_a_key_that_may_only_listen_lacks_the_manage_right(team: Team, bus: SimulatedNamespace) -> None:
     secret = bus.add_key("listen-only", rights=["Listen"])
-    step = _step(_try(_unsaved(team, secret)), "Authorised")
+    step = _step(_try(_unsaved(team, secret)), "Authorization")
     assert (step.state, "the policy listen-only > tick Manage" in step.fix) == (State.BAD, True)
 
 
@@ -100,7 +100,7 @@ def test_the_key_of_an_entity_reads_that_entity_alone(team: Team, bus: Simulated
     secret = bus.add_key("orders-manage", entity_path="orders")
     tried = _try(_unsaved(team, secret))
     assert tried.ok
-    assert _step(tried, "Understood").detail.endswith("key orders-manage, only orders")
+    assert _step(tried, "Connection string").detail.endswith("key orders-manage, only orders")
     assert _states(tried)["SKU"] == "skipped"
     assert _step(tried, "Entities").detail.startswith("1 queue, 0 topics")
 
@@ -109,10 +109,10 @@ def test_a_name_that_does_not_resolve_stops_at_that_step(team: Team, settings: A
     settings.HUB_ENDPOINT_SUFFIXES = ["invalid"]
     secret = "Endpoint=sb://no-such-name.invalid/;SharedAccessKeyName=k;SharedAccessKey=c2VjcmV0"
     tried = _try(_unsaved(team, secret))
-    assert _states(tried)["Understood"] == "good"
-    assert _states(tried)["Name resolved"] == "bad"
+    assert _states(tried)["Connection string"] == "good"
+    assert _states(tried)["Name resolution"] == "bad"
     assert _states(tried)["TLS"] == "skipped"
-    assert "private DNS zone" in _step(tried, "Name resolved").fix
+    assert "private DNS zone" in _step(tried, "Name resolution").fix
     assert tried.exposition == ""
 
 
@@ -121,7 +121,7 @@ def test_a_certificate_that_is_not_trusted_stops_at_tls(
 ) -> None:
     settings.HUB_CA_FILE = None
     tried = _try(_unsaved(team, bus.connection_string))
-    assert _states(tried)["Name resolved"] == "good"
+    assert _states(tried)["Name resolution"] == "good"
     assert _states(tried)["TLS"] == "bad"
     assert "certificate" in _step(tried, "TLS").detail
     assert "HUB_CA_FILE" in _step(tried, "TLS").fix
@@ -129,8 +129,8 @@ def test_a_certificate_that_is_not_trusted_stops_at_tls(
 
 def test_without_a_credential_one_is_asked_for(team: Team) -> None:
     tried = _try(Namespace(name="bare", team=team, host="bare.servicebus.windows.net"))
-    assert _states(tried)["Understood"] == "bad"
-    assert _step(tried, "Understood").fix == "Choose a credential, or paste a connection string."
+    assert _states(tried)["Connection string"] == "bad"
+    assert _step(tried, "Connection string").fix == "Choose a credential or paste a connection string."
 
 
 def test_a_read_that_is_cut_says_what_was_found_and_that_it_does_not_fit(
@@ -140,10 +140,10 @@ def test_a_read_that_is_cut_says_what_was_found_and_that_it_does_not_fit(
     for number in range(40):
         slow.add_topic(f"t{number}").add_subscription("s")
     tried = _try(_unsaved(team, slow.connection_string, timeout_seconds=1.5, concurrency=1))
-    assert _states(tried)["Authorised"] == "good"
+    assert _states(tried)["Authorization"] == "good"
     assert _states(tried)["Entities"] == "bad"
-    assert _states(tried)["Fits the timeout"] == "bad"
-    assert "scrape_timeout" in _step(tried, "Fits the timeout").fix
+    assert _states(tried)["Timeout"] == "bad"
+    assert "scrape_timeout" in _step(tried, "Timeout").fix
 
 
 def test_the_budget_says_how_long_a_full_read_takes_at_least(team: Team, simulator: Simulator) -> None:
@@ -151,7 +151,9 @@ def test_the_budget_says_how_long_a_full_read_takes_at_least(team: Team, simulat
     for number in range(22):
         many.add_topic(f"t{number}").add_subscription("s")
     tried = _try(_unsaved(team, many.connection_string, requests_per_second=100, burst=5))
-    assert "25 requests at 100 a second: a full read takes 0.20 s at least." in _step(tried, "Budget").detail
+    assert (
+        "25 requests at 100 per second: a full read takes at least 0.20 s." in _step(tried, "Budget").detail
+    )
 
 
 def test_no_step_shows_a_secret(team: Team, bus: SimulatedNamespace) -> None:
@@ -167,8 +169,8 @@ def test_a_hub_that_is_full_refuses_a_trial_too(
     monkeypatch.setattr(scrape, "_places", Places(1, 1))
     assert not scrape._places.take("another")
     tried = _try(_unsaved(team, bus.connection_string))
-    assert _step(tried, "Authorised").state is State.BAD
-    assert "HUB_MAX_SCRAPES" in _step(tried, "Authorised").detail
+    assert _step(tried, "Authorization").state is State.BAD
+    assert "HUB_MAX_SCRAPES" in _step(tried, "Authorization").detail
 
 
 @pytest.mark.parametrize(("timeout", "allowed"), [(None, 9.5), (5.0, 4.5), (60.0, 9.5), (0.5, 0.25)])

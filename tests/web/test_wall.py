@@ -105,7 +105,7 @@ def test_a_link_is_not_made_for_a_time_that_is_over(
     client.force_login(django_user_model.objects.create_superuser("root", "", "pass-pass-pass"))
     values = {"name": "office", "scope": "all_teams", "expires_at_0": "2020-01-01", "expires_at_1": "12:00"}
     html = client.post("/admin/exporters/walllink/add/", values).content.decode()
-    assert "This time is over." in html
+    assert "This time is in the past." in html
 
 
 def test_an_editor_makes_links_for_the_own_team_alone(

@@ -40,8 +40,8 @@
       }
       if (!answer.ok || !replacement) {
         said.textContent = answer.status === 404
-          ? "This page has ended. Ask for a new address."
-          : answer.redirected ? "You are signed out. Load the page anew." : "The hub doesn't answer; these are old.";
+          ? "This link is no longer valid. Ask for a new one."
+          : answer.redirected ? "You are signed out. Reload the page." : "The hub isn't responding. This data is out of date.";
         return;
       }
       said.textContent = "";
@@ -58,7 +58,7 @@
       }
       part.dispatchEvent(new CustomEvent("refreshed"));
     } catch {
-      said.textContent = "The hub doesn't answer; these are old.";
+      said.textContent = "The hub isn't responding. This data is out of date.";
     } finally {
       running = false;
     }

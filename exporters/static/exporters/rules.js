@@ -48,7 +48,7 @@
       mark();
     } catch (error) {
       if (error.name !== "AbortError") {
-        preview.textContent = "The preview could not be fetched; press Try.";
+        preview.textContent = "The preview failed to load. Select “Try”.";
       }
     } finally {
       if (current === asked) { delete preview.dataset.busy; }

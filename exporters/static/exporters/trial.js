@@ -23,7 +23,7 @@
     const started = Date.now();
     item.className = "running";
     item.setAttribute("aria-hidden", "true");
-    const tick = () => { item.textContent = `Under way for ${Math.round((Date.now() - started) / 1000)} s`; };
+    const tick = () => { item.textContent = `Running for ${Math.round((Date.now() - started) / 1000)} s`; };
     tick();
     const timer = setInterval(tick, 1000);
     return { item, stop() { clearInterval(timer); item.remove(); } };
@@ -64,7 +64,7 @@
         if (done) { break; }
       }
     } catch {
-      result.textContent = "The test could not be run: the hub doesn't answer, or you are signed out.";
+      result.textContent = "The test could not run: the hub isn't responding, or you are signed out.";
     } finally {
       clock.stop();
       button.disabled = false;
