@@ -50,16 +50,16 @@ def check_production(app_configs: Any = None, **kwargs: Any) -> list[checks.Chec
     if "*" in settings.ALLOWED_HOSTS:
         found.append(
             checks.Error(
-                "HUB_ALLOWED_HOSTS allows every host, which lets a forged Host header into links.",
-                hint="Name the hosts under which people open the hub.",
+                "HUB_ALLOWED_HOSTS allows every host, so a forged Host header can get into links.",
+                hint="List the host names under which users open the hub.",
                 id="hub.E010",
             )
         )
     if settings.HUB_SCRAPE_AUTH == "none":
         found.append(
             checks.Warning(
-                "HUB_SCRAPE_AUTH=none: whoever reaches the port can scrape every namespace of every team.",
-                hint="Leave it at required, unless the network lets Prometheus alone through.",
+                "HUB_SCRAPE_AUTH=none: anyone who can reach the port can scrape every namespace of every team.",
+                hint="Keep it at required, unless the network only lets Prometheus through.",
                 id="hub.W010",
             )
         )
@@ -67,7 +67,7 @@ def check_production(app_configs: Any = None, **kwargs: Any) -> list[checks.Chec
         found.append(
             checks.Warning(
                 "HUB_ALLOW_LOOPBACK=1: users can make the hub connect to services on its own machine.",
-                hint="Take it away; it is for development and the local emulator.",
+                hint="Remove it; it is for development and the local emulator.",
                 id="hub.W011",
             )
         )
@@ -75,8 +75,8 @@ def check_production(app_configs: Any = None, **kwargs: Any) -> list[checks.Chec
         found.append(
             checks.Warning(
                 "HUB_EXTERNAL_URL is not https: passwords, connection strings and tokens cross the network "
-                "in plain.",
-                hint="Put TLS in front, or set HUB_TLS_CERT_FILE and HUB_TLS_KEY_FILE, and give the https "
+                "unencrypted.",
+                hint="Put a TLS proxy in front, or set HUB_TLS_CERT_FILE and HUB_TLS_KEY_FILE, and set the https "
                 "address.",
                 id="hub.W012",
             )
@@ -111,17 +111,16 @@ def _keys() -> Iterator[checks.CheckMessage]:
         return
     if "sqlite" not in settings.DATABASES["default"]["ENGINE"]:
         yield checks.Warning(
-            "The keys are generated ones from HUB_DATA_DIR, but the database is shared: another replica "
-            "has other "
-            "keys and can't read what this one stores.",
-            hint="Set HUB_SECRET_KEY and HUB_ENCRYPTION_KEYS, the same for all replicas.",
+            "The keys are generated in HUB_DATA_DIR, but the database is shared: other replicas have different keys "
+            "and can't read what this one stores.",
+            hint="Set HUB_SECRET_KEY and HUB_ENCRYPTION_KEYS to the same values in all replicas.",
             id="hub.W001",
         )
     for name in ("secret_key", "encryption_key"):
         path = settings.HUB_DATA_DIR / name
         if path.is_file() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             yield checks.Warning(
-                f"{path} can be read by other users of this machine.", hint=f"chmod 600 {path}", id="hub.W002"
+                f"{path} is readable by other users of this machine.", hint=f"chmod 600 {path}", id="hub.W002"
             )
 
 
@@ -137,8 +136,8 @@ def _ca_file() -> Iterator[checks.CheckMessage]:
         )
     except ValueError:
         yield checks.Error(
-            f"HUB_CA_FILE ({settings.HUB_CA_FILE}) holds no certificate.",
-            hint="It takes one certificate or more as PEM (-----BEGIN CERTIFICATE-----).",
+            f"HUB_CA_FILE ({settings.HUB_CA_FILE}) contains no certificate.",
+            hint="It must contain one or more PEM certificates (-----BEGIN CERTIFICATE-----).",
             id="hub.E002",
         )
 
@@ -147,16 +146,17 @@ def _names() -> Iterator[checks.CheckMessage]:
     label = settings.HUB_NAMESPACE_LABEL
     if target_label_problem(label) or label == "team":
         yield checks.Error(
-            "HUB_NAMESPACE_LABEL can't be the label of the namespace.",
-            hint="Use letters, digits and _, and neither job, instance, team nor a label that a metric has, such as "
-            "name or status.",
+            "HUB_NAMESPACE_LABEL is not a valid label for the namespace.",
+            hint="Use letters, digits and _. The labels job, instance and team, and labels of the metrics, such as "
+            "name or status, are not allowed.",
             id="hub.E003",
         )
     for suffix in settings.HUB_ENDPOINT_SUFFIXES:
         if not _SUFFIX.fullmatch(suffix):
             yield checks.Error(
-                "HUB_ENDPOINT_SUFFIXES holds a suffix that is no host name, or that allows a whole top-level domain.",
-                hint="Give the suffix of your Service Bus endpoints, for example servicebus.example.net.",
+                "HUB_ENDPOINT_SUFFIXES contains a suffix that is not a host name or that allows a whole top-level "
+                "domain.",
+                hint="Enter the suffix of your Service Bus endpoints, for example servicebus.example.net.",
                 id="hub.E004",
             )
 
@@ -164,8 +164,8 @@ def _names() -> Iterator[checks.CheckMessage]:
 def _capacity() -> Iterator[checks.CheckMessage]:
     if settings.HUB_MAX_SCRAPES >= settings.HUB_THREADS:
         yield checks.Warning(
-            "HUB_MAX_SCRAPES is not below HUB_THREADS: hung targets could take every thread, health checks "
-            "included.",
+            "HUB_MAX_SCRAPES is not below HUB_THREADS: hanging targets could occupy all threads, including those "
+            "for health checks.",
             hint="Lower HUB_MAX_SCRAPES, or raise HUB_THREADS.",
             id="hub.W003",
         )

@@ -61,7 +61,7 @@ class NewNamespaceForm(forms.Form):
     )
     name = forms.CharField(
         max_length=63,
-        help_text="Lowercase letters, digits and hyphens. The metrics path is /metrics/<name>.",
+        help_text="Lowercase letters, digits and hyphens. The metrics path is /metrics/ followed by this name.",
     )
     team = choices.adapt(
         forms.ModelChoiceField(Team.objects.none(), empty_label=None, widget=_lookup("team"))
@@ -149,7 +149,7 @@ class NewNamespaceForm(forms.Form):
         self.add_error(
             "connection_string",
             f"Only owners of team {team} can store a connection string. Ask an owner, or choose one of the team's "
-            f"credentials below.",
+            "credentials below.",
         )
         return False
 

@@ -54,7 +54,7 @@ def _remarks(facts: Facts, key_name: str, entity_path: str) -> list[str]:
     if entity_path:
         remarks.append(
             f"It only grants access to {entity_path}: the hub can't read the namespace's other queues and topics, "
-            f"or its SKU.f"
+            "or its SKU.f"
         )
     if facts.connection is not None and facts.connection.signature:
         ends = (

@@ -70,7 +70,7 @@ def usable(rules: Iterable[LabelRule]) -> tuple[Rule, ...]:
         wrong = _problems(rule)
         if wrong:
             logger.error(
-                "Label rule %s of %s is left out: %s", stored.pk, stored.scope, " ".join(wrong.values())
+                "Skipping label rule %s of %s: %s", stored.pk, stored.scope, " ".join(wrong.values())
             )
         else:
             found.append(rule)

@@ -119,7 +119,7 @@ class Reloader:
         configuration = self._configuration
         if configuration is None:
             raise ConfigurationUnavailable(
-                f"The configuration can't be read: {self._problem or 'no answer yet'}"
+                f"The configuration can't be read: {self._problem or 'no response yet'}"
             )
         return configuration
 
@@ -160,7 +160,7 @@ class Reloader:
         while True:
             refresh = self._begin_refresh()
             if not refresh.over.wait(max(0.0, deadline - time.monotonic())):
-                self._note_problem(f"the database has not answered within {patience:g} s")
+                self._note_problem(f"the database has not responded within {patience:g} s")
                 return
             # A refresh that was running when this process made a change may have missed it: run another one.
             if self._problem or refresh.takes_long or not self._dirty:
@@ -197,8 +197,8 @@ class Reloader:
     def _note_problem(self, problem: str) -> None:
         if not self._problem:
             known = self._configuration is not None
-            consequence = "going on with the last one" if known else "there is none yet"
-            logger.error("The configuration can't be read, %s: %s", consequence, problem)
+            consequence = "continuing with the last one" if known else "there is none yet"
+            logger.error("Can't read the configuration, %s: %s", consequence, problem)
         self._problem = problem
 
     def _fall_back(self) -> None:
@@ -212,7 +212,7 @@ class Reloader:
             if found is not None and self._configuration is None:
                 self._configuration, age = found
                 self._right_at = clock.now() - age
-                logger.warning("Going on with the copy on disk, last known to be right %.0f s ago.", age)
+                logger.warning("Continuing with the outage copy, last known to be current %.0f s ago.", age)
 
 
 reloader = Reloader()

@@ -43,8 +43,13 @@ def fix(reason: Reason, spec: CredentialSpec | None) -> str:
             return _TOKENS.get(spec.kind, "Enter a current connection string.")
         case Reason.NOT_FOUND if connection is not None and connection.entity_path:
             return (
+<<<<<<< HEAD
                 f"There is no queue or topic “{connection.entity_path}” (EntityPath): it was deleted or is spelt "
                 "differently. Copy the connection string anew."
+=======
+                f"The queue or topic “{connection.entity_path}” (EntityPath) doesn't exist: it was deleted or is "
+                "misspelled. Copy the connection string again."
+>>>>>>> 0e56d51 (Rewrite models', hub.yaml's and Service Bus messages in plain English)
             )
     return ADVICE.get(reason, "")
 
@@ -57,6 +62,11 @@ def _key(connection: ConnectionString | None) -> str:
     else:
         where = "the namespace > Shared access policies"
     return (
+<<<<<<< HEAD
         f"In the Azure portal: {where} > {policy} > tick Manage and save. If it is ticked, the key was regenerated: "
         "copy the connection string anew and paste it here."
+=======
+        f"In the Azure portal: {where} > {policy} > tick Manage and save. If it is already ticked, the key was "
+        "regenerated: copy the connection string again and paste it here."
+>>>>>>> 0e56d51 (Rewrite models', hub.yaml's and Service Bus messages in plain English)
     )

@@ -37,8 +37,8 @@ class UndecryptableError(SecretUnavailableError):
 
     def __init__(self, where: str) -> None:
         super().__init__(
-            f"The secret of {where} can't be decrypted with HUB_ENCRYPTION_KEYS. "
-            "Add the key it was encrypted with, or enter the secret again."
+            f"The secret of {where} can't be decrypted with HUB_ENCRYPTION_KEYS. Add the key that it was encrypted "
+            "with, or enter the secret again."
         )
 
 
@@ -65,13 +65,13 @@ class KeyRing:
 
     def __init__(self, keys: Sequence[str]) -> None:
         if not keys:
-            raise ImproperlyConfigured("HUB_ENCRYPTION_KEYS is empty; it takes one key or more.")
+            raise ImproperlyConfigured("HUB_ENCRYPTION_KEYS is empty; it needs at least one key.")
         try:
             self._fernet = MultiFernet([Fernet(key) for key in keys])
         except ValueError:
             raise ImproperlyConfigured(
-                "HUB_ENCRYPTION_KEYS holds something that is not a key; a key is 32 random bytes in url-safe "
-                "base64, as `openssl rand -base64 32 | tr +/ -_` prints it."
+                "HUB_ENCRYPTION_KEYS contains an invalid key. A key is 32 random bytes in URL-safe base64; generate "
+                "one with `openssl rand -base64 32 | tr +/ -_`."
             ) from None
 
     def seal(self, plaintext: str, binding: str) -> Sealed:
@@ -151,7 +151,7 @@ class EncryptedField(_TextField):
             return ""
         # Reached by filter(), update() and the like, which have no row to bind the value to.
         raise TypeError(
-            "A secret is stored by saving its object; it can't be searched for or updated in bulk."
+            "To store a secret, save its object. Secrets can't be searched for or updated in bulk."
         )
 
     def value_to_string(self, obj: models.Model) -> str:

@@ -59,8 +59,8 @@ def endpoint_of(host: str, connection: ConnectionString | None) -> Endpoint:
         if connection is None:
             raise ValidationError(
                 {
-                    "host": "Give the host, for example payments-prod.servicebus.windows.net: this "
-                    "credential names none."
+                    "host": "Enter the host, for example payments-prod.servicebus.windows.net. This credential "
+                    "doesn't contain one."
                 }
             )
         return connection.endpoint
@@ -76,9 +76,8 @@ def endpoint_of(host: str, connection: ConnectionString | None) -> Endpoint:
     ):
         raise ValidationError(
             {
-                "host": f"The connection string is for {other.host_port}, but the "
-                f"host says {endpoint.host_port}. Leave the host empty, or choose that namespace's "
-                "credential."
+                "host": f"The connection string is for {other.host_port}, but the host is {endpoint.host_port}. "
+                "Leave the host empty, or choose that namespace's credential."
             }
         )
     return other if endpoint.port is None else replace(other, port=endpoint.port)

@@ -53,7 +53,7 @@ def examine_connection_string(secret: str) -> Facts:
 def examine_client_secret(secret: str) -> Facts:
     if _GUID.match(secret):
         raise ValidationError(
-            "This is the ID of a client secret, not the secret. Azure shows the secret in the column Value, "
+            "This is the ID of a client secret, not the secret itself. Azure shows the secret in the Value column, "
             "once, when it is created."
         )
     return Facts("client secret" + _ending(secret))
@@ -68,22 +68,21 @@ def examine_certificate(pem: str, password: str) -> Facts:
     data = pem.encode()
     if b"-----BEGIN" not in data:
         raise ValidationError(
-            "This is not PEM. Paste the certificate and its private key as text, beginning with -----BEGIN; "
-            "`openssl pkcs12 -in file.pfx -out file.pem` converts a PFX file."
+            "This is not PEM. Paste the certificate and its private key as text, starting with -----BEGIN. To "
+            "convert a PFX file, use `openssl pkcs12 -in file.pfx -out file.pem`."
         )
     try:
         certificate = x509.load_pem_x509_certificate(data)
     except ValueError:
         raise ValidationError(
-            "There is no readable certificate in it (-----BEGIN CERTIFICATE-----). Paste the whole file."
+            "It contains no readable certificate (-----BEGIN CERTIFICATE-----). Paste the whole file."
         ) from None
     key = _private_key(data, password)
     if not isinstance(key, RSAPrivateKey):
-        raise ValidationError("The private key is not RSA, and Entra ID signs in with RSA keys only.")
+        raise ValidationError("The private key is not RSA. Entra ID accepts only RSA keys.")
     if key.public_key() != certificate.public_key():
         raise ValidationError(
-            "The private key doesn't belong to the certificate. The certificate of the key must come first "
-            "in the file."
+            "The private key doesn't match the certificate. The key's certificate must come first in the file."
         )
     thumbprint = certificate.fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303 - Azure's name
     return Facts(f"certificate with thumbprint {thumbprint}", certificate.not_valid_after_utc)
@@ -100,10 +99,10 @@ def _private_key(data: bytes, password: str) -> object:
     try:
         return load_pem_private_key(data, password.encode() if password else None)
     except TypeError:
-        raise ValidationError("The private key is encrypted: give its password too.", PASSWORD) from None
+        raise ValidationError("The private key is encrypted: enter its password too.", PASSWORD) from None
     except ValueError:
         if encrypted:
-            raise ValidationError("The password doesn't open the private key.", PASSWORD) from None
+            raise ValidationError("The password doesn't decrypt the private key.", PASSWORD) from None
         raise ValidationError("The private key can't be read. Paste the whole file.") from None
 
 

@@ -40,8 +40,8 @@ class KeyFile:
             self._check(keys)
         except ImproperlyConfigured as error:
             # The error's text contains no key.
-            logger.error("The encryption keys in %s are not taken, the former ones go on: %s", path, error)
+            logger.error("Ignoring the encryption keys in %s and keeping the current ones: %s", path, error)
             keys = former
         if keys != former:
-            logger.info("The encryption keys were read anew from %s: %s", path, len(keys))
+            logger.info("Reloaded the encryption keys from %s: %s", path, len(keys))
         self._keys = keys

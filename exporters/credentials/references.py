@@ -39,14 +39,12 @@ def resolve(reference: Mapping[str, str]) -> str:
 
 def _from_environment(name: str) -> str:
     if name in _FORBIDDEN:
-        raise UnresolvedReferenceError(f"{name} is the hub's own secret and can't be used as another one.")
+        raise UnresolvedReferenceError(f"{name} is one of the hub's own secrets and can't be used here.")
     value = os.environ.get(name)
     if value is None:
         # Anything that doesn't look like a name may be the secret itself, entered instead of the name.
-        named = name if name == name.upper() else "that is named here"
-        raise UnresolvedReferenceError(
-            f"The environment variable {named} is not set. Set it where the hub runs."
-        )
+        named = name if name == name.upper() else "given here"
+        raise UnresolvedReferenceError(f"The environment variable {named} is not set. Set it for the hub.")
     return value
 
 
@@ -60,21 +58,20 @@ def _opens_the_hub(path: str) -> bool:
 
 def _from_file(path: str) -> str:
     if _opens_the_hub(path):
-        raise UnresolvedReferenceError(f"The file {path} is the hub's own and can't be used as a secret.")
+        raise UnresolvedReferenceError(f"The file {path} belongs to the hub and can't be used as a secret.")
     try:
         with Path(path).open("rb") as file:
             content = file.read(_MAXIMUM_BYTES + 1)
     except OSError as error:
         raise UnresolvedReferenceError(f"The file {path} can't be read: {error.strerror or error}.") from None
     if len(content) > _MAXIMUM_BYTES:
-        raise UnresolvedReferenceError(f"The file {path} is larger than 1 MiB, which no secret is.")
+        raise UnresolvedReferenceError(f"The file {path} is larger than 1 MiB, the maximum for a secret.")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         raise UnresolvedReferenceError(
-            f"The file {path} is not text. A certificate is needed as PEM; `openssl pkcs12 -in file.pfx "
-            "-out file.pem` "
-            "converts a PFX file."
+            f"The file {path} is not text. A certificate must be PEM. To convert a PFX file, use `openssl pkcs12 "
+            "-in file.pfx -out file.pem`."
         ) from None
 
 

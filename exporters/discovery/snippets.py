@@ -30,7 +30,7 @@ def snippets(team: str, targets: Iterable[Target]) -> list[Snippet]:
         Snippet(
             "http-sd",
             "HTTP service discovery (recommended)",
-            f"For prometheus.yml. Covers all enabled namespaces that the token has access to, with their labels, "
+            "For prometheus.yml. Covers all enabled namespaces that the token has access to, with their labels, "
             f"including those that team {team} adds later.",
             _yaml({"scrape_configs": [_http_sd()]}),
         ),

@@ -56,7 +56,7 @@ class Application:
                 entry.report("name", "Every " + kind.word + " needs a name.")
             if name and identity in seen:
                 first = seen[identity].nodes["name"].problem("").line
-                entry.report("name", f"There is another {kind.word} of this name in line {first}.")
+                entry.report("name", f"Line {first} has another {kind.word} with this name.")
                 continue
             seen[identity] = entry
             if not entry.faulty:
@@ -121,7 +121,7 @@ class Application:
                 case attribute:
                     setattr(item, attribute, getattr(fresh, attribute) if value is None else value)
         if isinstance(item, Namespace) and item.team_id is None and not entry.faulty:
-            entry.report("team", "Every namespace belongs to a team; name it here.")
+            entry.report("team", "A namespace must belong to a team. Name the team here.")
         if isinstance(item, Credential) and not entry.faulty:
             try:
                 for slot in SecretSlot:
@@ -146,13 +146,11 @@ class Application:
         if item.scope not in ScrapeToken.Scope.values:
             entry.report(
                 "scope",
-                "Say what the token opens: `scope: team` (all namespaces of its team), `scope: all_teams` (those "
-                "of all teams), or `scope: listed` (those under `namespaces`).",
+                "Give the token's scope: `scope: team` (all namespaces of its team), "
+                "`scope: all_teams` (those of all teams), or `scope: listed` (those under `namespaces`).",
             )
         elif entry.get("namespaces") and item.scope != ScrapeToken.Scope.LISTED:
-            entry.report(
-                "namespaces", "Leave this out, or write `scope: listed` to open these namespaces alone."
-            )
+            entry.report("namespaces", "Remove this, or use `scope: listed` to allow only these namespaces.")
         elif not entry.faulty:
             self._report(entry, item.clean_scope)
         return item.scope

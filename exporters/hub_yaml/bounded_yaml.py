@@ -21,7 +21,7 @@ def compose(text: str, characters: int, values: int) -> yaml.Node | None:
     follows aliases must count. Raises TooLargeError above a limit, and yaml.YAMLError for invalid YAML.
     """
     if len(text) > characters:
-        raise TooLargeError(f"This has {len(text):,} characters; at most {characters:,} are read.")
+        raise TooLargeError(f"This has {len(text):,} characters; at most {characters:,} are allowed.")
     loader = _Loader(text, values)
     try:
         return loader.get_single_node()
@@ -29,13 +29,13 @@ def compose(text: str, characters: int, values: int) -> yaml.Node | None:
         raise
     except (OverflowError, ValueError) as error:
         # PyYAML passes on Python's own errors for numbers that are too large: %YAML 1.99..., "\UFFFFFFFF".
-        raise yaml.YAMLError("This holds a number that is too large.") from error
+        raise yaml.YAMLError("This contains a number that is too large.") from error
     finally:
         loader.dispose()
 
 
 def too_many_values(values: int) -> TooLargeError:
-    return TooLargeError(f"This holds more than {values:,} values; are its aliases (*name) nested?")
+    return TooLargeError(f"This contains more than {values:,} values. Are its aliases (*name) nested?")
 
 
 def plain_value(node: yaml.ScalarNode) -> Any:

@@ -84,7 +84,7 @@ class Document:
             self.fail(str(error))
             return None
         except yaml.YAMLError:
-            self.fail("This is not YAML: it holds a character or a number that YAML doesn't allow.")
+            self.fail("This is not YAML: it contains a character or a number that YAML doesn't allow.")
             return None
         return Node(self, root or yaml.MappingNode("tag:yaml.org,2002:map", []), "")
 
@@ -119,7 +119,7 @@ class Document:
             self.problems = []
             self.fail(str(error))
         except TooManyMistakesError:
-            self.fail(f"There may be more mistakes; these are the first {MAX_YAML_MISTAKES}.")
+            self.fail(f"These are the first {MAX_YAML_MISTAKES} errors. There may be more.")
         return None
 
 
@@ -160,7 +160,7 @@ class Node:
     def mapping(self, keys: Collection[str] | None = None) -> "dict[str, Node]":
         """Return the values by key; report unknown and repeated keys."""
         if not isinstance(self._node, yaml.MappingNode):
-            raise BadValueError(self, f"A mapping (key: value) is needed here, not {self._what()}.")
+            raise BadValueError(self, f"Expected a mapping (key: value), not {self._what()}.")
         found: dict[str, Node] = {}
         for key, node in self._pairs(self._node):
             name = Node(self.document, key, self.path)._storable(str(key.value))
@@ -168,7 +168,7 @@ class Node:
             value = Node(self.document, node, f"{self.path}.{shown}" if self.path else shown)
             at_key = Node(self.document, key, value.path)
             if name in found:
-                at_key.report("This key stands here twice; remove one of them.")
+                at_key.report("This key appears twice. Remove one of them.")
             elif keys is not None and name not in keys:
                 at_key.report(f"Unknown key “{shown}”.{suggestion(shown, keys)}")
             else:
@@ -187,13 +187,13 @@ class Node:
                 continue
             if merges:
                 raise BadValueError(
-                    Node(self.document, key, self.path), "<<: stands here twice; give it a list."
+                    Node(self.document, key, self.path), "<<: appears twice. Use a list instead."
                 )
             merges = True
             parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
             for part in parts:
                 if not isinstance(part, yaml.MappingNode):
-                    raise BadValueError(Node(self.document, value, self.path), "<<: takes a mapping.")
+                    raise BadValueError(Node(self.document, value, self.path), "<<: requires a mapping.")
                 for pair in self._pairs(part, depth + 1):
                     self.document.count()  # a mapping that merges others 30 times, nine levels deep, would never end
                     merged.append(pair)
@@ -210,7 +210,7 @@ class Node:
 
     def sequence(self) -> "list[Node]":
         if not isinstance(self._node, yaml.SequenceNode):
-            raise BadValueError(self, f"A list is needed here, not {self._what()}.")
+            raise BadValueError(self, f"Expected a list, not {self._what()}.")
         return [
             Node(self.document, node, f"{self.path}[{index}]") for index, node in enumerate(self._node.value)
         ]
@@ -218,27 +218,27 @@ class Node:
     def text(self) -> str:
         """Return the scalar as written: the key expects text, so `1.10` stays 1.10 and `no` stays no."""
         if not isinstance(self._node, yaml.ScalarNode) or self.is_null:
-            raise BadValueError(self, f"Text is needed here, not {self._what()}.")
+            raise BadValueError(self, f"Expected text, not {self._what()}.")
         value = str(self._node.value)
         return self._storable(value)
 
     def _storable(self, text: str) -> str:
         if "\0" in text:
-            raise BadValueError(self, "Text can't hold a NUL character.")
+            raise BadValueError(self, "Text can't contain a NUL character.")
         if _SURROGATE.search(text):  # "\ud800" makes one
-            raise BadValueError(self, "Text can't hold half a character (U+D800 to U+DFFF).")
+            raise BadValueError(self, "Text can't contain an unpaired surrogate (U+D800 to U+DFFF).")
         return text
 
     def boolean(self) -> bool:
         value = self._scalar()
         if not isinstance(value, bool):
-            raise BadValueError(self, "true or false is needed here.")
+            raise BadValueError(self, "Expected true or false.")
         return value
 
     def integer(self) -> int:
         value = self._scalar()
         if isinstance(value, bool) or not isinstance(value, int):
-            raise BadValueError(self, "A whole number is needed here.")
+            raise BadValueError(self, "Expected a whole number.")
         if value.bit_length() > 64:
             raise BadValueError(self, "This number is too large.")
         return value
@@ -246,7 +246,7 @@ class Node:
     def number(self) -> float:
         value = self._scalar()
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise BadValueError(self, "A number is needed here.")
+            raise BadValueError(self, "Expected a number.")
         if (isinstance(value, int) and value.bit_length() > 64) or not math.isfinite(value):
             raise BadValueError(self, "This number is too large.")
         return float(value)
@@ -272,4 +272,4 @@ def suggestion(name: str, keys: Collection[str]) -> str:
         return f" Did you mean “{close[0]}”?"
     if len(keys) > _LISTED:
         return ""
-    return " Known here: " + ", ".join(sorted(keys)) + "."
+    return " Valid keys: " + ", ".join(sorted(keys)) + "."

@@ -28,7 +28,7 @@ class Draft:
     @property
     def reason(self) -> str:
         """The reason for the changes, as recorded in the history."""
-        return f"apply_config {self.file_name}"
+        return f"imported from {self.file_name}"
 
     def find(self, entry: Entry, key: str, name: str) -> Any:
         """Return the object that a key refers to; if there is none, report a problem and return None."""
@@ -42,8 +42,8 @@ class Draft:
         if found is None:
             entry.report(
                 key,
-                f"There is no {kind.word} “{name}”, neither in this file nor in the "
-                f"hub.{suggestion(name, self.stored.names(kind.model))}",
+                f"There is no {kind.word} “{name}” in this file or in the hub."
+                f"{suggestion(name, self.stored.names(kind.model))}",
             )
         return found
 

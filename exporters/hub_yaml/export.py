@@ -12,8 +12,8 @@ from .schema import KIND_OF, KINDS
 
 _HEADER = """\
 # The configuration of a Service Bus exporter hub; `manage.py apply_config` applies it.
-# `stored` stands for a secret that was entered in the admin: applied, it keeps what that hub has stored.
-# `source: admin` keeps an object editable in the admin; without it the object comes from this file and is
+# `stored` represents a secret that was entered in the admin. Applying it keeps the secret that the hub has stored.
+# `source: admin` keeps an object editable in the admin. Without it, the object comes from this file and is
 # read-only.
 """
 

@@ -18,17 +18,17 @@ def entry_grants(draft: Draft, entry: Entry) -> Granted:
         if team is None:
             continue
         if any(other == team for other, _ in granted):
-            entry.report("grants", f"Team “{team}” stands here twice; put its hosts together.")
+            entry.report("grants", f"Team “{team}” appears twice. Combine its hosts.")
         try:
             hosts = check_hosts(grant["hosts"])
         except ValidationError as error:
             entry.report("grants", " ".join(error.messages))
             continue
         if not hosts:
-            entry.report("grants", f"Name the hosts for which team “{team}” may use it.")
+            entry.report("grants", f"List the hosts for which team “{team}” may use it.")
         granted.append((team, hosts))
     if granted and entry.get("team"):
-        entry.report("grants", "Only a credential without a team is granted to teams.")
+        entry.report("grants", "Only a credential without a team can be granted to teams.")
     return sorted(granted, key=lambda each: each[0].name)
 
 

@@ -66,7 +66,7 @@ def apply(planned: Plan) -> Plan:
             raise ConfigError(made)
         if made.changes != planned.changes:
             raise PlanOutdatedError(
-                "The configuration was changed in the meantime. Look at the difference again."
+                "The configuration was changed in the meantime. Review the changes again."
             )
         draft.write()
     return made

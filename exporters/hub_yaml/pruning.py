@@ -29,25 +29,25 @@ def prune(draft: Draft, named: set[tuple[type[Model], Any]], delete: bool) -> No
 
 
 def _delete(draft: Draft, kind: Kind, item: Any, users: list[Any]) -> None:
-    """Delete an object that is gone from the file; `users` are the objects that refer to it."""
+    """Delete an object that is no longer in the file; `users` are the objects that refer to it."""
     tokens = [each for each in users if isinstance(each, ScrapeToken) and isinstance(item, Namespace)]
     users = [each for each in users if each not in tokens]
     if users:
         names = ", ".join(sorted(f"{KIND_OF[type(each)].word} {name_of(each)}" for each in users))
-        what = f"{kind.word.capitalize()} {name_of(item)} is gone from the file"
+        what = f"{kind.word.capitalize()} {name_of(item)} is no longer in the file"
         if isinstance(item, Credential):
-            draft.document.fail(f"{what} but still used by {names}.")
+            draft.document.fail(f"{what}, but is still used by {names}.")
         else:
             draft.document.fail(
-                f"{what}, but these were added in the admin and would be deleted with it: {names}. Move or delete "
-                "them there first."
+                f"{what}, but these objects were added in the admin and would be deleted with it: {names}. Move or "
+                "delete them there first."
             )
         return
     members = Membership.objects.filter(team=item).count() if isinstance(item, Team) else 0
     fields = (FieldChange("members", str(members), "0"),) if members else ()
     draft.changes.append(Change("deleted", kind.word, name_of(item), fields))
     draft.stored.remove(item)
-    draft.writes.append(partial(_remove, item, f"apply_config --prune {draft.file_name}"))
+    draft.writes.append(partial(_remove, item, f"no longer in {draft.file_name}"))
     for token in tokens:
         old = snapshot(token)
         remember(token, "namespaces", [each for each in token.namespaces.all() if each is not item])

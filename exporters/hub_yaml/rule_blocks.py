@@ -38,7 +38,7 @@ def read(text: str) -> list[dict[str, Any]]:
     root = document.parse(text)
     rules = document.within_bounds(lambda: _rules(document, root)) or []
     if not rules and not document.problems:
-        document.fail("There is no rule in this.")
+        document.fail("This contains no rules.")
     if document.problems:
         raise BlockError(document.problems)
     return [rule for rule in rules if rule is not None]
@@ -70,7 +70,7 @@ def _entries(root: Node) -> list[Node]:
         return blocks[0].sequence()
     if found and set(found) <= set(_READERS):
         return [root]  # one rule, without its dash
-    raise BadValueError(root, f"Paste a list of rules, or {' or '.join(_KEYS)} with its list.")
+    raise BadValueError(root, f"Paste a list of rules, or {' or '.join(_KEYS)} with a list.")
 
 
 def _rule(node: Node) -> dict[str, Any]:

@@ -51,15 +51,13 @@ def moment(node: Node) -> datetime:
     if isinstance(day, date):
         value = datetime.combine(day, time())
     if value is None:
-        raise BadValueError(
-            node, "A date or a time is needed here, for example 2026-12-31 or 2026-12-31T12:00:00Z."
-        )
+        raise BadValueError(node, "Expected a date or time, for example 2026-12-31 or 2026-12-31T12:00:00Z.")
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def source(node: Node) -> str:
     if node.text() not in Source.values:
-        raise BadValueError(node, "Write file (read-only in the admin) or admin (edited there).")
+        raise BadValueError(node, "Use file (read-only in the admin) or admin (editable there).")
     return node.text()
 
 
@@ -68,21 +66,21 @@ def secret(node: Node) -> SecretReference:
     if not node.is_mapping:
         raise BadValueError(
             node,
-            "A secret is not written into this file. Name where it is: {env: VARIABLE} or {file: /path}.",
+            "This file can't contain secrets. Use a reference: {env: VARIABLE} or {file: /path}.",
         )
     before = len(node.document.problems)
     keys = node.mapping({"env", "file", "stored"})
     if len(node.document.problems) > before:
         return SecretReference("stored", "")  # already reported; nothing from this file is applied
     if len(keys) != 1:
-        raise BadValueError(node, "Give exactly one of env, file and stored.")
+        raise BadValueError(node, "Use exactly one of env, file and stored.")
     kind, place = next(iter(keys.items()))
     written = place.text()
     if kind == "file" and not written.startswith("/"):
-        raise BadValueError(place, "Give an absolute path, beginning with /.")
+        raise BadValueError(place, "Enter an absolute path, starting with /.")
     if kind == "env" and not _VARIABLE.fullmatch(written):
         raise BadValueError(
-            place, "Give the variable's name: letters, digits and _, not beginning with a digit."
+            place, "Enter the variable's name: letters, digits and _, not starting with a digit."
         )
     return SecretReference(kind, written, node)
 
@@ -94,7 +92,7 @@ def grants(node: Node) -> list[dict[str, Any]]:
         keys = item.mapping({"team", "hosts"})
         if set(keys) != {"team", "hosts"}:
             raise BadValueError(
-                item, "A grant takes a team and hosts: {team: payments, hosts: [host.example]}."
+                item, "A grant needs a team and hosts: {team: payments, hosts: [host.example]}."
             )
         found.append({"team": keys["team"].text(), "hosts": texts(keys["hosts"])})
     return found

@@ -20,12 +20,11 @@ def set_secret(draft: Draft, entry: Entry, item: Credential, name: str) -> None:
         if not getattr(item, name):
             entry.report(
                 name,
-                "Nothing is stored for this credential in this hub. Name where the secret is, "
-                "{env: VARIABLE} or "
-                "{file: /path}, or create the credential in the admin.",
+                "This hub has no stored secret for this credential. Use a reference, {env: VARIABLE} or {file: "
+                "/path}, or create the credential in the admin.",
             )
         elif wanted.place != getattr(item, f"{name}_fingerprint"):
-            draft.warn(entry, name, "Another secret was stored in the meantime; it is kept.")
+            draft.warn(entry, name, "A different secret was stored in the meantime and is kept.")
         return
     setattr(item, name, "")
     setattr(item, f"{name}_reference", wanted.reference if wanted else {})
@@ -38,17 +37,16 @@ def set_token(draft: Draft, entry: Entry, item: ScrapeToken) -> None:
     """Set a token's hash from the file."""
     wanted: SecretReference | None = entry.get("token")
     if wanted is None:
-        entry.report("token", "Name where the token is: {env: VARIABLE} or {file: /path}.")
+        entry.report("token", "Use a reference to the token: {env: VARIABLE} or {file: /path}.")
     elif wanted.kind == "stored":
         if not item.token_hash:
             entry.report(
                 "token",
-                "Nothing is stored for this token in this hub. Name where it is, {env: VARIABLE} or "
-                "{file: /path}, or "
-                "create the token in the admin.",
+                "This hub has no such token stored. Use a reference, {env: VARIABLE} or {file: /path}, or create "
+                "the token in the admin.",
             )
         elif wanted.place != item.fingerprint:
-            draft.warn(entry, "token", "Another token was stored in the meantime; it is kept.")
+            draft.warn(entry, "token", "A different token was stored in the meantime and is kept.")
         item.token_reference = {}
     else:
         item.token_reference = wanted.reference
@@ -60,7 +58,8 @@ def set_token(draft: Draft, entry: Entry, item: ScrapeToken) -> None:
             if other is not None:
                 owner = f"team “{other.team}”" if other.team else "all teams"
                 entry.report(
-                    "token", f"The same token is in use as “{other.name}” of {owner}. Make another one."
+                    "token",
+                    f"This token is already in use as “{other.name}” of {owner}. Use a different one.",
                 )
 
 
@@ -69,19 +68,23 @@ def set_revoked(draft: Draft, entry: Entry, item: ScrapeToken) -> None:
     if entry.get("revoked"):
         item.revoked_at = item.revoked_at or timezone.now()
     elif item.revoked_at is not None:
-        draft.warn(entry, "name", "This token was revoked and stays revoked. Give a new one another name.")
+        draft.warn(
+            entry,
+            "name",
+            "This token was revoked and can't be restored. Use a new token with a different name.",
+        )
 
 
 def _check_token(draft: Draft, entry: Entry, value: str) -> None:
     if len(value) < _SHORTEST_TOKEN or not value.isascii() or not value.isprintable() or " " in value:
         entry.report(
             "token",
-            f"A token needs {_SHORTEST_TOKEN} characters or more, printable ASCII without spaces; "
-            "`openssl rand -hex 32` makes a good one.",
+            f"A token needs at least {_SHORTEST_TOKEN} characters of printable ASCII without spaces. `openssl rand "
+            "-hex 32` generates a good one.",
         )
     elif len(value) < _GOOD_TOKEN:
         draft.warn(
-            entry, "token", "This token is short; `openssl rand -hex 32` makes one that can't be guessed."
+            entry, "token", "This token is short. `openssl rand -hex 32` generates one that can't be guessed."
         )
 
 

@@ -53,7 +53,8 @@ def migrate() -> None:
         settings.HUB_DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise CommandError(
-            f"HUB_DATA_DIR ({settings.HUB_DATA_DIR}) can't be made: {error}. Name a writable folder in HUB_DATA_DIR."
+            f"HUB_DATA_DIR ({settings.HUB_DATA_DIR}) can't be created: {error}. "
+            "Set HUB_DATA_DIR to a writable directory."
         ) from None
     call_command("migrate", interactive=False, verbosity=0)
 

@@ -26,7 +26,9 @@ class BearerSecret(models.Model):
 
     # SHA-256 is enough: the secret has 256 random bits, too many to guess, so a slow hash would add nothing.
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
-    expires_at = models.DateTimeField("expires", null=True, blank=True, help_text="Empty: it doesn't expire.")
+    expires_at = models.DateTimeField(
+        "expires", null=True, blank=True, help_text="Leave empty for no expiry."
+    )
     # Editable, though in no form: otherwise the history would not show a change of it.
     revoked_at = models.DateTimeField("revoked", null=True, blank=True)
     created_at = models.DateTimeField("made", auto_now_add=True)
@@ -48,9 +50,11 @@ class BearerSecret(models.Model):
     def clean_scope(self) -> None:
         """Raise ValidationError, keyed by field, if the scope and the team contradict each other."""
         if self.scope == Scope.ALL_TEAMS and self.team_id is not None:
-            raise ValidationError({"scope": "Leave the team empty to open the namespaces of all teams."})
+            raise ValidationError(
+                {"scope": "Leave the team empty for access to the namespaces of all teams."}
+            )
         if self.scope == Scope.TEAM and self.team_id is None:
-            raise ValidationError({"team": "Choose the team whose namespaces this opens."})
+            raise ValidationError({"team": "Choose the team whose namespaces this gives access to."})
 
     def clean(self) -> None:
         self.clean_scope()

@@ -36,9 +36,9 @@ class CredentialKind(models.TextChoices):
         errors: dict[str, str] = {}
         for name in KIND_FIELDS:
             if name in self.needed and name not in given:
-                errors[name] = f"Needed for this kind: {self.label}."
+                errors[name] = f"Required for this kind: {self.label}."
             elif name in given and name not in self.possible:
-                errors[name] = f"Leave this empty, it has no effect with this kind: {self.label}."
+                errors[name] = f"Leave empty: it has no effect for this kind: {self.label}."
         return errors
 
 

@@ -26,7 +26,7 @@ class Credential(Versioned, SecretPair):
     Kind = CredentialKind
 
     name = models.CharField(
-        max_length=63, validators=[slug_validator], help_text="Lower-case letters, digits and hyphens."
+        max_length=63, validators=[slug_validator], help_text="Lowercase letters, digits and hyphens."
     )
     # Empty for platform credentials, above all the hub's identities. Teams use them through grants.
     team = models.ForeignKey(

@@ -19,7 +19,7 @@ class IdentityGrant(Versioned):
     credential = models.ForeignKey(Credential, on_delete=models.CASCADE, related_name="grants")
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="identity_grants")
     hosts = models.JSONField(
-        default=list, help_text="Host names, one a line, for example payments-prod.servicebus.windows.net."
+        default=list, help_text="Host names, one per line, for example payments-prod.servicebus.windows.net."
     )
 
     history = kept_history()
@@ -30,7 +30,7 @@ class IdentityGrant(Versioned):
             models.UniqueConstraint(
                 fields=["credential", "team"],
                 name="one_grant_of_a_credential_to_a_team",
-                violation_error_message="It is granted to this team already; add the hosts there.",
+                violation_error_message="It is already granted to this team. Add the hosts there.",
             )
         ]
 
@@ -41,13 +41,11 @@ class IdentityGrant(Versioned):
         """Normalise the hosts for comparison; raise ValidationError for an invalid one."""
         if not isinstance(self.hosts, list) or not self.hosts:
             raise ValidationError(
-                {"hosts": "Name one host or more: the team uses the identity for these alone."}
+                {"hosts": "Enter at least one host. The team can use the identity only for these hosts."}
             )
         try:
             self.hosts = check_hosts(self.hosts)
         except ValidationError as error:
             raise ValidationError({"hosts": error}) from None
         if self.credential_id and self.credential.team_id is not None:
-            raise ValidationError(
-                "Only a credential of the platform, which has no team, is granted to teams."
-            )
+            raise ValidationError("Only a platform credential (without a team) can be granted to teams.")

@@ -35,16 +35,15 @@ class Namespace(Versioned):
         max_length=63,
         unique=True,
         validators=[slug_validator],
-        help_text="Lower-case letters, digits and hyphens. The path in Prometheus: /metrics/ and this name.",
-        error_messages={"unique": "There is already a namespace of this name; it would have the same path."},
+        help_text="Lowercase letters, digits and hyphens. The metrics path is /metrics/ followed by this name.",
+        error_messages={"unique": "A namespace with this name already exists. It would have the same path."},
     )
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="namespaces")
     host = models.CharField(
         max_length=255,
         blank=True,
         validators=[validate_host],
-        help_text="For example payments-prod.servicebus.windows.net. Empty: taken from the connection "
-        "string.",
+        help_text="For example payments-prod.servicebus.windows.net. If empty, taken from the connection string.",
     )
     credential = models.ForeignKey(
         Credential,
@@ -53,11 +52,12 @@ class Namespace(Versioned):
         null=True,
         blank=True,
         related_name="namespaces",
-        help_text="Of the same team, or one that the platform has granted to it. Without one, scrapes fail and say "
-        "so.",
+        help_text="One of the team's credentials, or one that the platform has granted to it. Without one, scrapes "
+        "fail.",
     )
     enabled = models.BooleanField(
-        default=True, help_text="Off: not scraped, and left out of service discovery (paused)."
+        default=True,
+        help_text="If off, the namespace is paused: it is not scraped, and service discovery omits it.",
     )
     labels = models.JSONField(
         default=dict,
@@ -68,71 +68,76 @@ class Namespace(Versioned):
     include = models.TextField(
         blank=True,
         validators=[validate_pattern],
-        help_text="RE2 pattern that a queue's or topic's whole name must match. Empty: all.",
+        help_text="RE2 pattern that must match the whole name of a queue or topic. If empty, all match.",
     )
     exclude = models.TextField(
         blank=True,
         validators=[validate_pattern],
-        help_text="RE2 pattern; a queue or topic whose whole name matches is left out, and a topic's "
-        "subscriptions too.",
+        help_text="RE2 pattern. Queues and topics whose whole name matches are excluded; topics with their "
+        "subscriptions.",
     )
     metric_groups = models.JSONField(
         default=default_metric_groups,
         blank=True,
         validators=[validate_metric_groups],
-        help_text="Groups of metrics beside the message counts and sizes, which are always there.",
+        help_text="Groups of metrics, in addition to message counts and sizes, which are always exported.",
     )
     requests_per_second = models.FloatField(
         null=True,
         blank=True,
         validators=[MinValueValidator(0.1), MaxValueValidator(10_000)],
-        help_text="Management requests a second. Empty: by SKU, 30 for Basic and Standard, 200 for Premium.",
+        help_text="Management requests per second. If empty, depends on the SKU: 30 for Basic and Standard, 200 for "
+        "Premium.",
     )
     burst = models.PositiveIntegerField(
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(10_000)],
-        help_text="Requests that may be sent at once after a pause. Empty: as many as one second allows.",
+        help_text="Requests that may be sent at once after a pause. If empty, as many as one second allows.",
     )
     concurrency = models.PositiveIntegerField(
         default=16,
         validators=[MinValueValidator(1), MaxValueValidator(256)],
-        help_text="Management requests under way at a time.",
+        help_text="Maximum number of concurrent management requests.",
     )
     timeout_seconds = models.FloatField(
+        "timeout (seconds)",
         default=9.5,
         validators=[MinValueValidator(0.5), MaxValueValidator(300)],
-        help_text="Seconds that a scrape may take at most, whatever Prometheus would wait.",
+        help_text="Maximum duration of a scrape, even if Prometheus would wait longer.",
     )
     cache_seconds = models.FloatField(
+        "cache (seconds)",
         default=0,
         validators=[MinValueValidator(0), MaxValueValidator(3600)],
-        help_text="Seconds for which a read is shared by later scrapes, for a pair of Prometheus servers. "
-        "0: not at all.",
+        help_text="Time for which later scrapes share a read, for example for a pair of Prometheus servers. 0 "
+        "disables sharing.",
     )
     max_age_seconds = models.FloatField(
+        "maximum age (seconds)",
         default=300,
         validators=[MinValueValidator(0), MaxValueValidator(86_400)],
-        help_text="Seconds for which last known values stand in where the budget did not allow a new "
-        "reading.",
+        help_text="Time for which the last known values are used where the budget did not allow a new read.",
     )
     max_entities = models.PositiveIntegerField(
         default=20_000,
         validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
-        help_text="Entities shown at most; what is left out is counted in servicebus_entities_dropped.",
+        help_text="Maximum number of entities to export. servicebus_entities_dropped counts the others.",
     )
     scrape_interval_seconds = models.FloatField(
+        "scrape interval (seconds)",
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(86_400)],
-        help_text="Handed to Prometheus by service discovery. Empty: as prometheus.yml says.",
+        help_text="Passed to Prometheus by service discovery. If empty, prometheus.yml decides.",
     )
     scrape_timeout_seconds = models.FloatField(
+        "scrape timeout (seconds)",
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(300)],
-        help_text="Handed to Prometheus by service discovery; not above the interval. Empty: as "
-        "prometheus.yml says.",
+        help_text="Passed to Prometheus by service discovery. Must not exceed the interval. If empty, prometheus.yml "
+        "decides.",
     )
     source = source_field()
     created_at = models.DateTimeField(auto_now_add=True)
@@ -156,7 +161,7 @@ class Namespace(Versioned):
             return
         for rule in self.label_rules.exclude(team=self.team_id):
             # Save each rule, because its history in the new team begins with this change.
-            rule._change_reason = "went with its namespace"  # type: ignore[attr-defined]
+            rule._change_reason = "deleted with its namespace"  # type: ignore[attr-defined]
             rule.save()
 
     def get_absolute_url(self) -> str:
@@ -196,8 +201,8 @@ class Namespace(Versioned):
             return ""
         if credential.team_id is None:
             return (
-                f"Credential {credential.name} is the platform's and not granted to team {self.team.name} for {host}. "
-                "A platform administrator can grant it."
+                f"Credential {credential.name} belongs to the platform and is not granted to team {self.team.name} "
+                f"for {host}. A platform administrator can grant it."
             )
         return (
             f"Credential {credential.name} may not be sent to {host}. Ask an owner of team {self.team.name} to add "
@@ -222,7 +227,7 @@ class Namespace(Versioned):
         interval, timeout = self.scrape_interval_seconds, self.scrape_timeout_seconds
         if interval is not None and timeout is not None and timeout > interval:
             errors["scrape_timeout_seconds"] = (
-                f"Prometheus accepts no timeout above the interval, which is {interval:g} s."
+                f"Prometheus doesn't accept a timeout above the interval ({interval:g} s)."
             )
         errors |= self._credential_errors()
         if errors:

@@ -53,7 +53,7 @@ class NamespaceStatus(models.Model):
     allowed_seconds = models.FloatField()
     throttled_requests = models.PositiveIntegerField(default=0)
     series = models.PositiveIntegerField(default=0)
-    since = models.DateTimeField(help_text="Since when the outcome is what it is.")
+    since = models.DateTimeField(help_text="Time of the first scrape in a row with this outcome.")
     # Newest last: [[outcome's first letter, milliseconds], ...]
     recent = models.JSONField(default=list)
 

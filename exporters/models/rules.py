@@ -46,7 +46,8 @@ class LabelRule(Versioned):
         Namespace, on_delete=models.CASCADE, null=True, blank=True, related_name="label_rules"
     )
     position = models.PositiveIntegerField(
-        blank=True, help_text="Rules of the same scope apply in this order. Empty: after the last one."
+        blank=True,
+        help_text="Rules in the same scope apply in this order. If empty, added after the last one.",
     )
     action = models.CharField(max_length=10, choices=Action, default=Action.REPLACE)
     source_labels = models.JSONField(
@@ -63,10 +64,10 @@ class LabelRule(Versioned):
         validators=[validate_pattern],
         help_text="RE2 pattern that must match the whole text.",
     )
-    modulus = models.PositiveBigIntegerField(default=0, help_text="For hashmod alone.")
-    target_label = models.CharField(max_length=200, blank=True, help_text="The label that the rule writes.")
+    modulus = models.PositiveBigIntegerField(default=0, help_text="hashmod only.")
+    target_label = models.CharField(max_length=200, blank=True, help_text="The label that the rule sets.")
     replacement = models.TextField(
-        default="$1", blank=True, help_text="The new value; $1, ${name} stand for the regex's groups."
+        default="$1", blank=True, help_text="The new value. $1 and ${name} refer to the regex's groups."
     )
     source = source_field()
 
@@ -122,12 +123,12 @@ class LabelRule(Versioned):
     def problem_together(rules: "Collection[LabelRule]") -> str:
         """Return why one scope can't have all these valid rules; empty if it can."""
         if len(rules) > MAX_RULES:
-            return f"These would be {len(rules)} rules; a namespace, a team or the hub may have {MAX_RULES}."
+            return f"This would be {len(rules)} rules. A namespace, a team or the hub can have at most {MAX_RULES}."
         total = sum(instructions(rule.regex) for rule in rules)
         if total > MAX_RULE_INSTRUCTIONS:
             return (
-                f"The patterns of these rules are too large together: RE2 makes {total:,} instructions of them, and "
-                f"{MAX_RULE_INSTRUCTIONS:,} are allowed. Repeat less, or repeat smaller classes."
+                f"The patterns of these rules are too large together: RE2 compiles them to {total:,} instructions, "
+                f"and {MAX_RULE_INSTRUCTIONS:,} are allowed. Use fewer repetitions or smaller character classes."
             )
         return ""
 
@@ -137,8 +138,8 @@ class LabelRule(Versioned):
             return {}
         if label.startswith("__"):
             return {
-                "target_label": f"“{label}”: Prometheus reserves labels that start with __. For a value between two "
-                "rules take a name that starts with __tmp."
+                "target_label": f"“{label}”: Prometheus reserves labels that start with __. For an intermediate "
+                "value, use a name that starts with __tmp."
             }
         if label in {"job", "instance"}:
             return {

@@ -14,10 +14,10 @@ class Team(Versioned):
         max_length=63,
         unique=True,
         validators=[slug_validator],
-        help_text="Lower-case letters, digits and hyphens. Becomes the target label “team” in Prometheus.",
-        error_messages={"unique": "There is already a team of this name."},
+        help_text="Lowercase letters, digits and hyphens. Becomes the target label “team” in Prometheus.",
+        error_messages={"unique": "A team with this name already exists."},
     )
-    description = models.CharField(max_length=200, blank=True, help_text="What the team runs, for people.")
+    description = models.CharField(max_length=200, blank=True, help_text="Shown to people only.")
     source = source_field()
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -34,9 +34,9 @@ class Membership(models.Model):
     """A user's role in a team."""
 
     class Role(models.TextChoices):
-        VIEWER = "viewer", "Viewer: sees targets, status and previews"
-        EDITOR = "editor", "Editor: also namespaces, rules and tokens"
-        OWNER = "owner", "Owner: also credentials and members"
+        VIEWER = "viewer", "Viewer: can see targets, status and previews"
+        EDITOR = "editor", "Editor: can also change namespaces, rules and tokens"
+        OWNER = "owner", "Owner: can also change credentials and members"
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
@@ -50,7 +50,7 @@ class Membership(models.Model):
             models.UniqueConstraint(
                 fields=["user", "team"],
                 name="one_membership_for_a_user_in_a_team",
-                violation_error_message="This user is already in this team; change the role there.",
+                violation_error_message="This user is already a member of this team. Change the role there.",
             )
         ]
 

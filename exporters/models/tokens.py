@@ -21,7 +21,7 @@ class ScrapeToken(Versioned, BearerSecret):
     name = models.CharField(
         max_length=63,
         validators=[slug_validator],
-        help_text="Lower-case letters, digits and hyphens. For whom it is, for example prometheus-eu.",
+        help_text="Lowercase letters, digits and hyphens. Who uses it, for example prometheus-eu.",
     )
     # Empty: a platform token. Only the scope decides what a token opens, never an empty team.
     team = models.ForeignKey(
@@ -30,15 +30,16 @@ class ScrapeToken(Versioned, BearerSecret):
         null=True,
         blank=True,
         related_name="tokens",
-        help_text="Whose namespaces it opens. Empty: a token of the platform, for the namespaces of several teams.",
+        help_text="The team whose namespaces it gives access to. Leave empty for a platform token, for namespaces "
+        "of several teams.",
     )
     namespaces = models.ManyToManyField(
         Namespace,
         blank=True,
         related_name="tokens",
-        help_text="Used with “Only the namespaces listed”. While the list is empty, such a token opens nothing.",
+        help_text="Used with “Only the namespaces listed”. While the list is empty, the token gives no access.",
     )
-    prefix = models.CharField("begins with", max_length=12, blank=True, editable=False)
+    prefix = models.CharField("starts with", max_length=12, blank=True, editable=False)
     token_reference = models.JSONField(default=dict, blank=True, editable=False)
     last_used_at = models.DateTimeField("last used", null=True, blank=True, editable=False)
     last_used_address = models.GenericIPAddressField(null=True, blank=True, editable=False)
@@ -55,13 +56,13 @@ class ScrapeToken(Versioned, BearerSecret):
             models.UniqueConstraint(
                 fields=["team", "name"],
                 name="one_token_of_a_name_in_a_team",
-                violation_error_message="The team has a token of this name already.",
+                violation_error_message="The team already has a token with this name.",
             ),
             models.UniqueConstraint(
                 fields=["name"],
                 condition=models.Q(team=None),
                 name="one_platform_token_of_a_name",
-                violation_error_message="There is a token of this name for all teams already.",
+                violation_error_message="A token with this name for all teams already exists.",
             ),
         ]
 
@@ -79,7 +80,7 @@ class ScrapeToken(Versioned, BearerSecret):
         # The constraints check this too, but not in a form in which the team is read-only.
         others = ScrapeToken.objects.filter(team=self.team_id, name=self.name).exclude(pk=self.pk)
         if self.pk and others.exists():
-            raise ValidationError({"name": "There is a token of this name already."})
+            raise ValidationError({"name": "A token with this name already exists."})
 
     def listed(self) -> list[Namespace]:
         """Return the listed namespaces that the token opens: those of its team, if it has one.

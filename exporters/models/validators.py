@@ -18,12 +18,11 @@ MAX_NAMESPACE_LABELS = 50
 
 slug_validator = RegexValidator(
     r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?\Z",
-    "Use lower-case letters, digits and hyphens, beginning and ending with a letter or digit.",
+    "Use lowercase letters, digits and hyphens, starting and ending with a letter or digit.",
 )
 client_id_validator = RegexValidator(
     r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z",
-    "Give the application (client) ID, a GUID like 11111111-2222-3333-4444-555555555555, not the "
-    "application's name.",
+    "Enter the application (client) ID, a GUID like 11111111-2222-3333-4444-555555555555, not the application's name.",
 )
 
 _TENANT = re.compile(
@@ -47,11 +46,11 @@ def target_label_problem(name: str) -> str:
     if name.startswith("__"):
         return f"“{name}”: labels that start with __ are reserved by Prometheus."
     if name in {"job", "instance"}:
-        return f"“{name}” is set by Prometheus itself; choose another name."
+        return f"“{name}” is set by Prometheus itself. Choose another name."
     if name in METRIC_LABELS:
         return (
-            f"“{name}” is a label of the metrics themselves, which Prometheus would rename to exported_{name}; choose "
-            "another name."
+            f"“{name}” is a label of the metrics themselves, which Prometheus would rename to exported_{name}. "
+            "Choose another name."
         )
     return ""
 
@@ -67,8 +66,7 @@ def validate_host(value: str) -> None:
 def validate_tenant_id(value: str) -> None:
     if not _TENANT.match(value):
         raise ValidationError(
-            "Give the directory (tenant) ID, a GUID, or one of the directory's domains, like "
-            "contoso.onmicrosoft.com."
+            "Enter the directory (tenant) ID, a GUID, or one of the directory's domains, like contoso.onmicrosoft.com."
         )
 
 
@@ -86,7 +84,7 @@ def validate_authority(value: str) -> None:
     )
     if not port_is_fine or parts.netloc != value or "@" in value or not (value in AUTHORITIES or loopback):
         raise ValidationError(
-            "Give the host that a sovereign cloud signs in at, without https:// and path: "
+            "Enter the sign-in host of a sovereign cloud, without https:// and path: "
             + ", ".join(AUTHORITIES)
             + "."
         )
@@ -94,25 +92,25 @@ def validate_authority(value: str) -> None:
 
 def validate_absolute_path(value: str) -> None:
     if not value.startswith("/") or "\0" in value:
-        raise ValidationError("Give an absolute path, beginning with /.")
+        raise ValidationError("Enter an absolute path, starting with /.")
 
 
 def validate_target_labels(value: Any) -> None:
     if not isinstance(value, dict):
-        raise ValidationError("Give label names and values, for example environment=prod.")
+        raise ValidationError("Enter label names and values, for example environment=prod.")
     if len(value) > MAX_NAMESPACE_LABELS:
-        raise ValidationError(f"A namespace may have {MAX_NAMESPACE_LABELS} labels at most.")
+        raise ValidationError(f"A namespace can have at most {MAX_NAMESPACE_LABELS} labels.")
     for name, text in value.items():
         problem = target_label_problem(str(name))
         if problem:
             raise ValidationError(problem)
         if name in {"team", settings.HUB_NAMESPACE_LABEL}:
-            raise ValidationError(f"“{name}” is set by the hub itself; choose another name.")
+            raise ValidationError(f"“{name}” is set by the hub itself. Choose another name.")
         if not isinstance(text, str):
-            raise ValidationError(f"The value of “{name}” must be text; write it in quotes.")
+            raise ValidationError(f"The value of “{name}” must be text. Put it in quotes.")
         if len(text) > MAX_LABEL_VALUE_CHARACTERS:
             raise ValidationError(
-                f"The value of “{name}” may have {MAX_LABEL_VALUE_CHARACTERS:,} characters at most."
+                f"The value of “{name}” can have at most {MAX_LABEL_VALUE_CHARACTERS:,} characters."
             )
 
 
@@ -120,14 +118,14 @@ def validate_metric_groups(value: Any) -> None:
     if not isinstance(value, list) or any(group not in METRIC_GROUPS for group in value):
         raise ValidationError("Choose from: " + ", ".join(METRIC_GROUPS) + ".")
     if len(set(value)) < len(value):
-        raise ValidationError("Name each group once.")
+        raise ValidationError("List each group once.")
 
 
 def validate_source_labels(value: Any) -> None:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValidationError("Give a list of label names, for example name, topic_name.")
+        raise ValidationError("Enter a list of label names, for example name, topic_name.")
     if len(value) > MAX_LABELS_PER_SERIES:
-        raise ValidationError(f"Name {MAX_LABELS_PER_SERIES} labels at most.")
+        raise ValidationError(f"List at most {MAX_LABELS_PER_SERIES} labels.")
     for name in value:
         if not is_label_name(name):
             raise ValidationError(f"“{name}” is not a label name: use letters, digits and _.")

@@ -27,7 +27,7 @@ class WallLink(BearerSecret):
     name = models.CharField(
         max_length=63,
         validators=[slug_validator],
-        help_text="Lower-case letters, digits and hyphens. Where the screen hangs, for example office-2nd-floor.",
+        help_text="Lowercase letters, digits and hyphens. The location of the screen, for example office-2nd-floor.",
     )
     team = models.ForeignKey(
         Team,
@@ -35,16 +35,14 @@ class WallLink(BearerSecret):
         null=True,
         blank=True,
         related_name="wall_links",
-        help_text="Whose targets it shows. Empty: a link of the platform, for several teams.",
+        help_text="The team whose targets it shows. Leave empty for a platform link, for several teams.",
     )
     scope = models.CharField(
         "shows",
         max_length=9,
         choices=[(each.value, each.label) for each in Scope if each is not Scope.LISTED],
     )
-    expires_at = models.DateTimeField(
-        "expires", default=in_a_year, help_text="The address answers 404 from then on."
-    )
+    expires_at = models.DateTimeField("expires", default=in_a_year, help_text="The address then returns 404.")
 
     history = kept_history(excluded_fields=["token_hash"])
 

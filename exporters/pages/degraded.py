@@ -25,7 +25,7 @@ def sentences() -> list[str]:
     if reloader.problem() and age > _OLD_SECONDS:
         found.append(
             f"The configuration could not be read for {formatting.words(age)}. Scrapes continue with the last one; "
-            f"changes take effect when it can be read again."
+            "changes take effect when it can be read again."
         )
     if lost := sharing.shared().degraded():
         found.append(

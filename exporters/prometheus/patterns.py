@@ -20,7 +20,7 @@ def pattern_problem(pattern: str) -> str:
     try:
         encoded = pattern.encode()
     except UnicodeEncodeError as error:
-        return f"This pattern holds half a character (at character {error.start + 1})."
+        return f"This pattern contains an unpaired surrogate (at character {error.start + 1})."
     try:
         # First without the wrapper of compile_pattern, so that the error refers to what was entered.
         re2.compile(encoded, _options())
@@ -29,10 +29,10 @@ def pattern_problem(pattern: str) -> str:
         said = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
         if "too large" in said:
             return (
-                f"This pattern takes more than {MAX_PATTERN_BYTES // 1024} KiB when RE2 has compiled it. Repeat less, "
-                "or repeat smaller classes: [a-z] instead of \\pL."
+                f"This pattern takes more than {MAX_PATTERN_BYTES // 1024} KiB when compiled by RE2. Use fewer "
+                "repetitions or smaller character classes: [a-z] instead of \\pL."
             )
-        return f"RE2 refuses this pattern: {said}{_place(pattern, said)}."
+        return f"RE2 rejects this pattern: {said}{_place(pattern, said)}."
     return _beyond_go(pattern)
 
 
@@ -54,12 +54,12 @@ def _beyond_go(pattern: str) -> str:
     """Return why Go, and therefore Prometheus, refuses a pattern that RE2's C++ accepts; empty if both accept it."""
     for name in compile_pattern(pattern).groupindex:
         if not name.isascii():
-            return f"Prometheus refuses this pattern: the group's name “{name.decode()}” must be of ASCII letters."
+            return f"Prometheus rejects this pattern: the group name “{name.decode()}” must consist of ASCII letters."
     position = pattern.find("\\")
     while position >= 0:
         escape = pattern[position : position + 2]
         if escape == "\\C":
-            return f"Prometheus refuses this pattern: invalid escape sequence: \\C (at character {position + 1})."
+            return f"Prometheus rejects this pattern: invalid escape sequence: \\C (at character {position + 1})."
         end = pattern.find("\\E", position) if escape == "\\Q" else position
         position = pattern.find("\\", end + 2) if end >= 0 else -1
     return ""

@@ -63,7 +63,7 @@ class Rule:
         """Return the rule of a mapping with Prometheus's keys; raise RuleError if Prometheus would refuse it."""
         known = {field.name: field.default for field in fields(cls)}
         errors = {
-            str(key): f"Unknown key; known are {', '.join(known)}." for key in config if key not in known
+            str(key): f"Unknown key. Valid keys: {', '.join(known)}." for key in config if key not in known
         }
         values: dict[str, Any] = {}
         for key, value in config.items():
@@ -74,12 +74,12 @@ class Rule:
                 if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
                     values[key] = tuple(value)
                 else:
-                    errors[key] = "Give a list of label names."
+                    errors[key] = "Enter a list of label names."
             elif key == "modulus":
                 if isinstance(value, int) and not isinstance(value, bool):
                     values[key] = value
                 else:
-                    errors[key] = "Give a whole number."
+                    errors[key] = "Enter a whole number."
             elif key in known:
                 # As Prometheus reads YAML: a number or true counts as its text.
                 values[key] = str(value).lower() if isinstance(value, bool) else str(value)
@@ -99,7 +99,7 @@ def problems(rule: Rule, *, legacy_names: bool = False) -> dict[str, str]:
     """Return, by key, why Prometheus would not load the rule; empty if it would."""
     errors = misuse(rule, legacy_names=legacy_names)
     if len(rule.source_labels) > MAX_LABELS_PER_SERIES:
-        errors.setdefault("source_labels", f"Name {MAX_LABELS_PER_SERIES} labels at most.")
+        errors.setdefault("source_labels", f"List at most {MAX_LABELS_PER_SERIES} labels.")
     for name in rule.source_labels:
         if not is_label_name(name, legacy=legacy_names):
             errors.setdefault("source_labels", f"“{name}” is not a label name: use letters, digits and _.")
@@ -112,7 +112,7 @@ def problems(rule: Rule, *, legacy_names: bool = False) -> dict[str, str]:
 def misuse(rule: Rule, *, legacy_names: bool = False) -> dict[str, str]:
     """Return, by key, what the action lacks or doesn't take, as Prometheus's relabel.Config.Validate does."""
     if rule.action not in ACTIONS:
-        return {"action": f"“{rule.action}” is no action; choose from {', '.join(ACTIONS)}."}
+        return {"action": f"“{rule.action}” is not an action. Choose from {', '.join(ACTIONS)}."}
     errors: dict[str, str] = {}
     action = rule.action
     if action in _TARGETED:
@@ -123,9 +123,9 @@ def misuse(rule: Rule, *, legacy_names: bool = False) -> dict[str, str]:
     if action == HASHMOD and not rule.modulus:
         errors["modulus"] = "The action hashmod needs a modulus above 0."
     elif not 0 <= rule.modulus <= _LARGEST_MODULUS:
-        errors["modulus"] = f"The modulus is a number from 0 to {_LARGEST_MODULUS}."
+        errors["modulus"] = f"The modulus must be a number from 0 to {_LARGEST_MODULUS}."
     if action == LABELMAP and not _is_template(rule.replacement, legacy_names):
-        errors["replacement"] = "The action labelmap needs a label name here, for example $1."
+        errors["replacement"] = "The action labelmap needs a label name, for example $1."
     for name, limit in _LONGEST.items():
         if len(getattr(rule, name)) > limit:
             errors.setdefault(name, f"Use {limit:,} characters at most.")
@@ -136,7 +136,7 @@ def misuse(rule: Rule, *, legacy_names: bool = False) -> dict[str, str]:
 
 
 def _no_use(action: str, key: str) -> str:
-    return f"The action {action} takes no {key}; Prometheus would refuse the rule."
+    return f"The action {action} doesn't accept {key}. Prometheus would reject the rule."
 
 
 _DEFAULT = Rule()

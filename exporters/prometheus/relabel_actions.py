@@ -93,7 +93,7 @@ class Program:
         if apply not in self._failed:  # once, not for each of thousands of series
             self._failed.add(apply)
             rule = self.steps[self._applies.index(apply)].rule
-            logger.exception("A label rule fails and is left out: %s", rule)
+            logger.exception("A label rule failed and was skipped: %s", rule)
 
 
 def present(labels: Mapping[str, str]) -> Work:

@@ -97,9 +97,7 @@ class BoundedAnswers(ResponseHandler):
             return
         self._received += len(data)
         if self._received > MAX_ANSWER_BYTES:
-            self._refuse(
-                f"An answer has more than {MAX_ANSWER_BYTES} bytes, which no answer of Service Bus has."
-            )
+            self._refuse(f"A response has more than {MAX_ANSWER_BYTES} bytes, more than Service Bus sends.")
             return
         if data.startswith(b"HTTP/1.1 200"):  # the usual response; what follows it is no interim response
             super().data_received(data)
@@ -111,7 +109,7 @@ class BoundedAnswers(ResponseHandler):
             if self._exception is not None or self.transport is None:
                 return
             if self._in_head and self._received - len(data) + start > MAX_HEAD_BYTES:
-                self._refuse(f"The headers of an answer have more than {MAX_HEAD_BYTES} bytes.")
+                self._refuse(f"The headers of a response have more than {MAX_HEAD_BYTES} bytes.")
                 return
         if start < len(data):
             super().data_received(data[start:] if start else data)
@@ -122,7 +120,9 @@ class BoundedAnswers(ResponseHandler):
         if self._in_head and 100 <= message.code < 200 and message.code != 101:
             self._interim += 1
             if self._interim > MAX_INTERIM_ANSWERS:
-                self._refuse(f"More than {MAX_INTERIM_ANSWERS} interim answers (status {message.code}) came.")
+                self._refuse(
+                    f"Received more than {MAX_INTERIM_ANSWERS} interim responses (status {message.code})."
+                )
             return
         if not self._in_head:  # a second response to one request
             self.force_close()

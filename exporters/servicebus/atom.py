@@ -67,7 +67,7 @@ def parse_namespace_info(body: bytes) -> NamespaceInfo:
     if description is None and root.findtext(f"{ATOM}title") == NOT_FOUND_TITLE:
         raise ServiceBusError(Reason.NOT_FOUND, "This endpoint has no $namespaceinfo.")
     if description is None:
-        raise malformed("holds no NamespaceInfo")
+        raise malformed("contains no NamespaceInfo")
     try:
         name = description.findtext(f"{DESCRIPTION}Name")
         return NamespaceInfo(
@@ -143,6 +143,6 @@ def _next_skip(feed: ElementTree.Element) -> int | None:
             except ValueError:
                 skip = None
             if skip is None:
-                raise malformed("announces a next page without saying where it starts")
+                raise malformed("links to a next page without its start position")
             return skip
     return None

@@ -32,7 +32,7 @@ class ThrottledError(ServiceBusError):
     """429 or 503."""
 
     def __init__(self, status: int, retry_after: float | None) -> None:
-        super().__init__(Reason.THROTTLED, f"Service Bus asks to slow down (status {status}).")
+        super().__init__(Reason.THROTTLED, f"Service Bus is throttling requests (status {status}).")
         self.retry_after = retry_after
 
 
@@ -94,7 +94,7 @@ class Client:
         try:
             self._policy.check_host(endpoint)
         except EndpointNotAllowedError as error:
-            raise ServiceBusError(Reason.CONNECTION, f"The hub does not connect there. {error}") from None
+            raise ServiceBusError(Reason.CONNECTION, f"The hub is not allowed to connect. {error}") from None
         if len(self._allowed) >= MAX_KEPT_NAMES:
             self._allowed.clear()
         self._allowed.add(endpoint)
@@ -126,7 +126,7 @@ class Client:
                 self.resolver.note_silence(endpoint.host)
             raise
         except EndpointNotAllowedError as error:
-            raise ServiceBusError(Reason.CONNECTION, f"The hub does not connect there. {error}") from None
+            raise ServiceBusError(Reason.CONNECTION, f"The hub is not allowed to connect. {error}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _connection_error(error, endpoint) from None
         finally:
@@ -175,7 +175,7 @@ class Client:
     def _too_large(self) -> ServiceBusError:
         return ServiceBusError(
             Reason.TOO_LARGE,
-            f"An answer is larger than {self._max_body_bytes} bytes, which no page of Service Bus is.",
+            f"A response is larger than {self._max_body_bytes} bytes, larger than any page that Service Bus sends.",
         )
 
     def token_transport(self) -> Any:
@@ -196,14 +196,14 @@ class Client:
 _STATUS: dict[int, tuple[Reason, str]] = {
     401: (
         Reason.UNAUTHORIZED,
-        "Service Bus refuses the credential (401): it is wrong, expired, or lacks the Manage right.",
+        "Service Bus rejected the credential (401): it is wrong, expired or lacks the Manage right.",
     ),
     403: (
         Reason.FORBIDDEN,
-        "Service Bus forbids this (403): a role is missing, or the firewall refuses the hub's address.",
+        "Service Bus denied access (403): a role is missing, or the firewall blocks the hub's address.",
     ),
-    404: (Reason.NOT_FOUND, "Service Bus does not know the namespace or the entity (404)."),
-    410: (Reason.NOT_FOUND, "The namespace or the entity is gone (410)."),
+    404: (Reason.NOT_FOUND, "The namespace or entity doesn't exist (404)."),
+    410: (Reason.NOT_FOUND, "The namespace or entity no longer exists (410)."),
 }
 
 
@@ -215,13 +215,11 @@ def _status_error(response: aiohttp.ClientResponse) -> ServiceBusError:
         return ServiceBusError(*_STATUS[status])
     if 300 <= status < 400:
         return ServiceBusError(
-            Reason.MALFORMED, f"The endpoint redirects (status {status}), which is not followed."
+            Reason.MALFORMED, f"The endpoint sent a redirect (status {status}), which the hub doesn't follow."
         )
     if status >= 500:
-        return ServiceBusError(Reason.SERVER_ERROR, f"Service Bus has a fault of its own (status {status}).")
-    return ServiceBusError(
-        Reason.MALFORMED, f"The endpoint answers with status {status}, which Service Bus does not send here."
-    )
+        return ServiceBusError(Reason.SERVER_ERROR, f"Service Bus returned a server error (status {status}).")
+    return ServiceBusError(Reason.MALFORMED, f"The endpoint returned an unexpected status: {status}.")
 
 
 def _connection_error(error: Exception, endpoint: Endpoint) -> ServiceBusError:
@@ -229,19 +227,19 @@ def _connection_error(error: Exception, endpoint: Endpoint) -> ServiceBusError:
         return ServiceBusError(Reason.DNS, f"The name {endpoint.host} does not resolve.")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         detail = getattr(error.certificate_error, "verify_message", "") or "it is not valid for this host"
-        return ServiceBusError(Reason.TLS, f"The certificate of {endpoint} is refused: {detail}.")
+        return ServiceBusError(Reason.TLS, f"The certificate of {endpoint} was rejected: {detail}.")
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
-        return ServiceBusError(Reason.TLS, f"TLS with {endpoint} fails.")
+        return ServiceBusError(Reason.TLS, f"TLS with {endpoint} failed.")
     if isinstance(error, aiohttp.ClientPayloadError):
         return ServiceBusError(
-            Reason.CONNECTION, f"{endpoint} closed the connection in the middle of an answer."
+            Reason.CONNECTION, f"{endpoint} closed the connection in the middle of a response."
         )
     if isinstance(error, aiohttp.ClientConnectorError):
         return ServiceBusError(
             Reason.CONNECTION, f"{endpoint} can't be reached: {error.strerror or 'no connection'}."
         )
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | OSError):
-        return ServiceBusError(Reason.CONNECTION, f"{endpoint} closed the connection without an answer.")
+        return ServiceBusError(Reason.CONNECTION, f"{endpoint} closed the connection without a response.")
     if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL | ValueError):
-        return ServiceBusError(Reason.MALFORMED, f"{endpoint} does not answer in HTTP as Service Bus does.")
+        return ServiceBusError(Reason.MALFORMED, f"{endpoint} did not send a valid HTTP response.")
     return ServiceBusError(Reason.CONNECTION, f"The request to {endpoint} failed ({type(error).__name__}).")

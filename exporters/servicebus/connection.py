@@ -74,22 +74,24 @@ def parse_host(text: str) -> Endpoint:
     """Return the endpoint that `host`, `host:port`, or an https:// or sb:// address names; raise ValueError."""
     text = text.strip()
     if not text:
-        raise ValueError("The host is empty; give one like payments-prod.servicebus.windows.net.")
+        raise ValueError("The host is empty. Enter one like payments-prod.servicebus.windows.net.")
     if any(character.isspace() or not character.isprintable() for character in text):
         # urlsplit drops tabs and line ends, so the result would be a different name from the one that the user sees.
-        raise ValueError("The host holds a space or a control character; give the host alone, on one line.")
+        raise ValueError("The host contains a space or control character. Enter only the host, on one line.")
     try:
         parts = urlsplit(text if "://" in text else f"sb://{text}")
     except ValueError:
         raise ValueError(
-            "This is not a host name; give one like payments-prod.servicebus.windows.net."
+            "This is not a host name. Enter one like payments-prod.servicebus.windows.net."
         ) from None
     if parts.scheme.lower() not in {"sb", "https", "amqps"}:
-        raise ValueError(f"“{parts.scheme}://” is not an address of Service Bus; give the host alone.")
+        raise ValueError(f"“{parts.scheme}://” is not a Service Bus address. Enter only the host.")
     if "@" in parts.netloc:
-        raise ValueError("The host must not hold a user name or password (an @); give the host alone.")
+        raise ValueError("The host can't contain a username or password (@). Enter only the host.")
     if parts.path not in {"", "/"} or parts.query or parts.fragment or "\\" in text:
-        raise ValueError("The host must not hold a path; give one like payments-prod.servicebus.windows.net.")
+        raise ValueError(
+            "The host can't contain a path. Enter one like payments-prod.servicebus.windows.net."
+        )
     try:
         port = parts.port
     except ValueError:
@@ -100,7 +102,7 @@ def parse_host(text: str) -> Endpoint:
     if _ip_address(host) is None and (
         not host or len(host) > 253 or not all(_LABEL.match(label) for label in host.split("."))
     ):
-        raise ValueError("This is not a host name; give one like payments-prod.servicebus.windows.net.")
+        raise ValueError("This is not a host name. Enter one like payments-prod.servicebus.windows.net.")
     return Endpoint(host, port)
 
 
@@ -113,24 +115,24 @@ def parse_connection_string(text: str) -> ConnectionString:
         name, found, value = part.partition("=")
         if not found:
             raise ConnectionStringError(
-                "The connection string is cut or has a part without “=”. Copy it whole from the Azure portal "
-                "(Shared access policies), from Endpoint= to the end."
+                "The connection string is incomplete or has a part without “=”. Copy all of it from the Azure "
+                "portal (Shared access policies), from Endpoint= to the end."
             )
         key = name.strip().lower()
         if key in values:
             raise ConnectionStringError(
-                f"The connection string names {name.strip()[:40]} twice; copy it anew."
+                f"The connection string contains {name.strip()[:40]} twice. Copy it again."
             )
         values[key] = value.strip()
     if "endpoint" not in values:
         raise ConnectionStringError(
-            "The connection string has no Endpoint=. Copy it whole from the Azure portal (Shared access policies)."
+            "The connection string has no Endpoint=. Copy all of it from the Azure portal (Shared access policies)."
         )
     emulator = values.get("usedevelopmentemulator", "").lower() == "true"
     try:
         endpoint = parse_host(values["endpoint"])
     except ValueError as error:
-        raise ConnectionStringError(f"The connection string's Endpoint can't be used. {error}") from None
+        raise ConnectionStringError(f"The connection string's Endpoint is invalid. {error}") from None
     if emulator:
         endpoint = Endpoint(endpoint.host, endpoint.port or EMULATOR_PORT, "http")
     signature = values.get("sharedaccesssignature", "")
@@ -138,21 +140,21 @@ def parse_connection_string(text: str) -> ConnectionString:
     if signature:
         if not signature.startswith("SharedAccessSignature "):
             raise ConnectionStringError(
-                "SharedAccessSignature= must hold a token that begins with “SharedAccessSignature sr=”."
+                "SharedAccessSignature= must be a token that starts with “SharedAccessSignature sr=”."
             )
         missing = [name for name in ("sr", "sig", "se") if f"{name}=" not in signature]
         if missing:
             raise ConnectionStringError(
-                f"The SharedAccessSignature is cut: it has no {missing[0]}=. Copy it whole."
+                f"The SharedAccessSignature is incomplete: it has no {missing[0]}=. Copy all of it."
             )
     elif not key_name:
         raise ConnectionStringError(
-            "The connection string has no SharedAccessKeyName=. Copy it whole from the Azure portal."
+            "The connection string has no SharedAccessKeyName=. Copy all of it from the Azure portal."
         )
     elif not key_value:
         raise ConnectionStringError(
-            "The connection string has no SharedAccessKey=: it is cut, or the portal showed it without the key. "
-            "Copy the primary or secondary connection string whole."
+            "The connection string has no SharedAccessKey=: it is incomplete, or the portal showed it without the "
+            "key. Copy all of the primary or secondary connection string."
         )
     return ConnectionString(
         endpoint=endpoint,
@@ -179,20 +181,18 @@ class EndpointPolicy:
         ):
             return
         if address is not None:
-            raise EndpointNotAllowedError(
-                "An address by number is not allowed; give the namespace's host name."
-            )
+            raise EndpointNotAllowedError("IP addresses are not allowed. Enter the namespace's host name.")
         if endpoint.scheme != "https":
             raise EndpointNotAllowedError(
-                "UseDevelopmentEmulator=true is for an emulator on this machine, which the platform has to allow "
+                "UseDevelopmentEmulator=true is for an emulator on the hub's machine, which the platform must allow "
                 "(HUB_ALLOW_LOOPBACK=1)."
             )
         if not all(_LABEL.match(label) for label in endpoint.host.split(".")):
             raise EndpointNotAllowedError("This is not a host name.")
         if not any(endpoint.host.endswith("." + suffix.lstrip(".").lower()) for suffix in self.suffixes):
             raise EndpointNotAllowedError(
-                f"{endpoint.host} is not a Service Bus endpoint. Names end in {', '.join(self.suffixes)}; "
-                "the platform can add others (HUB_ENDPOINT_SUFFIXES)."
+                f"{endpoint.host} is not a Service Bus endpoint. Endpoints end in {', '.join(self.suffixes)}. The "
+                "platform can add others (HUB_ENDPOINT_SUFFIXES)."
             )
 
     def check_sign_in(self, scheme: str, host: str, port: int | None) -> None:
@@ -203,9 +203,7 @@ class EndpointPolicy:
             (host in AUTHORITIES and port in {None, 443}) or (self.allow_loopback and here)
         ):
             return
-        raise EndpointNotAllowedError(
-            f"{host} is not a host to sign in at over https: {', '.join(AUTHORITIES)}."
-        )
+        raise EndpointNotAllowedError(f"{host} is not a valid https sign-in host: {', '.join(AUTHORITIES)}.")
 
     def check_address(self, text: str) -> None:
         """Raise EndpointNotAllowedError for an address that no Service Bus name may resolve to.
@@ -215,7 +213,7 @@ class EndpointPolicy:
         """
         address = _ip_address(text.partition("%")[0])
         if address is None:
-            raise EndpointNotAllowedError("The host's name resolves to something that is not an address.")
+            raise EndpointNotAllowedError("The host name resolves to something that is not an IP address.")
         plain = _inner_address(address)
         if plain.is_loopback and self.allow_loopback:
             return
@@ -229,7 +227,7 @@ class EndpointPolicy:
             or (plain.is_reserved and not plain.is_private)
         ):
             raise EndpointNotAllowedError(
-                f"The host's name resolves to {address}, which is not an address that Service Bus can have."
+                f"The host name resolves to {address}, which can't be an address of Service Bus."
             )
 
 

@@ -92,7 +92,7 @@ class SharedAccessSignatureCredential:
         if self.expires_at is not None and self.expires_at <= self._clock():
             raise ServiceBusError(
                 Reason.CREDENTIAL,
-                f"The SharedAccessSignature expired at {_utc(self.expires_at)}; enter a new one in the credential.",
+                f"The SharedAccessSignature expired at {_utc(self.expires_at)}. Enter a new one in the credential.",
             )
         return self._token
 

@@ -111,7 +111,7 @@ class EntraCredential:
                 token: AccessToken = await self._identity.get_token(SCOPE)
         except TimeoutError:
             raise ServiceBusError(
-                Reason.CREDENTIAL, "The token endpoint does not answer, so there is no token."
+                Reason.CREDENTIAL, "No token: the token endpoint did not respond."
             ) from None
         except Exception as error:
             raise _token_error(error) from None
@@ -131,7 +131,7 @@ def _note_failure(task: "asyncio.Task[AccessToken]") -> None:
     # Reading the exception keeps asyncio from reporting it as never retrieved. A scrape that waited has received it;
     # one that went on with the old token doesn't need it.
     if not task.cancelled() and task.exception() is not None:
-        logger.debug("A token could not be renewed: %s", task.exception())
+        logger.debug("Can't renew a token: %s", task.exception())
 
 
 def _token_error(error: Exception) -> ServiceBusError:
@@ -143,20 +143,16 @@ def _token_error(error: Exception) -> ServiceBusError:
         said = f" ({code})" if code else f" (status {status})" if status else ""
         return ServiceBusError(
             Reason.CREDENTIAL,
-            f"Entra ID gave no token{said}. Check the tenant, the client, and that the secret or certificate is "
-            "current.",
+            f"Entra ID refused to issue a token{said}. Check the tenant and client IDs, and that the secret or "
+            "certificate is valid.",
         )
     if isinstance(error, ServiceRequestError | ServiceResponseError | OSError):
-        return ServiceBusError(
-            Reason.CREDENTIAL, "The token endpoint can't be reached, so there is no token."
-        )
+        return ServiceBusError(Reason.CREDENTIAL, "No token: the token endpoint can't be reached.")
     if isinstance(error, EndpointNotAllowedError):
-        return ServiceBusError(Reason.CREDENTIAL, f"No token was asked for. {error}")
+        return ServiceBusError(Reason.CREDENTIAL, f"No token was requested. {error}")
     if isinstance(error, ValueError):
-        return ServiceBusError(
-            Reason.CREDENTIAL, "The credential's settings are not accepted by azure-identity."
-        )
-    return ServiceBusError(Reason.CREDENTIAL, f"There is no token: {type(error).__name__}.")
+        return ServiceBusError(Reason.CREDENTIAL, "azure-identity rejected the credential's settings.")
+    return ServiceBusError(Reason.CREDENTIAL, f"Can't get a token: {type(error).__name__}.")
 
 
 def client_secret_credential(
@@ -192,7 +188,7 @@ def client_certificate_credential(
         )
     except ValueError:
         raise ServiceBusError(
-            Reason.CREDENTIAL, "The certificate or its private key can't be read; both are needed, as PEM."
+            Reason.CREDENTIAL, "The certificate or its private key can't be read. Both are required, as PEM."
         ) from None
 
 
@@ -225,8 +221,8 @@ def workload_identity_credential(
     except ValueError:
         raise ServiceBusError(
             Reason.CREDENTIAL,
-            "Workload identity needs a tenant, a client and a token file: in the credential, or in AZURE_TENANT_ID, "
-            "AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE of the hub.",
+            "Workload identity needs a tenant ID, a client ID and a token file: in the credential, or in the hub's "
+            "AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE.",
         ) from None
 
 

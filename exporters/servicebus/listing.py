@@ -100,7 +100,7 @@ class Listing(Generic[E]):
             raise ServiceBusError(Reason.MALFORMED, "A listing's next page does not start after this one.")
         if has_next and len(page) < 2:  # one to share with the next page, and one of its own
             raise ServiceBusError(
-                Reason.MALFORMED, "A page with fewer than two entities announces a next page."
+                Reason.MALFORMED, "A page with fewer than two entities links to a next page."
             )
         names = [each.name for each in page]
         wanted_names = names if wanted is page else [each.name for each in wanted]
@@ -121,7 +121,7 @@ class Listing(Generic[E]):
         if self.requested >= MAX_PAGES:
             raise ServiceBusError(
                 Reason.TOO_LARGE,
-                f"A listing has more than {MAX_PAGES} pages, which is as many as the hub reads.",
+                f"A listing has more than {MAX_PAGES} pages, the most that the hub reads.",
             )
         self.requested += 1
         self._asked.add(skip)
@@ -172,7 +172,7 @@ class Listing(Generic[E]):
         if self._repairs >= MAX_LISTING_REPAIRS:
             raise ServiceBusError(
                 Reason.CHANGED,
-                "Entities were added or deleted so fast that a listing could not be read whole.",
+                "Entities were added or deleted so fast that a listing could not be read completely.",
             )
         self._repairs += 1
         self._back = min(gap, max(PAGE_SIZE // 2, 2 * self._back))

@@ -160,7 +160,7 @@ class Names(AbstractResolver):
         with self._lock:
             if self._threads >= MAX_LOOK_UPS:
                 raise ServiceBusError(
-                    Reason.DNS, f"The hub waits for name servers with {MAX_LOOK_UPS} names already."
+                    Reason.DNS, f"The hub is already waiting for {MAX_LOOK_UPS} DNS lookups."
                 )
             self._threads += 1
         loop = asyncio.get_running_loop()
@@ -190,7 +190,7 @@ class Names(AbstractResolver):
         except RuntimeError:  # the system allows no further thread
             with self._lock:
                 self._threads -= 1
-            raise ServiceBusError(Reason.DNS, "The system allows no thread to look a name up in.") from None
+            raise ServiceBusError(Reason.DNS, "The system can't start a thread for a DNS lookup.") from None
         return await future
 
 

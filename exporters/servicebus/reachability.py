@@ -32,7 +32,7 @@ async def look_up(client: Client, endpoint: Endpoint) -> list[str]:
     try:
         found = await client.resolver.resolve(endpoint.host, _port(endpoint), family=socket.AF_UNSPEC)
     except EndpointNotAllowedError as error:
-        raise ServiceBusError(Reason.CONNECTION, f"The hub does not connect there. {error}") from None
+        raise ServiceBusError(Reason.CONNECTION, f"The hub is not allowed to connect. {error}") from None
     except OSError:
         raise ServiceBusError(Reason.DNS, f"The name {endpoint.host} does not resolve.") from None
     addresses = list(dict.fromkeys(each["host"] for each in found))
@@ -50,10 +50,10 @@ async def shake_hands(client: Client, endpoint: Endpoint, addresses: list[str]) 
         except ssl.SSLCertVerificationError as error:
             detail = (error.verify_message or "it is not valid for this host").rstrip(".")
             raise ServiceBusError(
-                Reason.TLS, f"The certificate of {endpoint} is refused: {detail}."
+                Reason.TLS, f"The certificate of {endpoint} was rejected: {detail}."
             ) from None
         except ssl.SSLError:
-            raise ServiceBusError(Reason.TLS, f"TLS with {endpoint} fails.") from None
+            raise ServiceBusError(Reason.TLS, f"TLS with {endpoint} failed.") from None
         except OSError as error:
             problem = error.strerror or "no connection"
     raise ServiceBusError(Reason.CONNECTION, f"{endpoint} can't be reached: {problem}.")

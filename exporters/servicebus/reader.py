@@ -162,7 +162,7 @@ class Read:
         if self._entities_read > most:
             raise ServiceBusError(
                 Reason.TOO_LARGE,
-                f"The namespace has more than {most} entities, which is as many as the hub reads.",
+                f"The namespace has more than {most} entities, the most that the hub reads.",
             )
         return await self._requests.get(path, wait_until)
 
@@ -173,7 +173,7 @@ class Read:
             raise ServiceBusError(
                 Reason.TOO_LARGE,
                 f"The names and texts of the namespace's entities have more than {MAX_READ_CHARACTERS} characters, "
-                "which is as many as the hub reads.",
+                "the most that the hub reads.",
             )
 
     async def _read_queues(self, skip: int) -> None:
@@ -259,7 +259,7 @@ class Read:
     def _the_one(self, entities: list[E]) -> list[E]:
         """Return the entities if they are the one that was requested; entity names are case-insensitive."""
         if [entity.name.lower() for entity in entities] != [self._source.entity_path.lower()]:
-            raise ServiceBusError(Reason.MALFORMED, "The answer is not the entity that was asked for.")
+            raise ServiceBusError(Reason.MALFORMED, "The response is not the requested entity.")
         return entities
 
     # After all is read
@@ -291,7 +291,7 @@ class Read:
         ):
             if collector in self._failures and not is_complete:
                 self._work.fail(
-                    collector, Failure(Reason.TIMEOUT, "Not everything was read before the deadline.")
+                    collector, Failure(Reason.TIMEOUT, "The read was not complete at the deadline.")
                 )
 
     def _remember_pages(self) -> None:

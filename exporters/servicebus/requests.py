@@ -110,7 +110,7 @@ class Requests:
                 if self._received > MAX_READ_BYTES:
                     raise ServiceBusError(
                         Reason.TOO_LARGE,
-                        f"The namespace sends more than {MAX_READ_BYTES} bytes for one read.",
+                        f"The namespace sent more than {MAX_READ_BYTES} bytes for one read.",
                     )
                 return body
 

@@ -54,4 +54,4 @@ def _origin(url: str) -> tuple[str, str, int | None]:
     try:
         return parts.scheme, parts.hostname or "", parts.port
     except ValueError:
-        raise EndpointNotAllowedError("The sign-in host is not one.") from None
+        raise EndpointNotAllowedError("The sign-in host is invalid.") from None

@@ -21,7 +21,7 @@ FEED_TAG = '<feed xmlns="http://www.w3.org/2005/Atom">'
 def parse(text: str) -> ElementTree.Element:
     """Return the root element. Raises ServiceBusError (malformed)."""
     if text.count("<") > MAX_PAGE_TAGS or text.count("=") > MAX_PAGE_ATTRIBUTES:
-        raise malformed("has more elements than a page of Service Bus")
+        raise malformed("has more elements than a Service Bus page")
     try:
         return ElementTree.fromstring(text)  # noqa: S314 - a DTD is refused before, so there is nothing to expand
     except (ElementTree.ParseError, ValueError):
@@ -39,7 +39,7 @@ def read_entries(root: ElementTree.Element, shape: Shape) -> list[Texts]:
         raise ServiceBusError(Reason.NOT_FOUND, "The entity does not exist in this namespace.")
     entries = root.findall(f"{ATOM}entry")
     if len(entries) > MAX_PAGE_ENTRIES:
-        raise malformed("has more entries than a page of Service Bus")
+        raise malformed("has more entries than a Service Bus page")
     return [_read(entry, shape) for entry in entries]
 
 
@@ -68,4 +68,4 @@ def _read(entry: ElementTree.Element, shape: Shape) -> Texts:
 
 
 def malformed(what: str) -> ServiceBusError:
-    return ServiceBusError(Reason.MALFORMED, f"The answer {what}; a proxy on the way may have changed it.")
+    return ServiceBusError(Reason.MALFORMED, f"The response {what}. A proxy may have changed it.")

@@ -106,7 +106,7 @@ class Work:
                 waiting = [each.collector for each in self._jobs if next(each.jobs, None) is not None]
                 for collector in {*self._running, *waiting}:
                     self.fail(
-                        collector, Failure(Reason.TIMEOUT, "Not everything was read before the deadline.")
+                        collector, Failure(Reason.TIMEOUT, "The read was not complete at the deadline.")
                     )
         finally:
             self._is_on = False
@@ -142,9 +142,7 @@ class Work:
                 if error.reason in _HOPELESS or (error.reason in _REFUSED and collector != self._optional):
                     self._hopeless = failure
             except Exception as error:  # a bug fails one collector, not the whole read
-                self.fail(
-                    collector, Failure(Reason.INTERNAL, f"The hub has a fault ({type(error).__name__}).")
-                )
+                self.fail(collector, Failure(Reason.INTERNAL, f"The hub has a bug ({type(error).__name__})."))
                 logger.error("Reading %s failed: %s", collector, faults.frames(error))
             self._running[collector] -= 1
             if not self._running[collector]:

@@ -190,7 +190,7 @@ def _opened_head(found: bytes) -> tuple[str, float]:
     try:
         stamp, at = _HEAD.unpack_from(found)
     except struct.error:
-        raise StoreError("A kept result is damaged.") from None
+        raise StoreError("A stored result is damaged.") from None
     return stamp.rstrip(b"\0").decode("ascii", "replace"), at
 
 

@@ -73,7 +73,7 @@ class Layered:
             except StoreError as error:
                 problem = error
                 layer.note_failure(error)
-        raise problem or StoreError("No store works at this moment.")
+        raise problem or StoreError("No store is available.")
 
 
 class Layer:
@@ -121,7 +121,9 @@ class Layer:
             first, self.problem = not self.problem, str(error)
             self._works, self._rests_until = False, time.monotonic() + _REST_SECONDS
         if first:
-            logger.warning("Scrapes share nothing through %s for now, and go on: %s", self.store.name, error)
+            logger.warning(
+                "Scrapes can't share reads through %s for now, and continue: %s", self.store.name, error
+            )
 
     def _probe(self) -> None:
         try:
@@ -132,7 +134,7 @@ class Layer:
             with self._lock:
                 again, self.problem, self._works = bool(self.problem), "", True
             if again:
-                logger.info("Scrapes share through %s again.", self.store.name)
+                logger.info("Scrapes share reads through %s again.", self.store.name)
         self._probed_at = time.monotonic()
 
 

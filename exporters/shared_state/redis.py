@@ -241,16 +241,16 @@ def _as_store_error() -> Iterator[None]:
         raise StoreError(error.strerror or type(error).__name__) from None
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
         # redis-py and the code above raise these for answers that Redis never sends.
-        raise StoreError("It does not answer as Redis does.") from None
+        raise StoreError("It does not respond like Redis.") from None
 
 
 # The first match counts; some are subclasses of ConnectionError.
 _REASONS: Sequence[tuple[type[redis.RedisError], str]] = (
-    (redis.ReadOnlyError, "It is read-only, as a replica is."),
+    (redis.ReadOnlyError, "It is read-only, like a replica."),
     (redis.exceptions.OutOfMemoryError, "It is out of memory."),
     (redis.BusyLoadingError, "It is still loading its data."),
-    (redis.AuthenticationError, "It refuses the user or password of HUB_CACHE_URL."),
-    (redis.TimeoutError, f"It did not answer within {_TIMEOUT_SECONDS:g} s."),
+    (redis.AuthenticationError, "It rejected the user or password in HUB_CACHE_URL."),
+    (redis.TimeoutError, f"It did not respond within {_TIMEOUT_SECONDS:g} s."),
     (redis.ConnectionError, "It can't be reached."),
 )
 _COMMAND = re.compile(r"(?:the '|unknown command ['`]?)([A-Za-z|]{2,32})\b")
@@ -270,4 +270,4 @@ def _reason(error: redis.RedisError) -> str:
         commands = "GET, SET, DEL, PTTL, PEXPIRE, SADD, SMEMBERS or PUBLISH"
         return f"It doesn't allow a command that EVAL runs: {commands} (docs/operations.md)."
     code = _CODE.match(str(error))
-    return f"It answers {code[0]}." if code else f"It answers an error ({type(error).__name__})."
+    return f"It returned {code[0]}." if code else f"It returned an error ({type(error).__name__})."

@@ -54,7 +54,7 @@ def bury(folder: Path, pid: int) -> None:
             try:
                 _add(path, folder / f"{kind}_{_ENDED}.db", keep_largest=kind == "gauge_max")
             except Exception as error:  # killed while writing; it would make every later answer fail
-                logger.error("Metrics of the ended process %d can't be read and are lost: %s", pid, error)
+                logger.error("Can't read the metrics of the ended process %d; they are lost: %s", pid, error)
             path.unlink()
 
 

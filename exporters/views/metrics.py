@@ -81,7 +81,7 @@ def namespace(request: HttpRequest, name: str) -> HttpResponse:
     if target is None or not target.enabled or not grant.opens(target):
         return _plain(
             f"This token can't scrape a namespace “{name}”. It may be paused, belong to another team or be "
-            f"misspelled.",
+            "misspelled.",
             404,
         )
     try:

@@ -138,7 +138,7 @@ def test_however_it_came_into_the_database_it_is_not_used(
     answer = people.client("owner").post(
         f"{ADMIN}/credential/8200/spare/", {"do": "test-active"}, follow=True
     )
-    assert "was not tried on payments-bus" in answer.text
+    assert "was not tested for payments-bus" in answer.text
 
 
 @pytest.mark.parametrize("hosts", [[], None, ""])

@@ -67,7 +67,7 @@ def test_a_plan_which_changes_nothing_is_not_told(
     with django_capture_on_commit_callbacks(execute=True):
         hub_yaml.apply(planned)
     (line,) = [record for record in caplog.records if record.name == "audit"]
-    assert (line.user, line.address, line.reason) == ("the hub", "", "apply_config hub.yaml")
+    assert (line.user, line.address, line.reason) == ("the hub", "", "imported from hub.yaml")
 
 
 def test_the_history_of_an_object_says_from_where_a_change_was_made(

@@ -82,7 +82,7 @@ def test_a_rule_goes_with_its_namespace_and_its_history_begins_with_that(objects
     assert rule.team_id == objects["other_team"]
     answer = people.client("other-viewer").get(f"{ADMIN}/labelrule/{rule.pk}/history/")
     assert answer.status_code == 200
-    assert "went with its namespace" in answer.text
+    assert "deleted with its namespace" in answer.text
 
 
 @pytest.mark.parametrize("relation", ["namespaces", "grants"])

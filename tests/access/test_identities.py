@@ -110,7 +110,7 @@ def test_a_test_of_its_secret_asks_for_the_grant_too(objects: dict[str, Any]) ->
         address = f"/admin/exporters/credential/{credential.pk}/spare/"
         answer = people.client("admin").post(address, {"do": what}, follow=True)
         (said,) = map(str, answer.context["messages"])
-        assert "was not tried on payments-bus" in said
+        assert "was not tested for payments-bus" in said
         assert "not granted to team payments-team" in said
 
 

@@ -235,13 +235,13 @@ def _entry(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "Say what the token opens"),
-        (", scope:", "Say what the token opens"),
-        (", scope: all", "Say what the token opens"),
-        (", team: payments-team, namespaces: [n1]", "Say what the token opens"),
+        ("", "Give the token's scope"),
+        (", scope:", "Give the token's scope"),
+        (", scope: all", "Give the token's scope"),
+        (", team: payments-team, namespaces: [n1]", "Give the token's scope"),
         (", scope: team", "Choose the team"),
         (", scope: all_teams, team: payments-team", "Leave the team empty"),
-        (", scope: team, team: payments-team, namespaces: [n1]", "write `scope: listed`"),
+        (", scope: team, team: payments-team, namespaces: [n1]", "use `scope: listed`"),
         (", scope: listed, team: orders-team, namespaces: [n1]", "belongs to team “payments-team”"),
     ],
 )

@@ -98,7 +98,7 @@ def test_a_written_name_that_is_none_is_refused_and_kept(many: dict[str, Any], n
     """Another team's name is treated as unknown, and an ID is not a name."""
     form = {**LIMITS, "name": "named", "team": many["team"], "host": "x", "credential-named": name}
     answer = people.client("editor").post(f"{ADMIN}/namespace/add/", form)
-    assert _errors(answer, "credential").startswith(f"Select a valid choice: “{name}” is not one of them")
+    assert _errors(answer, "credential").startswith(f"Select a valid choice. “{name}” doesn't exist")
     assert f'name="credential-named" value="{name}"' in answer.content.decode()
 
 

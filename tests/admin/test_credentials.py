@@ -67,7 +67,7 @@ def test_the_form_tells_which_secret_is_stored_and_since_when(
 ) -> None:
     Credential.objects.update(secret_set_at=timezone.now() - timedelta(days=3, minutes=1))
     html = browser.get(change(credential)).content.decode().replace("\xa0", " ")
-    assert "Now: set, key RootManageSharedAccessKey, ends YyYQ, 3 days old. Leave the input empty" in html
+    assert "Now: set, key RootManageSharedAccessKey, ends YyYQ, 3 days old. Leave empty" in html
     listed = browser.get("/admin/exporters/credential/").content.decode().replace("\xa0", " ")
     assert "set, key RootManageSharedAccessKey, ends YyYQ, 3 days old" in listed
 
@@ -156,7 +156,7 @@ class TestAFormThatComesBackWithErrors:
         stranger.force_login(django_user_model.objects.create_superuser("other"))
         response = stranger.post(ADD, new(team, secret="", secret_held=handle))
         assert errors(response) == {
-            "secret": ["Needed for this kind: Connection string (shared access key or signature)."]
+            "secret": ["Required for this kind: Connection string (shared access key or signature)."]
         }
 
     def test_a_handle_is_worth_nothing_in_another_field(self, browser: Client, team: Any) -> None:
@@ -197,14 +197,14 @@ class TestAFormThatComesBackWithErrors:
     ("secret", "message"),
     [
         (CONNECTION_STRING.rpartition(";")[0], "has no SharedAccessKey="),
-        (CONNECTION_STRING[:60], "is cut or has a part without “=”"),
+        (CONNECTION_STRING[:60], "is incomplete or has a part without “=”"),
         (CONNECTION_STRING.replace("windows.net", "example.org"), "is not a Service Bus endpoint"),
         (
             CONNECTION_STRING.replace("payments-prod.servicebus.windows.net", "127.0.0.1"),
-            "An address by number",
+            "IP addresses are not allowed",
         ),
-        ("RootManageSharedAccessKey", "is cut or has a part without “=”"),
-        ("", "Needed for this kind"),
+        ("RootManageSharedAccessKey", "is incomplete or has a part without “=”"),
+        ("", "Required for this kind"),
     ],
 )
 def test_a_connection_string_that_can_not_be_used_is_an_error_at_its_input(
@@ -225,7 +225,7 @@ def test_a_client_secret_needs_its_application(browser: Client, entra_fields: di
 
 def test_the_id_of_a_client_secret_is_recognised(browser: Client, entra_fields: dict[str, Any]) -> None:
     found = errors(browser.post(ADD, entra_fields | {"secret": TENANT}))
-    assert "This is the ID of a client secret, not the secret." in found["secret"][0]
+    assert "This is the ID of a client secret, not the secret itself." in found["secret"][0]
 
 
 def test_another_kind_needs_another_secret(browser: Client, credential: Credential) -> None:
@@ -244,10 +244,10 @@ def test_a_certificate_is_stored_with_its_password_and_says_when_it_expires(
     browser: Client, entra_fields: dict[str, Any], certificate: Any
 ) -> None:
     fields = entra_fields | {"kind": "client_certificate", "secret": certificate("open sesame")}
-    assert "give its password" in errors(browser.post(ADD, fields))["certificate_password"][0]
+    assert "enter its password" in errors(browser.post(ADD, fields))["certificate_password"][0]
     response = browser.post(ADD, fields | {"certificate_password": "wrong"})
-    assert errors(response)["certificate_password"] == ["The password doesn't open the private key."]
-    assert "BEGIN" not in response.content.decode().replace("beginning with", "")
+    assert errors(response)["certificate_password"] == ["The password doesn't decrypt the private key."]
+    assert "BEGIN" not in response.content.decode().replace("starting with", "")
     again = fields | {"secret": "", "secret_held": held(response), "certificate_password": "open sesame"}
     assert browser.post(ADD, again).status_code == 302
     stored = Credential.objects.get()

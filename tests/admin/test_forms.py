@@ -36,14 +36,14 @@ class TestTeams:
         fields = {"user": administrator.pk, "team": team.pk, "role": "viewer"}
         assert browser.post("/admin/exporters/membership/add/", fields).status_code == 302
         again = errors(browser.post("/admin/exporters/membership/add/", fields))
-        assert again == {"__all__": ["This user is already in this team; change the role there."]}
+        assert again == {"__all__": ["This user is already a member of this team. Change the role there."]}
 
     @pytest.mark.parametrize(
         ("name", "message"),
         [
-            ("Orders", "lower-case"),
-            ("-x", "lower-case"),
-            ("payments", "already a team of this name"),
+            ("Orders", "lowercase"),
+            ("-x", "lowercase"),
+            ("payments", "A team with this name already exists"),
             ("", "required"),
         ],
     )
@@ -71,15 +71,15 @@ class TestNamespaces:
     @pytest.mark.parametrize(
         ("field", "value", "message"),
         [
-            ("name", "Payments", "lower-case"),
-            ("name", "payments-prod", "already a namespace of this name"),
+            ("name", "Payments", "lowercase"),
+            ("name", "payments-prod", "A namespace with this name already exists"),
             ("host", "payments.example.org", "is not a Service Bus endpoint"),
-            ("host", "https://payments-prod.servicebus.windows.net/queues", "must not hold a path"),
+            ("host", "https://payments-prod.servicebus.windows.net/queues", "can't contain a path"),
             ("host", "orders.servicebus.windows.net", "The connection string is for payments-prod."),
-            ("include", "orders(", "RE2 refuses this pattern: missing ): orders( (at character 8)."),
-            ("exclude", "(?=x)", "RE2 refuses this pattern"),
+            ("include", "orders(", "RE2 rejects this pattern: missing ): orders( (at character 8)."),
+            ("exclude", "(?=x)", "RE2 rejects this pattern"),
             ("labels", "prod", "“prod” has no “=”"),
-            ("labels", "a=1\na=2", "“a” stands here twice"),
+            ("labels", "a=1\na=2", "“a” appears twice"),
             ("labels", "service-bus=1", "is not a label name"),
             ("labels", "__x=1", "reserved by Prometheus"),
             ("labels", "instance=1", "set by Prometheus itself"),
@@ -109,8 +109,8 @@ class TestNamespaces:
         credential = entra()
         credential.save()
         found = errors(self.post(browser, name="new", team=team.pk, credential=credential.pk))
-        assert "Give the host" in found["host"][0]
-        assert "Give the host" in errors(self.post(browser, name="new", team=team.pk))["host"][0]
+        assert "Enter the host" in found["host"][0]
+        assert "Enter the host" in errors(self.post(browser, name="new", team=team.pk))["host"][0]
 
     def test_another_teams_credential_is_refused(self, browser: Client, credential: Credential) -> None:
         other = Team.objects.create(name="orders")
@@ -151,12 +151,12 @@ class TestLabelRules:
     @pytest.mark.parametrize(
         ("fields", "field", "message"),
         [
-            ({"regex": "("}, "regex", "RE2 refuses this pattern"),
+            ({"regex": "("}, "regex", "RE2 rejects this pattern"),
             ({"source_labels": "service bus"}, "source_labels", "is not a label name"),
             ({"target_label": ""}, "target_label", "needs a target label"),
             ({"target_label": "a-b"}, "target_label", "is not a label name"),
             ({"action": "hashmod"}, "modulus", "needs a modulus above 0"),
-            ({"action": "labelmap", "replacement": "a-$1"}, "replacement", "needs a label name here"),
+            ({"action": "labelmap", "replacement": "a-$1"}, "replacement", "needs a label name"),
             ({"action": "labeldrop"}, "target_label", "takes no target_label"),
             ({"action": "lowercase", "replacement": "x"}, "replacement", "takes no replacement"),
             ({"action": "keepequal", "regex": "x"}, "regex", "takes no regex"),
@@ -201,7 +201,7 @@ class TestTokens:
 
     def test_a_name_is_taken_once_in_a_team(self, browser: Client, token: ScrapeToken) -> None:
         found = errors(browser.post(self.ADD, {"name": token.name, "team": token.team_id, "scope": "team"}))
-        assert found == {"__all__": ["The team has a token of this name already."]}
+        assert found == {"__all__": ["The team already has a token with this name."]}
 
     def test_nor_can_it_be_renamed_to_one_that_is_taken(self, browser: Client, token: ScrapeToken) -> None:
         other = ScrapeToken(name="other", team=token.team, scope="team")
@@ -209,7 +209,7 @@ class TestTokens:
         other.save()
         fields = {"name": token.name, "scope": "team", "namespaces": []}
         response = browser.post(f"{self.ADD[:-4]}{other.pk}/change/", fields)
-        assert errors(response) == {"name": ["There is a token of this name already."]}
+        assert errors(response) == {"name": ["A token with this name already exists."]}
 
     @pytest.mark.django_db(transaction=True)
     def test_a_name_that_is_taken_while_it_is_saved_is_said_in_the_form(
@@ -233,7 +233,7 @@ class TestTokens:
         else:
             pre_save.connect(somebody_else, sender=ScrapeToken)
         found = errors(browser.post(self.ADD, {"name": "eu", "team": token.team_id, "scope": "team"}))
-        assert found == {"__all__": ["The team has a token of this name already."]}
+        assert found == {"__all__": ["The team already has a token with this name."]}
 
     @pytest.mark.parametrize("path", [ADD, ADD[:-4]], ids=["in a form", "chosen in the list"])
     def test_a_number_that_no_database_holds_breaks_nothing(

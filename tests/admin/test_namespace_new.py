@@ -113,7 +113,7 @@ def test_an_editor_may_test_a_string_but_not_store_it(
     tested = editor.post(PATH, _filled(team, bus.connection_string, "test"))
     assert tested.context["trial"].ok
     answer = editor.post(PATH, _filled(team, bus.connection_string, "save"))
-    assert "takes the role owner in team payments" in _errors(answer)["connection_string"][0]
+    assert "Only owners of team payments" in _errors(answer)["connection_string"][0]
     assert not Credential.objects.exists()
     assert not Namespace.objects.exists()
 
@@ -217,7 +217,7 @@ def test_a_script_that_asks_for_too_little_gets_the_errors(as_role: As, team: Te
 def test_a_name_that_is_taken_is_said_at_the_field(as_role: As, team: Team, bus: SimulatedNamespace) -> None:
     Namespace.objects.create(name="fresh", team=team, host=bus.host)
     answer = as_role(Role.OWNER).post(PATH, _filled(team, bus.connection_string, "save"))
-    assert "already a namespace of this name" in _errors(answer)["name"][0]
+    assert "A namespace with this name already exists" in _errors(answer)["name"][0]
     assert not Credential.objects.exists()
 
 
@@ -248,7 +248,7 @@ def test_the_name_of_another_teams_credential_changes_nothing(
 
 
 def test_help_at_the_name_shows_no_broken_path(as_role: As, team: Team) -> None:
-    assert "/metrics/ and this name" in as_role(Role.OWNER).get(PATH).content.decode()
+    assert "/metrics/ followed by this name" in as_role(Role.OWNER).get(PATH).content.decode()
 
 
 def test_a_string_and_a_credential_at_once_are_refused(

@@ -28,7 +28,7 @@ def test_a_rule_shows_its_effect_while_it_is_typed(open_page: OpenPage, demo: De
     expect(page.locator("#series")).to_contain_text("0 with these rules")
     page.fill("#id_rule-0-regex", "(")
     expect(page.locator("#preview")).to_contain_text(
-        "RE2 refuses this pattern: missing ): ( (at character 2)."
+        "RE2 rejects this pattern: missing ): ( (at character 2)."
     )
     page.goto(address)
     expect(page.locator("#id_rule-0-regex")).to_have_count(0)
@@ -46,7 +46,7 @@ def test_a_mistake_stands_at_its_field_until_it_is_put_right(open_page: OpenPage
     expect(page.locator("#id_rule-0-regex_error")).to_contain_text("missing )")
     expect(regex).to_have_attribute("aria-describedby", "id_rule-0-regex_error")
     page.click("text=Save rules")
-    expect(page.locator(".errornote")).to_contain_text("Nothing is stored")
+    expect(page.locator(".errornote")).to_contain_text("Not saved")
     expect(page.locator("#id_rule-0-regex_error")).to_contain_text("missing )")
     expect(regex).to_have_value("(")
 

@@ -99,8 +99,8 @@ def test_the_history_says_where_a_change_came_from(whole: str) -> None:
     apply(whole.replace("concurrency: 8", "concurrency: 32"))
     changes = Namespace.history.filter(name="payments-prod").order_by("history_id")
     assert [(row.history_type, row.history_change_reason) for row in changes] == [
-        ("+", "apply_config hub.yaml"),
-        ("~", "apply_config hub.yaml"),
+        ("+", "imported from hub.yaml"),
+        ("~", "imported from hub.yaml"),
     ]
 
 

@@ -36,9 +36,8 @@ def test_the_commands_error_lists_everything_that_is_wrong(tmp_path: Path) -> No
         run(str(file))
     assert str(caught.value).splitlines() == [
         "Nothing was changed.",
-        f"{file}:2:11: teams[0].name: Use lower-case letters, digits and hyphens, beginning and ending "
-        "with a letter "
-        "or digit.",
+        f"{file}:2:11: teams[0].name: Use lowercase letters, digits and hyphens, starting and ending with a letter "
+        f"or digit.",
         f"{file}:3:5: teams[1].nam: Unknown key “nam”. Did you mean “name”?",
     ]
 
@@ -66,5 +65,5 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
 def test_into_empty_leaves_a_hub_in_use_alone(whole: str, tmp_path: Path) -> None:
     (tmp_path / "hub.yaml").write_text(whole)
     Team.objects.create(name="others")
-    assert "in use already" in run(str(tmp_path / "hub.yaml"), into_empty=True)
+    assert "already in use" in run(str(tmp_path / "hub.yaml"), into_empty=True)
     assert not Namespace.objects.exists()

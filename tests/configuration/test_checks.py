@@ -63,7 +63,7 @@ def test_a_setting_that_can_not_work_is_named(settings: Any, name: str, value: A
     (found,) = checks.check_settings()
     assert found.id == expected
     assert name in found.msg
-    assert "not a key" not in found.msg.replace("is not a key", "")
+    assert "not a key" not in found.msg
 
 
 def test_a_ca_file_without_a_certificate_is_named(settings: Any, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_ca_file_without_a_certificate_is_named(settings: Any, tmp_path: Path)
     assert ids(checks.check_settings()) == ["hub.E002"]
     (tmp_path / "ca.pem").write_text("certificate")
     (found,) = checks.check_settings()
-    assert "holds no certificate" in found.msg
+    assert "contains no certificate" in found.msg
 
 
 def test_the_simulators_ca_file_is_one(settings: Any, simulator: Any) -> None:
@@ -103,7 +103,7 @@ def test_rows_that_do_not_decrypt_are_named_without_what_they_hold(
     (found,) = checks.check_stored_secrets(databases=["default"])
     assert found.msg == (
         f"The secret of credential “payments-manage” (row {credential.pk}) can't be decrypted with "
-        "HUB_ENCRYPTION_KEYS. Add the key it was encrypted with, or enter the secret again."
+        f"HUB_ENCRYPTION_KEYS. Add the key that it was encrypted with, or enter the secret again."
     )
     assert KEY not in found.msg
     assert checks.check_stored_secrets() == []  # plain `manage.py check` doesn't touch the database

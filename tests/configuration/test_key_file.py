@@ -65,6 +65,6 @@ def test_while_the_file_is_of_no_use_the_former_keys_go_on_and_the_log_says_so_o
         assert encryption.key_ring().open(sealed, "here") == "it"
         assert encryption.key_ring().open(sealed, "here") == "it"
     assert len(caplog.messages) == 1
-    assert "the former ones go on" in caplog.text
+    assert "keeping the current ones" in caplog.text
     path.write_text(f"{new_key()} {right}")
     assert encryption.key_ring().open(sealed, "here") == "it"

@@ -8,7 +8,7 @@ from .conftest import errors
 
 pytestmark = pytest.mark.django_db
 
-ADVICE_NAME = "Use lower-case letters, digits and hyphens, beginning and ending with a letter or digit."
+ADVICE_NAME = "Use lowercase letters, digits and hyphens, starting and ending with a letter or digit."
 
 
 def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(whole: str) -> None:
@@ -22,9 +22,9 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(whole: str) 
     assert errors(text) == [
         f"hub.yaml:3:11: teams[1].name: {ADVICE_NAME}",
         "hub.yaml:16:5: credentials[1].autority: Unknown key “autority”. Did you mean “authority”?",
-        "hub.yaml:28:14: namespaces[0].metrics: A list is needed here, not a single value.",
-        "hub.yaml:29:35: namespaces[0].limits.requests_per_second: A number is needed here.",
-        "hub.yaml:39:12: label_rules[0].regex: RE2 refuses this pattern: missing ): ([a-z]+/.* (at character 11).",
+        "hub.yaml:28:14: namespaces[0].metrics: Expected a list, not a single value.",
+        "hub.yaml:29:35: namespaces[0].limits.requests_per_second: Expected a number.",
+        "hub.yaml:39:12: label_rules[0].regex: RE2 rejects this pattern: missing ): ([a-z]+/.* (at character 11).",
     ]
     assert not Team.objects.exists()
 
@@ -40,9 +40,9 @@ def test_what_the_models_refuse_is_named_by_the_keys_of_the_file(whole: str) -> 
     found = {line.split(": ")[1]: line.split(": ", 2)[2] for line in errors(text)}
     assert found["namespaces[0].limits.concurrency"] == "Ensure this value is less than or equal to 256."
     assert (
-        found["namespaces[0].include"] == "RE2 refuses this pattern: missing ): orders(.* (at character 10)."
+        found["namespaces[0].include"] == "RE2 rejects this pattern: missing ): orders(.* (at character 10)."
     )
-    assert found["namespaces[0].labels"] == "“job” is set by Prometheus itself; choose another name."
+    assert found["namespaces[0].labels"] == "“job” is set by Prometheus itself. Choose another name."
     assert found["namespaces[1].host"].startswith("payments-stage.example.org is not a Service Bus endpoint.")
     assert len(found) == 4
 
@@ -52,9 +52,8 @@ def test_a_timeout_above_the_interval_is_an_error_at_the_timeout(whole: str) -> 
         "interval_seconds: 60, timeout_seconds: 30", "interval_seconds: 10, timeout_seconds: 30"
     )
     assert errors(text) == [
-        "hub.yaml:30:53: namespaces[0].scrape.timeout_seconds: Prometheus accepts no timeout above the "
-        "interval, "
-        "which is 10 s."
+        "hub.yaml:30:53: namespaces[0].scrape.timeout_seconds: Prometheus doesn't accept a timeout above the "
+        "interval (10 s)."
     ]
 
 
@@ -62,28 +61,26 @@ def test_a_timeout_above_the_interval_is_an_error_at_the_timeout(whole: str) -> 
     ("text", "message"),
     [
         ("teams: [", "hub.yaml:1:9: This is not YAML: expected the node content, but found '<stream end>'."),
-        ("- teams", "hub.yaml:1:1: A mapping (key: value) is needed here, not a list."),
-        ("teams: payments", "hub.yaml:1:8: teams: A list is needed here, not a single value."),
-        ("teams: [payments]", "hub.yaml:1:9: teams[0]: A mapping (key: value) is needed here, not a single "
+        ("- teams", "hub.yaml:1:1: Expected a mapping (key: value), not a list."),
+        ("teams: payments", "hub.yaml:1:8: teams: Expected a list, not a single value."),
+        ("teams: [payments]", "hub.yaml:1:9: teams[0]: Expected a mapping (key: value), not a single "
         "value."),
         ("team: []", "hub.yaml:1:1: team: Unknown key “team”. Did you mean “teams”?"),
-        ("teams: []\nteams: []", "hub.yaml:2:1: teams: This key stands here twice; remove one of them."),
+        ("teams: []\nteams: []", "hub.yaml:2:1: teams: This key appears twice. Remove one of them."),
         ("teams: [{description: x}]", "hub.yaml:1:9: teams[0].name: Every team needs a name."),
-        ("teams: [{name: a}, {name: a}]", "hub.yaml:1:27: teams[1].name: There is another team of this "
-        "name in line 1."),
-        ("teams: [{name: a, source: git}]", "hub.yaml:1:27: teams[0].source: Write file (read-only in the "
-        "admin) or admin"
-         " (edited there)."),
-        ("namespaces: [{name: a}]", "hub.yaml:1:14: namespaces[0].team: Every namespace belongs to a team; "
-        "name it here."),
-        ("teams: [{name: [a]}]", "hub.yaml:1:16: teams[0].name: Text is needed here, not a list."),
+        ("teams: [{name: a}, {name: a}]", "hub.yaml:1:27: teams[1].name: Line 1 has another team with this name."),
+        ("teams: [{name: a, source: git}]", "hub.yaml:1:27: teams[0].source: Use file (read-only in the admin) or "
+            "admin (editable there)."),
+        ("namespaces: [{name: a}]", "hub.yaml:1:14: namespaces[0].team: A namespace must belong to a team. Name the "
+            "team here."),
+        ("teams: [{name: [a]}]", "hub.yaml:1:16: teams[0].name: Expected text, not a list."),
         ("teams: *nobody", "hub.yaml:1:8: This is not YAML: found undefined alias 'nobody'."),
         ("teams: [{name: a, ? [b] : c}]", "hub.yaml:1:21: teams[0]: A key must be plain text."),
-        ("\x07", "hub.yaml: This is not YAML: it holds a character or a number that YAML doesn't allow."),
+        ("\x07", "hub.yaml: This is not YAML: it contains a character or a number that YAML doesn't allow."),
         ("teams: []\n---\nteams: []", "hub.yaml:2:1: This is not YAML: but found another document."),
         (
             'teams: [{name: a, description: "\\0"}]',
-            "hub.yaml:1:32: teams[0].description: Text can't hold a NUL character.",
+            "hub.yaml:1:32: teams[0].description: Text can't contain a NUL character.",
         ),
     ],
 )  # fmt: skip
@@ -94,15 +91,15 @@ def test_a_file_of_the_wrong_shape_says_what_is_needed(text: str, message: str) 
 @pytest.mark.parametrize(
     ("secret", "message"),
     [
-        ("{env: A, file: /b}", "Give exactly one of env, file and stored."),
-        ("{}", "Give exactly one of env, file and stored."),
-        ("{environment: A}", "Unknown key “environment”. Known here: env, file, stored."),
-        ("{file: secret.txt}", "Give an absolute path, beginning with /."),
+        ("{env: A, file: /b}", "Use exactly one of env, file and stored."),
+        ("{}", "Use exactly one of env, file and stored."),
+        ("{environment: A}", "Unknown key “environment”. Valid keys: env, file, stored."),
+        ("{file: secret.txt}", "Enter an absolute path, starting with /."),
         (
             "{file: /nowhere/secret.txt}",
             "The file /nowhere/secret.txt can't be read: No such file or directory.",
         ),
-        ('{env: ""}', "Give the variable's name: letters, digits and _, not beginning with a digit."),
+        ('{env: ""}', "Enter the variable's name: letters, digits and _, not starting with a digit."),
     ],
 )
 def test_a_reference_that_can_not_be_one_says_why(secret: str, message: str) -> None:
@@ -119,9 +116,8 @@ def test_a_date_that_is_none_is_refused(whole: str, moment: str) -> None:
 def test_the_message_of_a_wrong_reference_to_an_object_suggests_the_right_one(whole: str) -> None:
     (line,) = errors(whole.replace("    credential: payments-manage", "    credential: payments-mange"))
     assert line == (
-        "hub.yaml:22:17: namespaces[0].credential: There is no credential “payments-mange”, neither in "
-        "this file nor "
-        "in the hub. Did you mean “payments-manage”?"
+        "hub.yaml:22:17: namespaces[0].credential: There is no credential “payments-mange” in this file or in the "
+        "hub. Did you mean “payments-manage”?"
     )
 
 

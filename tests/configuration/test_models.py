@@ -144,10 +144,10 @@ class TestCertificates:
         whole = certificate()
         end = "-----END CERTIFICATE-----\n"
         cases = {
-            "There is no readable certificate": whole[whole.index(end) + len(end) :],
+            "It contains no readable certificate": whole[whole.index(end) + len(end) :],
             "The private key is missing": whole[: whole.index(end) + len(end)],
             "The private key can't be read": whole.replace("PRIVATE KEY-----\nMII", "PRIVATE KEY-----\nAAA"),
-            "The private key doesn't belong to the certificate": certificate(signed=keys[1]),
+            "The private key doesn't match the certificate": certificate(signed=keys[1]),
             "This is not PEM": "certificate",
         }
         for message, secret in cases.items():
@@ -155,8 +155,8 @@ class TestCertificates:
 
     def test_a_password_has_to_be_the_right_one_and_needed(self, team: Team, certificate: Any) -> None:
         for secret, password, message in (
-            (certificate("sesame"), "", "give its password too"),
-            (certificate("sesame"), "other", "doesn't open the private key"),
+            (certificate("sesame"), "", "enter its password too"),
+            (certificate("sesame"), "other", "doesn't decrypt the private key"),
             (certificate(), "sesame", "leave the password empty"),
         ):
             assert message in problems(self.make(team, secret, password))["certificate_password"][0]
@@ -184,7 +184,7 @@ class TestNamespaces:
     def test_a_host_that_contradicts_the_connection_string_is_refused(self, namespace: Namespace) -> None:
         namespace.host = "orders.servicebus.windows.net"
         assert problems(namespace)["host"] == [
-            "The connection string is for payments-prod.servicebus.windows.net, but the host says "
+            "The connection string is for payments-prod.servicebus.windows.net, but the host is "
             "orders.servicebus.windows.net. Leave the host empty, or choose that namespace's credential."
         ]
 

@@ -112,7 +112,7 @@ def test_hub_yaml_and_its_export_keep_an_empty_value_apart_from_the_default() ->
 @pytest.mark.django_db
 def test_an_action_of_nothing_is_refused_in_hub_yaml() -> None:
     (line,) = errors("label_rules: [{action: , source_labels: [name], regex: a}]")
-    assert line.endswith("label_rules[0].action: Text is needed here, not nothing.")
+    assert line.endswith("label_rules[0].action: Expected text, not nothing.")
 
 
 def test_a_mapping_in_python_reads_null_alike() -> None:

@@ -27,7 +27,7 @@ def test_prune_deletes_what_the_file_brought_and_no_longer_names(whole: str) -> 
     assert Team.objects.count() == 1
     assert not any(model.objects.exists() for model in (Credential, Namespace, LabelRule, ScrapeToken))
     last = Namespace.history.filter(name="payments-prod").first()
-    assert (last.history_type, last.history_change_reason) == ("-", "apply_config --prune hub.yaml")
+    assert (last.history_type, last.history_change_reason) == ("-", "no longer in hub.yaml")
 
 
 def test_prune_never_deletes_what_was_made_in_the_admin(namespace: Namespace) -> None:
@@ -38,16 +38,15 @@ def test_prune_never_deletes_what_was_made_in_the_admin(namespace: Namespace) ->
 def test_prune_refuses_to_take_objects_of_the_admin_with_it(namespace: Namespace) -> None:
     Team.objects.update(source="file")
     assert errors("", prune=True) == [
-        "hub.yaml: Team payments is gone from the file, but these were added in the admin and would be "
-        "deleted with "
-        "it: credential payments-manage, namespace payments-prod. Move or delete them there first."
+        "hub.yaml: Team payments is no longer in the file, but these objects were added in the admin and would be "
+        "deleted with it: credential payments-manage, namespace payments-prod. Move or delete them there first."
     ]
 
 
 def test_prune_names_who_still_uses_a_credential(namespace: Namespace) -> None:
     Credential.objects.update(source="file")
     assert errors("", prune=True) == [
-        "hub.yaml: Credential payments-manage is gone from the file but still used by namespace "
+        "hub.yaml: Credential payments-manage is no longer in the file, but is still used by namespace "
         "payments-prod."
     ]
 

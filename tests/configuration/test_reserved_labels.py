@@ -24,7 +24,7 @@ def test_a_label_of_a_metric_is_no_label_of_a_namespace(name: str, settings: Any
         validate_target_labels({name: "x"})
     settings.HUB_NAMESPACE_LABEL = name
     (error,) = [found for found in check_settings() if found.id == "hub.E003"]
-    assert "a label that a metric has" in str(error.hint)
+    assert "labels of the metrics" in str(error.hint)
 
 
 def test_the_known_ones_are_among_them() -> None:

@@ -24,15 +24,14 @@ def test_stored_keeps_the_secret_that_was_entered_in_the_admin(credential: Crede
     credential.refresh_from_db()
     assert credential.reveal_secret() == CONNECTION_STRING
     assert [problem.message for problem in plan.warnings] == [
-        "Another secret was stored in the meantime; it is kept."
+        "A different secret was stored in the meantime and is kept."
     ]
 
 
 def test_stored_is_refused_where_nothing_is_stored() -> None:
     assert errors(STORED) == [
-        "hub.yaml:3:53: credentials[0].secret: Nothing is stored for this credential in this hub. Name "
-        "where the secret "
-        "is, {env: VARIABLE} or {file: /path}, or create the credential in the admin."
+        "hub.yaml:3:53: credentials[0].secret: This hub has no stored secret for this credential. Use a reference, "
+        "{env: VARIABLE} or {file: /path}, or create the credential in the admin."
     ]
 
 
@@ -41,9 +40,8 @@ def test_a_reference_that_points_nowhere_is_an_error_at_its_place(
 ) -> None:
     monkeypatch.delenv("PAYMENTS_CONNECTION_STRING")
     assert errors(whole) == [
-        "hub.yaml:8:13: credentials[0].secret: The environment variable PAYMENTS_CONNECTION_STRING is not "
-        "set. "
-        "Set it where the hub runs."
+        "hub.yaml:8:13: credentials[0].secret: The environment variable PAYMENTS_CONNECTION_STRING is not set. Set "
+        "it for the hub."
     ]
 
 
@@ -83,8 +81,7 @@ def test_a_reference_replaces_what_was_stored(
 def test_the_hubs_own_secrets_are_no_credentials() -> None:
     text = STORED.replace("stored: 12345678", "env: HUB_SECRET_KEY")
     assert errors(text) == [
-        "hub.yaml:3:53: credentials[0].secret: HUB_SECRET_KEY is the hub's own secret and can't be used as "
-        "another one."
+        "hub.yaml:3:53: credentials[0].secret: HUB_SECRET_KEY is one of the hub's own secrets and can't be used here."
     ]
 
 
@@ -104,12 +101,12 @@ def test_the_files_of_the_hubs_own_secrets_are_no_credentials(
         "environment": "/proc/self/environ",
     }[place]
     (message,) = errors(STORED.replace("stored: 12345678", f"file: {path}"))
-    assert "is the hub's own and can't be used as a secret." in message
+    assert "belongs to the hub and can't be used as a secret." in message
 
 
 def test_a_secret_written_into_the_file_is_refused_and_not_repeated() -> None:
     (message,) = errors(STORED.replace("{stored: 12345678}", f'"{CONNECTION_STRING}"'))
-    assert "A secret is not written into this file" in message
+    assert "This file can't contain secrets" in message
     assert KEY not in message
 
 

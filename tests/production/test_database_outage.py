@@ -40,7 +40,7 @@ def test_a_running_process_goes_on_while_the_database_is_stopped_and_sees_what_c
     other.do("add", name="returns")
     assert holder.current_until(["orders", "returns"])["age"] < 5
     log = holder.log()
-    assert log.count("going on with the last one") == 1
+    assert log.count("continuing with the last one") == 1
     assert log.count("can be read again") == 1
 
 
@@ -62,7 +62,7 @@ def test_a_fresh_process_takes_the_copy_while_the_database_is_down(
     assert fresh.do("current")["seconds"] < 0.5
     postgresql.start()
     assert fresh.current_until(["orders"])["age"] < 5
-    assert "Going on with the copy on disk" in fresh.log()
+    assert "Continuing with the outage copy" in fresh.log()
 
 
 def test_a_database_that_hangs_holds_up_nobody(start: StartHolder, postgresql: PostgreSQL) -> None:
@@ -76,7 +76,7 @@ def test_a_database_that_hangs_holds_up_nobody(start: StartHolder, postgresql: P
     answer = fresh.do("current")
     assert answer["names"] == ["orders"]
     assert answer["seconds"] < 3
-    assert "not answered" in answer["problem"]
+    assert "not responded" in answer["problem"]
     postgresql.resume()
     assert running.current_until(["orders"])["age"] < 5
     assert fresh.current_until(["orders"])["age"] < 5
@@ -136,7 +136,7 @@ def test_a_copy_that_is_not_this_hubs_own_is_not_used(
     answer = fresh.do("current")
     assert answer.get("error") == "ConfigurationUnavailable"
     log = fresh.log()
-    assert "copy for outages is not used" in log
+    assert "Not using the configuration's outage copy" in log
     assert "of old" not in log
 
 

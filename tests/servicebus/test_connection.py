@@ -50,7 +50,7 @@ def test_the_local_emulator_is_read_over_plain_http_on_its_own_port() -> None:
     ("text", "says"),
     [
         ("", "no Endpoint="),
-        ("hello", "cut or has a part without “=”"),
+        ("hello", "incomplete or has a part without “=”"),
         (WHOLE[: WHOLE.index(";SharedAccessKey=")], "no SharedAccessKey="),
         (WHOLE[: WHOLE.index(KEY)], "no SharedAccessKey="),
         (WHOLE[: WHOLE.index("Name")], "cut"),

@@ -356,7 +356,7 @@ async def test_a_sign_in_that_gets_no_answer_is_given_up_and_the_next_one_takes_
             sign_in.tenant, application.client_id, application.add_secret(), **options
         )
         where = Endpoint("localhost", sign_in.simulator.port)
-        with pytest.raises(ServiceBusError, match="The token endpoint does not answer"):
+        with pytest.raises(ServiceBusError, match="the token endpoint did not respond"):
             await asyncio.wait_for(credential.authorization(where), 5)
         silent = False
         assert (await asyncio.wait_for(credential.authorization(where), 5)).startswith("Bearer ")

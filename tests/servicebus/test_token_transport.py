@@ -63,7 +63,7 @@ async def test_no_other_host_is_asked_for_a_token(simulator: Simulator, host: st
         client = Client(EndpointPolicy(), str(simulator.ca_file), look_up=to_this_machine)
         refused = await ask(client, f"{host}:{port}")
     assert refused.reason is Reason.CREDENTIAL
-    assert "is not a host to sign in at" in refused.message
+    assert "is not a valid https sign-in host" in refused.message
     assert came == []
 
 

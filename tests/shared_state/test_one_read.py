@@ -93,7 +93,7 @@ def test_redis_that_stops_in_the_middle_costs_sharing_and_no_scrape(
     bus.latency = 0
     assert {value(scrape(*hub), "servicebus_up") for hub in hubs * 3} == {1}
     log = hubs[0][0].log.read_text() + hubs[1][0].log.read_text()
-    assert "share nothing through redis for now" in log
+    assert "can't share reads through redis for now" in log
     assert redis.url not in log
 
 

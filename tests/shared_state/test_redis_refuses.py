@@ -154,8 +154,8 @@ def _hang(server: Redis) -> Callable[[], object]:
         (_take_eval, "the command EVAL"),
         (_become_a_replica, "read-only"),
         (_fill_the_memory, "out of memory"),
-        (_want_a_password, "refuses the user or password"),
-        (_hang, "did not answer within"),
+        (_want_a_password, "rejected the user or password"),
+        (_hang, "did not respond within"),
     ],
 )
 def test_what_redis_loses_later_is_said_and_comes_back_by_itself(
@@ -248,7 +248,7 @@ def test_a_server_that_answers_what_redis_never_sends_costs_sharing_alone(
 ) -> None:
     layered = Layered([RedisStore(foreign_url), FileStore(tmp_path)])
     assert use(layered) < 2
-    assert layered.degraded() == {"redis": "It does not answer as Redis does."}
+    assert layered.degraded() == {"redis": "It does not respond like Redis."}
 
 
 def test_no_command_stumbles_over_what_redis_never_sends(foreign_url: str) -> None:

@@ -198,7 +198,7 @@ def test_while_the_configuration_can_not_be_read_the_list_is_a_503_and_never_an_
 ) -> None:
     add_target(bus)
     assert scraper.get("/sd").status_code == 200
-    monkeypatch.setattr(reloader, "_problem", "the database has not answered")
+    monkeypatch.setattr(reloader, "_problem", "the database has not responded")
     response = scraper.get("/sd")
     assert (response.status_code, response["Content-Type"]) == (503, "text/plain; charset=utf-8")
     assert scraper.get("/metrics/payments").status_code == 200

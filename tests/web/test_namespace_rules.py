@@ -124,7 +124,7 @@ def test_a_rule_that_cannot_be_is_refused_where_it_stands_and_nothing_typed_is_l
         address(target), form(wrong, DROP, do="save", seen=seen(platform, address(target)))
     )
     said = told(answer)
-    assert "RE2 refuses this pattern: missing ): ([a-z]+/.* (at character 11)." in said
+    assert "RE2 rejects this pattern: missing ): ([a-z]+/.* (at character 11)." in said
     assert 'value="([a-z]+/.*"' in answer.content.decode()
     assert "namespace 2 drops it" in said, "the others are tried all the same"
     assert not LabelRule.objects.exists()
@@ -184,9 +184,9 @@ def test_a_pasted_block_becomes_rules_and_comes_out_again(platform: Client, targ
     ("block", "said"),
     [
         ("- regexp: a", "line:1:3: [0].regexp: Unknown key “regexp”. Did you mean “regex”?"),
-        ("- modulus: many", "line:1:12: [0].modulus: A whole number is needed here."),
+        ("- modulus: many", "line:1:12: [0].modulus: Expected a whole number."),
         ("a: [", "This is not YAML"),
-        ("", "There is no rule in this."),
+        ("", "This contains no rules."),
         ("scrape_configs: []", "Paste a list of rules"),
     ],
 )
@@ -301,7 +301,7 @@ def test_more_rules_than_the_page_holds_are_tried_but_not_touched(
 def test_a_pasted_block_that_is_too_long_is_refused_as_a_whole(platform: Client, target: Namespace) -> None:
     block = "- {action: labeldrop, regex: a}\n" * 101
     answer = platform.post(address(target), form(DOMAIN, do="import", pasted=block))
-    assert "more than 100 rules" in answer.context["problem"]
+    assert "at most 100 rules" in answer.context["problem"]
     assert answer.context["pasted"] == block
 
 
@@ -320,7 +320,7 @@ def test_rules_whose_patterns_are_too_large_together_are_neither_tried_nor_store
     expensive = form(*[{**LARGE, "regex": r"(?i)\pL{900}"}] * 100)
     started = time.process_time()
     said = told(platform.post(url, expensive))
-    assert "Repeat less" in said
+    assert "Use fewer repetitions" in said
     assert time.process_time() - started < 5
 
 

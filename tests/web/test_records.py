@@ -168,7 +168,7 @@ def test_a_process_that_ends_says_when_its_last_records_are_lost(
     history.recorder.add(_record())
     with caplog.at_level(logging.ERROR):
         history.recorder.close()
-    assert "The last records of scrapes can't be written: the database is away" in caplog.text
+    assert "Can't write the last scrape records: the database is away" in caplog.text
 
 
 def test_the_queue_is_bounded_and_the_oldest_is_forgotten(stored: Namespace, monkeypatch: Any) -> None:

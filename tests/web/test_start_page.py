@@ -86,7 +86,7 @@ def test_a_failure_stands_in_its_row_with_what_to_do(administrator: Client, one_
     assert "The key was refused." in html
     assert "Enter a valid key with the Manage right" in html
     assert "Service Bus throttled 4 requests" in html
-    assert "Look there at Status &gt; Targets" in html
+    assert "open Status &gt; Targets" in html
 
 
 def test_a_row_has_duration_series_and_a_picture(administrator: Client, make: Make) -> None:

@@ -36,9 +36,9 @@ def test_what_is_not_saved_yet_is_tried_out_step_by_step(team: Team, bus: Simula
     assert set(_states(tried).values()) == {"good"}
     assert tried.ok
     assert "RootManageSharedAccessKey" in _step(tried, "Connection string").detail
-    assert _step(tried, "TLS").detail.startswith("TLSv1.3 with 127.0.0.1, certificate good for")
+    assert _step(tried, "TLS").detail.startswith("TLSv1.3 with 127.0.0.1, certificate valid for")
     assert _step(tried, "SKU").detail == "Standard"
-    assert _step(tried, "Entities").detail == "2 queues, 1 topic, 2 subscriptions by 4 requests"
+    assert _step(tried, "Entities").detail == "2 queues, 1 topic, 2 subscriptions in 4 requests"
     assert _step(tried, "Timeout").detail.endswith("of 9.5 s.")
     assert "4 requests at 30 per second: within the budget." in _step(tried, "Budget").detail
     assert all(step.seconds is not None for step in tried.steps[:3])
@@ -100,7 +100,7 @@ def test_the_key_of_an_entity_reads_that_entity_alone(team: Team, bus: Simulated
     secret = bus.add_key("orders-manage", entity_path="orders")
     tried = _try(_unsaved(team, secret))
     assert tried.ok
-    assert _step(tried, "Connection string").detail.endswith("key orders-manage, only orders")
+    assert _step(tried, "Connection string").detail.endswith("key orders-manage, for orders only")
     assert _states(tried)["SKU"] == "skipped"
     assert _step(tried, "Entities").detail.startswith("1 queue, 0 topics")
 

@@ -13,33 +13,34 @@ from exporters.management import startup
 
 class Command(BaseCommand):
     help = (
-        "Make the stored configuration what hub.yaml says: all of it or, when anything in it is wrong, "
-        "nothing. "
-        "Objects that the file doesn't name stay as they are."
+        "Apply hub.yaml to the stored configuration. If the file has an error, nothing is changed. Objects that the "
+        "file doesn't list are kept."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", nargs="?", help="the file, - for standard input (default: HUB_CONFIG)")
-        parser.add_argument("--dry-run", action="store_true", help="print the difference and change nothing")
+        parser.add_argument(
+            "file", nargs="?", help="file to apply, - for standard input (default: HUB_CONFIG)"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="print the changes without applying them")
         parser.add_argument(
             "--prune",
             action="store_true",
-            help="delete what an earlier file brought and this one no longer names; never what was made in "
-            "the admin",
+            help="delete objects from earlier files that this file no longer lists; objects created in the admin "
+            "are kept",
         )
 
         parser.add_argument(
             "--into-empty",
             action="store_true",
-            help="do nothing unless the hub has no team and no namespace yet",
+            help="do nothing if the hub already has a team or a namespace",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["file"] or settings.HUB_CONFIG
         if not name:
-            raise CommandError("Name a file, or set HUB_CONFIG.")
+            raise CommandError("Give a file, or set HUB_CONFIG.")
         if options["into_empty"] and not startup.database_is_empty():
-            self.stdout.write("The hub is in use already; nothing was changed.")
+            self.stdout.write("The hub is already in use. Nothing was changed.")
             return
         shown = "<standard input>" if name == "-" else name
         plan = hub_yaml.plan(self._read(name), file_name=shown, prune=options["prune"])
@@ -53,7 +54,7 @@ class Command(BaseCommand):
             self.stdout.write(str(change))
         if plan.kept:
             self.stdout.write(
-                "From an earlier file, no longer in this one, kept (--prune deletes them): "
+                "Kept, although this file no longer lists them (--prune deletes them): "
                 "" + ", ".join(plan.kept)
             )
         self.stdout.write(self._summary(len(plan.changes), options["dry_run"]))

@@ -26,7 +26,7 @@ def _masked(module: Any, omittable: Callable[[str], bool] = _is_no_setting) -> d
 
 
 class Command(diffsettings.Command):
-    help = "Show how the settings differ from Django's own, with the secrets masked."
+    help = "Show the settings that differ from Django's defaults, with secrets masked."
 
     def handle(self, **options: Any) -> str:
         diffsettings.module_to_dict = _masked  # type: ignore[attr-defined, unused-ignore]

@@ -8,7 +8,7 @@ from exporters import hub_yaml
 
 
 class Command(BaseCommand):
-    help = "Print the stored configuration as hub.yaml. Secrets appear as references or fingerprints alone."
+    help = "Print the stored configuration as hub.yaml. Secrets appear only as references or fingerprints."
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.stdout.write(hub_yaml.export(), ending="")

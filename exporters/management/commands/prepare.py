@@ -13,8 +13,8 @@ from exporters.management.production import refusal
 
 class Command(BaseCommand):
     help = (
-        "Migrate the database, create the user admin (reset by HUB_ADMIN_PASSWORD), apply HUB_CONFIG. "
-        "Safe to repeat, and safe beside a running hub."
+        "Migrate the database, create the user admin (or reset its password to HUB_ADMIN_PASSWORD), and apply "
+        "HUB_CONFIG. Safe to repeat, and safe while the hub is running."
     )
     # Checks that need the database would fail before it is migrated.
     requires_system_checks = []
@@ -23,7 +23,11 @@ class Command(BaseCommand):
         if why := refusal(settings):
             raise CommandError(why)
         if settings.HUB_CONFIG and not os.path.isfile(settings.HUB_CONFIG):
+<<<<<<< HEAD
             raise CommandError(f"HUB_CONFIG names {settings.HUB_CONFIG}, which is not a file.")
+=======
+            raise CommandError(f"HUB_CONFIG is {shown(settings.HUB_CONFIG)}, which is not a file.")
+>>>>>>> 0e56d51 (Rewrite models', hub.yaml's and Service Bus messages in plain English)
         with startup.alone():
             self._prepare()
 

@@ -9,8 +9,8 @@ from exporters.configuration.reencrypt import reencrypt
 
 class Command(BaseCommand):
     help = (
-        "Encrypt every stored secret anew with the first key of HUB_ENCRYPTION_KEYS, beside a running hub. "
-        "Afterwards the other keys can be taken away."
+        "Re-encrypt all stored secrets with the first key of HUB_ENCRYPTION_KEYS. Safe while the hub is running. "
+        "Afterwards, you can remove the other keys."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -18,5 +18,5 @@ class Command(BaseCommand):
         self.stdout.write(f"{done} secrets are encrypted with the first key.")
         if unreadable:
             raise CommandError(
-                "\n".join([f"{len(unreadable)} could not be read and were left alone:", *unreadable])
+                "\n".join([f"{len(unreadable)} could not be decrypted and are unchanged:", *unreadable])
             )

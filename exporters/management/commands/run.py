@@ -27,8 +27,8 @@ Child = subprocess.Popen[bytes]
 
 class Command(BaseCommand):
     help = (
-        "Prepare the database and start the hub; with --demo also a simulated Service Bus and, in an empty hub, "
-        "three namespaces that read it. Ctrl-C stops all of it."
+        "Prepare the database and start the hub. With --demo, also start a simulated Service Bus and, in an empty "
+        "hub, add three namespaces that read it. Ctrl-C stops everything."
     )
     # The checks would query a database that is not migrated yet. `prepare` reports unreadable secrets once it is, and
     # gunicorn checks the settings when it starts.
@@ -63,7 +63,7 @@ class Command(BaseCommand):
 
     def _tell(self, token: str | None) -> None:
         administrator = startup.ensure_administrator()
-        password = administrator.password or "as you have set it"
+        password = administrator.password or "(as set in HUB_ADMIN_PASSWORD)"
         lines = [
             "",
             f"  Admin     {settings.HUB_EXTERNAL_URL}/admin/",
@@ -73,7 +73,7 @@ class Command(BaseCommand):
         if token:
             lines += [
                 "",
-                "  Scrape the large demo namespace as Prometheus does (or demo-small, or demo-wrong-key):",
+                "  To scrape the large demo namespace like Prometheus (or demo-small, or demo-wrong-key):",
                 f'  curl -H "Authorization: Bearer {token}" {settings.HUB_EXTERNAL_URL}/metrics/demo-large',
             ]
         self.stdout.write("\n".join([*lines, "", "  Ctrl-C stops everything.", ""]))
@@ -90,7 +90,7 @@ def _refuse_a_port_in_use(port: int) -> None:
                 probe.bind(("", port))
             except OSError:
                 raise CommandError(
-                    f"Port {port} is in use. Stop what listens there, or choose another port: "
+                    f"Port {port} is in use. Stop the program that uses it, or choose another port: "
                     f"HUB_PORT={port % 65535 + 1} make run"
                 ) from None
 
@@ -173,7 +173,7 @@ def _manage(environment: Mapping[str, str], *command: str) -> None:
         [sys.executable, "manage.py", *command], env=environment, cwd=settings.BASE_DIR, check=False
     )
     if done.returncode:
-        raise CommandError(f"`manage.py {command[0]}` failed; what to do stands above.")
+        raise CommandError(f"`manage.py {command[0]}` failed. See the messages above.")
 
 
 def _wait_until_healthy(children: list[Child]) -> None:
@@ -184,13 +184,13 @@ def _wait_until_healthy(children: list[Child]) -> None:
             return
         except OSError:
             time.sleep(0.1)
-    raise CommandError("The hub did not start; what went wrong stands above.")
+    raise CommandError("The hub did not start. See the messages above.")
 
 
 def _wait_for_the_first_to_end(children: list[Child]) -> None:
     while all(child.poll() is None for child in children):
         time.sleep(0.3)
-    raise CommandError("A part of the hub has ended by itself; what went wrong stands above.")
+    raise CommandError("A part of the hub has stopped unexpectedly. See the messages above.")
 
 
 def _stop(children: list[Child]) -> None:
