@@ -134,7 +134,7 @@ def namespaces() -> dict[str, Any]:
         ],
         [
             stat("Namespaces", f"count(servicebus_up{{{_ALL}}})"),
-            stat("Not read whole", f"count(servicebus_up{{{_ALL}}} == 0) or vector(0)", red=1),
+            stat("Incomplete reads", f"count(servicebus_up{{{_ALL}}} == 0) or vector(0)", red=1),
             stat("Active messages", f"sum({total('active_messages')})"),
             stat("Dead letters", f"sum({total('dead_letter_messages')})", yellow=1),
             stat("Entities", f"sum(servicebus_entities{{{_ALL}}})"),
@@ -146,13 +146,13 @@ def namespaces() -> dict[str, Any]:
             ),
             graph("Active messages", total("active_messages"), by),
             graph("Dead letters", total("dead_letter_messages"), by),
-            table("What can't be read, by reason", f"servicebus_scrape_error{{{_ALL}}}"),
+            table("Errors by reason", f"servicebus_scrape_error{{{_ALL}}}"),
             table("Entities", f"sum by ({NAMESPACE}, team, kind) (servicebus_entities{{{_ALL}}})"),
-            graph("Time that reading takes", f"servicebus_scrape_duration_seconds{{{_ALL}}}", by, "s"),
-            graph("Management requests of a scrape", f"servicebus_scrape_requests{{{_ALL}}}", by),
-            graph("Throttled requests of a scrape", f"servicebus_scrape_throttled_requests{{{_ALL}}}", by),
+            graph("Read duration", f"servicebus_scrape_duration_seconds{{{_ALL}}}", by, "s"),
+            graph("Management requests per scrape", f"servicebus_scrape_requests{{{_ALL}}}", by),
+            graph("Throttled requests per scrape", f"servicebus_scrape_throttled_requests{{{_ALL}}}", by),
             graph(
-                "Share of max_entities in use",
+                "Entities relative to max_entities",
                 f"sum by ({NAMESPACE}) (servicebus_entities{{{_ALL}}})"
                 f" / sum by ({NAMESPACE}) (servicebus_entities_limit{{{_ALL}}})",
                 by,
@@ -182,9 +182,9 @@ def namespace() -> dict[str, Any]:
                 f'sum({{__name__=~"servicebus_(queue|subscription)_dead_letter_messages", {_ONE}}})',
                 yellow=1,
             ),
-            stat("Time of a scrape", f"servicebus_scrape_duration_seconds{{{_ONE}}}", "s", yellow=5, red=9),
+            stat("Scrape duration", f"servicebus_scrape_duration_seconds{{{_ONE}}}", "s", yellow=5, red=9),
             stat(
-                "Age of the numbers",
+                "Age of the data",
                 f"servicebus_scrape_oldest_sample_age_seconds{{{_ONE}}}",
                 "s",
                 yellow=60,
@@ -211,24 +211,24 @@ def namespace() -> dict[str, Any]:
                 f'count by (status) ({{__name__=~"servicebus_(queue|topic|subscription)_status", {_ONE}}})',
             ),
             table(
-                "Longest without a sender or receiver",
+                "Longest since last access",
                 "topk(20, time() - "
                 f'{{__name__=~"servicebus_(queue|subscription)_accessed_timestamp_seconds", {_ONE}}})',
                 "s",
             ),
             graph(
-                "Management requests of a scrape",
+                "Management requests per scrape",
                 f"servicebus_scrape_requests{{{_ONE}}}",
                 "requests",
                 throttled=f"servicebus_scrape_throttled_requests{{{_ONE}}}",
             ),
             graph(
-                "Requests a second that the namespace may be asked",
+                "Request budget per second",
                 f"servicebus_scrape_budget_requests_per_second{{{_ONE}}}",
                 "budget",
                 "reqps",
             ),
-            graph("Entities left out", f"servicebus_entities_dropped{{{_ONE}}}", "{{reason}}"),
+            graph("Entities not exported", f"servicebus_entities_dropped{{{_ONE}}}", "{{reason}}"),
         ],
     )
 
@@ -250,18 +250,18 @@ def hub() -> dict[str, Any]:
             stat("Workers", f"sum(hub_workers{{{_HUB}}})"),
             stat("Namespaces", f'max(hub_namespaces{{state="enabled", {_HUB}}})'),
             stat("Paused", f'max(hub_namespaces{{state="paused", {_HUB}}})'),
-            stat("Scrapes in flight", f"sum(hub_scrapes_in_flight{{{_HUB}}})"),
-            stat("Configuration's age", f"max(hub_config_age_seconds{{{_HUB}}})", "s", yellow=30, red=300),
-            graph("Scrapes a second", rate("hub_scrapes_total", "outcome"), "{{outcome}}", "ops"),
-            graph("Time of a scrape", quantile("0.5"), "median", "s", **{"99 %": quantile("0.99")}),
+            stat("Scrapes in progress", f"sum(hub_scrapes_in_flight{{{_HUB}}})"),
+            stat("Configuration age", f"max(hub_config_age_seconds{{{_HUB}}})", "s", yellow=30, red=300),
+            graph("Scrapes per second", rate("hub_scrapes_total", "outcome"), "{{outcome}}", "ops"),
+            graph("Scrape duration", quantile("0.5"), "median", "s", **{"99 %": quantile("0.99")}),
             graph(
-                "Management requests a second", rate("hub_upstream_requests_total", "code"), "{{code}}", "ops"
+                "Management requests per second", rate("hub_upstream_requests_total", "code"), "{{code}}", "ops"
             ),
             graph(
-                "Discovery requests a second", rate("hub_discovery_requests_total", "code"), "{{code}}", "ops"
+                "Discovery requests per second", rate("hub_discovery_requests_total", "code"), "{{code}}", "ops"
             ),
             graph(
-                "Throttling episodes and shared answers in five minutes",
+                "Throttling episodes and shared reads (5 minutes)",
                 f"sum(increase(hub_throttling_episodes_total{{{_HUB}}}[5m]))",
                 "throttling episodes",
                 **{
@@ -269,7 +269,7 @@ def hub() -> dict[str, Any]:
                 },
             ),
             graph(
-                "Failures of what processes share",
+                "Shared state errors",
                 f"sum by (store) (increase(hub_shared_state_errors_total{{{_HUB}}}[5m])) or vector(0)",
                 "{{store}}",
             ),
@@ -282,12 +282,12 @@ def hub() -> dict[str, Any]:
                 "percentunit",
             ),
             table(
-                "Credentials by when they expire",
+                "Credential expiry",
                 f"sort(min by (credential, team) (hub_credential_expiry_timestamp_seconds{{{_HUB}}}) - time())",
                 "s",
             ),
             table(
-                "Tokens by when they were last shown",
+                "Last use of tokens",
                 f"time() - max by (token, team) (hub_token_last_used_timestamp_seconds{{{_HUB}}})",
                 "s",
             ),

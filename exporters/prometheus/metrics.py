@@ -56,13 +56,13 @@ class ScrapeMetric:
 
 
 _STATES = (
-    ("active", "Messages ready to be received."),
-    ("dead_letter", "Messages in the dead-letter queue."),
-    ("scheduled", "Messages scheduled for a later time."),
-    ("transfer", "Messages on their way to another entity (auto-forwarding, send via)."),
-    ("transfer_dead_letter", "Messages that could not be transferred to another entity."),
+    ("active", "Number of messages ready to be received."),
+    ("dead_letter", "Number of messages in the dead-letter queue."),
+    ("scheduled", "Number of messages scheduled for later delivery."),
+    ("transfer", "Number of messages pending transfer to another entity (auto-forwarding, send via)."),
+    ("transfer_dead_letter", "Number of messages that could not be transferred to another entity."),
 )
-_NO_COUNTS = "the service left the counts out, as it does while it throttles"
+_NO_COUNTS = "Service Bus omitted the counts, as it does while throttling"
 
 
 def _one(entity: Any) -> int:
@@ -96,7 +96,7 @@ def _declare(kind: str) -> list[EntityMetric]:
     prefix, of = f"servicebus_{kind}", f"of the {kind}"
     stores = kind in {QUEUE, TOPIC}
     receives = kind in {QUEUE, SUBSCRIPTION}
-    unsaid = "the service did not say"
+    unsaid = "Service Bus did not return it"
 
     def field(name: str, help_text: str, group: str, attribute: str, absent: str = unsaid) -> EntityMetric:
         return EntityMetric(f"{prefix}_{name}", help_text, kind, group, attrgetter(attribute), absent)
@@ -110,37 +110,41 @@ def _declare(kind: str) -> list[EntityMetric]:
     if stores:
         declared += [
             field("size_bytes", f"Size {of} in bytes.", MESSAGES, "size_bytes"),
-            field("max_size_bytes", f"Size that the {kind} may reach, in bytes.", MESSAGES, "max_size_bytes"),
+            field("max_size_bytes", f"Maximum size {of} in bytes.", MESSAGES, "max_size_bytes"),
         ]
     if receives:
         declared.append(
             field(
                 "messages",
-                "Messages in all states, the service's own total (MessageCount).",
+                "Number of messages in all states, as totalled by Service Bus (MessageCount).",
                 COUNTS,
                 "messages",
             )
         )
     else:
-        declared.append(field("subscriptions", "Subscriptions of the topic.", COUNTS, "subscription_count"))
+        declared.append(
+            field("subscriptions", "Number of subscriptions of the topic.", COUNTS, "subscription_count")
+        )
     declared += [
-        field("created_timestamp_seconds", f"When the {kind} was created, Unix time.", TIMES, "created"),
+        field(
+            "created_timestamp_seconds", f"Time when the {kind} was created, in Unix time.", TIMES, "created"
+        ),
         field(
             "updated_timestamp_seconds",
-            f"When the settings {of} were last changed, Unix time.",
+            f"Time when the settings {of} were last changed, in Unix time.",
             TIMES,
             "updated",
         ),
         field(
             "accessed_timestamp_seconds",
-            f"When the {kind} was last sent to or received from, Unix time.",
+            f"Time of the last send to or receive from the {kind}, in Unix time.",
             TIMES,
             "accessed",
             "it was never accessed",
         ),
         EntityMetric(
             f"{prefix}_status",
-            f"1 for the status {of}: active, disabled, send_disabled, receive_disabled, ...",
+            f"Status {of} as a label (active, disabled, send_disabled, receive_disabled, ...); always 1.",
             kind,
             STATE,
             _one,
@@ -154,13 +158,13 @@ def _declare(kind: str) -> list[EntityMetric]:
             # The service calls it MaxDeliveryCount; promtool reserves the suffix _count for histograms and summaries.
             field(
                 "max_deliveries",
-                "Deliveries after which a message is dead-lettered.",
+                "Number of deliveries after which a message is dead-lettered.",
                 SETTINGS,
                 "max_delivery_count",
             ),
             field(
                 "lock_duration_seconds",
-                "How long a received message stays locked.",
+                "Time for which a received message is locked.",
                 SETTINGS,
                 "lock_duration_seconds",
             ),
@@ -168,10 +172,10 @@ def _declare(kind: str) -> list[EntityMetric]:
     declared += [
         field(
             "default_message_ttl_seconds",
-            "How long a message lives unless it says otherwise.",
+            "Default time to live of a message.",
             SETTINGS,
             "default_message_ttl_seconds",
-            "messages live forever",
+            "messages never expire",
         ),
         EntityMetric(
             f"{prefix}_info",
@@ -193,81 +197,86 @@ ENTITY_METRICS: tuple[EntityMetric, ...] = tuple(
 
 UP = ScrapeMetric(
     "servicebus_up",
-    "1 when everything that was asked for was read, else 0; what was read is shown even then.",
+    "Whether the scrape read everything (1) or not (0). Whatever was read is exported in either case.",
     SCRAPE,
 )
-DURATION = ScrapeMetric("servicebus_scrape_duration_seconds", "How long reading the namespace took.", SCRAPE)
+DURATION = ScrapeMetric("servicebus_scrape_duration_seconds", "Duration of the read in seconds.", SCRAPE)
 COLLECTOR_SUCCESS = ScrapeMetric(
     "servicebus_scrape_collector_success",
-    "1 when this part (namespace, queues, topics, subscriptions) was read whole, else 0.",
+    "Whether this collector (namespace, queues, topics, subscriptions) read everything (1) or not (0).",
     SCRAPE,
     ("collector",),
-    "the part was not asked for",
+    "the collector is not enabled",
 )
-REQUESTS = ScrapeMetric("servicebus_scrape_requests", "Management requests that the reading took.", SCRAPE)
+REQUESTS = ScrapeMetric(
+    "servicebus_scrape_requests", "Number of management requests made by the read.", SCRAPE
+)
 THROTTLED_REQUESTS = ScrapeMetric(
-    "servicebus_scrape_throttled_requests", "Management requests that were answered 429 or 503.", SCRAPE
+    "servicebus_scrape_throttled_requests",
+    "Number of management requests answered with status 429 or 503.",
+    SCRAPE,
 )
 AGE = ScrapeMetric(
-    "servicebus_scrape_age_seconds", "Age of the reading: 0 unless it was made for an earlier scrape.", SCRAPE
+    "servicebus_scrape_age_seconds",
+    "Age of the read in seconds; 0 unless it was made for an earlier scrape.",
+    SCRAPE,
 )
 OLDEST = ScrapeMetric(
     "servicebus_scrape_oldest_sample_age_seconds",
-    "Age of the oldest values: above the reading's own where subscriptions are carried over because the budget does "
-    "not allow to read all of them each time.",
+    "Age of the oldest values in seconds. Exceeds the age of the read if the budget does not allow reading all "
+    "subscriptions each time, so that some are carried over.",
     SCRAPE,
     (),
     "nothing was read",
 )
 BUDGET = ScrapeMetric(
     "servicebus_scrape_budget_requests_per_second",
-    "Management requests a second that the namespace may be asked at this moment; less than usual while Service Bus "
-    "throttles.",
+    "Current limit on management requests per second for the namespace; reduced while Service Bus throttles.",
     SCRAPE,
     (),
     "the read never began",
 )
 ERROR = ScrapeMetric(
     "servicebus_scrape_error",
-    "1 for each reason why something could not be read.",
+    "Reason why something could not be read, as a label; always 1.",
     SCRAPE,
     ("reason",),
     "everything was read",
 )
 NAMESPACE_INFO = ScrapeMetric(
     "servicebus_namespace_info",
-    "The namespace's SKU as a label; always 1.",
+    "SKU of the namespace as a label; always 1.",
     NAMESPACE,
     ("sku",),
     "it was not read",
 )
 MESSAGING_UNITS = ScrapeMetric(
     "servicebus_namespace_messaging_units",
-    "Messaging units of a Premium namespace.",
+    "Number of messaging units of a Premium namespace.",
     NAMESPACE,
     (),
     "not Premium",
 )
 ENTITIES = ScrapeMetric(
     "servicebus_entities",
-    "Entities shown, by kind (queue, topic, subscription).",
+    "Number of exported entities by kind (queue, topic, subscription).",
     NAMESPACE,
     ("kind",),
-    "this kind was not read whole",
+    "this kind was not read completely",
 )
 ENTITIES_LIMIT = ScrapeMetric(
     "servicebus_entities_limit",
-    "Entities that are shown at most, all kinds together (max_entities).",
+    "Maximum number of entities to export, of all kinds (max_entities).",
     NAMESPACE,
 )
 ENTITIES_DROPPED = ScrapeMetric(
     "servicebus_entities_dropped",
-    "Entities left out: by the include and exclude patterns (filtered), by a label rule (rule), because they came "
-    "twice (but where pages overlap) or rules made one of their series equal to another (duplicate), above "
-    "max_entities (limit), or because labels are above the limits (label_limit).",
+    "Number of entities not exported, by reason: the include and exclude patterns (filtered), a label rule (rule), "
+    "listed twice other than by overlapping pages or with a series that rules made identical to another "
+    "(duplicate), above max_entities (limit), or labels above the limits (label_limit).",
     NAMESPACE,
     ("reason",),
-    "nothing was read whole",
+    "nothing was read completely",
 )
 SCRAPE_METRICS: tuple[ScrapeMetric, ...] = (
     UP,

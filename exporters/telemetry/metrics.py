@@ -31,36 +31,38 @@ REGISTRY = CollectorRegistry()
 
 SCRAPES = Counter(
     "hub_scrapes",
-    "Scrapes answered, by outcome (success, partial, failure, refused).",
+    "Total number of scrapes by outcome (success, partial, failure, refused).",
     ["outcome"],
     registry=REGISTRY,
 )
 SCRAPE_DURATION = Histogram(
     "hub_scrape_duration_seconds",
-    "Time from a scrape's request to its answer.",
+    "Duration of scrapes in seconds, from request to response.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
     registry=REGISTRY,
 )
 SCRAPES_SHARED = Counter(
     "hub_scrapes_shared",
-    "Scrapes answered with the read of another one, by origin (shared: under way at the time, cached: an earlier one).",
+    "Total number of scrapes answered from another scrape's read, by origin (shared: a read in progress, cached: an "
+    "earlier read).",
     ["origin"],
     registry=REGISTRY,
 )
 THROTTLING_EPISODES = Counter(
     "hub_throttling_episodes",
-    "Times that Service Bus asked to slow a namespace down that was read at its full rate until then.",
+    "Total number of times that Service Bus started to throttle a namespace.",
     registry=REGISTRY,
 )
 SHARED_STATE_ERRORS = Counter(
     "hub_shared_state_errors",
-    "Failures of what scrapes share their reads and budgets through, by store (redis, files). Scrapes go on.",
+    "Total number of failures of the shared state for reads and budgets, by store (redis, files). Scrapes continue.",
     ["store"],
     registry=REGISTRY,
 )
 INTERNAL_ERRORS = Counter(
     "hub_internal_errors",
-    "Bugs of the hub that it caught, by where (reading, rendering, background, records, page); each is in the log.",
+    "Total number of internal errors (bugs) by location (reading, rendering, background, records, page). The log "
+    "has each of them.",
     ["where"],
     registry=REGISTRY,
 )
@@ -70,42 +72,42 @@ for _where in ("reading", "rendering", "background", "records", "page"):
 for _outcome in ("success", "partial", "failure", "refused"):
     SCRAPES.labels(_outcome)
 SCRAPES_IN_FLIGHT = Gauge(
-    "hub_scrapes_in_flight", "Scrapes under way.", multiprocess_mode="livesum", registry=REGISTRY
+    "hub_scrapes_in_flight", "Number of scrapes in progress.", multiprocess_mode="livesum", registry=REGISTRY
 )
 READS_WAITING = Gauge(
     "hub_reads_waiting",
-    "Reads of namespaces that wait for their turn, as the hub has more to do than it can do at once.",
+    "Number of reads waiting in the queue because the hub is at capacity.",
     multiprocess_mode="livesum",
     registry=REGISTRY,
 )
 READS_UNDER_WAY = Gauge(
     "hub_reads_in_flight",
-    "Reads of namespaces under way.",
+    "Number of reads in progress.",
     multiprocess_mode="livesum",
     registry=REGISTRY,
 )
 UPSTREAM_REQUESTS = Counter(
     "hub_upstream_requests",
-    "Management requests sent to Service Bus, by the answer's HTTP status code; none: there was no answer.",
+    "Total number of management requests sent to Service Bus by HTTP status code of the response (none: no response).",
     ["code"],
     registry=REGISTRY,
 )
 DISCOVERY_REQUESTS = Counter(
     "hub_discovery_requests",
-    "Requests for the list of targets (/sd), by the answer's HTTP status code.",
+    "Total number of service discovery requests (/sd) by HTTP status code of the response.",
     ["code"],
     registry=REGISTRY,
 )
 TOKEN_LAST_USED = Gauge(
     "hub_token_last_used_timestamp_seconds",
-    "When a scrape token was last shown since the hub started, Unix time. Without a team: the platform's.",
+    "Time when a scrape token was last used since the hub started, in Unix time. Platform tokens have an empty team.",
     ["token", "team"],
     multiprocess_mode="max",
     registry=REGISTRY,
 )
 SPARE_USED = Counter(
     "hub_credential_spare_used",
-    "Management requests made with a credential's spare secret, because the active one was refused.",
+    "Total number of management requests made with a credential's spare secret because the active one was refused.",
     ["credential", "team"],
     registry=REGISTRY,
 )
@@ -138,13 +140,15 @@ class Moment(Collector):
 
     def collect(self) -> Iterable[Metric]:
         info = GaugeMetricFamily(
-            "hub_build_info", "The hub's version and the Python that runs it.", labels=["version", "python"]
+            "hub_build_info",
+            "Versions of the hub and of Python as labels; always 1.",
+            labels=["version", "python"],
         )
         info.add_metric([settings.HUB_VERSION, platform.python_version()], 1)
         yield info
         targets = self._configuration.targets.values()
         namespaces = GaugeMetricFamily(
-            "hub_namespaces", "Namespaces, by state (enabled, paused).", labels=["state"]
+            "hub_namespaces", "Number of namespaces by state (enabled, paused).", labels=["state"]
         )
         enabled = sum(target.enabled for target in targets)
         namespaces.add_metric(["enabled"], enabled)
@@ -152,12 +156,12 @@ class Moment(Collector):
         yield namespaces
         yield GaugeMetricFamily(
             "hub_config_age_seconds",
-            "For how long the answering process could not hold its configuration against the database.",
+            "Time in seconds since this process last compared its configuration with the database.",
             value=reloader.age_seconds(),
         )
         credentials = GaugeMetricFamily(
             "hub_credential_expiry_timestamp_seconds",
-            "When a credential's secret, certificate or signature expires, Unix time.",
+            "Expiry time of a credential's secret, certificate or signature, in Unix time.",
             labels=["credential", "team", "slot"],
         )
         for expiry in self._configuration.expiries:
@@ -165,7 +169,7 @@ class Moment(Collector):
         yield credentials
         tokens = GaugeMetricFamily(
             "hub_token_expiry_timestamp_seconds",
-            "When a scrape token expires, Unix time. Without a team: the platform's.",
+            "Expiry time of a scrape token, in Unix time. Platform tokens have an empty team.",
             labels=["token", "team"],
         )
         for grant in self._configuration.grants.values():

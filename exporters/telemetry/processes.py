@@ -41,26 +41,30 @@ class Processes(Collector):
                 open_files, most_files = open_files + files[0], most_files + files[1]
         yield CounterMetricFamily(
             "process_cpu_seconds",
-            "CPU time of gunicorn and its workers, those that ended included.",
+            "Total CPU time of gunicorn and its worker processes in seconds, including processes that have exited.",
             value=cpu / _TICKS,
         )
         yield GaugeMetricFamily(
             "process_resident_memory_bytes",
-            "Memory of gunicorn and its workers; pages that they share count for each.",
+            "Resident memory of gunicorn and its worker processes in bytes. Shared pages count once per process.",
             value=resident * _PAGE,
         )
         yield GaugeMetricFamily(
-            "process_open_fds", "Files that gunicorn and its workers have open.", value=open_files
+            "process_open_fds",
+            "Number of open file descriptors of gunicorn and its worker processes.",
+            value=open_files,
         )
         yield GaugeMetricFamily(
-            "process_max_fds", "Files that gunicorn and its workers may have open together.", value=most_files
+            "process_max_fds",
+            "Maximum number of open file descriptors of gunicorn and its worker processes.",
+            value=most_files,
         )
         yield GaugeMetricFamily(
             "process_start_time_seconds",
-            "When gunicorn started, Unix time.",
+            "Start time of gunicorn, in Unix time.",
             value=self._booted() + int(master[19]) / _TICKS,
         )
-        yield GaugeMetricFamily("hub_workers", "Worker processes that live.", value=len(children))
+        yield GaugeMetricFamily("hub_workers", "Number of live worker processes.", value=len(children))
 
     def _stat(self, pid: int) -> list[str]:
         """Return the fields of proc_pid_stat(5) from the third on. The second may contain spaces and brackets."""
