@@ -255,10 +255,16 @@ def hub() -> dict[str, Any]:
             graph("Scrapes per second", rate("hub_scrapes_total", "outcome"), "{{outcome}}", "ops"),
             graph("Scrape duration", quantile("0.5"), "median", "s", **{"99 %": quantile("0.99")}),
             graph(
-                "Management requests per second", rate("hub_upstream_requests_total", "code"), "{{code}}", "ops"
+                "Management requests per second",
+                rate("hub_upstream_requests_total", "code"),
+                "{{code}}",
+                "ops",
             ),
             graph(
-                "Discovery requests per second", rate("hub_discovery_requests_total", "code"), "{{code}}", "ops"
+                "Discovery requests per second",
+                rate("hub_discovery_requests_total", "code"),
+                "{{code}}",
+                "ops",
             ),
             graph(
                 "Throttling episodes and shared reads (5 minutes)",

@@ -22,7 +22,7 @@ def describe_secret(credential: Credential, slot: SecretSlot = SecretSlot.ACTIVE
     """Return a description that doesn't reveal the secret: the key's name, its last characters and its age."""
     if not credential.has_secret(f"{slot}secret"):
         needed = slot is SecretSlot.SPARE or "secret" in Credential.Kind(credential.kind).needed
-        return "not set" if needed else "none needed"
+        return "not set" if needed else "not required"
     reference = getattr(credential, f"{slot}secret_reference")
     parts = [f"read from {references.describe(reference)}" if reference else "set"]
     try:
@@ -30,13 +30,13 @@ def describe_secret(credential: Credential, slot: SecretSlot = SecretSlot.ACTIVE
     except SecretUnavailableError as error:
         return str(error)
     except ValidationError:
-        parts.append("not usable with this kind")
+        parts.append("not valid for this kind")
     set_at = getattr(credential, f"{slot}secret_set_at")
     if set_at is not None:
         parts.append(f"{formatting.words((timezone.now() - set_at).total_seconds())} old")
     if slot is SecretSlot.SPARE and credential.spare_used_at is not None:
         parts.append(
-            f"last needed {formatting.relative(credential.spare_used_at)}, as the active one was refused"
+            f"last used {formatting.relative(credential.spare_used_at)}, because the active one was refused"
         )
     return ", ".join(part for part in parts if part)
 
@@ -47,14 +47,14 @@ class CredentialForm(KeepsHidden):
         help_text="The connection string, the client secret, or the certificate with its private key as PEM.",
     )
     certificate_password = SecretField(
-        rows=1, help_text="Only for a certificate whose private key is encrypted; enter both together."
+        rows=1, help_text="Only for a certificate with an encrypted private key. Enter both together."
     )
     spare_secret = SecretField(
         rows=6,
-        help_text="The other key, or the new secret or certificate. It is used while the active one is refused.",
+        help_text="The other key, or the new secret or certificate. Used while the active one is refused.",
     )
     spare_certificate_password = SecretField(
-        rows=1, help_text="Only for a certificate whose key is encrypted."
+        rows=1, help_text="Only for a certificate with an encrypted private key."
     )
 
     hosts = LinesField(required=False, help_text=Credential._meta.get_field("hosts").help_text)
@@ -96,7 +96,7 @@ class CredentialForm(KeepsHidden):
                     "{} Now: {}.{}",  # escaped: users enter key names, and help texts are HTML
                     field.help_text,
                     describe_secret(self.instance, slot),
-                    " Leave the input empty to keep it." if self.instance.has_secret(f"{slot}secret") else "",
+                    " Leave empty to keep it." if self.instance.has_secret(f"{slot}secret") else "",
                 )
         kind_field: Any = self.fields.get("kind")
         if kind_field is not None and not roles.is_platform_administrator(self.request.user):
@@ -123,7 +123,9 @@ class CredentialForm(KeepsHidden):
                 elif not moved:
                     cleaned[name] = self._stored[name]
         if moved and "secret" in possible and self._stored["secret"] and not cleaned.get("secret"):
-            self.add_error("secret", "Enter the secret for the new kind; the stored one is of another kind.")
+            self.add_error(
+                "secret", "Enter a secret for the new kind; the stored one is of a different kind."
+            )
         return cleaned
 
     def forget_held(self) -> None:

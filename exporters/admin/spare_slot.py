@@ -47,7 +47,7 @@ class SpareSlot(HubAdmin):
             elif what == "test":
                 _test(request, credential, SecretSlot.SPARE)
             elif comes_from_file(credential):
-                raise ValidationError("This credential comes from hub.yaml: swap its secrets there.")
+                raise ValidationError("This credential comes from hub.yaml. Change its secrets there.")
             elif what in {"promote", "retire"}:
                 messages.success(request, _swapped(credential.pk, what))
         except (SecretUnavailableError, ValidationError) as error:
@@ -66,7 +66,7 @@ def _swapped(number: int, what: str) -> str:
             said = "The spare secret is now active. The previous secret is now the spare."
         else:
             credential.retire_spare()
-            said = "The spare secret is forgotten."
+            said = "The spare secret was deleted."
         credential._change_reason = f"spare secret {what}d"  # type: ignore[attr-defined]
         credential.save()
     return said
@@ -78,17 +78,15 @@ def _test(request: HttpRequest, credential: Credential, slot: SecretSlot) -> Non
     namespaces = roles.visible(request.user, credential.namespaces.select_related("team", "credential__team"))
     tried = list(namespaces.order_by("name")[:_TRIED_NAMESPACES])
     if not tried:
-        messages.warning(
-            request, f"No namespace uses this credential, so there is nothing to try the {name} on."
-        )
+        messages.warning(request, f"The {name} can't be tested: no namespace uses this credential.")
     for namespace in tried:
         # The tested secret may replace one that is unavailable, but is only sent where the credential may be sent.
         problem = namespace.credential_problem()
         if problem:
-            messages.error(request, f"The {name} was not tried on {namespace}: {problem}")
+            messages.error(request, f"The {name} was not tested for {namespace}: {problem}")
             continue
         result = run.run(derivation.target(namespace, slot=slot))
         if result.ok:
-            messages.success(request, f"The {name} opens {namespace}.")
+            messages.success(request, f"The {name} works for {namespace}.")
         else:
-            messages.error(request, f"The {name} does not open {namespace}: {result.problem}")
+            messages.error(request, f"The {name} doesn't work for {namespace}: {result.problem}")

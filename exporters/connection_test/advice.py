@@ -6,30 +6,28 @@ from ..scraping.status import ADVICE
 from ..servicebus.connection import ConnectionString
 from ..servicebus.errors import Reason
 
-_NETWORKING = (
-    "In the Azure portal: the namespace > Networking > add the hub's address, or a private endpoint."
-)
+_NETWORKING = "In the Azure portal: the namespace > Networking > add the hub's address or a private endpoint."
 _ROLE = (
     "In the Azure portal: the namespace > Access control (IAM) > Add role assignment > Azure Service Bus Data Owner, "
     "or a custom role with Microsoft.ServiceBus/namespaces/*/read, for the identity of this credential. "
-    "An assignment can take some minutes to count."
+    "An assignment can take a few minutes to take effect."
 )
 _TOKENS: dict[str, str] = {
-    Credential.Kind.CLIENT_SECRET: "In Entra ID: App registrations > the application > Overview has the tenant "
-    "and the client; Certificates & secrets has the secrets and when they expire.",
+    Credential.Kind.CLIENT_SECRET: "In Entra ID: App registrations > the application > Overview shows the tenant "
+    "and client IDs; Certificates & secrets shows the secrets and their expiry dates.",
     Credential.Kind.CLIENT_CERTIFICATE: "In Entra ID: App registrations > the application > Certificates & secrets "
     "must list this certificate's thumbprint.",
-    Credential.Kind.MANAGED_IDENTITY: "Switch a managed identity on for the machine that the hub runs on (Identity > "
-    "System assigned, or add a user-assigned one and give its client ID here).",
+    Credential.Kind.MANAGED_IDENTITY: "Enable a managed identity for the machine that the hub runs on (Identity > "
+    "System assigned), or add a user-assigned one and enter its client ID here.",
     Credential.Kind.WORKLOAD_IDENTITY: "In Entra ID: the application > Certificates & secrets > Federated credentials "
-    "must name the hub's service account; and the token file must be mounted into the hub's pod.",
+    "must list the hub's service account. The token file must be mounted in the hub's pod.",
 }
 
 
 def fix(reason: Reason, spec: CredentialSpec | None) -> str:
     """Return what to do about a failure with this credential."""
     if spec is None:
-        return "Choose a credential, or paste a connection string."
+        return "Choose a credential or paste a connection string."
     connection = spec.connection
     by_key = spec.kind == Credential.Kind.CONNECTION_STRING
     match reason:
@@ -38,18 +36,13 @@ def fix(reason: Reason, spec: CredentialSpec | None) -> str:
         case Reason.UNAUTHORIZED:
             return _ROLE
         case Reason.FORBIDDEN:
-            return f"{_NETWORKING} If the address is allowed already: {_key(connection) if by_key else _ROLE}"
+            return f"{_NETWORKING} If the address is already allowed: {_key(connection) if by_key else _ROLE}"
         case Reason.CREDENTIAL:
-            return _TOKENS.get(spec.kind, "Enter a current connection string.")
+            return _TOKENS.get(spec.kind, "Enter a valid connection string.")
         case Reason.NOT_FOUND if connection is not None and connection.entity_path:
             return (
-<<<<<<< HEAD
-                f"There is no queue or topic “{connection.entity_path}” (EntityPath): it was deleted or is spelt "
-                "differently. Copy the connection string anew."
-=======
                 f"The queue or topic “{connection.entity_path}” (EntityPath) doesn't exist: it was deleted or is "
-                "misspelled. Copy the connection string again."
->>>>>>> 0e56d51 (Rewrite models', hub.yaml's and Service Bus messages in plain English)
+                f"misspelled. Copy the connection string again."
             )
     return ADVICE.get(reason, "")
 
@@ -62,11 +55,6 @@ def _key(connection: ConnectionString | None) -> str:
     else:
         where = "the namespace > Shared access policies"
     return (
-<<<<<<< HEAD
-        f"In the Azure portal: {where} > {policy} > tick Manage and save. If it is ticked, the key was regenerated: "
-        "copy the connection string anew and paste it here."
-=======
         f"In the Azure portal: {where} > {policy} > tick Manage and save. If it is already ticked, the key was "
-        "regenerated: copy the connection string again and paste it here."
->>>>>>> 0e56d51 (Rewrite models', hub.yaml's and Service Bus messages in plain English)
+        f"regenerated: copy the connection string again and paste it here."
     )

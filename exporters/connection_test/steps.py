@@ -12,8 +12,8 @@ from ..servicebus.entities import Failure, Snapshot
 from ..servicebus.errors import Reason
 from .advice import fix
 
-PARSED, NAME, TLS, AUTHORISED, SKU = "Understood", "Name resolved", "TLS", "Authorised", "SKU"
-ENTITIES, TIME, BUDGET = "Entities", "Fits the timeout", "Budget"
+PARSED, NAME, TLS, AUTHORISED, SKU = "Connection string", "Name resolution", "TLS", "Authorization", "SKU"
+ENTITIES, TIME, BUDGET = "Entities", "Timeout", "Budget"
 
 # Each management request costs 10 of a Standard namespace's 1,000 credits per second.
 _CREDITS_PER_REQUEST, _CREDITS = 10, 1000
@@ -50,7 +50,7 @@ def after_the_read(snapshot: Snapshot, target: Target, allowed: float) -> Iterat
     if not anything and first is not None:
         yield _failed(AUTHORISED, first, target, None)
         for name in (SKU, ENTITIES, TIME, BUDGET):
-            yield Step(name, State.SKIPPED, "not known without an answer")
+            yield Step(name, State.SKIPPED, "skipped")
         return
     yield _authorised(target.connection)
     yield _sku(snapshot, target.connection)
@@ -63,15 +63,15 @@ def _authorised(connection: ConnectionString | None) -> Step:
     if connection is None:
         return Step(AUTHORISED, State.GOOD, "Service Bus accepts the token.")
     if connection.entity_path:
-        return Step(AUTHORISED, State.GOOD, f"The key opens “{connection.entity_path}” alone.")
+        return Step(AUTHORISED, State.GOOD, f"The key grants access to “{connection.entity_path}” only.")
     return Step(AUTHORISED, State.GOOD, "Service Bus accepts the key, and it has the Manage right.")
 
 
 def _sku(snapshot: Snapshot, connection: ConnectionString | None) -> Step:
     if snapshot.info is None or snapshot.info.sku is None:
         if connection is not None and connection.entity_path:
-            return Step(SKU, State.SKIPPED, "An entity's own key doesn't open the namespace's data.")
-        return Step(SKU, State.WARN, "The namespace did not say.")
+            return Step(SKU, State.SKIPPED, "An entity's key can't read the namespace's properties.")
+        return Step(SKU, State.WARN, "Service Bus did not return it.")
     units = snapshot.info.messaging_units
     plural = "s" if units != 1 else ""
     return Step(SKU, State.GOOD, snapshot.info.sku + (f", {units} messaging unit{plural}" if units else ""))
@@ -80,16 +80,14 @@ def _sku(snapshot: Snapshot, connection: ConnectionString | None) -> Step:
 def _entities(snapshot: Snapshot, failure: Failure | None, target: Target) -> Step:
     detail = (
         f"{_count(len(snapshot.queues), 'queue')}, {_count(len(snapshot.topics), 'topic')}, "
-        f"{_count(len(snapshot.subscriptions), 'subscription')} by {_count(snapshot.requests, 'request')}"
+        f"{_count(len(snapshot.subscriptions), 'subscription')} in {_count(snapshot.requests, 'request')}"
     )
     left_out = [f"{count} {_LEFT_OUT.get(reason, reason)}" for reason, count in snapshot.dropped.items()]
     if left_out:
         detail += f" ({', '.join(left_out)})"
     if failure is not None:
         found = _failed(ENTITIES, failure, target, snapshot.duration_seconds)
-        return Step(
-            ENTITIES, State.BAD, f"Not all was read: {detail}. {found.detail}", found.seconds, found.fix
-        )
+        return Step(ENTITIES, State.BAD, f"Incomplete: {detail}. {found.detail}", found.seconds, found.fix)
     if snapshot.throttled_requests:
         throttled = f"{_count(snapshot.throttled_requests, 'request')} throttled"
         return Step(ENTITIES, State.WARN, f"{detail}, {throttled}", snapshot.duration_seconds)
@@ -97,34 +95,34 @@ def _entities(snapshot: Snapshot, failure: Failure | None, target: Target) -> St
         return Step(
             ENTITIES,
             State.WARN,
-            f"{detail}: there is nothing to show",
+            f"{detail}: nothing to export",
             snapshot.duration_seconds,
-            "Look at include and exclude." if snapshot.dropped else "",
+            "Check include and exclude." if snapshot.dropped else "",
         )
     return Step(ENTITIES, State.GOOD, detail, snapshot.duration_seconds)
 
 
 _LEFT_OUT = {
-    "filtered": "left out by include and exclude",
+    "filtered": "filtered by include and exclude",
     "duplicate": "listed twice",
-    "limit": "above the limit of entities",
+    "limit": "above the entity limit",
     "rule": "dropped by label rules",
 }
 
 
 def _time(snapshot: Snapshot, allowed: float, failure: Failure | None) -> Step:
     took = f"{seconds_text(snapshot.duration_seconds)} of {seconds_text(allowed)}"
-    raise_it = "Raise Prometheus's scrape_timeout and the namespace's timeout, or leave entities out."
+    raise_it = "Raise Prometheus's scrape_timeout and the namespace's timeout, or exclude entities."
     if failure is not None and failure.reason in {Reason.TIMEOUT, Reason.BUDGET}:
         return Step(
             TIME,
             State.BAD,
-            f"No: {took} were not enough.",
+            f"{took} was not enough.",
             fix=raise_it,
         )
     if snapshot.duration_seconds > 0.8 * allowed:
-        return Step(TIME, State.WARN, f"Barely: it took {took}.", fix=raise_it)
-    return Step(TIME, State.GOOD, f"Yes: it took {took}.")
+        return Step(TIME, State.WARN, f"Close to the limit: {took}.", fix=raise_it)
+    return Step(TIME, State.GOOD, f"{took}.")
 
 
 def _budget(snapshot: Snapshot, target: Target, allowed: float) -> Step:
@@ -133,22 +131,23 @@ def _budget(snapshot: Snapshot, target: Target, allowed: float) -> Step:
     allowance = Allowance(target.limits.requests_per_second, target.limits.burst)
     rate, burst = allowance.rate(sku or ""), allowance.size(sku or "")
     least = max(0, snapshot.requests - burst) / rate
-    detail = f"{_count(snapshot.requests, 'request')} at {rate:g} a second: " + (
-        "a full read need not wait." if least <= 0 else f"a full read takes {seconds_text(least)} at least."
+    detail = f"{_count(snapshot.requests, 'request')} at {rate:g} per second: " + (
+        "within the budget." if least <= 0 else f"a full read takes at least {seconds_text(least)}."
     )
     if sku == "Standard":
         share = min(1.0, snapshot.requests / rate) * rate * _CREDITS_PER_REQUEST / _CREDITS
         interval = target.scrape_interval_seconds or _INTERVAL_SECONDS
         detail += (
-            f" While it reads, it takes at most {share:.0%} of the namespace's credits; over a scrape interval of "
-            f"{interval:g} s, {snapshot.requests * _CREDITS_PER_REQUEST / (_CREDITS * interval):.1%}."
+            f" A read uses up to {share:.0%} of the namespace's credits while it runs, and "
+            f"{snapshot.requests * _CREDITS_PER_REQUEST / (_CREDITS * interval):.1%} over a scrape interval of "
+            f"{interval:g} s."
         )
     if least > allowed:
         return Step(
             BUDGET,
             State.BAD,
-            detail + f" Only {seconds_text(allowed)} are allowed.",
-            fix="Raise the timeout or the requests per second, or leave entities out with exclude.",
+            detail + f" Only {seconds_text(allowed)} is allowed.",
+            fix="Raise the timeout or the requests per second, or exclude entities.",
         )
     return Step(BUDGET, State.WARN if least > 0.8 * allowed else State.GOOD, detail)
 

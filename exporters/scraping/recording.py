@@ -47,13 +47,13 @@ def _record_event(event: Event) -> None:
         case ThrottlingBegan(name, requests_per_second, pause_seconds):
             metrics.THROTTLING_EPISODES.inc()
             logger.warning(
-                "Service Bus throttles %s: asked no more for %.1f s, then at %.3g requests a second",
+                "Service Bus throttles %s: pausing for %.1f s, then continuing at %.3g requests per second",
                 name,
                 pause_seconds,
                 requests_per_second,
             )
         case ThrottlingEnded(name):
-            logger.info("%s is read at its full rate again", name)
+            logger.info("%s is read at full rate again", name)
 
 
 # The last logged failure reasons of each failing namespace: a line per scrape would bury the changes. Kept per process,
@@ -77,7 +77,7 @@ def say_overloaded() -> None:
             return
         number, _refused_since, _overloaded_said_at = _refused_since, 0, now
     logger.warning(
-        "Scrapes are refused (overloaded): %d since the last such line. %s", number, admission.MESSAGE
+        "Refusing scrapes (overloaded): %d since the last such message. %s", number, admission.MESSAGE
     )
 
 
@@ -97,7 +97,7 @@ def record_scrape(target: Target, snapshot: Snapshot, seconds: float) -> None:
             messages = "; ".join(sorted({f"{failure.reason}: {failure.message}" for failure in failures}))
             logger.warning("Scrapes of %s fail: %s", target.name, messages)
         else:
-            logger.info("Scrapes of %s are whole again", target.name)
+            logger.info("Scrapes of %s succeed again", target.name)
     logger.debug(
         "Scraped %s in %.3f s with %d requests: %s",
         target.name,

@@ -205,7 +205,7 @@ def _internal_error(where: str, error: Exception) -> Snapshot:
 
 def _refused(status: int) -> Snapshot:
     if status == OWN_PLACES_TAKEN:
-        message = f"The hub runs {MAX_SCRAPES_OF_A_NAMESPACE} scrapes of this namespace already."
+        message = f"The hub is already running {MAX_SCRAPES_OF_A_NAMESPACE} scrapes of this namespace."
     else:
-        message = "The hub runs as many scrapes as HUB_MAX_SCRAPES allows."
+        message = "The hub is running as many scrapes as HUB_MAX_SCRAPES allows."
     return upstream.failed(Reason.OVERLOADED, message)

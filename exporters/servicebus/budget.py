@@ -33,18 +33,7 @@ _LATE_SECONDS = 0.02
 # asked for.
 _CONFIRMED_AFTER_SECONDS = 0.1
 
-<<<<<<< HEAD
-_BUDGET_MESSAGE = "The namespace's budget of management requests does not allow more before the deadline."
-=======
-# A team's allowance for requests to one host with credentials that the host has not accepted yet. A team without a
-# valid credential can't use more of a host's budget than this.
-UNPROVEN = Allowance(requests_per_second=0.1, burst=3)
-_UNPROVEN_MESSAGE = (
-    "Service Bus has not accepted this credential so far. Until it does, the team can send one request every 10 s "
-    "with such credentials."
-)
 _BUDGET_MESSAGE = "The namespace's budget for management requests does not allow more before the deadline."
->>>>>>> 0e56d51 (Rewrite models', hub.yaml's and Service Bus messages in plain English)
 
 
 class _Fetched(NamedTuple):

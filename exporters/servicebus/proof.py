@@ -9,8 +9,8 @@ from .errors import ServiceBusError
 # valid credential can't use more of a host's budget than this.
 UNPROVEN = Allowance(requests_per_second=0.1, burst=3)
 UNPROVEN_MESSAGE = (
-    "Service Bus has not accepted this credential so far: until it does, the team may send one request in 10 s with "
-    "such credentials."
+    "Service Bus has not accepted this credential so far. Until it does, the team can send one request every 10 s "
+    "with such credentials."
 )
 
 

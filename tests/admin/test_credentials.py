@@ -107,7 +107,7 @@ def test_a_secret_that_replaces_a_reference_is_checked(
     credential.save()
     fields = new(credential.team, name=credential.name, secret="")
     refused = errors(browser.post(change(credential), fields | {name: "nonsense"}))
-    assert "Copy it whole" in refused[name][0]
+    assert "Copy all of it" in refused[name][0]
     assert browser.post(change(credential), fields | {name: other[:-4] + "YQ=="}).status_code == 302
     credential.refresh_from_db()
     assert getattr(credential, f"{name}_reference") == {}

@@ -73,7 +73,7 @@ def test_the_requests_of_a_cancelled_read_are_counted_once(
     monkeypatch.setattr(upstream, "_GRACE_SECONDS", -2.5)
     snapshot = scrape.scrape(target, 3.0).snapshot
     monkeypatch.undo()
-    assert "did not get to an end in time" in str(snapshot.collectors)
+    assert "did not finish in time" in str(snapshot.collectors)
     wait_for(lambda: len(upstream._events) > 0, "the end of its requests")
     time.sleep(0.1)
     cancelled = len(upstream._events)

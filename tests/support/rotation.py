@@ -134,7 +134,7 @@ class Rotation:
         admin, bus = self._admin, self._bus
         # As documented: store the other key as the spare, test it, promote it; then regenerate the former key.
         yield "put into the spare slot", lambda: admin.put_into_spare(bus.connection_string_for(second))
-        yield "spare tried out", lambda: admin.spare("test", "The spare secret opens rotated.")
+        yield "spare tried out", lambda: admin.spare("test", "The spare secret works for rotated.")
         yield "promoted", lambda: admin.spare("promote", "is now active")
         yield "key made anew", lambda: bus.add_key(first)
         yield "put into the spare slot", lambda: admin.put_into_spare(bus.connection_string_for(first))
@@ -145,7 +145,7 @@ class Rotation:
         yield "secrets encrypted anew", lambda: self._hub.manage("reencrypt")
         yield "encryption key taken away", lambda: self._write(self._read()[:1])
         yield "promoted", lambda: admin.spare("promote", "is now active")
-        yield "spare retired", lambda: admin.spare("retire", "is forgotten")
+        yield "spare retired", lambda: admin.spare("retire", "was deleted")
 
     def _read(self) -> list[str]:
         return self._keys.read_text().split(",")

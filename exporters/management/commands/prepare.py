@@ -23,11 +23,7 @@ class Command(BaseCommand):
         if why := refusal(settings):
             raise CommandError(why)
         if settings.HUB_CONFIG and not os.path.isfile(settings.HUB_CONFIG):
-<<<<<<< HEAD
             raise CommandError(f"HUB_CONFIG names {settings.HUB_CONFIG}, which is not a file.")
-=======
-            raise CommandError(f"HUB_CONFIG is {shown(settings.HUB_CONFIG)}, which is not a file.")
->>>>>>> 0e56d51 (Rewrite models', hub.yaml's and Service Bus messages in plain English)
         with startup.alone():
             self._prepare()
 
