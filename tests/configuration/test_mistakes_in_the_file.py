@@ -110,7 +110,7 @@ def test_a_reference_that_can_not_be_one_says_why(secret: str, message: str) -> 
 @pytest.mark.parametrize("moment", ["tomorrow", "2026-13-01", "2026-02-30T10:00:00Z"])
 def test_a_date_that_is_none_is_refused(whole: str, moment: str) -> None:
     (line,) = errors(whole.replace("expires_at: 2027-06-30", f"expires_at: {moment}"))
-    assert "credentials[1].expires_at: A date or a time is needed here" in line
+    assert "credentials[1].expires_at: Expected a date or time" in line
 
 
 def test_the_message_of_a_wrong_reference_to_an_object_suggests_the_right_one(whole: str) -> None:

@@ -50,7 +50,7 @@ def test_each_kind_has_its_fields(team: Team, kind: str, needed: set[str], possi
     empty = problems(Credential(name="a", team=owner, kind=kind))
     assert set(empty) == needed
     full = problems(Credential(name="a", team=owner, kind=kind, **FILLED))
-    useless = {name for name, messages in full.items() if messages[0].startswith("Leave this empty")}
+    useless = {name for name, messages in full.items() if messages[0].startswith("Leave empty")}
     assert useless == set(FILLED) - needed - possible
 
 
@@ -229,7 +229,7 @@ class TestChangingACredentialInUse:
         credential.kind, credential.secret = "client_secret", CLIENT_SECRET
         credential.tenant_id, credential.client_id = TENANT, CLIENT
         assert problems(credential)["kind"][0].startswith(
-            "Namespace “payments-prod” uses this credential. Give the host"
+            "Namespace “payments-prod” uses this credential. Enter the host"
         )
 
 

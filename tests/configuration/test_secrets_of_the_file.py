@@ -113,7 +113,7 @@ def test_a_secret_written_into_the_file_is_refused_and_not_repeated() -> None:
 def test_one_token_for_two_teams_is_refused(whole: str) -> None:
     text = whole + "  - {name: again, team: payments, scope: team, token: {env: PAYMENTS_SCRAPE_TOKEN}}\n"
     (message,) = errors(text)
-    assert "The same token is in use as “prometheus” of team “payments”." in message
+    assert "This token is already in use as “prometheus” of team “payments”." in message
 
 
 @pytest.mark.parametrize("value", ["short", "with a space in it", "with-ümlaut-in-it"])
@@ -122,7 +122,7 @@ def test_a_token_that_no_header_could_carry_or_that_is_too_short_is_refused(
 ) -> None:
     monkeypatch.setenv("PAYMENTS_SCRAPE_TOKEN", value)
     (message,) = errors(whole)
-    assert "A token needs 8 characters or more" in message
+    assert "A token needs at least 8 characters" in message
     assert value not in message
 
 
@@ -131,5 +131,5 @@ def test_a_revoked_token_stays_revoked(whole: str) -> None:
     ScrapeToken.objects.get(name="prometheus").revoke("lost")
     plan = apply(whole)
     assert plan.changes == ()
-    assert "stays revoked" in plan.warnings[0].message
+    assert "can't be restored" in plan.warnings[0].message
     assert ScrapeToken.objects.get(name="prometheus").revoked_at is not None
