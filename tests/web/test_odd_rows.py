@@ -181,7 +181,7 @@ def _odd_snapshots() -> Iterator[Snapshot]:
 
 def _made(kind: Any, **values: Any) -> Any:
     """Return an entity with those of the values that are its fields; the others are as if missing in the response."""
-    return kind(**{name: value for name, value in values.items() if name in kind.__dataclass_fields__})
+    return kind(**{name: value for name, value in values.items() if name in kind.__struct_fields__})
 
 
 def test_an_odd_entity_takes_no_page_away(
