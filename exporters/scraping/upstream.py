@@ -84,9 +84,7 @@ def read_on(
     target: Target, snapshot: Snapshot, seconds: float, keep: Callable[[Snapshot | None], None]
 ) -> None:
     """Continue a read that the budget cut short, in the background for `seconds` seconds; pass the result to `keep`."""
-    _io.begin(
-        _read_on(target, snapshot, seconds, keep), on_error=partial(internal_errors.report, "background")
-    )
+    _io.begin(_read_on(target, snapshot, seconds, keep))
 
 
 def failed(reason: Reason, message: str, duration_seconds: float = 0.0) -> Snapshot:
@@ -203,14 +201,15 @@ async def _read_on(
 ) -> None:
     until = asyncio.get_running_loop().time() + seconds
     more: Snapshot | None = None
-    try:
-        source = _source(target, _pages_of(target))
-        budget = budget_for(target, source.endpoint.service, shared(), _events)
-        more = await background_read.read_on(source, _the_client(), snapshot, until=until, budget=budget)
-    except ServiceBusError as error:
-        logger.debug("Stopped reading %s: %s", target.name, error.message)
-    finally:
-        await asyncio.to_thread(keep, more)
+    with internal_errors.aside("background"):
+        try:
+            source = _source(target, _pages_of(target))
+            budget = budget_for(target, source.endpoint.service, shared(), _events)
+            more = await background_read.read_on(source, _the_client(), snapshot, until=until, budget=budget)
+        except ServiceBusError as error:
+            logger.debug("Stopped reading %s: %s", target.name, error.message)
+        finally:
+            await asyncio.to_thread(keep, more)
 
 
 def _the_client() -> Client:

@@ -5,7 +5,7 @@ import concurrent.futures
 import logging
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -42,15 +42,9 @@ class IoLoop:
             future.cancel()  # has no effect if the coroutine itself raised TimeoutError
             raise TimeoutError from None
 
-    def begin(self, coroutine: Coroutine[Any, Any, None], on_error: Callable[[BaseException], None]) -> None:
-        """Run the coroutine in the background. If it raises, `on_error` is called with the exception, on the loop."""
-
-        def ended(future: "concurrent.futures.Future[None]") -> None:
-            error = None if future.cancelled() else future.exception()
-            if error is not None:
-                on_error(error)
-
-        asyncio.run_coroutine_threadsafe(coroutine, self._running()).add_done_callback(ended)
+    def begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run the coroutine in the background. It handles its own exceptions."""
+        asyncio.run_coroutine_threadsafe(coroutine, self._running())
 
     @staticmethod
     def _unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
