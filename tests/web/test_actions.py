@@ -99,7 +99,7 @@ def test_clearing_the_cache_of_many_makes_the_next_scrape_read_anew(
 def test_a_test_that_gets_nowhere_says_what_is_missing(two: list[Namespace]) -> None:
     Credential.objects.filter(pk=two[0].credential_id).update(kind="managed_identity", secret="")
     said = actions.report(actions.test(Namespace.objects.filter(pk=two[0].pk).select_related("credential")))
-    assert said.startswith("0 ok, 1 failed: payments (Give the host, for example ")
+    assert said.startswith("0 ok, 1 failed: payments (Enter the host, for example ")
 
 
 @pytest.mark.parametrize("action", ["test", "scrape_now", "pause", "resume", "clear_cache"])
