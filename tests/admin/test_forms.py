@@ -86,7 +86,7 @@ class TestNamespaces:
             ("labels", "team=1", "set by the hub itself"),
             ("concurrency", "0", "greater than or equal to 1"),
             ("requests_per_second", "0", "greater than or equal to 0.1"),
-            ("scrape_timeout_seconds", "61", "no timeout above the interval, which is 60 s"),
+            ("scrape_timeout_seconds", "61", "accept a timeout above the interval (60 s)"),
             ("metric_groups", "all", "not one of the available choices"),
         ],
     )
@@ -157,9 +157,9 @@ class TestLabelRules:
             ({"target_label": "a-b"}, "target_label", "is not a label name"),
             ({"action": "hashmod"}, "modulus", "needs a modulus above 0"),
             ({"action": "labelmap", "replacement": "a-$1"}, "replacement", "needs a label name"),
-            ({"action": "labeldrop"}, "target_label", "takes no target_label"),
-            ({"action": "lowercase", "replacement": "x"}, "replacement", "takes no replacement"),
-            ({"action": "keepequal", "regex": "x"}, "regex", "takes no regex"),
+            ({"action": "labeldrop"}, "target_label", "accept target_label"),
+            ({"action": "lowercase", "replacement": "x"}, "replacement", "accept replacement"),
+            ({"action": "keepequal", "regex": "x"}, "regex", "accept regex"),
         ],
     )
     def test_what_prometheus_would_refuse_is_refused_at_its_field(
