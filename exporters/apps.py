@@ -10,7 +10,7 @@ class ExportersConfig(AppConfig):
         from . import checks
         from .access import audit  # noqa: F401 - connects its receiver
         from .configuration import signals  # noqa: F401 - connects the receivers
-        from .database import read_only  # noqa: F401 - connects its receiver
+        from .database_sessions import read_only  # noqa: F401 - connects its receiver
         from .telemetry import internal_errors  # noqa: F401 - connects its receiver
 
         checks.register()

@@ -144,7 +144,7 @@ def post_worker_init(worker: Any) -> None:
     # garbage among them takes a seventh of its CPU time.
     gc.set_threshold(10_000, 50, 100)
     if "sqlite" not in settings.DATABASES["default"]["ENGINE"]:
-        from exporters.database.sessions import Session
+        from exporters.database_sessions.sessions import Session
 
         Session.patience = 20.0  # longer than any page's statement takes
     from exporters.configuration.reloader import reloader

@@ -20,7 +20,7 @@ from django.views.defaults import bad_request
 
 from exporters.access import roles
 from exporters.access.scrape_tokens import TooManyGuessesError, too_many_guesses
-from exporters.database.read_only import is_read_only
+from exporters.database_sessions.read_only import is_read_only
 
 from .limits import MAX_IMPORT_BYTES, MAX_REQUEST_BYTES
 from .logs import request_id

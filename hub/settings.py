@@ -159,13 +159,13 @@ if "sqlite" in _database["ENGINE"]:
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 else:
-    from exporters.database.sessions import Session
+    from exporters.database_sessions.sessions import Session
 
     _database["CONN_HEALTH_CHECKS"] = True
     _database["OPTIONS"] = {
         "connect_timeout": 3,
         # Former primaries and standbys are useless: of several hosts, use the writable one. Sessions that become
-        # read-only later are replaced (exporters/database/read_only.py).
+        # read-only later are replaced (exporters/database_sessions/read_only.py).
         "target_session_attrs": "read-write",
         # Detects a server that vanished silently (a failover) within about 10 s; the system's default is 2 hours.
         "keepalives_idle": 5,

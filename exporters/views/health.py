@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from .. import shared_state
 from ..configuration.reloader import reloader
 from ..credentials.encryption import UndecryptableError
-from ..database.read_only import why_away
+from ..database_sessions.read_only import why_away
 from ..models import Credential
 from ..pages import degraded as degraded_state
 
