@@ -37,14 +37,14 @@ def main() -> None:
     # A separate copy, so that the hub's own is left alone.
     os.environ["HUB_DATA_DIR"] = tempfile.mkdtemp(prefix="hub-reload-")
     django.setup()
-    from exporters.configuration.disk_copy import OutageCopy
+    from exporters.configuration.disk_copy import DiskCopy
     from exporters.models import Namespace
 
     list(Namespace.objects.select_related("credential")[:10])
     before = psutil.Process().memory_full_info().uss
     everything, loaded = _timed(lambda: _read(None))
     memory = psutil.Process().memory_full_info().uss - before
-    copy = OutageCopy()
+    copy = DiskCopy()
     whole_copy, _ = _timed(lambda: copy.keep(loaded))
     changes, copies = [], []
     for namespace in Namespace.objects.select_related("team").order_by("-pk")[:_CHANGES]:

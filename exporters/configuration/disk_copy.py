@@ -46,7 +46,7 @@ class State:
     counts: Mapping[str, int]
 
 
-class OutageCopy:
+class DiskCopy:
     """Keeps the configuration in a file that worker processes share. Never raises: the copy is optional."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class OutageCopy:
                 return  # another process is writing it; the next check tries again
             self._kept = None
             if not self._failing:
-                logger.warning("Can't write the configuration's outage copy: %s", error)
+                logger.warning("Can't write the configuration's disk copy: %s", error)
             self._failing = True
         else:
             self._failing = False
@@ -145,15 +145,15 @@ class OutageCopy:
             with closing(sqlite3.connect(address, uri=True, timeout=_READER_SECONDS)) as file:
                 return _read(file), age
         except (OSError, sqlite3.OperationalError) as error:
-            logger.warning("Can't read the configuration's outage copy: %s", error)
+            logger.warning("Can't read the configuration's disk copy: %s", error)
         except (UndecryptableError, sqlite3.DatabaseError):
             logger.warning(
-                "Not using the configuration's outage copy: it was made with other encryption keys or for another "
+                "Not using the configuration's disk copy: it was made with other encryption keys or for another "
                 "database, or is damaged."
             )
         except ValueError:
             # Without the error's text, which can contain values.
-            logger.warning("Not using the configuration's outage copy: another version of the hub made it.")
+            logger.warning("Not using the configuration's disk copy: another version of the hub made it.")
         return None
 
 
@@ -166,7 +166,7 @@ def _read(file: sqlite3.Connection) -> Configuration:
         else:
             parts[kind][pk] = _open(_KINDS[kind], kind, pk, sealed)
     if state is None or {kind: len(found) for kind, found in parts.items()} != state.counts:
-        raise UndecryptableError("the configuration's outage copy")
+        raise UndecryptableError("the configuration's disk copy")
     return configuration_of(
         Version(state.number, state.mark),
         parts["teams"],

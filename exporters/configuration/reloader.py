@@ -16,7 +16,7 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from ..servicebus import clock
 from . import loading
-from .disk_copy import OutageCopy
+from .disk_copy import DiskCopy
 from .loaded import Loaded
 from .targets import Configuration
 
@@ -79,7 +79,7 @@ class Reloader:
     """Holds the configuration of one process. Thread-safe."""
 
     def __init__(self) -> None:
-        self._copy = OutageCopy()
+        self._copy = DiskCopy()
         self.forget()
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -212,7 +212,7 @@ class Reloader:
             if found is not None and self._configuration is None:
                 self._configuration, age = found
                 self._right_at = clock.now() - age
-                logger.warning("Continuing with the outage copy, last known to be current %.0f s ago.", age)
+                logger.warning("Continuing with the disk copy, last known to be current %.0f s ago.", age)
 
 
 reloader = Reloader()

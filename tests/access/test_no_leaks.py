@@ -12,7 +12,7 @@ from django.core import management
 from django.db import connection, transaction
 from django.test import Client
 
-from exporters.configuration.disk_copy import OutageCopy
+from exporters.configuration.disk_copy import DiskCopy
 from exporters.configuration.loading import everything
 from exporters.configuration.reloader import reloader
 from exporters.models import Credential, Namespace
@@ -154,7 +154,7 @@ def test_what_is_stored_and_kept_is_encrypted(objects: dict[str, Any], log: List
     assert "servicebus_up 0" in scraped.content.decode()
     history.recorder.flush()
     configuration = reloader.current()
-    copy = OutageCopy()
+    copy = DiskCopy()
     copy.keep(everything())
     kept = copy.path.read_bytes().decode("latin-1")
     copy.path.unlink()

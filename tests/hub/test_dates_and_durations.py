@@ -60,10 +60,10 @@ LISTED = {
     "exporters/models/wall.py:in_a_year": _EXPIRY,
     "exporters/formatting.py:lasting_tag": _PAGE,
     "exporters/formatting.py:relative": _PAGE,
-    "exporters/configuration/disk_copy.py:OutageCopy.keep": (
+    "exporters/configuration/disk_copy.py:DiskCopy.keep": (
         "the copy is for the time after a restart, when no other clock goes on"
     ),
-    "exporters/configuration/disk_copy.py:OutageCopy.read": (
+    "exporters/configuration/disk_copy.py:DiskCopy.read": (
         "the copy is for the time after a restart, when no other clock goes on"
     ),
     "exporters/scraping/history.py:remember": _SHOWN,

@@ -62,7 +62,7 @@ def test_a_fresh_process_takes_the_copy_while_the_database_is_down(
     assert fresh.do("current")["seconds"] < 0.5
     postgresql.start()
     assert fresh.current_until(["orders"])["age"] < 5
-    assert "Continuing with the outage copy" in fresh.log()
+    assert "Continuing with the disk copy" in fresh.log()
 
 
 def test_a_database_that_hangs_holds_up_nobody(start: StartHolder, postgresql: PostgreSQL) -> None:
@@ -136,7 +136,7 @@ def test_a_copy_that_is_not_this_hubs_own_is_not_used(
     answer = fresh.do("current")
     assert answer.get("error") == "ConfigurationUnavailable"
     log = fresh.log()
-    assert "Not using the configuration's outage copy" in log
+    assert "Not using the configuration's disk copy" in log
     assert "of old" not in log
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from exporters.database.sessions import Session
+from exporters.database_sessions.sessions import Session
 from tests.support.hubs import Hub
 from tests.support.programs import require
 from tests.support.servers import PostgreSQL, wait_for
