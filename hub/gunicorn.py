@@ -163,7 +163,7 @@ def child_exit(server: Any, worker: Any) -> None:
 
 def worker_exit(server: Any, worker: Any) -> None:
     """Close the worker's connections to endpoints, and write its queued records of scrapes."""
-    from exporters.scraping import history, scrape
+    from exporters.scraping import scrape, scrape_records
 
     scrape.close()
-    history.recorder.close()
+    scrape_records.recorder.close()

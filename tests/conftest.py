@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exporters import shared_state
-from exporters.scraping import history, last_uses
+from exporters.scraping import last_uses, scrape_records
 from simulator import SimulatedNamespace, Simulator
 
 # A test is slow if it uses one of these fixtures, or if its module imports one of these modules.
@@ -52,7 +52,7 @@ def _no_writing_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Other data that a flush writes, such as token uses, is discarded together with the test that created it.
     """
-    monkeypatch.setattr(history, "recorder", history.Recorder(in_background=False))
+    monkeypatch.setattr(scrape_records, "recorder", scrape_records.Recorder(in_background=False))
     last_uses.tokens.forget()
 
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 
 from ..configuration.targets import Configuration, Grant
 from ..models import ScrapeToken
-from ..scraping import history, last_uses
+from ..scraping import last_uses, scrape_records
 from ..telemetry import internal_errors, metrics
 from .rate_limit import client_address, guessing, network
 
@@ -48,7 +48,7 @@ def grant_for(request: HttpRequest, configuration: Configuration, *, bare: bool 
     if grant is not None:
         with internal_errors.aside("records"):
             if last_uses.tokens.note(grant.token_id, address or None):
-                history.recorder.start()
+                scrape_records.recorder.start()
             metrics.TOKEN_LAST_USED.labels(grant.name, grant.team or "").set_to_current_time()
     return EVERYBODY if settings.HUB_SCRAPE_AUTH == "none" else grant
 

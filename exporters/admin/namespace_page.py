@@ -18,7 +18,7 @@ from ..models import Namespace, Outcome
 from ..pages import actions, dashboard, entity_table
 from ..pages.search import search_term
 from ..scraping import last_reading, scrape
-from ..scraping.history import KEPT, count_series
+from ..scraping.scrape_records import KEPT, count_series
 from . import connection_tests
 from .base import HubList, comes_from_file
 from .scrape_configs import ScrapeConfigs

@@ -13,7 +13,7 @@ from django.utils import timezone
 from .. import formatting
 from ..configuration.targets import Target
 from ..scraping import scrape, upstream
-from ..scraping.history import count_series
+from ..scraping.scrape_records import count_series
 from ..servicebus.connection import ConnectionString, Endpoint
 from ..servicebus.entities import Failure, Snapshot
 from ..servicebus.errors import Reason, ServiceBusError

@@ -12,7 +12,7 @@ from ..configuration import derivation
 from ..configuration.targets import Target
 from ..connection_test import run
 from ..models import Namespace, Source
-from ..scraping import history, last_reading
+from ..scraping import last_reading, scrape_records
 from ..scraping.scrape import forget, respond
 from ..servicebus.entities import Snapshot
 
@@ -45,7 +45,7 @@ def resume(namespaces: Iterable[Namespace]) -> list[Outcome]:
 def scrape_now(namespaces: Iterable[Namespace]) -> list[Outcome]:
     """Scrape as Prometheus would, and record the result. Paused namespaces are skipped."""
     outcomes = in_parallel(_scrape, [derivation.target(namespace) for namespace in namespaces])
-    history.settle()  # the next page shows this scrape
+    scrape_records.settle()  # the next page shows this scrape
     return outcomes
 
 

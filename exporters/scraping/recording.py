@@ -12,7 +12,7 @@ from ..servicebus.entities import Snapshot
 from ..servicebus.errors import Reason
 from ..servicebus.events import Answered, Event, SpareUsed, ThrottlingBegan, ThrottlingEnded
 from ..telemetry import internal_errors, metrics
-from . import admission, history, last_uses, upstream
+from . import admission, last_uses, scrape_records, upstream
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def say_overloaded() -> None:
 
 def record_scrape(target: Target, snapshot: Snapshot, seconds: float) -> None:
     failures = [failure for failure in snapshot.collectors.values() if failure is not None]
-    metrics.SCRAPES.labels(str(history.outcome(snapshot))).inc()
+    metrics.SCRAPES.labels(str(scrape_records.outcome(snapshot))).inc()
     metrics.SCRAPE_DURATION.observe(seconds)
     reasons = ", ".join(sorted({str(failure.reason) for failure in failures}))
     with _saying:

@@ -22,7 +22,7 @@ from ..servicebus import clock
 from ..servicebus.entities import Snapshot
 from ..servicebus.errors import Reason
 from ..telemetry import internal_errors, metrics
-from . import admission, history, recording, upstream
+from . import admission, recording, scrape_records, upstream
 from .places import OWN_PLACES_TAKEN, Places
 from .single_flight import Origin, flights
 
@@ -117,7 +117,7 @@ def respond(target: Target, seconds: float, accept: str) -> Exposition:
     """Scrape a namespace within `seconds` seconds and record the scrape. Never raises."""
     answer = exposition(target, scrape(target, seconds), accept)
     result = answer.result
-    history.remember(target.namespace_id, result.snapshot, result.age_seconds, seconds, answer.body)
+    scrape_records.remember(target.namespace_id, result.snapshot, result.age_seconds, seconds, answer.body)
     return answer
 
 

@@ -16,7 +16,7 @@ from exporters.configuration.disk_copy import DiskCopy
 from exporters.configuration.loading import everything
 from exporters.configuration.reloader import reloader
 from exporters.models import Credential, Namespace
-from exporters.scraping import history, upstream
+from exporters.scraping import scrape_records, upstream
 from hub.logs import JsonFormatter, TextFormatter
 from tests.configuration.conftest import CLIENT, TENANT
 
@@ -152,7 +152,7 @@ def test_what_is_stored_and_kept_is_encrypted(objects: dict[str, Any], log: List
         "/metrics/payments-bus", headers={"X-Prometheus-Scrape-Timeout-Seconds": "1"}
     )
     assert "servicebus_up 0" in scraped.content.decode()
-    history.recorder.flush()
+    scrape_records.recorder.flush()
     configuration = reloader.current()
     copy = DiskCopy()
     copy.keep(everything())

@@ -9,7 +9,7 @@ from django.test import Client
 
 from exporters.models import LabelRule, Namespace, Team
 from exporters.pages import actions, entity_table
-from exporters.scraping import history, last_reading
+from exporters.scraping import last_reading, scrape_records
 from exporters.servicebus.entities import Counts, Queue, Snapshot, Subscription
 from simulator import SimulatedNamespace
 from tests.web.conftest import AddTarget, add_target, hub, team
@@ -46,7 +46,7 @@ def test_the_status_shows_state_records_and_failures(
     actions.scrape_now([namespace])
     bus.faults.set("unauthorized")
     actions.scrape_now([namespace])
-    history.recorder.flush()
+    scrape_records.recorder.flush()
     page = browser.get(_path(namespace, "status")).content.decode()
     assert "state-failing" in page
     assert "Durations of the last 2 scrapes" in page

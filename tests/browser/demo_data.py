@@ -130,7 +130,7 @@ def _change(namespace: Any, user: Any) -> None:
 
 def _records() -> None:
     from exporters.models import Namespace
-    from exporters.scraping.history import write
+    from exporters.scraping.scrape_records import write
 
     numbers = dict(Namespace.objects.values_list("name", "pk"))
     chance = random.Random(7)
@@ -149,7 +149,7 @@ def _records() -> None:
 
 def _scrapes(namespace_id: int, state: str, last: datetime, chance: random.Random) -> list[Any]:
     """Return the last 60 scrapes of a namespace, one every 15 s."""
-    from exporters.scraping.history import Record
+    from exporters.scraping.scrape_records import Record
 
     if state == "stale":
         last -= timedelta(minutes=23)

@@ -217,7 +217,7 @@ def _history(company: Company) -> None:
 
 def _scrapes(company: Company, namespaces: list[Any]) -> None:
     """Store the last scrapes: one namespace in twenty fails, and one in twenty was never scraped."""
-    from exporters.scraping.history import write
+    from exporters.scraping.scrape_records import write
 
     chance = random.Random(1)
     now = datetime.now(UTC)
@@ -233,7 +233,7 @@ def _scrapes(company: Company, namespaces: list[Any]) -> None:
 
 
 def _record(namespace: Any, at: datetime, chance: random.Random) -> Any:
-    from exporters.scraping.history import Record
+    from exporters.scraping.scrape_records import Record
 
     failed = namespace.pk % 20 == 7
     return Record(

@@ -8,7 +8,7 @@ from django.test import Client
 from exporters.configuration.reloader import reloader
 from exporters.models import Credential, Membership, Namespace, ScrapeRecord, Source, Team
 from exporters.pages import actions
-from exporters.scraping import history
+from exporters.scraping import scrape_records
 from simulator import SimulatedNamespace, Simulator
 
 from .conftest import AddTarget
@@ -45,7 +45,7 @@ def test_scraping_two_at_once_says_which_failed_and_why(two: list[Namespace]) ->
 
 def test_what_is_scraped_by_hand_is_remembered(two: list[Namespace]) -> None:
     actions.scrape_now(two)
-    history.recorder.flush()
+    scrape_records.recorder.flush()
     seen = {each.name: each.status.outcome for each in Namespace.objects.select_related("status")}
     assert seen == {"payments": "success", "payments-stage": "failure"}
 
@@ -78,7 +78,7 @@ def test_a_namespace_of_the_file_is_paused_in_the_file(browser: Client, two: lis
 def test_the_list_tests_many_and_remembers_nothing(browser: Client, two: list[Namespace]) -> None:
     actions.pause(two)
     assert _post(browser, "test", two) == "Tested: 1 ok, 1 failed: payments-stage unauthorized."
-    history.recorder.flush()
+    scrape_records.recorder.flush()
     assert not ScrapeRecord.objects.exists()
 
 

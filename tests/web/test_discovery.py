@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from exporters.configuration.reloader import reloader
 from exporters.models import Credential, Namespace, ScrapeToken, Team
-from exporters.scraping import history
+from exporters.scraping import scrape_records
 from simulator import SimulatedNamespace
 
 AddTarget = Callable[..., Namespace]
@@ -235,7 +235,7 @@ def test_the_hub_remembers_when_and_from_where_a_token_was_shown(hub: None, scra
     assert ScrapeToken.objects.get().last_used_at is None
     version = reloader.current().version
     scraper.get("/sd", REMOTE_ADDR="203.0.113.9")
-    history.recorder.flush()
+    scrape_records.recorder.flush()
     token = ScrapeToken.objects.get()
     assert token.last_used_at is not None
     assert (timezone.now() - token.last_used_at) < timedelta(minutes=1)
@@ -250,24 +250,24 @@ def test_a_token_is_written_at_most_once_a_minute(
     for _ in range(3):
         scraper.get("/sd")
     with django_assert_num_queries(1):
-        history.recorder.flush()
+        scrape_records.recorder.flush()
     scraper.get("/sd")
     with django_assert_num_queries(0):
-        history.recorder.flush()
+        scrape_records.recorder.flush()
 
 
 def test_a_use_that_another_replica_saw_later_stays(hub: None, scraper: Client) -> None:
     later = timezone.now() + timedelta(seconds=30)
     ScrapeToken.objects.update(last_used_at=later)
     scraper.get("/sd", REMOTE_ADDR="")
-    history.recorder.flush()
+    scrape_records.recorder.flush()
     assert ScrapeToken.objects.get().last_used_at == later
 
 
 def test_a_use_that_was_dated_before_the_clock_was_set_back_gives_way(hub: None, scraper: Client) -> None:
     ScrapeToken.objects.update(last_used_at=timezone.now() + timedelta(hours=1))
     scraper.get("/sd")
-    history.recorder.flush()
+    scrape_records.recorder.flush()
     last_used_at = ScrapeToken.objects.get().last_used_at
     assert last_used_at is not None
     assert timedelta(0) < timezone.now() - last_used_at < timedelta(minutes=1)

@@ -20,7 +20,7 @@ from exporters.connection_test import run
 from exporters.models import Namespace, NamespaceStatus, ScrapeRecord
 from exporters.pages import actions
 from exporters.prometheus.collector import SnapshotCollector
-from exporters.scraping import history, scrape, upstream
+from exporters.scraping import scrape, scrape_records, upstream
 from exporters.servicebus import atom, faults
 from exporters.servicebus.errors import Reason
 from exporters.servicebus.loop import IoLoop
@@ -103,7 +103,7 @@ def test_a_bug_in_any_stage_of_a_scrape_is_answered_logged_counted_and_shown(
     assert "in bug" in caplog.text, "the frames of the traceback"
     assert "ZeroDivisionError" in caplog.text
     assert SECRET not in caplog.text
-    history.recorder.flush()
+    scrape_records.recorder.flush()
     assert ScrapeRecord.objects.get().reason == "internal"
     assert NamespaceStatus.objects.get().reason == "internal"
     shown = admin_client.get(f"/admin/exporters/namespace/{namespace.pk}/status/").content.decode()
@@ -142,7 +142,7 @@ def test_a_record_that_can_not_be_made_fails_no_scrape(
 ) -> None:
     add_target(bus)
     before = _count("records")
-    breaks((history, "count_series"))
+    breaks((scrape_records, "count_series"))
     response = scraper.get("/metrics/payments")
     assert b"\nservicebus_up 1.0\n" in response.content
     assert _count("records") == before + 1

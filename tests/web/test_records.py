@@ -10,8 +10,8 @@ from django.test import Client
 from django.utils import timezone
 
 from exporters.models import Namespace, NamespaceStatus, ScrapeRecord, Team
-from exporters.scraping import history
-from exporters.scraping.history import Record
+from exporters.scraping import scrape_records
+from exporters.scraping.scrape_records import Record
 from simulator import SimulatedNamespace
 
 from .conftest import AddTarget
@@ -45,7 +45,7 @@ def stored(add_target: AddTarget, bus: SimulatedNamespace) -> Namespace:
 
 def test_a_scrape_leaves_a_record_and_a_status(stored: Namespace, scraper: Client) -> None:
     answer = scraper.get("/metrics/payments", headers={"Accept": "application/openmetrics-text"})
-    history.recorder.flush()
+    scrape_records.recorder.flush()
     record = ScrapeRecord.objects.get()
     lines = answer.content.decode().splitlines()
     assert record.series == sum(not line.startswith("#") for line in lines)
@@ -59,7 +59,7 @@ def test_a_failed_scrape_leaves_its_reason_and_its_message(
 ) -> None:
     bus.faults.set("server_error")
     scraper.get("/metrics/payments")
-    history.recorder.flush()
+    scrape_records.recorder.flush()
     status = NamespaceStatus.objects.get()
     assert (status.outcome, status.reason) == ("failure", "server_error")
     assert status.message
@@ -67,41 +67,43 @@ def test_a_failed_scrape_leaves_its_reason_and_its_message(
 
 def test_the_newest_records_stay_and_failures_stay_longer(stored: Namespace) -> None:
     failures = [_record(seconds=number, outcome="failure") for number in range(60)]
-    successes = [_record(seconds=100 + number) for number in range(history.KEPT + 30)]
-    history.write([*failures, *successes])
-    history.prune()
+    successes = [_record(seconds=100 + number) for number in range(scrape_records.KEPT + 30)]
+    scrape_records.write([*failures, *successes])
+    scrape_records.prune()
     kept = ScrapeRecord.objects.all()
-    assert kept.filter(outcome="success").count() == history.KEPT
-    assert kept.filter(outcome="failure").count() == history.KEPT_FAILURES
+    assert kept.filter(outcome="success").count() == scrape_records.KEPT
+    assert kept.filter(outcome="failure").count() == scrape_records.KEPT_FAILURES
     assert kept.filter(outcome="failure").earliest("at").at == NOW + timedelta(seconds=20)
 
 
 def test_the_outline_holds_the_last_scrapes(stored: Namespace) -> None:
-    history.write([_record(seconds=number) for number in range(history.RECENT + 5)])
-    history.write([_record(seconds=99, outcome="partial", duration_seconds=2)])
+    scrape_records.write([_record(seconds=number) for number in range(scrape_records.RECENT + 5)])
+    scrape_records.write([_record(seconds=99, outcome="partial", duration_seconds=2)])
     status = NamespaceStatus.objects.get()
-    assert len(status.recent) == history.RECENT
+    assert len(status.recent) == scrape_records.RECENT
     assert status.recent[-1] == ["p", 2000]
     assert status.since == NOW + timedelta(seconds=99)
 
 
 def test_an_older_record_of_another_replica_does_not_turn_the_status_back(stored: Namespace) -> None:
-    history.write([_record(seconds=10, outcome="failure")])
-    history.write([_record(seconds=5)])
+    scrape_records.write([_record(seconds=10, outcome="failure")])
+    scrape_records.write([_record(seconds=5)])
     assert NamespaceStatus.objects.get().outcome == "failure"
 
 
 def test_a_record_dated_before_the_clock_was_set_back_does_not_hold_newer_ones_up(stored: Namespace) -> None:
     ahead = (timezone.now() - NOW).total_seconds() + 3600
-    history.write([_record(seconds=ahead + number, outcome="failure") for number in range(history.KEPT)])
-    history.write([_record(seconds=ahead - 3600)])
+    scrape_records.write(
+        [_record(seconds=ahead + number, outcome="failure") for number in range(scrape_records.KEPT)]
+    )
+    scrape_records.write([_record(seconds=ahead - 3600)])
     assert NamespaceStatus.objects.get().outcome == "success"
-    history.prune()
+    scrape_records.prune()
     assert ScrapeRecord.objects.filter(outcome="success").count() == 1, "the newest, whatever its date"
 
 
 def test_a_namespace_that_was_deleted_meanwhile_is_left_out(stored: Namespace) -> None:
-    history.write([_record(), _record(stored.pk + 1)])
+    scrape_records.write([_record(), _record(stored.pk + 1)])
     assert ScrapeRecord.objects.count() == 1
 
 
@@ -112,7 +114,7 @@ def test_what_another_team_gave_the_name_of_a_deleted_namespace_gets_none_of_its
     scraper.get("/metrics/payments")
     stored.delete()
     others = Namespace.objects.create(name="payments", team=Team.objects.create(name="others"))
-    history.recorder.flush()
+    scrape_records.recorder.flush()
     assert not ScrapeRecord.objects.exists()
     assert not NamespaceStatus.objects.filter(namespace=others).exists()
 
@@ -121,7 +123,7 @@ def test_a_namespace_that_was_renamed_meanwhile_keeps_its_records(stored: Namesp
     scraper.get("/metrics/payments")
     stored.name = "renamed"
     stored.save()
-    history.recorder.flush()
+    scrape_records.recorder.flush()
     assert ScrapeRecord.objects.get().namespace == stored
 
 
@@ -129,18 +131,18 @@ def test_records_wait_while_the_database_is_away(stored: Namespace, monkeypatch:
     def away(batch: list[Record]) -> None:
         raise OperationalError("the database is away")
 
-    history.recorder.add(_record())
+    scrape_records.recorder.add(_record())
     with monkeypatch.context() as patched:
-        patched.setattr(history, "write", away)
+        patched.setattr(scrape_records, "write", away)
         with pytest.raises(DatabaseError):
-            history.recorder.flush()
-    history.recorder.flush()
+            scrape_records.recorder.flush()
+    scrape_records.recorder.flush()
     assert ScrapeRecord.objects.count() == 1
 
 
 def test_the_newest_records_wait_when_not_all_can(stored: Namespace, monkeypatch: Any) -> None:
-    monkeypatch.setattr(history, "QUEUE_LENGTH", 3)
-    recorder = history.Recorder(in_background=False)
+    monkeypatch.setattr(scrape_records, "QUEUE_LENGTH", 3)
+    recorder = scrape_records.Recorder(in_background=False)
 
     def away_while_another_came(batch: list[Record]) -> None:
         recorder.add(_record(seconds=100))
@@ -149,7 +151,7 @@ def test_the_newest_records_wait_when_not_all_can(stored: Namespace, monkeypatch
     for number in range(3):
         recorder.add(_record(seconds=number))
     with monkeypatch.context() as patched:
-        patched.setattr(history, "write", away_while_another_came)
+        patched.setattr(scrape_records, "write", away_while_another_came)
         with pytest.raises(DatabaseError):
             recorder.flush()
     recorder.flush()
@@ -163,17 +165,17 @@ def test_a_process_that_ends_says_when_its_last_records_are_lost(
     def away(batch: list[Record]) -> None:
         raise OperationalError("the database is away")
 
-    monkeypatch.setattr(history, "write", away)
-    monkeypatch.setattr(history.connection, "close", lambda: None)  # it is the test's own connection
-    history.recorder.add(_record())
+    monkeypatch.setattr(scrape_records, "write", away)
+    monkeypatch.setattr(scrape_records.connection, "close", lambda: None)  # it is the test's own connection
+    scrape_records.recorder.add(_record())
     with caplog.at_level(logging.ERROR):
-        history.recorder.close()
+        scrape_records.recorder.close()
     assert "Can't write the last scrape records: the database is away" in caplog.text
 
 
 def test_the_queue_is_bounded_and_the_oldest_is_forgotten(stored: Namespace, monkeypatch: Any) -> None:
-    monkeypatch.setattr(history, "QUEUE_LENGTH", 3)
-    recorder = history.Recorder(in_background=False)
+    monkeypatch.setattr(scrape_records, "QUEUE_LENGTH", 3)
+    recorder = scrape_records.Recorder(in_background=False)
     for number in range(5):
         recorder.add(_record(seconds=number))
     recorder.flush()
@@ -183,7 +185,7 @@ def test_the_queue_is_bounded_and_the_oldest_is_forgotten(stored: Namespace, mon
 
 @pytest.mark.parametrize(("cpu_seconds", "pause"), [(0.0, 2.0), (0.1, 2.0), (0.5, 10.0), (60.0, 30.0)])
 def test_records_that_cost_much_cpu_are_written_less_often(cpu_seconds: float, pause: float) -> None:
-    assert history.Recorder().pause_after(cpu_seconds) == pause
+    assert scrape_records.Recorder().pause_after(cpu_seconds) == pause
 
 
 @pytest.mark.parametrize(
@@ -196,4 +198,4 @@ def test_records_that_cost_much_cpu_are_written_less_often(cpu_seconds: float, p
     ],
 )
 def test_series_are_the_lines_that_are_no_comments(exposition: bytes, count: int) -> None:
-    assert history.count_series(exposition) == count
+    assert scrape_records.count_series(exposition) == count

@@ -8,7 +8,7 @@ from exporters.configuration import derivation
 from exporters.connection_test import run
 from exporters.connection_test.run import State, Trial
 from exporters.models import Credential, LabelRule, Namespace, NamespaceStatus, Team
-from exporters.scraping import history, scrape, upstream
+from exporters.scraping import scrape, scrape_records, upstream
 from exporters.scraping.places import Places
 from simulator import SimulatedNamespace, Simulator
 
@@ -55,12 +55,12 @@ def test_the_exposition_is_what_prometheus_gets_with_label_rules_applied(
     assert 'domain="team",name="team/invoices"' in tried.exposition
     target = derivation.target(namespace)
     answer = scrape.exposition(target, scrape.scrape(target, 9), "")
-    assert tried.series == history.count_series(answer.body)
+    assert tried.series == scrape_records.count_series(answer.body)
 
 
 def test_nothing_is_stored_and_nothing_is_remembered(team: Team, bus: SimulatedNamespace) -> None:
     _try(_unsaved(team, bus.connection_string))
-    history.recorder.flush()
+    scrape_records.recorder.flush()
     assert not Namespace.objects.exists()
     assert not Credential.objects.exists()
     assert not NamespaceStatus.objects.exists()

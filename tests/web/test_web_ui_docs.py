@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.scraping import history, status
+from exporters.scraping import scrape_records, status
 from exporters.scraping.status import ADVICE, State
 from tests.browser.screenshots import shown_in_docs
 
@@ -30,6 +30,6 @@ def test_docs_images_has_exactly_the_pictures_that_a_document_shows() -> None:
 
 
 def test_what_is_kept_is_what_is_said() -> None:
-    assert f"last {history.KEPT} scrapes" in TEXT
-    assert f"last {history.KEPT_FAILURES} failures" in TEXT
-    assert f"last {history.RECENT} scrapes: one bar" in " ".join(TEXT.split())
+    assert f"last {scrape_records.KEPT} scrapes" in TEXT
+    assert f"last {scrape_records.KEPT_FAILURES} failures" in TEXT
+    assert f"last {scrape_records.RECENT} scrapes: one bar" in " ".join(TEXT.split())
