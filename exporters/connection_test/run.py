@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from .. import formatting
 from ..configuration.targets import Target
-from ..scraping import scrape, upstream
+from ..scraping import reading, scrape
 from ..scraping.scrape_records import count_series
 from ..servicebus.connection import ConnectionString, Endpoint
 from ..servicebus.entities import Failure, Snapshot
@@ -72,13 +72,13 @@ def follow(target: Target, seconds: float | None = None) -> Iterator[Step | Tria
         return step
 
     try:
-        endpoint = upstream.endpoint(target)
+        endpoint = reading.endpoint(target)
         yield note(Step(PARSED, State.GOOD, _said_of(endpoint, target.connection), time.monotonic() - began))
         began = time.monotonic()
-        found = upstream.addresses(endpoint, _STEP_SECONDS)
+        found = reading.addresses(endpoint, _STEP_SECONDS)
         yield note(Step(NAME, State.GOOD, _listed(found), time.monotonic() - began))
         began = time.monotonic()
-        yield note(_tls(upstream.handshake(endpoint, found, _STEP_SECONDS), began))
+        yield note(_tls(reading.handshake(endpoint, found, _STEP_SECONDS), began))
     except Exception as error:
         failure = _failure(error)
         advice = fix(failure.reason, target.credential)

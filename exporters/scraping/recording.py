@@ -12,7 +12,7 @@ from ..servicebus.entities import Snapshot
 from ..servicebus.errors import Reason
 from ..servicebus.events import Answered, Event, SpareUsed, ThrottlingBegan, ThrottlingEnded
 from ..telemetry import internal_errors, metrics
-from . import admission, last_uses, scrape_records, upstream
+from . import admission, last_uses, reading, scrape_records
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def record_scrape(target: Target, snapshot: Snapshot, seconds: float) -> None:
         before = _said.pop(target.name, "")
         if reasons:
             _said[target.name] = reasons
-            if len(_said) > upstream.MAX_KEPT_NAMESPACES:
+            if len(_said) > reading.MAX_KEPT_NAMESPACES:
                 del _said[next(iter(_said))]  # the one whose last failure is oldest; it may be deleted
     if reasons != before:
         if failures:

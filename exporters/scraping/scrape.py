@@ -22,7 +22,7 @@ from ..servicebus import clock
 from ..servicebus.entities import Snapshot
 from ..servicebus.errors import Reason
 from ..telemetry import internal_errors, metrics
-from . import admission, recording, scrape_records, upstream
+from . import admission, reading, recording, scrape_records
 from .places import OWN_PLACES_TAKEN, Places
 from .single_flight import Origin, flights
 
@@ -83,21 +83,21 @@ def scrape(target: Target, seconds: float) -> Result:
 def _scrape(target: Target, seconds: float) -> Result:
     # Before involving other processes: under overload, most of a hub's scrapes may be refused ones.
     if (
-        upstream.refuses(target, seconds)
+        reading.refuses(target, seconds)
         and not target.limits.cache_seconds
         and not flights.is_under_way(target)
     ):
         with internal_errors.aside("records"):
             metrics.SCRAPES.labels("refused").inc()
             recording.say_overloaded()
-        return Result(upstream.failed(Reason.OVERLOADED, admission.MESSAGE))
+        return Result(reading.failed(Reason.OVERLOADED, admission.MESSAGE))
     started = time.monotonic()
     with internal_errors.aside("records"):
         metrics.SCRAPES_IN_FLIGHT.inc()
     try:
-        answer = flights.answer(target, seconds, partial(upstream.read, target), partial(_read_on, target))
+        answer = flights.answer(target, seconds, partial(reading.read, target), partial(_read_on, target))
     finally:
-        recording.record_events(upstream.take_events())
+        recording.record_events(reading.take_events())
         with internal_errors.aside("records"):
             metrics.SCRAPES_IN_FLIGHT.dec()
     if answer.origin is Origin.READ:
@@ -140,20 +140,20 @@ def try_out(target: Target, seconds: float) -> Result:
     if refusal:
         return Result(_refused(refusal))
     try:
-        snapshot = upstream.read(target, seconds, is_test=True)
+        snapshot = reading.read(target, seconds, is_test=True)
         recording.count_bugs(snapshot)
         return Result(snapshot)
     except Exception as error:
         return Result(_internal_error("reading", error))
     finally:
-        recording.record_events(upstream.take_events())
+        recording.record_events(reading.take_events())
         _places.give(target.name)
 
 
 def close() -> None:
     """Close the connections to endpoints, as the process ends, and record what happened during the last reads."""
-    upstream.close()
-    recording.record_events(upstream.take_events())
+    reading.close()
+    recording.record_events(reading.take_events())
 
 
 def exposition(target: Target, result: Result, accept: str) -> Exposition:
@@ -183,10 +183,10 @@ def _read_on(
     """Continue a read in the background; record what happened when it ends."""
 
     def ended(more: Snapshot | None) -> None:
-        recording.record_events(upstream.take_events())
+        recording.record_events(reading.take_events())
         keep(more)
 
-    upstream.read_on(target, snapshot, seconds, ended)
+    reading.read_on(target, snapshot, seconds, ended)
 
 
 def _is_refused(snapshot: Snapshot) -> bool:
@@ -198,7 +198,7 @@ def _is_refused(snapshot: Snapshot) -> bool:
 
 def _internal_error(where: str, error: Exception) -> Snapshot:
     internal_errors.report(where, error)
-    return upstream.failed(
+    return reading.failed(
         Reason.INTERNAL, f"The hub has a bug ({type(error).__name__}); its log has the traceback."
     )
 
@@ -208,4 +208,4 @@ def _refused(status: int) -> Snapshot:
         message = f"The hub is already running {MAX_SCRAPES_OF_A_NAMESPACE} scrapes of this namespace."
     else:
         message = "The hub is running as many scrapes as HUB_MAX_SCRAPES allows."
-    return upstream.failed(Reason.OVERLOADED, message)
+    return reading.failed(Reason.OVERLOADED, message)

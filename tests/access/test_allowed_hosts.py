@@ -209,11 +209,11 @@ def test_a_host_beside_a_connection_string_leads_it_nowhere(objects: dict[str, A
     namespace.save()
     target = loading.load().targets["payments-bus"]
     if target.credential is not None:  # the read itself distinguishes the two names
-        from exporters.scraping import upstream
+        from exporters.scraping import reading
         from exporters.servicebus.errors import ServiceBusError
 
         with pytest.raises(ServiceBusError, match="The connection string is for"):
-            upstream.endpoint(target)
+            reading.endpoint(target)
 
 
 @pytest.mark.parametrize("host", ["", ALLOWED, f"sb://{ALLOWED.title()}/"])

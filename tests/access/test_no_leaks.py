@@ -16,7 +16,7 @@ from exporters.configuration.disk_copy import DiskCopy
 from exporters.configuration.loading import everything
 from exporters.configuration.reloader import reloader
 from exporters.models import Credential, Namespace
-from exporters.scraping import scrape_records, upstream
+from exporters.scraping import reading, scrape_records
 from hub.logs import JsonFormatter, TextFormatter
 from tests.configuration.conftest import CLIENT, TENANT
 
@@ -40,7 +40,7 @@ def _string(key: str) -> str:
 def objects(db: None, settings: Any) -> Iterator[dict[str, Any]]:
     settings.HUB_ALLOW_LOOPBACK = True  # nothing listens there: every read fails
     reloader.forget()
-    upstream.close()
+    reading.close()
     made = people.make()
     credential = Credential.objects.get(pk=made["credential"])
     credential.secret, credential.spare_secret = _string(KEY), _string(SPARE)
@@ -61,7 +61,7 @@ def objects(db: None, settings: Any) -> Iterator[dict[str, Any]]:
         secret=f"Endpoint=sb://localhost:1/;SharedAccessSignature={signed}",
     )
     yield made
-    upstream.close()
+    reading.close()
     reloader.forget()
 
 

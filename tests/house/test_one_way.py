@@ -12,7 +12,7 @@ import pytest
 from django.test import Client
 
 from exporters.models import Credential, LabelRule
-from exporters.scraping import upstream
+from exporters.scraping import reading
 from exporters.servicebus.errors import Reason
 from exporters.servicebus.events import Event, Events
 from simulator import SimulatedNamespace
@@ -92,12 +92,12 @@ def test_a_scrape_flows_one_way(
     credential.save()
     scraper.get("/metrics/payments")  # imports what is imported late
     bus.faults.set("throttle", times=1)
-    upstream.close()  # the loop's thread starts during the scrape
+    reading.close()  # the loop's thread starts during the scrape
     with calls_between_files() as calls:
         for accept in ("", "application/openmetrics-text;version=1.0.0"):
             answer = scraper.get("/metrics/payments", headers={"Accept": accept, "Accept-Encoding": "gzip"})
             assert answer.status_code == 200
-        upstream.close()
+        reading.close()
     rooms = {_room(file) for call in calls for file in call}
     assert rooms == set(ROOMS)
     assert _upward(calls) == set()
@@ -109,19 +109,19 @@ def test_a_call_that_goes_up_is_found(
 ) -> None:
     add_target(bus)
     scraper.get("/metrics/payments")
-    monkeypatch.setattr(upstream, "_events", Noisy())
-    upstream.close()
+    monkeypatch.setattr(reading, "_events", Noisy())
+    reading.close()
     with calls_between_files() as calls:
         assert scraper.get("/metrics/payments").status_code == 200
-        upstream.close()
-    assert _upward(calls) == {("servicebus/client.py", "scraping/upstream.py")}
+        reading.close()
+    assert _upward(calls) == {("servicebus/client.py", "scraping/reading.py")}
 
 
 class Noisy(Events):
     """Calls a room above the client whenever the client adds an event."""
 
     def append(self, event: Event) -> None:
-        upstream.failed(Reason.INTERNAL, "")
+        reading.failed(Reason.INTERNAL, "")
         super().append(event)
 
 

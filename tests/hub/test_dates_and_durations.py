@@ -84,7 +84,7 @@ LISTED = {
     "exporters/scraping/single_flight.py:_no_answer_in_time": _SHOWN,
     "exporters/site.py:HubAdminSite.index": _PAGE,
     "exporters/connection_test/run.py:_tls": _EXPIRY,
-    "exporters/scraping/upstream.py:failed": _SHOWN,
+    "exporters/scraping/reading.py:failed": _SHOWN,
     "exporters/views/wall.py:wall": _PAGE,
     "hub/sessions.py:SessionStore._get_session_from_db": _EXPIRY,
     "hub/tls.py:Certificate._state": _CHANGED,

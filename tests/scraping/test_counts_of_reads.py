@@ -7,7 +7,7 @@ import pytest
 
 from exporters.configuration import derivation
 from exporters.models import Namespace
-from exporters.scraping import scrape, upstream
+from exporters.scraping import reading, scrape
 from exporters.telemetry import metrics
 from simulator import SimulatedNamespace, Simulator
 from tests.support.servers import wait_for
@@ -55,7 +55,7 @@ def test_a_response_after_the_deadline_is_counted_with_the_next_scrape(
     snapshot = scrape.scrape(target, 0.3).snapshot
     assert snapshot.requests > 0
     assert more() == {}, "no request has ended yet"
-    wait_for(lambda: len(upstream._events) == snapshot.requests, "the responses")
+    wait_for(lambda: len(reading._events) == snapshot.requests, "the responses")
     bus.latency = 0.0
     scrape.scrape(target, 9)
     assert more() == {"200": len(bus.requests) - sent}
@@ -70,13 +70,13 @@ def test_the_requests_of_a_cancelled_read_are_counted_once(
     target = derivation.target(namespace)
     sent = len(bus.requests)
     # As if the loop were late: the read is given up before its own deadline.
-    monkeypatch.setattr(upstream, "_GRACE_SECONDS", -2.5)
+    monkeypatch.setattr(reading, "_GRACE_SECONDS", -2.5)
     snapshot = scrape.scrape(target, 3.0).snapshot
     monkeypatch.undo()
     assert "did not finish in time" in str(snapshot.collectors)
-    wait_for(lambda: len(upstream._events) > 0, "the end of its requests")
+    wait_for(lambda: len(reading._events) > 0, "the end of its requests")
     time.sleep(0.1)
-    cancelled = len(upstream._events)
+    cancelled = len(reading._events)
     bus.latency = 0.0
     scrape.scrape(target, 9)
     assert more() == {"none": cancelled, "200": len(bus.requests) - sent - cancelled}

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from exporters.configuration.reloader import reloader
+from exporters.scraping.reading import failed
 from exporters.scraping.results import key_of
 from exporters.scraping.single_flight import Answer, Flights, Origin
-from exporters.scraping.upstream import failed
 from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason
 from exporters.shared_state import leases

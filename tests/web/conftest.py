@@ -8,7 +8,7 @@ from django.test import Client
 
 from exporters.configuration.reloader import reloader
 from exporters.models import Credential, Namespace, ScrapeToken, Team
-from exporters.scraping import last_uses, upstream
+from exporters.scraping import last_uses, reading
 from simulator import SimulatedNamespace, Simulator
 
 
@@ -17,11 +17,11 @@ def hub(db: None, simulator: Simulator, settings: Any) -> Iterator[None]:
     """Settings that let this process connect to the simulator, and a fresh configuration and client."""
     settings.HUB_ALLOW_LOOPBACK = True
     settings.HUB_CA_FILE = str(simulator.ca_file)
-    upstream.close()
+    reading.close()
     reloader.forget()
     last_uses.tokens.forget()
     yield
-    upstream.close()
+    reading.close()
     reloader.forget()
     # Otherwise, a later test without a database would write them.
     last_uses.tokens.forget()

@@ -20,7 +20,7 @@ from exporters.connection_test import run
 from exporters.models import Namespace, NamespaceStatus, ScrapeRecord
 from exporters.pages import actions
 from exporters.prometheus.collector import SnapshotCollector
-from exporters.scraping import scrape, scrape_records, upstream
+from exporters.scraping import reading, scrape, scrape_records
 from exporters.servicebus import atom, faults
 from exporters.servicebus.errors import Reason
 from exporters.servicebus.loop import IoLoop
@@ -35,10 +35,10 @@ SECRET = "SharedAccessKey of a body"
 # The stages that a scrape passes through, from the request to the bytes of the response.
 READING = [
     (scrape.flights, "answer"),
-    (upstream, "read"),
-    (upstream, "_source"),
-    (upstream, "budget_for"),
-    (upstream, "read_namespace"),
+    (reading, "read"),
+    (reading, "_source"),
+    (reading, "budget_for"),
+    (reading, "read_namespace"),
     (atom, "parse_queues"),
     (atom, "parse_namespace_info"),
 ]
@@ -111,7 +111,7 @@ def test_a_bug_in_any_stage_of_a_scrape_is_answered_logged_counted_and_shown(
     assert SECRET not in shown
 
 
-@pytest.mark.parametrize("stage", [(upstream, "read"), (scrape.text, "render")], ids=_name)
+@pytest.mark.parametrize("stage", [(reading, "read"), (scrape.text, "render")], ids=_name)
 def test_a_bug_fails_the_test_the_action_and_the_command_as_it_fails_a_scrape(
     stage: tuple[Any, str],
     breaks: Callable[[tuple[Any, str]], None],
@@ -185,7 +185,7 @@ def test_what_keeps_count_or_compresses_fails_no_scrape(
 
 
 @pytest.mark.parametrize(
-    "stage", [(upstream, "endpoint"), (upstream, "look_up"), (upstream, "shake_hands")], ids=_name
+    "stage", [(reading, "endpoint"), (reading, "look_up"), (reading, "shake_hands")], ids=_name
 )
 def test_a_bug_before_the_read_is_a_step_of_the_connection_test(
     stage: tuple[Any, str],
@@ -221,9 +221,9 @@ def test_a_bug_of_a_read_in_the_background_is_logged_and_counted(
 ) -> None:
     target = target_of(add_target(bus))
     before = _count("background")
-    breaks((upstream, "budget_for"))
+    breaks((reading, "budget_for"))
     kept: list[Any] = []
-    upstream.read_on(target, upstream.failed(Reason.TIMEOUT, ""), 5, kept.append)
+    reading.read_on(target, reading.failed(Reason.TIMEOUT, ""), 5, kept.append)
     wait_for(lambda: _count("background") == before + 1, "the bug is counted")
     assert kept == [None]
     assert "ZeroDivisionError" in caplog.text

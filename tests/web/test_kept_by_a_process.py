@@ -4,28 +4,28 @@ import pytest
 
 from exporters.configuration.derivation import target
 from exporters.models import Namespace, Team
-from exporters.scraping import recording, upstream
+from exporters.scraping import reading, recording
 from exporters.servicebus.errors import Reason
 
 
 @pytest.fixture(autouse=True)
 def _three_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream, "MAX_KEPT_NAMESPACES", 3)
-    monkeypatch.setattr(upstream, "_known_pages", type(upstream._known_pages)())
+    monkeypatch.setattr(reading, "MAX_KEPT_NAMESPACES", 3)
+    monkeypatch.setattr(reading, "_known_pages", type(reading._known_pages)())
     monkeypatch.setattr(recording, "_said", {})
 
 
 def test_numbers_of_pages_are_kept_of_the_namespaces_that_were_read_last() -> None:
     for number in (1, 2, 3, 1, 4):
         of = target(Namespace(name=f"namespace-{number}", team=Team(name="payments")), rules={})
-        upstream._pages_of(of)["queues"] = number
-    assert upstream._known_pages == {f"namespace-{number}": {"queues": number} for number in (3, 1, 4)}
+        reading._pages_of(of)["queues"] = number
+    assert reading._known_pages == {f"namespace-{number}": {"queues": number} for number in (3, 1, 4)}
 
 
 def test_last_failures_are_kept_of_the_namespaces_that_failed_last(
     db: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    failed = upstream.failed(Reason.DNS, "The name does not resolve.")
+    failed = reading.failed(Reason.DNS, "The name does not resolve.")
     for number in range(5):
         recording.record_scrape(
             target(Namespace(name=f"namespace-{number}", team=Team(name="payments"))), failed, 0.1

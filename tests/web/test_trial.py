@@ -8,7 +8,7 @@ from exporters.configuration import derivation
 from exporters.connection_test import run
 from exporters.connection_test.run import State, Trial
 from exporters.models import Credential, LabelRule, Namespace, NamespaceStatus, Team
-from exporters.scraping import scrape, scrape_records, upstream
+from exporters.scraping import reading, scrape, scrape_records
 from exporters.scraping.places import Places
 from simulator import SimulatedNamespace, Simulator
 
@@ -64,18 +64,18 @@ def test_nothing_is_stored_and_nothing_is_remembered(team: Team, bus: SimulatedN
     assert not Namespace.objects.exists()
     assert not Credential.objects.exists()
     assert not NamespaceStatus.objects.exists()
-    assert "tried" not in upstream._known_pages
-    assert "" not in upstream._known_pages
+    assert "tried" not in reading._known_pages
+    assert "" not in reading._known_pages
 
 
 def test_a_connection_made_for_a_trial_is_closed_when_its_step_ends(
     team: Team, bus: SimulatedNamespace
 ) -> None:
-    at = upstream.endpoint(derivation.target(_unsaved(team, bus.connection_string)))
+    at = reading.endpoint(derivation.target(_unsaved(team, bus.connection_string)))
     for _ in range(30):
-        upstream.handshake(at, upstream.addresses(at, 5), 5)
+        reading.handshake(at, reading.addresses(at, 5), 5)
         # A loop that ends with an open connection warns, and a warning fails the test.
-        upstream.close()
+        reading.close()
 
 
 def test_a_wrong_key_names_the_policy_and_where_to_look(team: Team, bus: SimulatedNamespace) -> None:
