@@ -1,11 +1,11 @@
-"""docs/conventions.md refers only to tests that exist."""
+"""docs/exporter-guidelines.md refers only to tests that exist."""
 
 import ast
 import re
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent.parent
-DOCS = TESTS.parent / "docs" / "conventions.md"
+DOCS = TESTS.parent / "docs" / "exporter-guidelines.md"
 
 
 def names_in(path: str) -> set[str]:
