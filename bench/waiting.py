@@ -84,7 +84,7 @@ def _measured(
         }
         cache = stack.enter_context(Redis()) if store == "redis" else None
         if cache is not None:
-            variables["HUB_CACHE_URL"] = cache.url
+            variables["HUB_REDIS_URL"] = cache.url
         reader = Version(root, variables)
         stack.callback(reader.close)
         token = reader.prepare(simulated.namespaces, **_LIMITS)

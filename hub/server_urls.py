@@ -1,4 +1,4 @@
-"""Parse HUB_DATABASE_URL and HUB_CACHE_URL, and reject at startup what would fail in a driver later.
+"""Parse HUB_DATABASE_URL and HUB_REDIS_URL, and reject at startup what would fail in a driver later.
 
 Both contain passwords, so error messages don't include any part of them.
 """
@@ -25,7 +25,7 @@ def database(url: str) -> dict[str, Any]:
     return _postgresql(url)
 
 
-def check_cache(url: str) -> None:
+def check_redis(url: str) -> None:
     """Raise ValueError unless redis-py can create a connection from this URL."""
     try:
         ConnectionPool.from_url(url).make_connection()

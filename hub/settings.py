@@ -77,7 +77,7 @@ HUB_MAX_SCRAPES = environment.integer("HUB_MAX_SCRAPES", max(1, HUB_THREADS - 24
 # Responses after which a worker process is replaced; 0: never.
 HUB_MAX_REQUESTS = environment.integer("HUB_MAX_REQUESTS", 0, minimum=0, maximum=10_000_000)
 # The maximum age of a worker's configuration before it checks the database again.
-HUB_CATALOG_SECONDS = environment.seconds("HUB_CATALOG_SECONDS", 2.0, minimum=0.1, maximum=5.0)
+HUB_RELOAD_SECONDS = environment.seconds("HUB_RELOAD_SECONDS", 2.0, minimum=0.1, maximum=5.0)
 
 HUB_CONFIG = environment.text("HUB_CONFIG")
 HUB_ADMIN_PASSWORD = environment.text("HUB_ADMIN_PASSWORD")
@@ -187,13 +187,13 @@ else:
     }
 
 # If empty, scrapes share data on this machine only, in files in HUB_DATA_DIR.
-HUB_CACHE_URL = environment.text("HUB_CACHE_URL")
-if HUB_CACHE_URL:
+HUB_REDIS_URL = environment.text("HUB_REDIS_URL")
+if HUB_REDIS_URL:
     try:
-        server_urls.check_cache(HUB_CACHE_URL)
+        server_urls.check_redis(HUB_REDIS_URL)
     except ValueError:
         raise ImproperlyConfigured(
-            "HUB_CACHE_URL is not understood; it takes redis://:password@host:6379/0, or rediss:// with TLS."
+            "HUB_REDIS_URL is not understood; it takes redis://:password@host:6379/0, or rediss:// with TLS."
         ) from None
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -1,6 +1,6 @@
 """Keep a process's configuration fresh; scrapes wait for that only briefly, if at all.
 
-A background thread checks the version row at most every HUB_CATALOG_SECONDS, and reads what changed. While the database
+A background thread checks the version row at most every HUB_RELOAD_SECONDS, and reads what changed. While the database
 doesn't respond, the last configuration stays in use, however long the outage lasts. A process that never had one uses
 the copy on disk.
 """
@@ -102,7 +102,7 @@ class Reloader:
     def current(self) -> Configuration:
         """Return the configuration; raise ConfigurationUnavailable if there is none."""
         configuration = self._configuration
-        if configuration is not None and not self._is_older_than(settings.HUB_CATALOG_SECONDS):
+        if configuration is not None and not self._is_older_than(settings.HUB_RELOAD_SECONDS):
             return configuration
         if connection.in_atomic_block:
             # This transaction's writes are visible to it alone and may be rolled back: read them here, keep nothing.

@@ -13,7 +13,7 @@ _MAXIMUM_BYTES = 1024 * 1024
 
 # The hub's own secrets must not be sent to a Service Bus endpoint as somebody's key.
 _FORBIDDEN = frozenset(
-    {"HUB_SECRET_KEY", "HUB_ENCRYPTION_KEYS", "HUB_DATABASE_URL", "HUB_CACHE_URL", "HUB_ADMIN_PASSWORD"}
+    {"HUB_SECRET_KEY", "HUB_ENCRYPTION_KEYS", "HUB_DATABASE_URL", "HUB_REDIS_URL", "HUB_ADMIN_PASSWORD"}
 )
 
 

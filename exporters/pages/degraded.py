@@ -6,7 +6,7 @@ from .. import formatting
 from .. import shared_state as sharing
 from ..configuration.reloader import reloader
 
-# A configuration is at most 5 s old while the database responds (HUB_CATALOG_SECONDS); report anything older.
+# A configuration is at most 5 s old while the database responds (HUB_RELOAD_SECONDS); report anything older.
 _OLD_SECONDS = 10.0
 
 

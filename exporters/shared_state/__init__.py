@@ -1,6 +1,6 @@
 """What the processes and replicas of a hub share: a read under way, its result, and a namespace's budget.
 
-Replicas share through Redis if HUB_CACHE_URL is set; otherwise this machine's worker processes share through files in
+Replicas share through Redis if HUB_REDIS_URL is set; otherwise this machine's worker processes share through files in
 HUB_DATA_DIR. The threads of a process always share.
 A store keeps bytes and leases; what they mean is decided in `scraping`.
 """
@@ -30,8 +30,8 @@ def shared() -> Layered:
 
 def _stores() -> list[Store]:
     stores: list[Store] = [FileStore(folder()), MemoryStore()]
-    if settings.HUB_CACHE_URL:
-        stores.insert(0, RedisStore(settings.HUB_CACHE_URL))
+    if settings.HUB_REDIS_URL:
+        stores.insert(0, RedisStore(settings.HUB_REDIS_URL))
     return stores
 
 

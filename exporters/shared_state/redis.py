@@ -1,4 +1,4 @@
-"""The store for all replicas: Redis, through HUB_CACHE_URL."""
+"""The store for all replicas: Redis, through HUB_REDIS_URL."""
 
 import contextlib
 import re
@@ -249,7 +249,7 @@ _REASONS: Sequence[tuple[type[redis.RedisError], str]] = (
     (redis.ReadOnlyError, "It is read-only, like a replica."),
     (redis.exceptions.OutOfMemoryError, "It is out of memory."),
     (redis.BusyLoadingError, "It is still loading its data."),
-    (redis.AuthenticationError, "It rejected the user or password in HUB_CACHE_URL."),
+    (redis.AuthenticationError, "It rejected the user or password in HUB_REDIS_URL."),
     (redis.TimeoutError, f"It did not respond within {_TIMEOUT_SECONDS:g} s."),
     (redis.ConnectionError, "It can't be reached."),
 )

@@ -37,7 +37,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
                 **deployed_settings(database.url(), "", str(simulator.ca_file)),
                 "HUB_WORKERS": "2",
                 "HUB_THREADS": "48",
-                "HUB_CATALOG_SECONDS": "0.5",
+                "HUB_RELOAD_SECONDS": "0.5",
             }
         )
         stack.callback(hub.close)

@@ -58,7 +58,7 @@ TAKES = {
     "HUB_DATA_DIR": _TEXT - {"long", "many digits"},
     # Host names.
     "HUB_ALLOWED_HOSTS": {"a word", "a line break", "infinite", "no number", "other digits"},
-    "HUB_CATALOG_SECONDS": {"a float"},
+    "HUB_RELOAD_SECONDS": {"a float"},
 }
 
 # Imports the settings with each value in turn.
@@ -170,7 +170,7 @@ def refusal_of_gunicorn(tmp_path: Path, **variables: str) -> str:
         ),
         ("HUB_DATABASE_URL", ["postgres://db:x/hub", "postgres://db/hub?conn_max_age=60", "mysql://db/hub"]),
         ("HUB_DATABASE_URL", ["postgres://hub:pa@ss@db/hub", "postgres://hub:a%zz@db/hub", "sqlite://hub"]),
-        ("HUB_CACHE_URL", ["redis://cache/0?foo=1", "http://cache", "rediss://cache?ssl_cert_reqs=some"]),
+        ("HUB_REDIS_URL", ["redis://cache/0?foo=1", "http://cache", "rediss://cache?ssl_cert_reqs=some"]),
     ],
 )
 def test_what_no_driver_and_no_scrape_could_use_stops_gunicorn(

@@ -64,7 +64,7 @@ def environment(postgresql: PostgreSQL, tmp_path: Path) -> dict[str, str]:
         **hub_environment(),
         "HUB_DATABASE_URL": postgresql.url(),
         "HUB_DATA_DIR": str(tmp_path / "data"),
-        "HUB_CATALOG_SECONDS": "0.2",
+        "HUB_RELOAD_SECONDS": "0.2",
     }
 
 

@@ -65,7 +65,7 @@ class Deployment:
         return {
             **{name: self._here(value) for name, value in settings.items()},
             "HUB_CONFIG": str(config),
-            "HUB_CACHE_URL": self.cache.url,
+            "HUB_REDIS_URL": self.cache.url,
             "HUB_TRUSTED_PROXIES": "127.0.0.1",
             "HUB_ALLOW_LOOPBACK": "1",
             "HUB_CA_FILE": self.simulated.ca_file,

@@ -15,7 +15,7 @@ def test_a_change_of_one_process_is_seen_by_itself_at_once_and_by_the_others_soo
         **hub_environment(),
         "HUB_DATABASE_URL": f"sqlite:///{tmp_path / 'hub.sqlite3'}",
         "HUB_DATA_DIR": str(tmp_path / "data"),
-        "HUB_CATALOG_SECONDS": "0.2",
+        "HUB_RELOAD_SECONDS": "0.2",
     }
     migrate(environment)
     with ExitStack() as stack:

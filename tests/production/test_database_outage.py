@@ -95,7 +95,7 @@ def test_without_a_copy_a_fresh_process_says_so_and_recovers_by_itself(
 
 
 def test_a_change_is_seen_by_the_first_request_after_a_quiet_time(start: StartHolder) -> None:
-    quiet, other = start(HUB_CATALOG_SECONDS="0.1"), start()
+    quiet, other = start(HUB_RELOAD_SECONDS="0.1"), start()
     quiet.do("max_age", seconds=0.5)
     assert quiet.do("current")["names"] == []
     other.do("add", name="orders")

@@ -146,7 +146,7 @@ def build(stack: ExitStack, certificates: Path, directory: Path) -> GuardedDeplo
     (directory / "hub.yaml").write_text(yaml.safe_dump(config))
     variables = {
         "HUB_DATABASE_URL": postgresql.url(),
-        "HUB_CACHE_URL": shared.url,
+        "HUB_REDIS_URL": shared.url,
         "HUB_SECRET_KEY": planted["secret-key"],
         "HUB_ENCRYPTION_KEYS": f"{planted['encryption-first-key']},{planted['encryption-second-key']}",
         "HUB_ADMIN_PASSWORD": planted["admin-password"],
@@ -166,7 +166,7 @@ def build(stack: ExitStack, certificates: Path, directory: Path) -> GuardedDeplo
     other = Hub(
         {
             **variables,
-            "HUB_CACHE_URL": "",
+            "HUB_REDIS_URL": "",
             "HUB_LOG_FORMAT": "json",
             "HUB_WORKERS": "1",
             "PROMETHEUS_MULTIPROC_DIR": "",

@@ -225,7 +225,7 @@ class Tour:
         planted = self.deployment.planted
         for name, value in {
             "HUB_DATABASE_URL": f"postgres://hub:{planted['database-password']}@[::1/hub",
-            "HUB_CACHE_URL": f"rediss:/{planted['redis-password']}@nowhere",
+            "HUB_REDIS_URL": f"rediss:/{planted['redis-password']}@nowhere",
             "HUB_ENCRYPTION_KEYS": planted["encryption-first-key"][:-3] + "!!!",
             "HUB_PORT": planted["secret-key"],
             "HUB_LOG_LEVEL": planted["secret-key"],
@@ -236,7 +236,7 @@ class Tour:
             "HUB_DATABASE_URL": self.deployment.postgresql.url().replace(
                 planted["database-password"], self.typed["typed-password"]
             ),
-            "HUB_CACHE_URL": self.deployment.redis.url.replace(
+            "HUB_REDIS_URL": self.deployment.redis.url.replace(
                 planted["redis-password"], self.typed["typed-password"]
             ),
         }

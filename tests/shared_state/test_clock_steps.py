@@ -72,7 +72,7 @@ def test_a_read_is_served_for_cache_seconds_whatever_the_hubs_date_is_set_to(
     step: int,
 ) -> None:
     date = new_clock()
-    shared = {"HUB_CACHE_URL": redis.url} if with_redis else {}
+    shared = {"HUB_REDIS_URL": redis.url} if with_redis else {}
     hub = start_hub(fields={"cache_seconds": 4}, **date.variables, **shared)
     began = time.monotonic()
     assert value(scrape(*hub), "servicebus_scrape_age_seconds") == 0
@@ -112,7 +112,7 @@ def test_a_budget_that_is_used_up_is_there_again_whatever_the_hubs_date_is_set_t
 def test_redis_whose_date_is_set_back_locks_nobody_out_and_serves_nothing_for_fresh(
     start_hub: StartHub, bus: SimulatedNamespace, redis_with_clock: RedisWithClock
 ) -> None:
-    hubs = [start_hub(fields={"cache_seconds": 2}, HUB_CACHE_URL=redis_with_clock.url) for _ in range(2)]
+    hubs = [start_hub(fields={"cache_seconds": 2}, HUB_REDIS_URL=redis_with_clock.url) for _ in range(2)]
     assert value(scrape(*hubs[0]), "servicebus_up") == 1
     redis_with_clock.clock.set_ahead(-LONG)
     assert value(scrape(*hubs[1]), "servicebus_scrape_age_seconds") == 0, "nobody knows how old the other is"

@@ -69,7 +69,7 @@ def test_fifty_scrapes_at_once_over_two_workers_make_one_read(
 def test_fifty_scrapes_at_once_over_two_hubs_with_redis_make_one_read(
     start_hub: StartHub, bus: SimulatedNamespace, redis: Redis
 ) -> None:
-    hubs = [start_hub(HUB_CACHE_URL=redis.url) for _ in range(2)]
+    hubs = [start_hub(HUB_REDIS_URL=redis.url) for _ in range(2)]
     bus.latency = 1.5
     with ThreadPoolExecutor(SCRAPES) as pool:
         bodies = [each.result() for each in scrape_together(pool, *hubs)]
@@ -80,7 +80,7 @@ def test_fifty_scrapes_at_once_over_two_hubs_with_redis_make_one_read(
 def test_redis_that_stops_in_the_middle_costs_sharing_and_no_scrape(
     start_hub: StartHub, bus: SimulatedNamespace, redis: Redis
 ) -> None:
-    hubs = [start_hub(HUB_CACHE_URL=redis.url) for _ in range(2)]
+    hubs = [start_hub(HUB_REDIS_URL=redis.url) for _ in range(2)]
     bus.latency = 1.0
     with ThreadPoolExecutor(SCRAPES) as pool:
         begun = scrape_together(pool, *hubs)
@@ -100,7 +100,7 @@ def test_redis_that_stops_in_the_middle_costs_sharing_and_no_scrape(
 def test_redis_that_hangs_holds_no_scrape_up_for_long(
     start_hub: StartHub, bus: SimulatedNamespace, redis: Redis
 ) -> None:
-    hub = start_hub(HUB_CACHE_URL=redis.url)
+    hub = start_hub(HUB_REDIS_URL=redis.url)
     assert value(scrape(*hub), "servicebus_up") == 1
     redis.pause()
     try:
@@ -114,7 +114,7 @@ def test_redis_that_hangs_holds_no_scrape_up_for_long(
 def test_a_worker_that_is_killed_in_the_middle_of_a_read_holds_nobody_up(
     start_hub: StartHub, bus: SimulatedNamespace, redis: Redis, with_redis: bool
 ) -> None:
-    hub, token = start_hub(**({"HUB_CACHE_URL": redis.url} if with_redis else {}))
+    hub, token = start_hub(**({"HUB_REDIS_URL": redis.url} if with_redis else {}))
     bus.latency = 60
     thread = threading.Thread(target=hub.get, args=("/metrics/payments", token, 60.0), daemon=True)
     thread.start()

@@ -204,7 +204,7 @@ def test_a_hub_whose_redis_refuses_eval_scrapes_at_once_and_readiness_says_it_be
     start_hub: StartHub, redis: Redis
 ) -> None:
     url = as_user(redis, WITHOUT_EVAL)
-    hub, token = start_hub(HUB_CACHE_URL=url)
+    hub, token = start_hub(HUB_REDIS_URL=url)
 
     def shared_state() -> str:
         status, body = hub.get("/-/ready")

@@ -163,7 +163,7 @@ def check(scrapers: Scrapers) -> None:
 def variables(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     found = {"HUB_DATA_DIR": str(tmp_path / "data")}
     if request.param == "redis":
-        found["HUB_CACHE_URL"] = request.getfixturevalue("redis").url
+        found["HUB_REDIS_URL"] = request.getfixturevalue("redis").url
     return found
 
 
@@ -372,7 +372,7 @@ sys.stdin.read()
         stdout=subprocess.PIPE,
         text=True,
     )
-    url = variables.get("HUB_CACHE_URL")
+    url = variables.get("HUB_REDIS_URL")
     layered = Layered([RedisStore(url) if url else FileStore(tmp_path / "data" / "shared")])
     try:
         assert holder.stdout is not None
@@ -416,7 +416,7 @@ print("status", status, flush=True)
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "hub.settings",
             "HUB_DATA_DIR": str(tmp_path),
-            "HUB_CACHE_URL": redis.url,
+            "HUB_REDIS_URL": redis.url,
         },
         check=False,
         capture_output=True,

@@ -213,13 +213,13 @@ class Nginx(Server):
             return answer.status, answer.read().decode()
 
 
-def deployed_settings(database_url: str, cache_url: str, ca_file: str) -> dict[str, str]:
+def deployed_settings(database_url: str, redis_url: str, ca_file: str) -> dict[str, str]:
     """Return the HUB_ settings that the replicas of one deployment share."""
     import base64
 
     return {
         "HUB_DATABASE_URL": database_url,
-        "HUB_CACHE_URL": cache_url,
+        "HUB_REDIS_URL": redis_url,
         "HUB_CA_FILE": ca_file,
         "HUB_ALLOW_LOOPBACK": "1",
         "HUB_SECRET_KEY": "bench",

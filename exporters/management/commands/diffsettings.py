@@ -7,7 +7,7 @@ from django.core.management.commands import diffsettings
 from django.views.debug import SafeExceptionReporterFilter
 
 # Can contain a password, although the name doesn't suggest it.
-_SECRET = {"HUB_CACHE_URL"}
+_SECRET = {"HUB_REDIS_URL"}
 
 
 def _is_no_setting(name: str) -> bool:
