@@ -282,7 +282,7 @@ def test_a_rule_that_can_no_longer_be_used_ends_no_scrape(
     LabelRule.objects.create(namespace=target, target_label="b", replacement="x")
     answer = scraper.get(f"/metrics/{target.name}")
     assert 'servicebus_queue_active_messages{b="x",name="orders"} 3.0' in answer.content.decode()
-    assert f"Label rule {broken.pk} of namespace payments is left out: RE2 refuses" in caplog.text
+    assert f"Skipping label rule {broken.pk} of namespace payments: RE2 rejects" in caplog.text
 
 
 def test_more_rules_than_the_page_holds_are_tried_but_not_touched(
