@@ -53,9 +53,9 @@ def test_a_rule_taken_out_of_the_file_stays_until_it_is_pruned() -> None:
 
 def test_more_rules_than_a_scope_takes_are_refused() -> None:
     (line,) = errors(rules(*(f"a{number}" for number in range(101))))
-    assert "These would be 101 rules" in line
+    assert "This would be 101 rules" in line
     assert stored_rules() == []
     apply(rules(*(f"a{number}" for number in range(100))))
     LabelRule.objects.update(source="admin")
     (line,) = errors(rules("b"))
-    assert "These would be 101 rules" in line
+    assert "This would be 101 rules" in line

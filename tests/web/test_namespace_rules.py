@@ -336,5 +336,5 @@ def test_a_single_rule_above_the_number_is_refused(platform: Client, target: Nam
         LabelRule.objects.create(namespace=target, target_label=f"l{number}", replacement="x")
     values = {**BLANK, "modulus": "0", "target_label": "one_more", "namespace": str(target.pk), "team": ""}
     answer = platform.post("/admin/exporters/labelrule/add/", values)
-    assert "These would be 101 rules" in told(answer)
+    assert "This would be 101 rules" in told(answer)
     assert LabelRule.objects.count() == 100
