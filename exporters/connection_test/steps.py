@@ -6,10 +6,10 @@ from enum import StrEnum
 
 from ..configuration.targets import Target
 from ..formatting import seconds_text
-from ..servicebus.bucket import Allowance
 from ..servicebus.connection import ConnectionString
 from ..servicebus.entities import Failure, Snapshot
 from ..servicebus.errors import Reason
+from ..servicebus.request_rate import Allowance
 from .advice import fix
 
 PARSED, NAME, TLS, AUTHORISED, SKU = "Connection string", "Name resolution", "TLS", "Authorization", "SKU"

@@ -10,10 +10,10 @@ import msgspec
 
 from ..configuration.targets import Target
 from ..servicebus import clock
-from ..servicebus.bucket import SMALLEST_FACTOR, Allowance, Bucket, Change, Update
 from ..servicebus.budget import Budget
 from ..servicebus.errors import Reason, ServiceBusError
 from ..servicebus.events import Events
+from ..servicebus.request_rate import SMALLEST_FACTOR, Allowance, Bucket, Change, Update
 from ..shared_state.layered import Layered
 from ..shared_state.store import Store, StoreError
 

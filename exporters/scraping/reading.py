@@ -22,8 +22,8 @@ from ..servicebus.errors import Reason, ServiceBusError
 from ..servicebus.events import Event, Events, SpareUsed, take
 from ..servicebus.loop import IoLoop
 from ..servicebus.reachability import Handshake, look_up, shake_hands
+from ..servicebus.read_options import ReadOptions
 from ..servicebus.reader import read_namespace
-from ..servicebus.source import Source
 from ..shared_state import shared
 from ..telemetry import internal_errors
 from .admission import Admission
@@ -164,9 +164,9 @@ async def _read(
 
 def _source(
     target: Target, known_pages: dict[str, int], last_read: Callable[[], Snapshot | None] | None = None
-) -> Source:
+) -> ReadOptions:
     """Return what to read, and how; raise ServiceBusError if that is a problem."""
-    return Source(
+    return ReadOptions(
         endpoint=endpoint(target),
         credential=_credentials(target),
         entity_path=target.connection.entity_path if target.connection is not None else "",

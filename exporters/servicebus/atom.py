@@ -12,12 +12,12 @@ from functools import partial
 from typing import Generic, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from . import tree, values
+from . import element_tree, values
+from .element_tree import ATOM, DESCRIPTION, malformed
 from .entities import Counts, NamespaceInfo, Queue, Subscription, Topic
+from .entity_fields import COUNT_NAMES, NOT_FOUND_TITLE, QUEUE, SUBSCRIPTION, TOPIC, Shape, Texts
 from .errors import Reason, ServiceBusError
 from .scanner import scan
-from .shapes import COUNT_NAMES, NOT_FOUND_TITLE, QUEUE, SUBSCRIPTION, TOPIC, Shape, Texts
-from .tree import ATOM, DESCRIPTION, malformed
 
 E = TypeVar("E")
 
@@ -53,7 +53,7 @@ def kind_of_entry(body: bytes) -> str | None:
 
     Raises ServiceBusError (malformed).
     """
-    root = tree.parse(_text(body))
+    root = element_tree.parse(_text(body))
     for kind, shape in (("queue", QUEUE), ("topic", TOPIC)):
         if root.find(f"{ATOM}content/{DESCRIPTION}{shape.element}") is not None:
             return kind
@@ -62,7 +62,7 @@ def kind_of_entry(body: bytes) -> str | None:
 
 def parse_namespace_info(body: bytes) -> NamespaceInfo:
     """Return the contents of `$namespaceinfo`. Raises ServiceBusError (malformed, not_found)."""
-    root = tree.parse(_text(body))
+    root = element_tree.parse(_text(body))
     description = root.find(f"{ATOM}content/{DESCRIPTION}NamespaceInfo")
     if description is None and root.findtext(f"{ATOM}title") == NOT_FOUND_TITLE:
         raise ServiceBusError(Reason.NOT_FOUND, "This endpoint has no $namespaceinfo.")
@@ -83,8 +83,8 @@ def _page(body: bytes, shape: Shape, make: Callable[..., E]) -> Page[E]:
     text = _text(body)
     scanned = scan(text, shape)
     if scanned is None:
-        root = tree.parse(text)
-        scanned = tree.read_entries(root, shape), root
+        root = element_tree.parse(text)
+        scanned = element_tree.read_entries(root, shape), root
     entries, feed = scanned
     next_skip = _next_skip(feed)
     try:

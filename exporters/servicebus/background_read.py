@@ -13,8 +13,8 @@ from .budget import Budget
 from .client import Client
 from .entities import Snapshot, Subscription, Topic
 from .previous import Former
+from .read_options import ReadOptions
 from .reader import Read
-from .source import Source
 
 
 def is_cut_short(snapshot: Snapshot) -> bool:
@@ -23,13 +23,13 @@ def is_cut_short(snapshot: Snapshot) -> bool:
 
 
 async def read_on(
-    source: Source, client: Client, snapshot: Snapshot, *, until: float, budget: Budget
+    options: ReadOptions, client: Client, snapshot: Snapshot, *, until: float, budget: Budget
 ) -> Snapshot:
     """Return the snapshot with what could be read by `until`, a value of the running loop's time(); oldest first."""
     left = sorted(_left(snapshot), key=lambda topic: snapshot.topics_read_at.get(topic.name, -math.inf))
     now = clock.now()
-    found = await Read(source, client, until, budget).subscriptions_of(left)
-    return _with(snapshot, {name: (now, of_topic) for name, of_topic in found.items()}, source.max_entities)
+    found = await Read(options, client, until, budget).subscriptions_of(left)
+    return _with(snapshot, {name: (now, of_topic) for name, of_topic in found.items()}, options.max_entities)
 
 
 def with_fresher(snapshot: Snapshot, other: Snapshot, max_entities: int) -> Snapshot:

@@ -5,7 +5,9 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from . import clock
-from .bucket import (
+from .errors import Reason, ServiceBusError
+from .events import DISCARDED, Events, ThrottlingBegan, ThrottlingEnded
+from .request_rate import (
     Allowance,
     Bucket,
     Change,
@@ -23,9 +25,7 @@ from .bucket import (
     take,
     with_reader,
 )
-from .errors import Reason, ServiceBusError
-from .events import DISCARDED, Events, ThrottlingBegan, ThrottlingEnded
-from .proof import UNPROVEN, UNPROVEN_MESSAGE, Proof
+from .unproven_credentials import UNPROVEN, UNPROVEN_MESSAGE, Proof
 
 # How late a permit may be used. Permits are only taken for requests that wait, so they are used when they are due.
 _LATE_SECONDS = 0.02

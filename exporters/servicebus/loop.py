@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from . import faults
+from . import tracebacks
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class IoLoop:
         if isinstance(error, OSError):  # including ssl.SSLError: caused by the peer
             logger.debug("The I/O loop: %s", type(error).__name__)
         elif error is not None:
-            logger.error("A task or callback of the I/O loop failed: %s", faults.frames(error))
+            logger.error("A task or callback of the I/O loop failed: %s", tracebacks.frames(error))
         else:
             logger.warning("The I/O loop: %s", context.get("message"))
 

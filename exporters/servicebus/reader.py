@@ -8,18 +8,18 @@ from typing import Any
 from urllib.parse import quote
 
 from . import atom, clock
-from .bucket import Allowance
 from .budget import Budget, unshared
 from .client import Client, ThrottledError
 from .entities import Failure, NamespaceInfo, Queue, Snapshot, Subscription, Topic
 from .errors import Reason, ServiceBusError
+from .jobs import Job, Work
 from .listing import PAGE_SIZE, STEP, Listing
 from .parallelism import Parallelism
+from .read_options import ReadOptions
+from .request_rate import Allowance
 from .requests import Requests
 from .schedule import Turns
 from .selection import E, Selection
-from .source import Source
-from .work import Job, Work
 
 API_VERSION = "2021-05"
 
@@ -32,30 +32,30 @@ _FREELY = Allowance(requests_per_second=10_000, burst=10_000)
 
 
 async def read_namespace(
-    source: Source, client: Client, *, deadline: float, budget: Budget | None = None
+    options: ReadOptions, client: Client, *, deadline: float, budget: Budget | None = None
 ) -> Snapshot:
     """Read the namespace and return what was read by `deadline`, a value of the running loop's time().
 
     Never raises ServiceBusError: the snapshot's `collectors` hold the failures.
     """
-    return await Read(source, client, deadline, budget or unshared(_FREELY)).run()
+    return await Read(options, client, deadline, budget or unshared(_FREELY)).run()
 
 
 class Read:
     """One read. It shares no state with other reads."""
 
-    def __init__(self, source: Source, client: Client, deadline: float, budget: Budget) -> None:
+    def __init__(self, options: ReadOptions, client: Client, deadline: float, budget: Budget) -> None:
         """`deadline`: a value of the running loop's time()."""
-        self._source = source
+        self._options = options
         self._deadline = deadline
         self._budget = budget
         self._info: NamespaceInfo | None = None
-        parallelism = Parallelism(source.concurrency, is_warm=client.is_connected(source.endpoint))
-        self._requests = Requests(client, source.endpoint, source.credential, budget, deadline, parallelism)
+        parallelism = Parallelism(options.concurrency, is_warm=client.is_connected(options.endpoint))
+        self._requests = Requests(client, options.endpoint, options.credential, budget, deadline, parallelism)
         # Not the loop's clock: uvloop's counts in milliseconds.
         self._read_at, self._began_at = time.time(), clock.now()
-        self._selection = Selection(source.include, source.exclude, source.max_entities)
-        self._turns = Turns(source.last_read, self._began_at - source.max_age_seconds)
+        self._selection = Selection(options.include, options.exclude, options.max_entities)
+        self._turns = Turns(options.last_read, self._began_at - options.max_age_seconds)
         # A credential without access to the SKU may still have access to the rest, which is under way anyway.
         self._work = Work(
             optional="namespace",
@@ -77,11 +77,11 @@ class Read:
         # If a namespace is too large for its budget, the read ends at half of the time until the deadline: waiting for
         # all of it would only add a few topics.
         self._subscriptions_until = now + (self._deadline - now) / 2
-        if self._source.entity_path:
+        if self._options.entity_path:
             # Nothing else: an entity's own key gives no access to anything else, not even to the namespace's SKU.
             self._work.add("entity", [self._read_entity])
         else:
-            await self._turns.begin(self._source.known_pages, self._budget, self._subscriptions_until)
+            await self._turns.begin(self._options.known_pages, self._budget, self._subscriptions_until)
             self._work.add("namespace", [self._read_info])
             self._add_pages("queues", self._selection.queues, self._read_queues)
             self._add_pages("topics", self._selection.topics, self._read_topics)
@@ -153,12 +153,12 @@ class Read:
         read_page: Callable[[int], Awaitable[None]],
     ) -> None:
         """Request as many pages as the listing had in the last read, concurrently."""
-        number = self._source.known_pages.get(collector, 1)
+        number = self._options.known_pages.get(collector, 1)
         pages = (partial(read_page, skip) for skip in listing.first_pages(number))
         self._work.add(collector, pages, number)
 
     async def _get(self, path: str, wait_until: float | None = None) -> bytes:
-        most = max(MAX_ENTITIES_READ, self._source.max_entities)
+        most = max(MAX_ENTITIES_READ, self._options.max_entities)
         if self._entities_read > most:
             raise ServiceBusError(
                 Reason.TOO_LARGE,
@@ -243,7 +243,7 @@ class Read:
 
     async def _read_entity(self) -> None:
         """Read the one entity that the credential is for: a queue, or a topic with its subscriptions."""
-        path = f"/{quote(self._source.entity_path, safe='')}?enrich=false&api-version={API_VERSION}"
+        path = f"/{quote(self._options.entity_path, safe='')}?enrich=false&api-version={API_VERSION}"
         body = await self._requests.get(path)
         if atom.kind_of_entry(body) == "topic":
             topics = self._the_one(atom.parse_topics(body).entities)
@@ -258,7 +258,7 @@ class Read:
 
     def _the_one(self, entities: list[E]) -> list[E]:
         """Return the entities if they are the one that was requested; entity names are case-insensitive."""
-        if [entity.name.lower() for entity in entities] != [self._source.entity_path.lower()]:
+        if [entity.name.lower() for entity in entities] != [self._options.entity_path.lower()]:
             raise ServiceBusError(Reason.MALFORMED, "The response is not the requested entity.")
         return entities
 
@@ -296,7 +296,7 @@ class Read:
 
     def _remember_pages(self) -> None:
         """Record how many pages each listing has, for the next read."""
-        selection, known = self._selection, self._source.known_pages
+        selection, known = self._selection, self._options.known_pages
         for collector, listing in (("queues", selection.queues), ("topics", selection.topics)):
             if listing.is_complete:
                 known[collector] = listing.pages

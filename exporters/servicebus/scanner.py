@@ -7,25 +7,25 @@ every page that ElementTree might read differently, or refuse.
 import re
 import xml.etree.ElementTree as ElementTree
 
-from . import tree
+from . import element_tree
+from .entity_fields import Shape, Texts
+from .entry_layout import Layout, learn
 from .errors import ServiceBusError
-from .layout import Layout, learn
-from .shapes import Shape, Texts
 
 # The layouts learnt, by element, the most recently used first. A namespace has a few for each element: with and without
 # forwarding, metadata, counts.
 _MOST_LAYOUTS = 16
 _layouts: dict[str, tuple[Layout, ...]] = {}
 
-_START = re.compile(r"(?:<\?xml [^<>?]*+\?>\s*+)?+" + re.escape(tree.FEED_TAG))
+_START = re.compile(r"(?:<\?xml [^<>?]*+\?>\s*+)?+" + re.escape(element_tree.FEED_TAG))
 # The text before the entries if a listing has a single page: it has no link to a next page, so it needs no parsing.
 _ADDRESS = r"[^<>&\"\x00-\x1f]*+(?:&amp;[^<>&\"\x00-\x1f]*+)*+"
 _USUAL_HEAD = re.compile(
-    re.escape(tree.FEED_TAG)
+    re.escape(element_tree.FEED_TAG)
     + rf'<title type="text">[A-Za-z]++</title><id>{_ADDRESS}</id><updated>[0-9TZ:.-]++</updated>'
     + rf'<link rel="self" href="{_ADDRESS}"/>'
 )
-_EMPTY_FEED = ElementTree.Element(f"{tree.ATOM}feed")
+_EMPTY_FEED = ElementTree.Element(f"{element_tree.ATOM}feed")
 _MOST_CHARACTERS_OF_HEAD = 10_000
 _ENTRY_END = "</entry>"
 _FEED_END = "</feed>"
@@ -42,8 +42,8 @@ def scan(page: str, shape: Shape) -> tuple[list[Texts], ElementTree.Element] | N
         # Each entry is closed before the next one begins, so the page is well-formed if each of its pieces is.
         feed = _EMPTY_FEED
         if not _USUAL_HEAD.fullmatch(page, 0, start):
-            feed = tree.parse(page[:start] + _FEED_END)
-            if tree.read_entries(feed, shape):  # with a prefix
+            feed = element_tree.parse(page[:start] + _FEED_END)
+            if element_tree.read_entries(feed, shape):  # with a prefix
                 return None
         entries = _scan_entries(page, start, len(page) - len(_FEED_END), shape)
     except ServiceBusError:
@@ -67,7 +67,7 @@ def _scan_entries(page: str, position: int, end: int, shape: Shape) -> list[Text
             if not page.startswith("<entry", position) or not page.startswith(("<entry", _FEED_END), stop):
                 return None
             entry = page[position:stop]
-            read = tree.read_entry(entry, shape), stop
+            read = element_tree.read_entry(entry, shape), stop
             # At most one layout per page: compiling it costs as much as reading 40 entries with ElementTree.
             layout = learn(entry, shape) if may_learn else None
             may_learn = False
@@ -76,6 +76,6 @@ def _scan_entries(page: str, position: int, end: int, shape: Shape) -> list[Text
             _layouts[shape.element] = layouts
         texts, position = read
         found.append(texts)
-        if len(found) > tree.MAX_PAGE_ENTRIES:
+        if len(found) > element_tree.MAX_PAGE_ENTRIES:
             return None
     return found

@@ -10,7 +10,7 @@ from django.core.signals import got_request_exception
 from django.db import Error
 from django.dispatch import receiver
 
-from ..servicebus.faults import frames
+from ..servicebus.tracebacks import frames
 from . import metrics
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from exporters.servicebus.connection import EndpointPolicy, parse_connection_str
 from exporters.servicebus.credentials import Credential, SharedKeyCredential
 from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason
+from exporters.servicebus.read_options import ReadOptions
 from exporters.servicebus.reader import read_namespace
-from exporters.servicebus.source import Source
 from simulator import SimulatedNamespace, Simulator
 
 
@@ -47,7 +47,7 @@ def read_bus(client: Client) -> ReadBus:
         if credential is None:
             connection = parse_connection_string(bus.connection_string)
             credential = SharedKeyCredential(connection.key_name, connection.key)
-        source = Source(parse_host(host or bus.host), credential, **options)
+        source = ReadOptions(parse_host(host or bus.host), credential, **options)
         return await read_namespace(source, client, deadline=asyncio.get_running_loop().time() + seconds)
 
     return read

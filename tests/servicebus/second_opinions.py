@@ -9,9 +9,9 @@ from typing import Any
 from azure.servicebus.management._generated import models
 from azure.servicebus.management._generated._serialization import Deserializer, xml_key_extractor
 
-from exporters.servicebus import atom, scanner, tree
+from exporters.servicebus import atom, element_tree, scanner
+from exporters.servicebus.entity_fields import QUEUE, SUBSCRIPTION, TOPIC
 from exporters.servicebus.errors import ServiceBusError
-from exporters.servicebus.shapes import QUEUE, SUBSCRIPTION, TOPIC
 from tests.servicebus.pages import PARSERS
 
 SHAPES = {"queue": QUEUE, "topic": TOPIC, "subscription": SUBSCRIPTION}
@@ -80,7 +80,7 @@ def _of_elementtree(kind: str, body: bytes) -> list[str]:
     entries, feed = scanned
     try:
         root = ElementTree.fromstring(text)
-        walked = tree.read_entries(root, SHAPES[kind])
+        walked = element_tree.read_entries(root, SHAPES[kind])
     except (ElementTree.ParseError, ServiceBusError) as error:
         return [f"the scanner takes what ElementTree refuses: {error}"]
     found = [
@@ -92,7 +92,7 @@ def _of_elementtree(kind: str, body: bytes) -> list[str]:
         found.append(f"scanner {len(entries)} entries, ElementTree {len(walked)}")
     # Only these are used.
     links = [
-        [link.attrib for link in one.iterfind(f"{tree.ATOM}link") if link.get("rel") == "next"]
+        [link.attrib for link in one.iterfind(f"{element_tree.ATOM}link") if link.get("rel") == "next"]
         for one in (feed, root)
     ]
     if links[0] != links[1]:
@@ -103,7 +103,7 @@ def _of_elementtree(kind: str, body: bytes) -> list[str]:
 def _of_the_sdk(kind: str, body: bytes, page: atom.Page[Any]) -> Sequence[str]:
     feed, description = _FEEDS[kind]
     root = ElementTree.fromstring(atom._text(body))
-    if root.tag != f"{tree.ATOM}feed":
+    if root.tag != f"{element_tree.ATOM}feed":
         return []
     deserializer = Deserializer(feed._infer_class_models())
     deserializer.key_extractors = [xml_key_extractor]  # alone: the one for JSON takes attributes for elements

@@ -9,12 +9,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from exporters.servicebus import atom, layout
+from exporters.servicebus import atom, entry_layout
 from exporters.servicebus.connection import Endpoint
 from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.entities import Counts, NamespaceInfo
+from exporters.servicebus.entity_fields import QUEUE
 from exporters.servicebus.errors import Reason, ServiceBusError
-from exporters.servicebus.shapes import QUEUE
 from simulator import Simulator
 from tests.support.programs import require_recordings
 
@@ -253,7 +253,7 @@ def test_entries_of_other_layouts_than_the_first_are_read_as_elementtree_does(fi
 
 def test_a_layout_is_learnt_from_entries_of_elements_and_values_alone() -> None:
     def learnt(inner: str) -> bool:
-        return layout.learn(ENTRY.format(name="a", inner=inner), QUEUE) is not None
+        return entry_layout.learn(ENTRY.format(name="a", inner=inner), QUEUE) is not None
 
     assert learnt(_PLAIN + COUNTS.format(1))
     assert learnt("\n  <Status>Active</Status>\n <x><y/></x>")

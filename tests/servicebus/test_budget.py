@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from exporters.scraping.budgets import decode, encode
 from exporters.servicebus import clock
-from exporters.servicebus.bucket import (
+from exporters.servicebus.budget import Budget, unshared
+from exporters.servicebus.errors import Reason, ServiceBusError
+from exporters.servicebus.events import Events, ThrottlingBegan, ThrottlingEnded
+from exporters.servicebus.request_rate import (
     Allowance,
     Bucket,
     Change,
@@ -24,9 +27,6 @@ from exporters.servicebus.bucket import (
     requests_per_second,
     take,
 )
-from exporters.servicebus.budget import Budget, unshared
-from exporters.servicebus.errors import Reason, ServiceBusError
-from exporters.servicebus.events import Events, ThrottlingBegan, ThrottlingEnded
 
 STANDARD = Allowance()
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from exporters.servicebus.bucket import Allowance, Bucket, Change
 from exporters.servicebus.budget import Budget
 from exporters.servicebus.errors import ServiceBusError
+from exporters.servicebus.request_rate import Allowance, Bucket, Change
 
 ALLOWANCES = [(0.5, 1), (3, 2), (10, 50), (30, 30), (30, 3), (200, 200), (1000, 30)]
 HOUR = 3600.0

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 import pytest
 
 from exporters.servicebus.background_read import with_fresher
-from exporters.servicebus.bucket import Allowance
 from exporters.servicebus.budget import unshared
 from exporters.servicebus.client import Client
 from exporters.servicebus.connection import parse_connection_string, parse_host
 from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.entities import Failure, Snapshot
 from exporters.servicebus.errors import Reason
+from exporters.servicebus.read_options import ReadOptions
 from exporters.servicebus.reader import read_namespace
-from exporters.servicebus.source import Source
+from exporters.servicebus.request_rate import Allowance
 from simulator import SimulatedNamespace, Simulator
 
 # $namespaceinfo and one page each of queues and topics come before subscriptions.
@@ -37,7 +37,7 @@ class Hub:
             return self.last
 
         connection = parse_connection_string(self.bus.connection_string)
-        source = Source(
+        source = ReadOptions(
             parse_host(self.bus.host),
             SharedKeyCredential(connection.key_name, connection.key),
             known_pages=self.known_pages,

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from exporters.servicebus import answers, requests
 from exporters.servicebus.answers import BUFFER_BYTES, MAX_INTERIM_ANSWERS
-from exporters.servicebus.bucket import Allowance
 from exporters.servicebus.budget import unshared
 from exporters.servicebus.client import Client, ThrottledError
 from exporters.servicebus.connection import Endpoint, EndpointPolicy, parse_connection_string
 from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.errors import Reason, ServiceBusError
 from exporters.servicebus.parallelism import Parallelism
+from exporters.servicebus.request_rate import Allowance
 from simulator.certificates import CertificateStore
 from tests.support import hostile
 

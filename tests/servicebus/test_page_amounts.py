@@ -6,9 +6,9 @@ from types import ModuleType
 
 import pytest
 
-from exporters.servicebus import atom, layout, scanner, tree, values
+from exporters.servicebus import atom, element_tree, entry_layout, scanner, values
+from exporters.servicebus.entity_fields import QUEUE, SUBSCRIPTION, TOPIC
 from exporters.servicebus.errors import Reason, ServiceBusError
-from exporters.servicebus.shapes import QUEUE, SUBSCRIPTION, TOPIC
 from tests.servicebus import pages
 
 PAGE = pages.page(pages.queues(3)).decode()
@@ -68,7 +68,7 @@ def test_a_page_full_of_the_longest_metadata_is_read() -> None:
 
 def _patterns() -> list[tuple[str, str]]:
     found = []
-    for module in (atom, tree, scanner, layout, values):
+    for module in (atom, element_tree, scanner, entry_layout, values):
         found += [
             (f"{module.__name__}.{name}", value.pattern)
             for name, value in vars(module).items()

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters.servicebus import client as client_module
-from exporters.servicebus.bucket import Allowance
 from exporters.servicebus.budget import unshared
 from exporters.servicebus.client import Client
 from exporters.servicebus.connection import parse_connection_string, parse_host
@@ -15,8 +14,9 @@ from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason
 from exporters.servicebus.parallelism import Parallelism
+from exporters.servicebus.read_options import ReadOptions
 from exporters.servicebus.reader import read_namespace
-from exporters.servicebus.source import Source
+from exporters.servicebus.request_rate import Allowance
 from simulator import SimulatedNamespace, Simulator
 
 from .conftest import ReadBus, reasons
@@ -113,7 +113,7 @@ async def test_a_connection_whose_answer_came_too_late_is_used_again(
 
 async def test_a_late_answer_that_asks_to_slow_down_is_heard(bus: SimulatedNamespace, client: Client) -> None:
     connection = parse_connection_string(bus.connection_string)
-    source = Source(parse_host(bus.host), SharedKeyCredential(connection.key_name, connection.key))
+    source = ReadOptions(parse_host(bus.host), SharedKeyCredential(connection.key_name, connection.key))
     budget = unshared(Allowance(requests_per_second=100, burst=100))
 
     async def read(seconds: float) -> Snapshot:

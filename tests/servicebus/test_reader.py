@@ -10,7 +10,7 @@ from exporters.servicebus import reader
 from exporters.servicebus.client import Client
 from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.errors import Reason
-from exporters.servicebus.source import Source
+from exporters.servicebus.read_options import ReadOptions
 from simulator import SimulatedNamespace, Simulator
 from simulator.certificates import CertificateStore
 from tests.support import hostile
@@ -349,7 +349,7 @@ async def test_an_answer_that_is_not_the_one_entity_asked_for_is_a_failure(
             writer.write(hostile.answered(answer))
 
     async with serving(serve, CertificateStore(certificates).context()) as port:
-        source = Source(here(port), SharedKeyCredential("root", "a2V5"), entity_path="orders")
+        source = ReadOptions(here(port), SharedKeyCredential("root", "a2V5"), entity_path="orders")
         snapshot = await reader.read_namespace(
             source, client, deadline=asyncio.get_running_loop().time() + 10
         )

@@ -16,20 +16,22 @@ from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason
 from exporters.servicebus.listing import MAX_LISTING_REPAIRS, STEP
+from exporters.servicebus.read_options import ReadOptions
 from exporters.servicebus.reader import read_namespace
-from exporters.servicebus.source import Source
 from simulator.certificates import CertificateStore
 
 from .strangers import Stranger
 
 CONCURRENCY = 6
-SOURCE = Source(parse_host("localhost"), SharedKeyCredential("root", "a2V5"), concurrency=CONCURRENCY)
+SOURCE = ReadOptions(parse_host("localhost"), SharedKeyCredential("root", "a2V5"), concurrency=CONCURRENCY)
 over_https = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
-def read(stranger: Stranger, certificates: Path, source: Source = SOURCE, times: int = 1) -> list[Snapshot]:
+def read(
+    stranger: Stranger, certificates: Path, source: ReadOptions = SOURCE, times: int = 1
+) -> list[Snapshot]:
     """Read the namespace several times with one client."""
 
     async def reads() -> list[Snapshot]:

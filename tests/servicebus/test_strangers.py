@@ -11,8 +11,8 @@ from exporters.servicebus.connection import EndpointPolicy, parse_host
 from exporters.servicebus.credentials import SharedKeyCredential
 from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason
+from exporters.servicebus.read_options import ReadOptions
 from exporters.servicebus.reader import read_namespace
-from exporters.servicebus.source import Source
 from simulator.certificates import CertificateStore
 
 from .strangers import Stranger
@@ -23,7 +23,7 @@ async def read(stranger: Stranger, certificates: Path, known_pages: dict[str, in
     async with stranger.serving(store.context()):
         client = Client(EndpointPolicy(allow_loopback=True), str(store.ca_file))
         try:
-            source = Source(
+            source = ReadOptions(
                 parse_host(f"stranger.servicebus.localhost:{stranger.port}"),
                 SharedKeyCredential("root", "a2V5"),
                 known_pages={} if known_pages is None else known_pages,

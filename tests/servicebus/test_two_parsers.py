@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from exporters.servicebus import atom, scanner, tree
+from exporters.servicebus import atom, element_tree, scanner
 from exporters.servicebus.entities import Queue
 from exporters.servicebus.errors import Reason, ServiceBusError
 from tests.servicebus import pages
@@ -259,7 +259,7 @@ def test_a_layout_reads_all_entries_that_are_alike_without_elementtree(
 ) -> None:
     bodies = [pages.page(queues) for queues in (pages.queues(5), pages.queues(100))]
     expected = [atom.parse_queues(body) for body in bodies]
-    monkeypatch.setattr(tree, "read_entry", None)
+    monkeypatch.setattr(element_tree, "read_entry", None)
     assert [atom.parse_queues(body) for body in bodies] == expected
 
 

@@ -18,7 +18,7 @@ def main() -> None:
     django.setup()
     from exporters.scraping.budgets import decode, encode
     from exporters.servicebus import clock
-    from exporters.servicebus.bucket import Allowance, take
+    from exporters.servicebus.request_rate import Allowance, take
     from exporters.shared_state.files import FileStore
     from exporters.shared_state.redis import RedisStore
     from exporters.shared_state.store import Store

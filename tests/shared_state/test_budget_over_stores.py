@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from exporters.scraping.budgets import decode, encode
-from exporters.servicebus.bucket import Allowance, Change, Update
 from exporters.servicebus.budget import Budget
 from exporters.servicebus.errors import ServiceBusError
+from exporters.servicebus.request_rate import Allowance, Change, Update
 from exporters.shared_state.files import FileStore
 from exporters.shared_state.redis import RedisStore
 from exporters.shared_state.store import Store

@@ -15,7 +15,7 @@ import pytest
 
 from exporters.scraping.budgets import decode, encode
 from exporters.servicebus import clock
-from exporters.servicebus.bucket import Allowance, take
+from exporters.servicebus.request_rate import Allowance, take
 from exporters.shared_state.files import FileStore
 from simulator import SimulatedNamespace
 from tests.support.clocks import SteppedClock

@@ -7,7 +7,6 @@ import pytest
 
 from exporters.configuration.targets import CredentialSpec, Limits, Target
 from exporters.scraping import budgets
-from exporters.servicebus.bucket import Allowance, Bucket, with_reader
 from exporters.servicebus.budget import Budget
 from exporters.servicebus.client import Client
 from exporters.servicebus.connection import EndpointPolicy, parse_connection_string, parse_host
@@ -15,8 +14,9 @@ from exporters.servicebus.credentials import CredentialPair, SharedKeyCredential
 from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason, ServiceBusError
 from exporters.servicebus.events import DISCARDED
+from exporters.servicebus.read_options import ReadOptions
 from exporters.servicebus.reader import read_namespace
-from exporters.servicebus.source import Source
+from exporters.servicebus.request_rate import Allowance, Bucket, with_reader
 from exporters.shared_state import shared
 from simulator import SimulatedNamespace, Simulator
 
@@ -145,7 +145,7 @@ def test_the_highest_allowance_counts_until_nobody_asks_with_it_and_a_pause_has_
 async def _read(bus: SimulatedNamespace, simulator: Simulator, credential: object, of: Target) -> Snapshot:
     client = Client(EndpointPolicy(allow_loopback=True), str(simulator.ca_file))
     try:
-        source = Source(parse_host(bus.host), credential)  # type: ignore[arg-type]
+        source = ReadOptions(parse_host(bus.host), credential)  # type: ignore[arg-type]
         budget = budget_for(of, source.endpoint.host + str(next(_hosts)) if of.team == "red" else "stranger")
         return await read_namespace(
             source, client, deadline=asyncio.get_running_loop().time() + 5, budget=budget

@@ -21,7 +21,7 @@ from exporters.models import Namespace, NamespaceStatus, ScrapeRecord
 from exporters.pages import actions
 from exporters.prometheus.collector import SnapshotCollector
 from exporters.scraping import reading, scrape, scrape_records
-from exporters.servicebus import atom, faults
+from exporters.servicebus import atom, tracebacks
 from exporters.servicebus.errors import Reason
 from exporters.servicebus.loop import IoLoop
 from exporters.telemetry import metrics as telemetry
@@ -266,7 +266,7 @@ def test_frames_show_causes_and_members_of_groups_and_no_text() -> None:
         except ValueError as error:
             raise ExceptionGroup(SECRET, [error]) from None
     except ExceptionGroup as group:
-        shown = faults.frames(group)
+        shown = tracebacks.frames(group)
     for each in ("ExceptionGroup", "ValueError", "KeyError", "in first", "in second"):
         assert each in shown
     assert SECRET not in shown

@@ -16,7 +16,7 @@ one request therefore has room for at most `burst - slack` steps plus `slack` st
 steps of its own window in advance.
 
 Readers with different allowances share the schedule. It follows the highest rate and the highest burst among them,
-which the bucket remembers. A reader with a lower allowance also draws from a bucket of its own (budget.py).
+which the bucket remembers. A reader with a lower allowance also draws from a bucket of its own (see `budget`).
 
 All times are seconds on one clock: that of the store that keeps the state. All functions are pure.
 """

@@ -2,8 +2,8 @@
 
 import xml.etree.ElementTree as ElementTree
 
+from .entity_fields import COUNT_NAMES, COUNTS_NS, DESCRIPTION_NS, NOT_FOUND_TITLE, Shape, Texts
 from .errors import Reason, ServiceBusError
-from .shapes import COUNT_NAMES, COUNTS_NS, DESCRIPTION_NS, NOT_FOUND_TITLE, Shape, Texts
 
 # The service sends 100 entries per page. 100 queues with twelve authorization rules each have 45,000 tags and 6,000
 # attributes. Every `=` counts as an attribute, and each queue's UserMetadata may legitimately consist of 1,024 of them.

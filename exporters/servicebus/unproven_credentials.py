@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from .bucket import Allowance, Update
 from .errors import ServiceBusError
+from .request_rate import Allowance, Update
 
 # A team's allowance for requests to one host with credentials that the host has not accepted yet. A team without a
 # valid credential can't use more of a host's budget than this.

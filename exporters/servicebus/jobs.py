@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from . import faults
+from . import tracebacks
 from .entities import Failure
 from .errors import Reason, ServiceBusError
 
@@ -143,7 +143,7 @@ class Work:
                     self._hopeless = failure
             except Exception as error:  # a bug fails one collector, not the whole read
                 self.fail(collector, Failure(Reason.INTERNAL, f"The hub has a bug ({type(error).__name__})."))
-                logger.error("Reading %s failed: %s", collector, faults.frames(error))
+                logger.error("Reading %s failed: %s", collector, tracebacks.frames(error))
             self._running[collector] -= 1
             if not self._running[collector]:
                 del self._running[collector]

@@ -12,9 +12,9 @@ entry with a number in place of each value.
 import re
 from dataclasses import dataclass
 
-from . import tree
+from . import element_tree
+from .entity_fields import Shape, Texts
 from .errors import ServiceBusError
-from .shapes import Shape, Texts
 from .values import MAX_VALUE_CHARACTERS
 
 # The limit for an entry and for its expression: enough for six authorization rules. Compiling more would take longer
@@ -79,7 +79,7 @@ def learn(entry: str, shape: Shape) -> Layout | None:
         piece.tag + (str(place) if piece.is_value else piece.text) for place, piece in enumerate(pieces)
     ]
     try:
-        markers = tree.read_entry("".join(marked), shape)
+        markers = element_tree.read_entry("".join(marked), shape)
     except ServiceBusError:
         return None
     if any(marker and not marker.isdecimal() for marker in markers):

@@ -8,7 +8,7 @@ from .schedule import LastRead
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ReadOptions:
     """What to read, and how."""
 
     endpoint: Endpoint

@@ -8,7 +8,7 @@ import pytest
 
 from exporters.servicebus.entities import Failure
 from exporters.servicebus.errors import Reason, ServiceBusError
-from exporters.servicebus.work import Job, Work
+from exporters.servicebus.jobs import Job, Work
 
 SECRET = "SharedAccessKey=very-secret"
 
@@ -56,7 +56,7 @@ async def test_a_bug_fails_its_collector_and_no_other(
     assert failure.reason is Reason.INTERNAL
     (record,) = caplog.records
     assert "Reading queues failed" in record.getMessage()
-    assert "test_work.py" in record.getMessage()
+    assert "test_jobs.py" in record.getMessage()
     assert type(error).__name__ in record.getMessage()
     assert SECRET not in caplog.text + failure.message
 
