@@ -13,7 +13,7 @@ from ..access import roles
 from ..formatting import time_tag
 from ..models.bearer import BearerSecret, Scope
 from .base import HubAdmin
-from .keeping import KeepsHidden
+from .hidden_choices import KeepsHidden
 
 
 class BearerForm(KeepsHidden):

@@ -14,7 +14,7 @@ from ..credentials.encryption import SecretUnavailableError
 from ..models import Credential, SecretSlot
 from . import pasted
 from .fields import LinesField, SecretField
-from .keeping import KeepsHidden
+from .hidden_choices import KeepsHidden
 from .pending_secrets import HeldSecrets
 
 

@@ -13,7 +13,7 @@ from ..access import roles
 from ..models import LabelRule
 from .base import HubAdmin, SourceFilter
 from .fields import LabelNamesField
-from .keeping import KeepsHidden
+from .hidden_choices import KeepsHidden
 from .team_filter import TeamFilter
 
 

@@ -16,8 +16,8 @@ from ..models.validators import METRIC_GROUPS
 from . import owned_hosts
 from .base import SourceFilter
 from .fields import LabelsField
+from .hidden_choices import KeepsHidden
 from .hub_yaml import HubYaml
-from .keeping import KeepsHidden
 from .namespace_actions import NamespaceActions
 from .namespace_new import NamespaceNew
 from .namespace_page import NamespacePage

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from ..access import roles
 from ..models import Membership, Team
 from .base import HubAdmin, SourceFilter
-from .keeping import KeepsHidden
+from .hidden_choices import KeepsHidden
 from .scoped import TeamInline
 from .scrape_configs import ScrapeConfigs
 from .team_filter import TeamFilter

@@ -1,8 +1,8 @@
 """One read for all overlapping scrapes of a namespace, and for later ones while its result is fresh enough.
 
 The threads of a process wait for the first one among them. That one either reads, holding the lease, or waits for the
-process or replica that reads. All of them sleep while waiting: see `watch`. A holder that dies loses the lease: at once
-with files, within seconds with Redis.
+process or replica that reads. All of them sleep while waiting: see `shared_state.lease_watch`. A holder that dies loses
+the lease: at once with files, within seconds with Redis.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Reads Azure Service Bus namespaces through their management endpoint, independently of Django and Prometheus.
 
-reader        reads a whole namespace according to `read_options`, within a deadline: it runs `jobs` concurrently, as far
-              as `parallelism` allows
+reader        reads a whole namespace according to `read_options`, within a deadline: it runs `jobs` concurrently,
+              as far as `parallelism` allows
 requests      sends requests within a `budget`, with `credentials` and through the `client`
 budget        the budget of one read: `request_rate` limits the requests to a host, and `unproven_credentials` those
               with a credential that the host has not accepted yet

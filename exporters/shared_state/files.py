@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..servicebus import clock
-from .mailbox import Mailbox, letter
 from .store import MAX_SHARED_VALUE_BYTES, Change, Kept, Lease, StoreError, checked, use_everything
+from .wake_up_pipe import Mailbox, letter
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ..telemetry import metrics
+from .lease_watch import Watch
 from .store import Lease, Store, StoreError
-from .watch import Watch
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..servicebus import clock
-from .mailbox import Mailbox, letter
 from .store import Change, Kept, Lease, checked, use_everything
+from .wake_up_pipe import Mailbox, letter
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from django.db.models import ForeignKey, ManyToManyField
 from django.test import RequestFactory
 
 from exporters.access import roles
-from exporters.admin.keeping import KeepsHidden
+from exporters.admin.hidden_choices import KeepsHidden
 from exporters.models import Credential, IdentityGrant, Membership, Namespace, ScrapeToken
 
 from . import people

@@ -12,10 +12,10 @@ import pytest
 
 from exporters.shared_state.files import FileStore
 from exporters.shared_state.layered import Layered
-from exporters.shared_state.mailbox import Mailbox
 from exporters.shared_state.memory import MemoryStore
 from exporters.shared_state.redis import RedisStore
 from exporters.shared_state.store import MAX_SHARED_VALUE_BYTES, Kept, Store, StoreError
+from exporters.shared_state.wake_up_pipe import Mailbox
 from tests.support.programs import require
 from tests.support.servers import Redis
 

@@ -21,7 +21,7 @@ import pytest
 import redis as redis_client
 
 from exporters.servicebus import clock
-from exporters.shared_state import watch
+from exporters.shared_state import lease_watch
 from exporters.shared_state.files import FileStore
 from exporters.shared_state.layered import HeldLease, Layered, Wait
 from exporters.shared_state.memory import MemoryStore
@@ -282,7 +282,7 @@ def refused(layered: Layered, key: str) -> Wait:
 @pytest.fixture
 def _no_look_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """Turn off polling, so that only notifications can wake anyone."""
-    monkeypatch.setattr(watch, "_PERIOD_SECONDS", 3600)
+    monkeypatch.setattr(lease_watch, "_PERIOD_SECONDS", 3600)
 
 
 @pytest.mark.usefixtures("_no_look_once_a_second")
