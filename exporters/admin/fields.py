@@ -24,7 +24,7 @@ class Entered:
 
 
 class SecretInput(forms.Widget):
-    """An input that is always rendered empty. A handle stands in for text that was entered before; see held.py."""
+    """An input that is always rendered empty. A handle replaces text that was entered before: see `pending_secrets`."""
 
     def __init__(self, attrs: dict[str, Any] | None = None, rows: int = 4) -> None:
         super().__init__(

@@ -3,8 +3,8 @@
 A lock belongs to its open file, so a killed process releases its locks. Nothing waits for long: a lock is only held
 while reading and writing one small file (about 20 microseconds), and a lease is either taken or not.
 
-A process that is refused a lease appends the name of its mailbox to the lease's file. Mailboxes are named pipes: when
-the holder ends the lease, it reads the names and writes the key into each mailbox.
+A process that is refused a lease appends the name of its pipe, a FIFO, to the lease's file. When the holder ends the
+lease, it reads the names and writes the key into each pipe.
 
 The store's time is the machine's clock since boot. Data from an earlier boot is not used: each boot has its own folder.
 """
@@ -25,14 +25,14 @@ from typing import Any, TypeVar
 
 from ..servicebus import clock
 from .store import MAX_SHARED_VALUE_BYTES, Change, Kept, Lease, StoreError, checked, use_everything
-from .wake_up_pipe import Mailbox, letter
+from .wake_up_pipe import WakeUpPipe, wake_up_line
 
 T = TypeVar("T")
 
 _VALUE, _LEASE, _RESULT = ".value", ".lease", ".result"
-# Read at most this much of the mailbox names in a lease's file: about 100 processes.
+# Read at most this much of the pipe names in a lease's file: about 100 processes.
 _NAMES_BYTES = 4096
-# A waiting process: its mailbox, and the time until which it waits.
+# A waiting process: its pipe, and the time until which it waits.
 _WAITING = re.compile(r"([0-9a-f]{16}) ([0-9]{1,12}\.[0-9]{3})")
 # Anything untouched for this long belongs to a namespace that is no longer scraped.
 _OLD_SECONDS = 86_400
@@ -47,8 +47,8 @@ class FileStore:
     def __init__(self, folder: Path, boot_id: str | None = None) -> None:
         self._parent = folder
         self._folder = folder / (boot_id or clock.boot_id())
-        self._mailboxes = self._folder / "mailboxes"
-        self._mailbox = secrets.token_hex(8)
+        self._pipes = self._folder / "pipes"
+        self._pipe = secrets.token_hex(8)
 
     def update(self, key: str, change: Change[T], seconds: float) -> T:
         with _as_store_error(), self._opened(key + _VALUE) as descriptor:
@@ -71,14 +71,14 @@ class FileStore:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 try:
-                    os.write(descriptor, f"{self._mailbox} {clock.now() + wanted_seconds:.3f}\n".encode())
+                    os.write(descriptor, f"{self._pipe} {clock.now() + wanted_seconds:.3f}\n".encode())
                 finally:
                     os.close(descriptor)
                 return None
             except OSError:
                 os.close(descriptor)
                 raise
-            return _FileLease(descriptor, self._mailboxes, key)
+            return _FileLease(descriptor, self._pipes, key)
 
     def renew(self, leases: Sequence[Any]) -> None:
         """Do nothing: a lease lives as long as its process."""
@@ -87,23 +87,23 @@ class FileStore:
         with _as_store_error():
             return [key for key in keys if not self._is_leased(key)]
 
-    def listen(self) -> Mailbox:
+    def listen(self) -> WakeUpPipe:
         with _as_store_error():
-            self._mailboxes.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for former in self._mailboxes.iterdir():
+            self._pipes.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for former in self._pipes.iterdir():
                 _write_to(former, b"")  # removes those of ended processes
-            made = self._folder / f"{self._mailbox}.new"
+            made = self._folder / f"{self._pipe}.new"
             made.unlink(missing_ok=True)
             os.mkfifo(made, 0o600)
             # Open for writing too: otherwise the pipe would end whenever no writer has it open.
-            mailbox = Mailbox(os.open(made, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+            pipe = WakeUpPipe(os.open(made, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
             try:
-                # Only now, because others remove a mailbox that nobody has open.
-                os.replace(made, self._mailboxes / self._mailbox)
+                # Only now, because others remove a pipe that nobody has open.
+                os.replace(made, self._pipes / self._pipe)
             except BaseException:
-                mailbox.close()
+                pipe.close()
                 raise
-            return mailbox
+            return pipe
 
     def put(self, key: str, kept: Kept, seconds: float) -> None:
         with _as_store_error():
@@ -145,7 +145,7 @@ class FileStore:
                 if path.is_dir() and path != self._folder:
                     shutil.rmtree(path, ignore_errors=True)
             for path in self._folder.iterdir():
-                if path != self._mailboxes and path.stat().st_mtime < time.time() - _OLD_SECONDS:
+                if path != self._pipes and path.stat().st_mtime < time.time() - _OLD_SECONDS:
                     path.unlink(missing_ok=True)
 
     def probe(self) -> None:
@@ -195,9 +195,9 @@ def _opened_head(found: bytes) -> tuple[str, float]:
 
 
 class _FileLease:
-    def __init__(self, descriptor: int, mailboxes: Path, key: str) -> None:
+    def __init__(self, descriptor: int, pipes: Path, key: str) -> None:
         self._descriptor = descriptor
-        self._mailboxes = mailboxes
+        self._pipes = pipes
         self._key = key
 
     def release_unless_wanted(self) -> bool:
@@ -231,11 +231,11 @@ class _FileLease:
             os.close(self._descriptor)
             self._descriptor = -1
         for name in _waiting(lines):
-            _write_to(self._mailboxes / name, letter(self._key))
+            _write_to(self._pipes / name, wake_up_line(self._key))
 
 
 def _waiting(lines: bytes) -> set[str]:
-    """Return the mailbox names of the processes that are currently waiting."""
+    """Return the pipe names of the processes that are currently waiting."""
     names = set()
     for line in lines.decode("ascii", "replace").splitlines():
         found = _WAITING.fullmatch(line)
@@ -244,15 +244,15 @@ def _waiting(lines: bytes) -> set[str]:
     return names
 
 
-def _write_to(mailbox: Path, text: bytes) -> None:
-    """Write into a mailbox; remove it if its process has ended."""
+def _write_to(pipe: Path, text: bytes) -> None:
+    """Write into a pipe; remove it if its process has ended."""
     try:
-        descriptor = os.open(mailbox, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     except OSError as error:
         if error.errno == errno.ENXIO:  # nobody reads it
-            mailbox.unlink(missing_ok=True)
+            pipe.unlink(missing_ok=True)
         return
     try:
         with contextlib.suppress(BlockingIOError, BrokenPipeError):  # the check of all leases makes up for it

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ..servicebus import clock
 from .store import Change, Kept, Lease, checked, use_everything
-from .wake_up_pipe import Mailbox, letter
+from .wake_up_pipe import WakeUpPipe, wake_up_line
 
 T = TypeVar("T")
 
@@ -109,7 +109,7 @@ class _MemoryLease:
         self._store._release(self._key, unless_wanted=False)
 
 
-class _Pipe(Mailbox):
+class _Pipe(WakeUpPipe):
     """From the threads of a process to its listening thread."""
 
     def __init__(self, store: MemoryStore) -> None:
@@ -119,7 +119,7 @@ class _Pipe(Mailbox):
 
     def write(self, key: str) -> None:
         with suppress(BlockingIOError):  # full: the check of all leases makes up for it
-            os.write(self._start, letter(key))
+            os.write(self._start, wake_up_line(key))
 
     def close(self) -> None:
         self._store._close(self)

@@ -4,11 +4,11 @@ import os
 from contextlib import suppress
 
 
-class Mailbox:
+class WakeUpPipe:
     """Holds one line per key. Lines are shorter than PIPE_BUF, so those of several writers don't mix."""
 
     def __init__(self, descriptor: int) -> None:
-        """`descriptor` must be non-blocking. It is closed with the mailbox."""
+        """`descriptor` must be non-blocking. It is closed with the pipe."""
         self._descriptor = descriptor
         self._rest = b""
 
@@ -27,6 +27,6 @@ class Mailbox:
         os.close(self._descriptor)
 
 
-def letter(key: str) -> bytes:
-    """Return the line to write into a mailbox when the lease of this key has ended."""
+def wake_up_line(key: str) -> bytes:
+    """Return the line to write into a pipe when the lease of this key has ended."""
     return f"{key}\n".encode("ascii")

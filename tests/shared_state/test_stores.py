@@ -15,7 +15,7 @@ from exporters.shared_state.layered import Layered
 from exporters.shared_state.memory import MemoryStore
 from exporters.shared_state.redis import RedisStore
 from exporters.shared_state.store import MAX_SHARED_VALUE_BYTES, Kept, Store, StoreError
-from exporters.shared_state.wake_up_pipe import Mailbox
+from exporters.shared_state.wake_up_pipe import WakeUpPipe
 from tests.support.programs import require
 from tests.support.servers import Redis
 
@@ -213,7 +213,7 @@ def test_a_disk_that_is_full_leaves_no_damaged_value(tmp_path: Path, monkeypatch
     assert store.update("key", lambda found, _: (b"", found), 60) is None
 
 
-def test_mailboxes_of_processes_that_have_ended_are_removed(tmp_path: Path) -> None:
+def test_pipes_of_processes_that_have_ended_are_removed(tmp_path: Path) -> None:
     ended, waiting = FileStore(tmp_path), FileStore(tmp_path)
     ended.listen().close()
     listener = waiting.listen()
@@ -221,25 +221,25 @@ def test_mailboxes_of_processes_that_have_ended_are_removed(tmp_path: Path) -> N
     assert lease is not None
     for store in (ended, waiting):
         assert store.lease("key", 60, 60) is None
-    assert len(list(tmp_path.glob("*/mailboxes/*"))) == 1
+    assert len(list(tmp_path.glob("*/pipes/*"))) == 1
     lease.release()
     assert listener.read() == ["key"]
     listener.close()
     FileStore(tmp_path).listen().close()
-    assert len(list(tmp_path.glob("*/mailboxes/*"))) == 1
+    assert len(list(tmp_path.glob("*/pipes/*"))) == 1
 
 
-def test_processes_that_begin_to_listen_at_once_remove_no_mailbox_of_each_other(tmp_path: Path) -> None:
-    def listen(_: int) -> Mailbox:
+def test_processes_that_begin_to_listen_at_once_remove_no_pipe_of_each_other(tmp_path: Path) -> None:
+    def listen(_: int) -> WakeUpPipe:
         store = FileStore(tmp_path, "boot")
-        mailbox = store.listen()
-        assert (tmp_path / "boot" / "mailboxes" / store._mailbox).exists()
-        return mailbox
+        pipe = store.listen()
+        assert (tmp_path / "boot" / "pipes" / store._pipe).exists()
+        return pipe
 
     with ThreadPoolExecutor(4) as pool:
-        mailboxes = list(pool.map(listen, range(100)))
-    for mailbox in mailboxes:
-        mailbox.close()
+        pipes = list(pool.map(listen, range(100)))
+    for pipe in pipes:
+        pipe.close()
 
 
 def test_a_damaged_lease_file_holds_nobody_up(tmp_path: Path) -> None:
