@@ -183,7 +183,7 @@ class TestReencrypt:
         before = stored(credential)
         settings.HUB_ENCRYPTION_KEYS = [new_key()]
         good = Credential.objects.create(name="good", team=team, secret=CONNECTION_STRING)
-        with pytest.raises(CommandError, match=r"1 could not be read.*\n.*“payments-manage”"):
+        with pytest.raises(CommandError, match=r"1 could not be decrypted.*\n.*“payments-manage”"):
             call_command("reencrypt", stdout=StringIO())
         assert stored(credential) == before
         assert reload(good).reveal_secret() == CONNECTION_STRING
