@@ -2,12 +2,8 @@
 
 from collections.abc import Iterator
 
-from django.db import models
-
-from ..credentials.encryption import EncryptedField, Sealed, SecretUnavailableError, binding, key_ring, reveal
+from ..credentials.encryption import Sealed, SecretUnavailableError, binding, key_ring, reveal
 from ..models import Credential
-
-_MODELS: tuple[type[models.Model], ...] = (Credential,)
 
 
 def unreadable() -> list[str]:
@@ -36,13 +32,13 @@ def reencrypt() -> tuple[int, list[str]]:
             continue
         old = getattr(row, name)
         sealed = key_ring().seal(plaintext, binding(row, name))
-        type(row)._default_manager.filter(pk=row.pk, **{name: old}).update(**{name: sealed})
+        Credential.objects.filter(pk=row.pk, **{name: old}).update(**{name: sealed})
         done += 1
     return done, messages
 
 
-def _stored() -> Iterator[tuple[models.Model, str]]:
-    for model in _MODELS:
-        names = [field.name for field in model._meta.get_fields() if isinstance(field, EncryptedField)]
-        for row in model._default_manager.order_by("pk"):
-            yield from ((row, name) for name in names if isinstance(getattr(row, name), Sealed))
+def _stored() -> Iterator[tuple[Credential, str]]:
+    for row in Credential.objects.order_by("pk"):
+        yield from (
+            (row, name) for name in Credential.SECRET_FIELDS if isinstance(getattr(row, name), Sealed)
+        )

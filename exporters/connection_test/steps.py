@@ -43,10 +43,9 @@ class Step:
 
 def after_the_read(snapshot: Snapshot, target: Target, allowed: float) -> Iterator[Step]:
     """Yield the steps that a read decides, in display order."""
-    failures = [failure for failure in snapshot.collectors.values() if failure is not None]
     # Anything that was read proves that the credential works.
     anything = bool(snapshot.info or snapshot.queues or snapshot.topics)
-    first = failures[0] if failures else None
+    first = next(iter(snapshot.failures), None)
     if not anything and first is not None:
         yield _failed(AUTHORISED, first, target, None)
         for name in (SKU, ENTITIES, TIME, BUDGET):

@@ -172,9 +172,7 @@ def reveal(instance: models.Model, field_name: str) -> str:
         try:
             return key_ring().open(value, binding(instance, field_name))
         except UndecryptableError:
-            raise UndecryptableError(
-                f"{instance._meta.verbose_name} “{instance}” (row {instance.pk})"
-            ) from None
+            raise UndecryptableError(describe(instance)) from None
     return str(value or "")
 
 

@@ -81,24 +81,15 @@ def export() -> str:
 
 def _items(model: type[Model]) -> Iterable[Model]:
     if model is Team:
-        return Team.objects.order_by("name")
+        return Team.objects.all()
     if model is Credential:
-        return (
-            Credential.objects.select_related("team")
-            .prefetch_related("grants__team")
-            .order_by("team__name", "name")
-        )
+        credentials = Credential.objects.select_related("team").prefetch_related("grants__team")
+        return credentials.order_by("team__name", "name")
     if model is Namespace:
-        return Namespace.objects.select_related("team", "credential").order_by("name")
+        return Namespace.objects.select_related("team", "credential")
     if model is LabelRule:
-        return LabelRule.objects.select_related("team", "namespace").order_by(
-            "team__name", "namespace__name", "position", "pk"
-        )
-    return (
-        ScrapeToken.objects.select_related("team")
-        .prefetch_related("namespaces")
-        .order_by("team__name", "name")
-    )
+        return LabelRule.objects.select_related("team", "namespace")
+    return ScrapeToken.objects.select_related("team").prefetch_related("namespaces")
 
 
 def _nested(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

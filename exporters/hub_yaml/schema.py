@@ -28,10 +28,6 @@ class SecretReference:
         return {} if self.kind == "stored" else {self.kind: self.place}
 
 
-def text(node: Node) -> str:
-    return node.text()
-
-
 def texts(node: Node) -> list[str]:
     return [item.text() for item in node.sequence()]
 
@@ -138,15 +134,15 @@ def _action(node: Node) -> str:
 _SOURCE = Key("source", "source", source)
 
 KINDS = (
-    Kind("teams", "team", Team, (*_same("name description", text), _SOURCE)),
+    Kind("teams", "team", Team, (*_same("name description", Node.text), _SOURCE)),
     Kind(
         "credentials",
         "credential",
         Credential,
         (
-            *_same("name team kind", text),
+            *_same("name team kind", Node.text),
             *_same("secret certificate_password spare_secret spare_certificate_password", secret),
-            *_same("tenant_id client_id authority token_file", text),
+            *_same("tenant_id client_id authority token_file", Node.text),
             *_same("expires_at spare_expires_at", moment),
             Key("hosts", "hosts", texts),
             Key("grants", "grants", grants),
@@ -158,10 +154,10 @@ KINDS = (
         "namespace",
         Namespace,
         (
-            *_same("name team host credential", text),
+            *_same("name team host credential", Node.text),
             Key("enabled", "enabled", Node.boolean),
             Key("labels", "labels", text_mapping),
-            *_same("include exclude", text),
+            *_same("include exclude", Node.text),
             Key("metrics", "metric_groups", texts),
             Key("limits.requests_per_second", "requests_per_second", Node.number),
             Key("limits.burst", "burst", Node.integer),
@@ -180,9 +176,9 @@ KINDS = (
         "label rule",
         LabelRule,
         (
-            *_same("team namespace", text),
+            *_same("team namespace", Node.text),
             *_of_rule("source_labels", texts, []),
-            *_of_rule("separator regex target_label replacement", text, ""),
+            *_of_rule("separator regex target_label replacement", Node.text, ""),
             *_of_rule("modulus", Node.integer, 0),
             Key("action", "action", _action, null_is_absent=False),  # null is refused, as in Prometheus
             _SOURCE,
@@ -193,8 +189,8 @@ KINDS = (
         "token",
         ScrapeToken,
         (
-            *_same("name team", text),
-            Key("scope", "scope", text),
+            *_same("name team", Node.text),
+            Key("scope", "scope", Node.text),
             Key("namespaces", "namespaces", texts),
             Key("token", "token", secret),
             Key("expires_at", "expires_at", moment),

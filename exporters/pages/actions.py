@@ -119,7 +119,6 @@ def _try_out(target: Target, seconds: float) -> Outcome:
 
 
 def _outcome(target: Target, snapshot: Snapshot) -> Outcome:
-    for failure in snapshot.collectors.values():
-        if failure is not None:
-            return Outcome(target.name, ok=False, problem=str(failure.reason), detail=failure.message)
+    for failure in snapshot.failures:
+        return Outcome(target.name, ok=False, problem=str(failure.reason), detail=failure.message)
     return Outcome(target.name, ok=True)

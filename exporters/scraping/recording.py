@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 
 def count_bugs(snapshot: Snapshot) -> None:
     """Count the collectors that a bug stopped. The reader has logged their tracebacks."""
-    for failure in snapshot.collectors.values():
-        if failure is not None and failure.reason is Reason.INTERNAL:
+    for failure in snapshot.failures:
+        if failure.reason is Reason.INTERNAL:
             internal_errors.count("reading")
 
 
@@ -82,7 +82,7 @@ def say_overloaded() -> None:
 
 
 def record_scrape(target: Target, snapshot: Snapshot, seconds: float) -> None:
-    failures = [failure for failure in snapshot.collectors.values() if failure is not None]
+    failures = snapshot.failures
     metrics.SCRAPES.labels(str(scrape_records.outcome(snapshot))).inc()
     metrics.SCRAPE_DURATION.observe(seconds)
     reasons = ", ".join(sorted({str(failure.reason) for failure in failures}))

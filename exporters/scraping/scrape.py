@@ -190,10 +190,7 @@ def _read_on(
 
 
 def _is_refused(snapshot: Snapshot) -> bool:
-    return any(
-        failure is not None and failure.reason is Reason.OVERLOADED
-        for failure in snapshot.collectors.values()
-    )
+    return any(failure.reason is Reason.OVERLOADED for failure in snapshot.failures)
 
 
 def _internal_error(where: str, error: Exception) -> Snapshot:

@@ -10,7 +10,6 @@ import os
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.db import Error, connection, transaction
@@ -37,21 +36,17 @@ KEPT_FAILURES = 40  # failures per namespace that stay even if there are newer s
 _PRUNE_EVERY = 150
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What is recorded about one scrape."""
-
-    namespace_id: int  # the name may belong to another namespace by the time this is written
-    at: datetime
-    outcome: str
-    reason: str
-    message: str
-    duration_seconds: float
-    allowed_seconds: float
-    age_seconds: float
-    requests: int
-    throttled_requests: int
-    series: int
+# What a status repeats of the last record.
+_COPIED = (
+    "at",
+    "outcome",
+    "reason",
+    "message",
+    "duration_seconds",
+    "allowed_seconds",
+    "throttled_requests",
+    "series",
+)
 
 
 class Recorder:
@@ -64,7 +59,7 @@ class Recorder:
         os.register_at_fork(after_in_child=self._reset)  # the parent process writes its own records
 
     def _reset(self) -> None:
-        self._queue: deque[Record] = deque(maxlen=QUEUE_LENGTH)
+        self._queue: deque[ScrapeRecord] = deque(maxlen=QUEUE_LENGTH)
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -72,7 +67,7 @@ class Recorder:
         self._failing = False
         self._flushes = 0
 
-    def add(self, record: Record) -> None:
+    def add(self, record: ScrapeRecord) -> None:
         self._queue.append(record)
         self.start()
 
@@ -92,7 +87,7 @@ class Recorder:
     def _flush(self) -> None:
         last_uses.tokens.write()
         last_uses.spares.write()
-        batch: list[Record] = []
+        batch: list[ScrapeRecord] = []
         while self._queue:
             batch.append(self._queue.popleft())
         if not batch:
@@ -100,6 +95,8 @@ class Recorder:
         try:
             write(batch)
         except Exception:
+            for record in batch:
+                record.pk = None  # may be set, although the transaction was rolled back
             # extendleft() on a full queue would push out the newest records.
             room = QUEUE_LENGTH - len(self._queue)
             self._queue.extendleft(reversed(batch[len(batch) - min(room, len(batch)) :]))
@@ -138,38 +135,17 @@ class Recorder:
                 took = time.thread_time() - began
 
 
-def write(batch: list[Record]) -> None:
+def write(batch: list[ScrapeRecord]) -> None:
     """Store a batch and update the statuses, in one transaction."""
     with transaction.atomic():
-        there = set(
-            Namespace.objects.filter(pk__in={record.namespace_id for record in batch}).values_list(
-                "pk", flat=True
-            )
-        )
+        stored = Namespace.objects.filter(pk__in={record.namespace_id for record in batch})
+        there = set(stored.values_list("pk", flat=True))
         known = [record for record in batch if record.namespace_id in there]  # some may have been deleted
-        ScrapeRecord.objects.bulk_create(
-            [
-                ScrapeRecord(
-                    namespace_id=record.namespace_id,
-                    at=record.at,
-                    outcome=record.outcome,
-                    reason=record.reason,
-                    message=record.message,
-                    duration_seconds=record.duration_seconds,
-                    allowed_seconds=record.allowed_seconds,
-                    age_seconds=record.age_seconds,
-                    requests=record.requests,
-                    throttled_requests=record.throttled_requests,
-                    series=record.series,
-                )
-                for record in known
-            ],
-            batch_size=500,
-        )
+        ScrapeRecord.objects.bulk_create(known, batch_size=500)
         _update_statuses(known)
 
 
-def _update_statuses(records: list[Record]) -> None:
+def _update_statuses(records: list[ScrapeRecord]) -> None:
     # Ordered by key, so that two replicas that write at the same time wait for each other instead of deadlocking.
     stored = {
         status.namespace_id: status
@@ -187,31 +163,14 @@ def _update_statuses(records: list[Record]) -> None:
             continue  # another replica has already written a newer one
         if status.outcome != record.outcome:
             status.since = record.at
-        status.at = record.at
-        status.outcome = record.outcome
-        status.reason = record.reason
-        status.message = record.message
-        status.duration_seconds = record.duration_seconds
-        status.allowed_seconds = record.allowed_seconds
-        status.throttled_requests = record.throttled_requests
-        status.series = record.series
+        for name in _COPIED:
+            setattr(status, name, getattr(record, name))
         status.recent = [*status.recent, [record.outcome[0], round(record.duration_seconds * 1000)]][-RECENT:]
     NamespaceStatus.objects.bulk_create(
         stored.values(),
         update_conflicts=True,
         unique_fields=["namespace"],
-        update_fields=[
-            "at",
-            "outcome",
-            "reason",
-            "message",
-            "duration_seconds",
-            "allowed_seconds",
-            "throttled_requests",
-            "series",
-            "since",
-            "recent",
-        ],
+        update_fields=[*_COPIED, "since", "recent"],
         batch_size=200,
     )
 
@@ -238,7 +197,7 @@ recorder = Recorder()
 
 def outcome(snapshot: Snapshot) -> Outcome:
     """Return how a read ended: complete, partial, or with nothing."""
-    if all(failure is None for failure in snapshot.collectors.values()):
+    if not snapshot.failures:
         return Outcome.SUCCESS
     anything = snapshot.queues or snapshot.topics or snapshot.subscriptions
     return Outcome.PARTIAL if anything else Outcome.FAILURE
@@ -249,9 +208,9 @@ def remember(
 ) -> None:
     """Queue the record of an answered scrape. Never raises: the scrape matters more than its record."""
     try:
-        failure = next((each for each in snapshot.collectors.values() if each is not None), None)
+        failure = next(iter(snapshot.failures), None)
         recorder.add(
-            Record(
+            ScrapeRecord(
                 namespace_id=namespace_id,
                 at=datetime.now(UTC),
                 outcome=outcome(snapshot),

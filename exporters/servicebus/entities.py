@@ -120,6 +120,11 @@ class Snapshot:
     budget_requests_per_second: float | None = None  # at the end of the read, throttling included
 
     @property
+    def failures(self) -> list[Failure]:
+        """Return why collectors could not read everything; empty if all could."""
+        return [failure for failure in self.collectors.values() if failure is not None]
+
+    @property
     def oldest_began_at(self) -> float:
         """Return when the oldest of the values was read, by the machine's clock."""
         return min([self.began_at, *self.topics_read_at.values()])

@@ -149,7 +149,7 @@ def _records() -> None:
 
 def _scrapes(namespace_id: int, state: str, last: datetime, chance: random.Random) -> list[Any]:
     """Return the last 60 scrapes of a namespace, one every 15 s."""
-    from exporters.scraping.scrape_records import Record
+    from exporters.models import ScrapeRecord
 
     if state == "stale":
         last -= timedelta(minutes=23)
@@ -160,7 +160,7 @@ def _scrapes(namespace_id: int, state: str, last: datetime, chance: random.Rando
         throttled = state == "throttled" and number > 50
         seconds = (9.5 if state == "timeout" else 0.08) if failing else usual * chance.uniform(0.8, 1.3)
         made.append(
-            Record(
+            ScrapeRecord(
                 namespace_id=namespace_id,
                 at=last - timedelta(seconds=15 * (59 - number)),
                 outcome=("partial" if state == "timeout" else "failure") if failing else "success",

@@ -233,10 +233,10 @@ def _scrapes(company: Company, namespaces: list[Any]) -> None:
 
 
 def _record(namespace: Any, at: datetime, chance: random.Random) -> Any:
-    from exporters.scraping.scrape_records import Record
+    from exporters.models import ScrapeRecord
 
     failed = namespace.pk % 20 == 7
-    return Record(
+    return ScrapeRecord(
         namespace_id=namespace.pk,
         at=at,
         outcome="failure" if failed else "success",

@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from exporters.models import Namespace, NamespaceStatus, ScrapeRecord, Team
 from exporters.scraping import scrape_records
-from exporters.scraping.scrape_records import Record
 from simulator import SimulatedNamespace
 
 from .conftest import AddTarget
@@ -21,7 +20,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 def _record(
     namespace_id: int | None = None, seconds: float = 0, outcome: str = "success", **fields: Any
-) -> Record:
+) -> ScrapeRecord:
     values: dict[str, Any] = {
         "reason": "" if outcome == "success" else "timeout",
         "message": "",
@@ -33,7 +32,7 @@ def _record(
         "series": 40,
     }
     number = Namespace.objects.get().pk if namespace_id is None else namespace_id
-    return Record(
+    return ScrapeRecord(
         namespace_id=number, at=NOW + timedelta(seconds=seconds), outcome=outcome, **values | fields
     )
 
@@ -128,7 +127,7 @@ def test_a_namespace_that_was_renamed_meanwhile_keeps_its_records(stored: Namesp
 
 
 def test_records_wait_while_the_database_is_away(stored: Namespace, monkeypatch: Any) -> None:
-    def away(batch: list[Record]) -> None:
+    def away(batch: list[ScrapeRecord]) -> None:
         raise OperationalError("the database is away")
 
     scrape_records.recorder.add(_record())
@@ -144,7 +143,7 @@ def test_the_newest_records_wait_when_not_all_can(stored: Namespace, monkeypatch
     monkeypatch.setattr(scrape_records, "QUEUE_LENGTH", 3)
     recorder = scrape_records.Recorder(in_background=False)
 
-    def away_while_another_came(batch: list[Record]) -> None:
+    def away_while_another_came(batch: list[ScrapeRecord]) -> None:
         recorder.add(_record(seconds=100))
         raise OperationalError("the database is away")
 
@@ -162,7 +161,7 @@ def test_the_newest_records_wait_when_not_all_can(stored: Namespace, monkeypatch
 def test_a_process_that_ends_says_when_its_last_records_are_lost(
     stored: Namespace, monkeypatch: Any, caplog: Any
 ) -> None:
-    def away(batch: list[Record]) -> None:
+    def away(batch: list[ScrapeRecord]) -> None:
         raise OperationalError("the database is away")
 
     monkeypatch.setattr(scrape_records, "write", away)

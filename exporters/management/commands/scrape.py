@@ -29,8 +29,7 @@ class Command(BaseCommand):
         target = derivation.target(namespace)
         answer = exposition(target, scrape(target, timeout or target.limits.timeout_seconds), "")
         self.stdout.write(answer.body.decode(), ending="")
-        collectors = answer.result.snapshot.collectors
-        failures = {str(failure.message) for failure in collectors.values() if failure}
+        failures = {failure.message for failure in answer.result.snapshot.failures}
         if failures:
             self.stderr.write("\n".join(sorted(failures)))
             sys.exit(1)
