@@ -21,14 +21,16 @@ from ..servicebus import clock
 from ..servicebus.background_read import is_cut_short, with_fresher
 from ..servicebus.entities import Failure, Snapshot
 from ..servicebus.errors import Reason
-from ..shared_state import leases
+from ..shared_state import shared
 from ..shared_state.layered import HeldLease, Wait
-from ..shared_state.leases import NoLease
 from .result_cache import KeptResults
 from .results import Stored, key_of
 
 logger = logging.getLogger(__name__)
 
+# Renewed once per second during a read. Long enough to survive a moment without CPU time, but short compared to a
+# scrape.
+_LEASE_SECONDS = 3.0
 # Failures that a scrape with a later deadline may not have.
 _FOR_LACK_OF_TIME = frozenset({Reason.TIMEOUT, Reason.OVERLOADED})
 # How much earlier another scrape's deadline may be for its failure to be used as one's own.
@@ -129,7 +131,7 @@ class Flights:
         if cached is not None:
             return cached
         while True:
-            lease = leases.take(key, deadline - time.monotonic())
+            lease = shared().lease(key, _LEASE_SECONDS, deadline - time.monotonic())
             if not isinstance(lease, Wait):
                 try:
                     # Another process may have finished between the check and the lease.
@@ -154,7 +156,7 @@ class Flights:
         key: str,
         deadline: float,
         reads: tuple[Read, ReadOn],
-        lease: HeldLease | NoLease,
+        lease: HeldLease,
     ) -> Answer:
         read, read_on = reads
 
@@ -206,7 +208,7 @@ class Flights:
         if not target.limits.cache_seconds:
             return None
         stored = self._kept.get(key)
-        if stored is None or any(failure is not None for failure in stored.snapshot.collectors.values()):
+        if stored is None or stored.snapshot.failures:
             return None  # read again after a failure: it may be over
         age = max(0.0, clock.now() - stored.snapshot.began_at)
         return Answer(stored.snapshot, Origin.CACHED, age) if age <= target.limits.cache_seconds else None
@@ -214,10 +216,7 @@ class Flights:
 
 def _is_good_for(snapshot: Snapshot, its_deadline: float, deadline: float) -> bool:
     """Return whether another scrape's read can be used: not if it lacked time that this scrape has."""
-    lacked_time = any(
-        failure is not None and failure.reason in _FOR_LACK_OF_TIME
-        for failure in snapshot.collectors.values()
-    )
+    lacked_time = any(failure.reason in _FOR_LACK_OF_TIME for failure in snapshot.failures)
     return not lacked_time or its_deadline >= deadline - _SAME_DEADLINE_SECONDS
 
 

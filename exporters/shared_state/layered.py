@@ -4,21 +4,12 @@ A store that fails is not used until a probe of everything that scrapes need suc
 but never a scrape.
 """
 
-import logging
-import math
-import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from ..telemetry import metrics
 from .lease_watch import Watch
-from .store import Lease, Store, StoreError
+from .store import Layer, Lease, Store, StoreError
 
-logger = logging.getLogger(__name__)
-
-# How long a failed store is not tried. Short, so that sharing resumes soon after an outage.
-_REST_SECONDS = 3.0
 # The maximum age of a probe's result for readiness.
 _PROBED_SECONDS = 10.0
 
@@ -52,7 +43,9 @@ class Layered:
     def lease(self, key: str, seconds: float, wanted_seconds: float) -> "HeldLease | Wait":
         """Return the lease from the first store that works, or a Wait for its end if it is already held.
 
-        The lease is renewed until it is released. If that or the release fails, the store counts as failed.
+        The lease is renewed until it is released. If that or the release fails, the store counts as failed. The time
+        that this scrape has left tells the process that reads for how long its result is wanted: storing a result costs
+        CPU time, so most results that nobody wants are not stored.
         """
         lease, layer = self._first(lambda store: store.lease(key, seconds, wanted_seconds))
         if lease is None:
@@ -74,68 +67,6 @@ class Layered:
                 problem = error
                 layer.note_failure(error)
         raise problem or StoreError("No store is available.")
-
-
-class Layer:
-    """A store, and whether it works. Thread-safe."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.problem = ""
-        self._works = False  # until a probe succeeds
-        self._rests_until = -math.inf  # monotonic
-        self._probed_at = -math.inf  # monotonic
-        self._probing = threading.Lock()
-        self._lock = threading.Lock()
-
-    def works(self) -> bool:
-        """Return whether the store may be used; probe it if it is new, or has rested after a failure."""
-        if self._works:
-            return True
-        if self._rests_until > time.monotonic():
-            return False
-        # Wait for the first probe, because anything shared in another store meanwhile would be lost. After a failure,
-        # one thread probes, and the others continue with the next store.
-        if not self._probing.acquire(blocking=not self.problem):
-            return False
-        try:
-            if not self._works and self._rests_until <= time.monotonic():
-                self._probe()
-            return self._works
-        finally:
-            self._probing.release()
-
-    def is_working(self) -> bool:
-        """Return whether the store may be used, without a probe."""
-        return self._works
-
-    def probe(self, seconds: float) -> None:
-        """Probe the store, unless that was done in the last `seconds` seconds."""
-        with self._probing:
-            if time.monotonic() - self._probed_at >= seconds:
-                self._probe()
-
-    def note_failure(self, error: StoreError) -> None:
-        metrics.SHARED_STATE_ERRORS.labels(self.store.name).inc()
-        with self._lock:
-            first, self.problem = not self.problem, str(error)
-            self._works, self._rests_until = False, time.monotonic() + _REST_SECONDS
-        if first:
-            logger.warning(
-                "Scrapes can't share reads through %s for now, and continue: %s", self.store.name, error
-            )
-
-    def _probe(self) -> None:
-        try:
-            self.store.probe()
-        except StoreError as error:
-            self.note_failure(error)
-        else:
-            with self._lock:
-                again, self.problem, self._works = bool(self.problem), "", True
-            if again:
-                logger.info("Scrapes share reads through %s again.", self.store.name)
-        self._probed_at = time.monotonic()
 
 
 class HeldLease:

@@ -13,29 +13,14 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Protocol
 
 from ..telemetry import internal_errors
-from .store import Lease, Listener, Store, StoreError
+from .store import Layer, Lease, Listener, StoreError
 
 logger = logging.getLogger(__name__)
 
 # A third of the lifetime of a lease in Redis without a renewal.
 _PERIOD_SECONDS = 1.0
-
-
-class WatchedStore(Protocol):
-    """A store, and whether it works."""
-
-    store: Store
-
-    def is_working(self) -> bool:
-        """Return whether the store may be used."""
-        ...
-
-    def note_failure(self, error: StoreError) -> None:
-        """Stop using the store for a while."""
-        ...
 
 
 class Watch:
@@ -46,12 +31,12 @@ class Watch:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: dict[Lease, WatchedStore] = {}
-        self._waiting: defaultdict[tuple[WatchedStore, str], set[threading.Event]] = defaultdict(set)
-        self._new: set[tuple[WatchedStore, str]] = set()
+        self._held: dict[Lease, Layer] = {}
+        self._waiting: defaultdict[tuple[Layer, str], set[threading.Event]] = defaultdict(set)
+        self._new: set[tuple[Layer, str]] = set()
         self._thread: _Thread | None = None
 
-    def hold(self, layer: WatchedStore, lease: Lease) -> None:
+    def hold(self, layer: Layer, lease: Lease) -> None:
         """Renew a lease until `let_go`."""
         with self._lock:
             self._started()
@@ -61,7 +46,7 @@ class Watch:
         with self._lock:
             self._held.pop(lease, None)
 
-    def wait(self, layer: WatchedStore, key: str, seconds: float) -> bool:
+    def wait(self, layer: Layer, key: str, seconds: float) -> bool:
         """Sleep until a refused lease has ended; return False if it has not after `seconds` seconds.
 
         Also returns True if its store fails, or the lease is held again. It may return a period late if the holder died
@@ -91,7 +76,7 @@ class Watch:
 
     # The following methods are for the thread.
 
-    def held(self) -> dict[WatchedStore, list[Lease]]:
+    def held(self) -> dict[Layer, list[Lease]]:
         """Return the held leases by store."""
         found = defaultdict(list)
         with self._lock:
@@ -99,17 +84,17 @@ class Watch:
                 found[layer].append(lease)
         return found
 
-    def waited_for(self) -> list[tuple[WatchedStore, str]]:
+    def waited_for(self) -> list[tuple[Layer, str]]:
         """Return the leases that scrapes wait for."""
         with self._lock:
             return list(self._waiting)
 
-    def waited_for_since_the_last_call(self) -> list[tuple[WatchedStore, str]]:
+    def waited_for_since_the_last_call(self) -> list[tuple[Layer, str]]:
         with self._lock:
             new, self._new = self._new, set()
             return [place for place in new if place in self._waiting]
 
-    def wake(self, places: Iterable[tuple[WatchedStore, str]]) -> None:
+    def wake(self, places: Iterable[tuple[Layer, str]]) -> None:
         """Wake all scrapes that wait for these leases."""
         with self._lock:
             for place in places:
@@ -134,7 +119,7 @@ class _Thread(threading.Thread):
         self._rope.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._bell, selectors.EVENT_READ)
-        self._listeners: dict[WatchedStore, Listener] = {}
+        self._listeners: dict[Layer, Listener] = {}
         self._next_look = time.monotonic() + _PERIOD_SECONDS
 
     def ring(self) -> None:
@@ -180,7 +165,7 @@ class _Thread(threading.Thread):
             self._look(self._watch.waited_for(), is_late=True)
             self._next_look = time.monotonic() + _PERIOD_SECONDS
 
-    def _read(self, layer: WatchedStore) -> None:
+    def _read(self, layer: Layer) -> None:
         listener = self._listeners.get(layer)
         if listener is None:  # closed in this turn
             return
@@ -201,7 +186,7 @@ class _Thread(threading.Thread):
                 except StoreError as error:
                     layer.note_failure(error)
 
-    def _look(self, places: Iterable[tuple[WatchedStore, str]], *, is_late: bool = False) -> None:
+    def _look(self, places: Iterable[tuple[Layer, str]], *, is_late: bool = False) -> None:
         """Wake the scrapes that wait for ended leases. `is_late`: a notification should have arrived."""
         keys = defaultdict(list)
         for layer, key in places:
@@ -209,7 +194,7 @@ class _Thread(threading.Thread):
         for layer in keys:
             self._look_in(layer, keys[layer], is_late)
 
-    def _look_in(self, layer: WatchedStore, keys: list[str], is_late: bool) -> None:
+    def _look_in(self, layer: Layer, keys: list[str], is_late: bool) -> None:
         try:
             if not layer.is_working():
                 raise StoreError("It failed a moment ago.")
@@ -225,14 +210,14 @@ class _Thread(threading.Thread):
             self._stop_listening(layer)
             self._watch.wake(place for place in self._watch.waited_for() if place[0] is layer)
 
-    def _listen_again(self, layer: WatchedStore) -> None:
+    def _listen_again(self, layer: Layer) -> None:
         """Start a new listener before closing the old one, so that nothing is missed in between."""
         listener = layer.store.listen()
         self._stop_listening(layer)
         self._listeners[layer] = listener
         self._selector.register(listener, selectors.EVENT_READ, layer)
 
-    def _stop_listening(self, layer: WatchedStore) -> None:
+    def _stop_listening(self, layer: Layer) -> None:
         listener = self._listeners.pop(layer, None)
         if listener is not None:
             self._selector.unregister(listener)

@@ -7,12 +7,22 @@ Each store has its own clock, common to all its users: Redis its server's, files
 boot. Ages are differences between times of the same store, so they don't depend on any machine's date.
 """
 
+import logging
+import math
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from ..telemetry import metrics
+
+logger = logging.getLogger(__name__)
+
 # A budget has at most 112 bytes, and a failure that is remembered 3,700.
 MAX_SHARED_VALUE_BYTES = 4_096
+# How long a failed store is not tried. Short, so that sharing resumes soon after an outage.
+_REST_SECONDS = 3.0
 
 T = TypeVar("T")
 # Takes a value (None if there is none) and the store's time in seconds; returns the new value and a result.
@@ -121,6 +131,68 @@ def checked(value: bytes) -> bytes:
     if len(value) > MAX_SHARED_VALUE_BYTES:
         raise StoreError(f"A shared value is longer than {MAX_SHARED_VALUE_BYTES} bytes.")
     return value
+
+
+class Layer:
+    """A store, and whether it works. Thread-safe."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.problem = ""
+        self._works = False  # until a probe succeeds
+        self._rests_until = -math.inf  # monotonic
+        self._probed_at = -math.inf  # monotonic
+        self._probing = threading.Lock()
+        self._lock = threading.Lock()
+
+    def works(self) -> bool:
+        """Return whether the store may be used; probe it if it is new, or has rested after a failure."""
+        if self._works:
+            return True
+        if self._rests_until > time.monotonic():
+            return False
+        # Wait for the first probe, because anything shared in another store meanwhile would be lost. After a failure,
+        # one thread probes, and the others continue with the next store.
+        if not self._probing.acquire(blocking=not self.problem):
+            return False
+        try:
+            if not self._works and self._rests_until <= time.monotonic():
+                self._probe()
+            return self._works
+        finally:
+            self._probing.release()
+
+    def is_working(self) -> bool:
+        """Return whether the store may be used, without a probe."""
+        return self._works
+
+    def probe(self, seconds: float) -> None:
+        """Probe the store, unless that was done in the last `seconds` seconds."""
+        with self._probing:
+            if time.monotonic() - self._probed_at >= seconds:
+                self._probe()
+
+    def note_failure(self, error: StoreError) -> None:
+        metrics.SHARED_STATE_ERRORS.labels(self.store.name).inc()
+        with self._lock:
+            first, self.problem = not self.problem, str(error)
+            self._works, self._rests_until = False, time.monotonic() + _REST_SECONDS
+        if first:
+            logger.warning(
+                "Scrapes can't share reads through %s for now, and continue: %s", self.store.name, error
+            )
+
+    def _probe(self) -> None:
+        try:
+            self.store.probe()
+        except StoreError as error:
+            self.note_failure(error)
+        else:
+            with self._lock:
+                again, self.problem, self._works = bool(self.problem), "", True
+            if again:
+                logger.info("Scrapes share reads through %s again.", self.store.name)
+        self._probed_at = time.monotonic()
 
 
 def use_everything(store: Store, key: str, seconds: float) -> None:

@@ -11,7 +11,7 @@ from exporters.scraping.results import key_of
 from exporters.scraping.single_flight import Answer, Flights, Origin
 from exporters.servicebus.entities import Snapshot
 from exporters.servicebus.errors import Reason
-from exporters.shared_state import leases
+from exporters.shared_state import shared
 from exporters.shared_state.layered import HeldLease
 from simulator import SimulatedNamespace
 from tests.web.conftest import AddTarget, add_target, hub, team
@@ -24,7 +24,7 @@ def test_who_waits_in_vain_for_the_read_of_another_process_says_for_how_long(
 ) -> None:
     add_target(bus)
     target = reloader.current().targets[bus.name]
-    lease = leases.take(key_of(target), 60)
+    lease = shared().lease(key_of(target), 3, 60)
     assert isinstance(lease, HeldLease)
 
     try:

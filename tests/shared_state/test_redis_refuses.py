@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis as redis_client
 
-from exporters.shared_state import layered as layered_module
+from exporters.shared_state import store as store_module
 from exporters.shared_state.files import FileStore
 from exporters.shared_state.layered import HeldLease, Layered
 from exporters.shared_state.redis import RedisStore, _RedisLease
@@ -50,7 +50,7 @@ class Configured(Redis):
 
 @pytest.fixture(autouse=True)
 def _short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layered_module, "_REST_SECONDS", 0.2)
+    monkeypatch.setattr(store_module, "_REST_SECONDS", 0.2)
 
 
 @pytest.fixture(scope="module")

@@ -359,8 +359,8 @@ def test_the_lease_of_a_process_that_is_killed_ends(variables: dict[str, str], t
     program = """
 import sys, django
 django.setup()
-from exporters.shared_state import leases
-lease = leases.take("aa", 60)
+from exporters.shared_state import shared
+lease = shared().lease("aa", 3, 60)
 print(type(lease).__name__, flush=True)
 sys.stdin.read()
 """
@@ -393,17 +393,17 @@ def test_a_process_that_has_forked_watches_its_own_leases(redis: Redis, tmp_path
     program = """
 import os, sys, django
 django.setup()
-from exporters.shared_state import leases
+from exporters.shared_state import shared
 from exporters.shared_state.layered import Wait
-mine = leases.take("aa", 60)
+mine = shared().lease("aa", 3, 60)
 if os.fork() == 0:
     import time
-    other = leases.take("aa", 60)
+    other = shared().lease("aa", 3, 60)
     assert isinstance(other, Wait)
-    own = leases.take("bb", 60)
+    own = shared().lease("bb", 3, 60)
     print("child", flush=True)
     assert not other.until_it_ends(4)
-    print(type(leases.take("bb", 60)).__name__, flush=True)
+    print(type(shared().lease("bb", 3, 60)).__name__, flush=True)
     os._exit(0)
 print("parent", flush=True)
 _, status = os.wait()
