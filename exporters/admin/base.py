@@ -73,6 +73,8 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
     change_form_template = "admin/exporters/change_form.html"
     object_history_list_template = "admin/exporters/object_history_list.html"
     list_per_page = 50
+    # Fields that only platform administrators search, because a match would reveal something to others.
+    administrators_search_fields: tuple[str, ...] = ()
     # Facets count the whole list once for each choice.
     show_facets = admin.ShowFacets.NEVER
     # Django would link to the pages for Prometheus.
@@ -85,6 +87,10 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return HubList
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        reserved = () if roles.is_platform_administrator(request.user) else self.administrators_search_fields
+        return tuple(name for name in self.search_fields if name not in reserved)
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
@@ -242,14 +248,3 @@ def _without_records(tree: list[Any]) -> list[Any]:
 
 def comes_from_file(obj: Any) -> bool:
     return getattr(obj, "source", None) == Source.FILE
-
-
-class SourceFilter(admin.SimpleListFilter):
-    title = "source"
-    parameter_name = "source"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(value), str(label)) for value, label in Source.choices]
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset.filter(source=self.value()) if self.value() else queryset

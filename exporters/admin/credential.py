@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
@@ -17,7 +17,6 @@ from .. import formatting
 from ..access import roles
 from ..models import Credential, Namespace, SecretSlot
 from ..scraping.status import state_of
-from .base import SourceFilter
 from .credential_form import CredentialForm, describe_secret
 from .grants import MOST_ROWS, SEARCH, GrantsInline
 from .spare_slot import SpareSlot
@@ -59,6 +58,7 @@ _MOST_USES = 20
 
 
 @admin.register(Credential)
+@method_decorator(sensitive_post_parameters(*Credential.SECRET_FIELDS), name="changeform_view")
 class CredentialAdmin(SpareSlot):
     form = CredentialForm
     change_form_template = "admin/exporters/credential/change_form.html"
@@ -69,9 +69,11 @@ class CredentialAdmin(SpareSlot):
         "kind",
         TeamFilter,
         ExpiryFilter,
-        SourceFilter,
+        "source",
     )
     search_fields = ("name", "team__name", "tenant_id", "client_id", "namespaces__name")
+    # Searching for another team's namespace must not find the platform identity that it uses.
+    administrators_search_fields = ("namespaces__name",)
     autocomplete_fields = ("team",)
     fieldsets = (
         (None, {"fields": ("name", "team", "kind")}),
@@ -107,11 +109,6 @@ class CredentialAdmin(SpareSlot):
         ),
     )
 
-    @method_decorator(sensitive_post_parameters(*Credential.SECRET_FIELDS))
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        response: HttpResponseBase = super().changeform_view(request, *args, **kwargs)
-        return response
-
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Credential]":
         found: QuerySet[Credential] = super().get_queryset(request)
         # For a platform identity, members see the count of their own teams' namespaces only. A join would count for
@@ -122,12 +119,6 @@ class CredentialAdmin(SpareSlot):
 
     def get_inlines(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
         return (GrantsInline,) if obj is not None and obj.team_id is None else ()
-
-    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        if roles.is_platform_administrator(request.user):
-            return self.search_fields
-        # Searching for another team's namespace must not find the platform identity that it uses.
-        return tuple(name for name in self.search_fields if not name.startswith("namespaces"))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None and not self.has_change_permission(request, obj):

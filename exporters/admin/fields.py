@@ -105,12 +105,6 @@ class LabelsField(forms.CharField):
             labels[name] = text
         return labels
 
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        try:
-            return bool(self.to_python(data) != (initial or {}))
-        except ValidationError:
-            return True
-
 
 class LinesField(forms.CharField):
     """A list of strings, one per line."""
@@ -123,9 +117,6 @@ class LinesField(forms.CharField):
     def to_python(self, value: Any) -> Any:
         return [line.strip() for line in str(value or "").splitlines() if line.strip()]
 
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return bool(self.to_python(data) != (initial or []))
-
 
 class LabelNamesField(forms.CharField):
     """Label names, separated by commas."""
@@ -135,6 +126,3 @@ class LabelNamesField(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         return [name.strip() for name in str(value or "").split(",") if name.strip()]
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return bool(self.to_python(data) != (initial or []))

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from ..access import roles
 from ..models import IdentityGrant
 from .fields import LinesField
-from .scoped import TabularInline
+from .scoped import RowPermissions
 
 # An identity may be granted to every team. More rows would slow down the page; a search above them finds the others.
 MOST_ROWS = 25
@@ -24,7 +24,7 @@ class GrantForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ("team", "hosts")
 
 
-class GrantsInline(TabularInline):
+class GrantsInline(RowPermissions):
     """The grants of a platform credential to teams, with their hosts. Only platform administrators see them."""
 
     model = IdentityGrant
@@ -42,18 +42,6 @@ class GrantsInline(TabularInline):
         rows = shown.order_by("team__name").values_list("pk", flat=True)[:MOST_ROWS]
         return found.filter(pk__in=list(rows))
 
-    def _allows(self, request: HttpRequest, credential: Any) -> bool:
-        is_the_platforms = credential is None or credential.team_id is None
+    def _allows(self, request: HttpRequest, action: str, parent: Any) -> bool:
+        is_the_platforms = parent is None or parent.team_id is None
         return is_the_platforms and roles.is_platform_administrator(request.user)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._allows(request, obj)
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._allows(request, obj)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._allows(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._allows(request, obj)

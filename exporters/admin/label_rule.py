@@ -11,7 +11,7 @@ from django.utils.html import format_html
 
 from ..access import roles
 from ..models import LabelRule
-from .base import HubAdmin, SourceFilter
+from .base import HubAdmin
 from .fields import LabelNamesField
 from .hidden_choices import KeepsHidden
 from .team_filter import TeamFilter
@@ -58,7 +58,7 @@ class LabelRuleAdmin(HubAdmin):
     form = LabelRuleForm
     list_display = ("does", "scope", "position", "reads", "matches", "writes")
     list_select_related = ("team", "namespace")
-    list_filter = ("action", TeamFilter, SourceFilter)
+    list_filter = ("action", TeamFilter, "source")
     search_fields = ("team__name", "namespace__name", "regex", "target_label", "replacement")
     autocomplete_fields = ("team", "namespace")
     fieldsets = (

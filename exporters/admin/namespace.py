@@ -14,7 +14,6 @@ from ..models import Namespace
 from ..models.namespaces import default_metric_groups
 from ..models.validators import METRIC_GROUPS
 from . import owned_hosts
-from .base import SourceFilter
 from .fields import LabelsField
 from .hidden_choices import KeepsHidden
 from .hub_yaml import HubYaml
@@ -71,7 +70,7 @@ class NamespaceAdmin(NamespaceActions, NamespaceRules, NamespaceNew, NamespacePa
     form = NamespaceForm
     list_display = ("name", "team", "endpoint", "credential", "enabled", "source")
     list_select_related = ("team", "credential")
-    list_filter = ("enabled", TeamFilter, "credential__kind", SourceFilter)
+    list_filter = ("enabled", TeamFilter, "credential__kind", "source")
     search_fields = ("name", "host", "team__name", "credential__name")
     autocomplete_fields = ("team", "credential")
     formfield_overrides = {models.TextField: {"widget": AdminTextInputWidget}}

@@ -1,12 +1,12 @@
 """A namespace's pages: its status with its actions, its entities and its exposition."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -93,7 +93,7 @@ class NamespacePage(ScrapeConfigs):
             "status": row.status,
             "records": records,
             "failures": failures,
-            "endpoint": self._endpoint(namespace),
+            "endpoint": self.endpoint(namespace),
             "changes": self._changes(request, namespace),
             "trial": tried,
             "scrape_configs": self._scrape_configs(request, namespace),
@@ -114,7 +114,7 @@ class NamespacePage(ScrapeConfigs):
         context = {
             **self._context(request, namespace, "entities"),
             **choice,
-            **_read(result),
+            **last_reading.context(result),
             "table": table,
             "above_limit": result.snapshot.dropped.get("limit", 0) if result else 0,
             "sorts": _SORTS,
@@ -136,7 +136,7 @@ class NamespacePage(ScrapeConfigs):
         lines = body.decode().splitlines()
         context = {
             **self._context(request, namespace, "exposition"),
-            **_read(result),
+            **last_reading.context(result),
             "text": "\n".join(lines[:_LINES]),
             "shown": min(len(lines), _LINES),
             "lines": len(lines),
@@ -149,10 +149,7 @@ class NamespacePage(ScrapeConfigs):
         visible = roles.visible(
             request.user, Namespace.objects.select_related("team", "credential", "status")
         )
-        namespace = visible.filter(pk=object_id).first()
-        if namespace is None:
-            raise Http404
-        return namespace
+        return get_object_or_404(visible, pk=object_id)
 
     def _reading(self, request: HttpRequest, namespace: Namespace) -> scrape.Result | None:
         """Return the newest available reading or, on POST, a new one.
@@ -188,9 +185,6 @@ class NamespacePage(ScrapeConfigs):
             words = ". ".join(part for part in (outcome.problem, outcome.detail) if part)
             self.message_user(request, f"{what.capitalize()} failed for {namespace}: {words}", messages.ERROR)
 
-    def _endpoint(self, namespace: Namespace) -> str:
-        return str(self.endpoint(namespace))
-
     def _context(self, request: HttpRequest, namespace: Namespace, tab: str) -> dict[str, Any]:
         may_change = roles.allows(request.user, "change", Namespace, namespace)
         return {
@@ -205,14 +199,3 @@ class NamespacePage(ScrapeConfigs):
             "may_change": may_change,
             "may_switch": may_change and not comes_from_file(namespace),
         }
-
-
-def _read(result: scrape.Result | None) -> dict[str, Any]:
-    """Return the template context for when the result was read and what failed."""
-    if result is None:
-        return {"read_at": None, "failures": []}
-    failures = {failure.message for failure in result.snapshot.collectors.values() if failure is not None}
-    return {
-        "read_at": datetime.fromtimestamp(result.snapshot.read_at, UTC),
-        "failures": sorted(failures),
-    }

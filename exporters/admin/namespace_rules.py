@@ -1,12 +1,12 @@
 """The page for a namespace's rules, with a preview of their effect on its last reading."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
@@ -40,9 +40,7 @@ class NamespaceRules(HubAdmin):
     def rules_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Show the rules and a preview of their effect. On POST, edit, import or save them."""
         visible = roles.visible(request.user, Namespace.objects.select_related("team", "credential"))
-        namespace = visible.filter(pk=object_id).first()
-        if namespace is None:
-            raise Http404
+        namespace = get_object_or_404(visible, pk=object_id)
         scope = _scope(request, namespace)
         may_edit = _may_edit(request, scope)
         problem = ""
@@ -183,10 +181,7 @@ def _applied(
         snapshot = result.snapshot
         rules = [each for each in rules if usable([each.rule])]
         tried = replace(stored, rules=usable(each.rule for each in rules))
-        context["failures"] = sorted(
-            {each.message for each in snapshot.collectors.values() if each is not None}
-        )
-        context["read_at"] = datetime.fromtimestamp(snapshot.read_at, UTC)
+        context |= last_reading.context(result)
         context["preview"] = preview(
             snapshot,
             stored.groups,

@@ -81,18 +81,12 @@ class _OwnRows(BaseInlineFormSet):  # type: ignore[type-arg]
         form.fields["id"].queryset = self.get_queryset()
 
 
-class TeamInline(Scoped, TabularInline):
-    """An inline on a team's page. The user's role in that team decides what it allows."""
+class RowPermissions(TabularInline):
+    """Base of inlines, whose permissions Django asks for with the object of the page."""
 
-    formset = _OwnRows
-    # Repeating all choices in each row would be too much, and without JavaScript there are no new rows.
-    autocomplete = choices.Autocomplete
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
-            field.widget.can_add_related = False  # one button in each row
-        return field
+    def _allows(self, request: HttpRequest, action: str, parent: Any) -> bool:
+        """Return whether the user may view, add, change or delete rows; without a parent, any rows at all."""
+        raise NotImplementedError
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._allows(request, "view", obj)
@@ -105,6 +99,20 @@ class TeamInline(Scoped, TabularInline):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._allows(request, "delete", obj)
+
+
+class TeamInline(Scoped, RowPermissions):
+    """An inline on a team's page. The user's role in that team decides what it allows."""
+
+    formset = _OwnRows
+    # Repeating all choices in each row would be too much, and without JavaScript there are no new rows.
+    autocomplete = choices.Autocomplete
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            field.widget.can_add_related = False  # one button in each row
+        return field
 
     def _allows(self, request: HttpRequest, action: str, team: Any) -> bool:
         if team is None:  # Django checks for any access at all

@@ -3,7 +3,8 @@
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 
 from ..access import roles
@@ -33,9 +34,7 @@ class SpareSlot(HubAdmin):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         visible = roles.visible(request.user, Credential.objects.all())
-        credential = visible.filter(pk=object_id).first()
-        if credential is None:
-            raise Http404
+        credential = get_object_or_404(visible, pk=object_id)
         if not roles.allows(request.user, "change", Credential, credential):
             raise PermissionDenied
         what = str(request.POST.get("do", ""))

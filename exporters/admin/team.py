@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from ..access import roles
 from ..models import Membership, Team
-from .base import HubAdmin, SourceFilter
+from .base import HubAdmin
 from .hidden_choices import KeepsHidden
 from .scoped import TeamInline
 from .scrape_configs import ScrapeConfigs
@@ -70,7 +70,7 @@ class MembersInline(ChoosesUser, TeamInline):
 class TeamAdmin(ScrapeConfigs):
     ordering = ("name",)  # annotating counts drops the model's ordering
     list_display = ("name", "description", "members", "namespaces", "source")
-    list_filter = (SourceFilter,)
+    list_filter = ("source",)
     search_fields = ("name", "description")
     fields = ("name", "description")
     inlines = (MembersInline,)
@@ -102,10 +102,6 @@ class MembershipAdmin(ChoosesUser, HubAdmin):
     list_select_related = ("user", "team")
     list_filter = ("role", TeamFilter)
     search_fields = ("user__username", "user__email", "team__name")
+    # An owner can add any user, and must not be able to guess the email address piece by piece by searching.
+    administrators_search_fields = ("user__email",)
     autocomplete_fields = ("user", "team")
-
-    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        if roles.is_platform_administrator(request.user):
-            return self.search_fields
-        # An owner can add any user, and must not be able to guess the email address piece by piece by searching.
-        return tuple(name for name in self.search_fields if name != "user__email")

@@ -7,6 +7,8 @@ ones, for example, are usually not kept.
 import threading
 from collections import OrderedDict
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 from ..configuration.targets import Target
 from .scrape import Result, last_result, scrape
@@ -37,6 +39,16 @@ def read(target: Target) -> Result:
         if len(_readings) > _KEPT:
             _readings.popitem(last=False)
     return result
+
+
+def context(result: Result | None) -> dict[str, Any]:
+    """Return for a template when a result was read, and what could not be read."""
+    if result is None:
+        return {"read_at": None, "failures": []}
+    return {
+        "read_at": datetime.fromtimestamp(result.snapshot.read_at, UTC),
+        "failures": sorted({failure.message for failure in result.snapshot.failures}),
+    }
 
 
 def forget_one(target: Target) -> None:
