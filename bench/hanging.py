@@ -7,17 +7,16 @@ of a page reaches 1 s, if one of them failed, or if a hanging namespace was answ
 """
 
 import argparse
-import http.cookiejar
 import sys
 import threading
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from tests.support.hubs import Hub, Simulated, quantile
 from tests.support.series import Series, is_up, scrape_of
+
+from .pages import Browser
 
 LIMIT_SECONDS = 1.0
 TIMEOUT_SECONDS = 10.0
@@ -44,14 +43,12 @@ def _measure(hub: Hub, token: str, names: Sequence[str], seconds: float) -> int:
     over = threading.Event()
     hanging = [name for name in names if name.startswith("hanging")]
     healthy = next(name for name in names if name not in hanging)
-    open_page = _browser(hub)
+    # The sign-in page redirects users who are already signed in.
+    opened = [_page(hub, "/admin/login/", signed_in=False), _page(hub, "/admin/", signed_in=True)]
     clients = [Series(_scrape(hub, token, name, up=False), 0, over) for name in hanging]
     time.sleep(2)  # until all of them hang
     scrapes = Series(_scrape(hub, token, healthy, up=True), 0.2, over)
-    pages = [
-        Series(lambda path=path: open_page(path), 0.5, over)  # type: ignore[misc]
-        for path in ("/admin/login/", "/admin/")
-    ]
+    pages = [Series(page, 0.5, over) for page in opened]
     time.sleep(seconds)
     over.set()
     worst = 0.0
@@ -91,28 +88,12 @@ def _scrape(hub: Hub, token: str, name: str, *, up: bool) -> Callable[[], bool]:
     return good
 
 
-def _browser(hub: Hub) -> Callable[[str], bool]:
-    """Sign in as the administrator; return a function that opens a page."""
-    jar = http.cookiejar.CookieJar()
-    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
-    login = f"http://{hub.address}/admin/login/"
-    opener.open(login, timeout=60).close()
-    form = {
-        "username": "admin",
-        "password": hub.variables["HUB_ADMIN_PASSWORD"],
-        "csrfmiddlewaretoken": next(str(cookie.value) for cookie in jar if "csrf" in cookie.name),
-    }
-    data = urllib.parse.urlencode(form).encode()
-    opener.open(urllib.request.Request(login, data, {"Referer": login}), timeout=60).close()
-
-    def open_page(path: str) -> bool:
-        # The sign-in page redirects users who are already signed in.
-        who = urllib.request.build_opener() if path == "/admin/login/" else opener
-        with who.open(f"http://{hub.address}{path}", timeout=60) as answer:
-            answer.read()
-            return bool(answer.status == 200 and urllib.parse.urlsplit(answer.url).path == path)
-
-    return open_page
+def _page(hub: Hub, path: str, *, signed_in: bool) -> Callable[[], bool]:
+    """Return a function that opens a page, over its own connection, and returns whether it got the page."""
+    browser = Browser(hub.address)
+    if signed_in:
+        browser.sign_in("admin", hub.variables["HUB_ADMIN_PASSWORD"])
+    return lambda: browser.get(path)[0] == 200
 
 
 def _options() -> argparse.Namespace:

@@ -77,14 +77,14 @@ class Browser:
         found = re.search(rb'name="csrfmiddlewaretoken" value="([^"]+)"', page)
         assert found is not None
         form = {"username": user, "password": password, "csrfmiddlewaretoken": found[1].decode()}
-        status, _ = self._ask(
-            "POST",
-            "/admin/login/",
-            urllib.parse.urlencode(form),
-            {"Content-Type": "application/x-www-form-urlencoded"},
-        )
+        status = self.post("/admin/login/", form)
         if status != 302:
             raise RuntimeError(f"{user} can't sign in: {status}")
+
+    def post(self, path: str, form: dict[str, str]) -> int:
+        """Send a form; return the status."""
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._ask("POST", path, urllib.parse.urlencode(form), headers)[0]
 
     def _ask(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> tuple[int, bytes]:
         cookies = "; ".join(f"{name}={value}" for name, value in self._cookies.items())

@@ -13,7 +13,6 @@ import json
 import sys
 import threading
 import time
-import urllib.parse
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,12 +60,7 @@ class Admin(page_times.Browser):
             "_selected_action": str(namespace),
             "csrfmiddlewaretoken": self._cookies["csrftoken"],
         }
-        status, _ = self._ask(
-            "POST",
-            "/admin/exporters/namespace/",
-            urllib.parse.urlencode(form),
-            {"Content-Type": "application/x-www-form-urlencoded"},
-        )
+        status = self.post("/admin/exporters/namespace/", form)
         if status != 302:
             raise RuntimeError(f"the admin answered {status}")
 

@@ -32,7 +32,7 @@ _BLOCK_SECONDS = 0.3
 # Scrapes before the measured ones, which fill caches: connections, page layouts, page counts.
 _WARM_UP = 8
 # Lifted, so that no scrape waits.
-_LIMITS = {"concurrency": 32, "timeout_seconds": 100, "requests_per_second": 10_000, "burst": 10_000}
+LIMITS = {"concurrency": 32, "timeout_seconds": 100, "requests_per_second": 10_000, "burst": 10_000}
 # What Prometheus 3 sends.
 _HEADERS = {
     "Accept": "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
@@ -59,7 +59,7 @@ class Version(Hub):
     def prepare(self, namespaces: Mapping[str, str], **fields: Any) -> str:
         """Do the same with the version's own code, in two steps because older versions can't do it in one."""
         self.manage("prepare")
-        wanted = {"namespaces": namespaces, "fields": {**_LIMITS, **fields}}
+        wanted = {"namespaces": namespaces, "fields": {**LIMITS, **fields}}
         # Versions before the move of the seed have it in bench/.
         moved = (self.root / "tests/support/seed.py").is_file()
         module = "tests.support.seed" if moved else "bench.seed"
