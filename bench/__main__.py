@@ -24,7 +24,7 @@ from tests.support.hubs import ROOT
 
 from . import cold, goals, rules
 from .shapes import LATENCIES, SHAPES, name_of, simulator_of
-from .versus import LIMITS, Version
+from .versus import LIMITS, Version, started
 
 CONCURRENCY = 32
 # The first shape once more, answered from a cached reading.
@@ -189,17 +189,11 @@ def _floor_inputs(folder: Path, told: dict[str, Any], name: str, definition: dic
 
 def _hub(stack: ExitStack, simulator: dict[str, Any]) -> tuple[Version, str]:
     """Start a hub with the simulator's namespaces and CACHED; return it and a token."""
-    strings = {name: namespace["connection_string"] for name, namespace in simulator["namespaces"].items()}
-    hub = Version(ROOT, {"HUB_ALLOW_LOOPBACK": "1", "HUB_CA_FILE": simulator["ca_file"], "HUB_WORKERS": "1"})
-    stack.callback(hub.close)
-    hub.prepare(strings)
-    token = hub.seed(
-        namespaces={CACHED: next(iter(strings.values()))},
-        fields={**LIMITS, "cache_seconds": 60},
-        tokens={"cached": None},
-    )[0]
-    hub.start()
-    return hub, token
+    hub = started(stack, ROOT, simulator)
+    first = next(iter(simulator["namespaces"].values()))
+    cached = {CACHED: first["connection_string"]}
+    fields = {**LIMITS, "cache_seconds": 60}
+    return hub, hub.seed(namespaces=cached, fields=fields, tokens={"bench": None})[0]
 
 
 def _options() -> argparse.Namespace:

@@ -17,12 +17,11 @@ from pathlib import Path
 from tests.support.hubs import ROOT
 
 from .shapes import LATENCIES, SHAPES, name_of, simulator_of
-from .versus import Version
+from .versus import Version, started
 
 # The highest allowed ratio of a cold scrape's CPU to a warm scrape's.
 GOAL = 1.5
 _SHAPES = ("100 queues", "100 queues + 100 topics x 10")
-_LIMITS = {"timeout_seconds": 100, "requests_per_second": 10_000, "burst": 10_000}
 # Slept before each scrape, cold or warm, because a processor that has just done the same work is faster. The hub also
 # uses this time to notice that its connections were closed.
 _PAUSE_SECONDS = 0.1
@@ -39,13 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hub-cold-")))
         simulator = simulator_of(stack, folder, {shape: SHAPES[shape] for shape in _SHAPES})
-        hub = Version(
-            ROOT, {"HUB_ALLOW_LOOPBACK": "1", "HUB_CA_FILE": simulator["ca_file"], "HUB_WORKERS": "1"}
-        )
-        stack.callback(hub.close)
-        strings = {name: each["connection_string"] for name, each in simulator["namespaces"].items()}
-        hub.prepare(strings, **_LIMITS)
-        hub.start()
+        hub = started(stack, ROOT, simulator)
         print(f"cold beside warm scrapes, in turn; ms of one scrape, medians of {options.rounds} rounds")
         print(
             f"{'namespace':38} {'latency':>7} | {'cold CPU':>8} {'warm':>6} | {'cold wall':>9} {'warm':>6} | "

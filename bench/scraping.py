@@ -13,10 +13,14 @@ import aiohttp
 
 from tests.support.series import is_up
 
-_ACCEPT = (
-    "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=1.0.0;q=0.5,"
-    "application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
-)
+# What Prometheus 3 sends, beside its timeout.
+HEADERS = {
+    "Accept": "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+    "Accept-Encoding": "gzip",
+    "User-Agent": "Prometheus/3.7.3",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +40,8 @@ class Scraper:
         self._address = address
         self._timeout_seconds = timeout_seconds
         self._headers = {
+            **HEADERS,
             "Authorization": f"Bearer {token}",
-            "Accept": _ACCEPT,
-            "Accept-Encoding": "gzip",
-            "User-Agent": "Prometheus/3.5.0",
             "X-Prometheus-Scrape-Timeout-Seconds": f"{timeout_seconds:g}",
         }
         self._sessions: dict[str, aiohttp.ClientSession] = {}

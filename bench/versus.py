@@ -22,6 +22,7 @@ from typing import Any
 
 from tests.support.hubs import ROOT, Hub, quantile
 
+from .scraping import HEADERS
 from .shapes import LATENCIES, SHAPES, name_of, simulator_of
 
 # The goals by shape: the highest allowed ratio of this version's CPU to that of the older one (version 319e34e).
@@ -33,15 +34,7 @@ _BLOCK_SECONDS = 0.3
 _WARM_UP = 8
 # Lifted, so that no scrape waits.
 LIMITS = {"concurrency": 32, "timeout_seconds": 100, "requests_per_second": 10_000, "burst": 10_000}
-# What Prometheus 3 sends.
-_HEADERS = {
-    "Accept": "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
-    "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
-    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
-    "Accept-Encoding": "gzip",
-    "User-Agent": "Prometheus/3.7.3",
-    "X-Prometheus-Scrape-Timeout-Seconds": "100",
-}
+_HEADERS = {**HEADERS, "X-Prometheus-Scrape-Timeout-Seconds": "100"}
 
 
 class Version(Hub):
@@ -121,7 +114,7 @@ def main() -> int:
         met = True
         for groups in GROUPS if options.groups is None else (options.groups,):
             with ExitStack() as running:
-                ours, theirs = (_started(running, root, simulator, GROUPS[groups]) for root in (ROOT, older))
+                ours, theirs = (started(running, root, simulator, **GROUPS[groups]) for root in (ROOT, older))
                 for shape in shapes:
                     for latency in LATENCIES:
                         if options.latency in (None, latency):
@@ -139,7 +132,8 @@ def _checked_out(commit: str, folder: Path) -> Path:
     return folder
 
 
-def _started(stack: ExitStack, root: Path, simulator: dict[str, Any], fields: dict[str, Any]) -> Version:
+def started(stack: ExitStack, root: Path, simulator: dict[str, Any], **fields: Any) -> Version:
+    """Start a version's hub with the simulator's namespaces, until the stack closes."""
     variables = {"HUB_ALLOW_LOOPBACK": "1", "HUB_CA_FILE": simulator["ca_file"], "HUB_WORKERS": "1"}
     hub = Version(root, variables)
     stack.callback(hub.close)
