@@ -75,20 +75,18 @@ class TooManyGuessesError(Exception):
 
 
 def too_many_guesses(error: TooManyGuessesError) -> HttpResponse:
-    response = HttpResponse(
+    return HttpResponse(
         "Too many invalid tokens from this address. Try again later with a valid one.\n",
         status=429,
         content_type="text/plain; charset=utf-8",
+        headers={"Retry-After": str(math.ceil(error.seconds))},
     )
-    response["Retry-After"] = str(math.ceil(error.seconds))
-    return response
 
 
 def unauthorized() -> HttpResponse:
-    response = HttpResponse(
+    return HttpResponse(
         "A valid scrape token is required: send Authorization: Bearer <token>, or the token as the Basic password.\n",
         status=401,
         content_type="text/plain; charset=utf-8",
+        headers={"WWW-Authenticate": 'Bearer realm="Service Bus exporter hub"'},
     )
-    response["WWW-Authenticate"] = 'Bearer realm="Service Bus exporter hub"'
-    return response

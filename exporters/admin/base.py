@@ -1,6 +1,7 @@
 """Base classes for the admin's screens."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -12,7 +13,7 @@ from django.db import IntegrityError, connection
 from django.db.models import Max, QuerySet
 from django.forms.models import _get_foreign_key
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 from simple_history.admin import SimpleHistoryAdmin
 
 from ..access import roles
@@ -75,6 +76,9 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
     list_per_page = 50
     # Fields that only platform administrators search, because a match would reveal something to others.
     administrators_search_fields: tuple[str, ...] = ()
+    # What users who may not change the object see instead of a field that Django would show as it is stored; empty:
+    # nothing.
+    shown_read_only: ClassVar[dict[str, str]] = {}
     # Facets count the whole list once for each choice.
     show_facets = admin.ShowFacets.NEVER
     # Django would link to the pages for Prometheus.
@@ -85,8 +89,25 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
         # <anything>/ to <anything>/change/, even if the object doesn't exist.
         return [url for url in super().get_urls() if url.name and not url.name.endswith("_simple_history")]
 
+    def page(self, route: str, view: Callable[..., HttpResponseBase], name: str) -> URLPattern:
+        """Return the URL of a page below the screen's own: admin:exporters_<name>."""
+        found: URLPattern = path(route, self.admin_site.admin_view(view), name=f"exporters_{name}")
+        return found
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return HubList
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        return [
+            (title, {**options, "fields": list(filter(None, map(self._shown, options["fields"])))})
+            for title, options in fieldsets
+        ]
+
+    def _shown(self, name: str) -> str:
+        return self.shown_read_only.get(name, name)
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         reserved = () if roles.is_platform_administrator(request.user) else self.administrators_search_fields

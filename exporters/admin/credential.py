@@ -75,6 +75,14 @@ class CredentialAdmin(SpareSlot):
     # Searching for another team's namespace must not find the platform identity that it uses.
     administrators_search_fields = ("namespaces__name",)
     autocomplete_fields = ("team",)
+    # A stored secret is its ciphertext.
+    shown_read_only = {
+        "secret": "secret_state",
+        "spare_secret": "spare_state",
+        "certificate_password": "",
+        "spare_certificate_password": "",
+        "hosts": "hosts_shown",
+    }
     fieldsets = (
         (None, {"fields": ("name", "team", "kind")}),
         (
@@ -119,15 +127,6 @@ class CredentialAdmin(SpareSlot):
 
     def get_inlines(self, request: HttpRequest, obj: Any = None) -> tuple[Any, ...]:
         return (GrantsInline,) if obj is not None and obj.team_id is None else ()
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj is not None and not self.has_change_permission(request, obj):
-            # Django shows read-only fields as stored, which for a secret is its ciphertext.
-            return [
-                (title, {**options, "fields": _without_secrets(options["fields"])})
-                for title, options in super().get_fieldsets(request, obj)
-            ]
-        return super().get_fieldsets(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Credential, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -188,8 +187,3 @@ class CredentialAdmin(SpareSlot):
         if credential.expires_at is not None and credential.expires_at <= timezone.now():
             return format_html("expired {}", shown)
         return shown
-
-
-def _without_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
-    shown = {"secret": "secret_state", "spare_secret": "spare_state", "hosts": "hosts_shown"}
-    return tuple(shown.get(name, name) for name in names if not name.endswith("certificate_password"))

@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
@@ -69,8 +69,7 @@ class HubYaml(HubAdmin):
     """Adds the hub.yaml page to the namespace admin."""
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.import_view)
-        return [path("import/", view, name="exporters_import"), *super().get_urls()]
+        return [self.page("import/", self.import_view, "import"), *super().get_urls()]
 
     @method_decorator(sensitive_post_parameters("text"))
     def import_view(self, request: HttpRequest) -> HttpResponseBase:

@@ -33,10 +33,6 @@ _GROUPS = {
 }
 
 
-# Fields that Django would show as JSON when they are read-only.
-_READ_ONLY = {"metric_groups": "groups_shown", "labels": "labels_shown"}
-
-
 class NamespaceForm(KeepsHidden):
     labels = LabelsField(
         required=False,
@@ -73,6 +69,7 @@ class NamespaceAdmin(NamespaceActions, NamespaceRules, NamespaceNew, NamespacePa
     list_filter = ("enabled", TeamFilter, "credential__kind", "source")
     search_fields = ("name", "host", "team__name", "credential__name")
     autocomplete_fields = ("team", "credential")
+    shown_read_only = {"metric_groups": "groups_shown", "labels": "labels_shown"}  # stored as JSON
     formfield_overrides = {models.TextField: {"widget": AdminTextInputWidget}}
     fieldsets = (
         (None, {"fields": ("name", "team", "host", "credential", "enabled")}),
@@ -112,15 +109,6 @@ class NamespaceAdmin(NamespaceActions, NamespaceRules, NamespaceNew, NamespacePa
         super().save_model(request, obj, form, change)
         if form.allowed_host and obj.credential is not None:
             obj.credential.allow_host(form.allowed_host)
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        fieldsets = super().get_fieldsets(request, obj)
-        if obj is None or self.has_change_permission(request, obj):
-            return fieldsets
-        return [
-            (title, {**options, "fields": tuple(_READ_ONLY.get(name, name) for name in options["fields"])})
-            for title, options in fieldsets
-        ]
 
     @admin.display(description="metric groups")
     def groups_shown(self, namespace: Namespace) -> str:

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
@@ -181,8 +181,7 @@ class NamespaceNew(HubAdmin):
     """Adds the page for a new namespace to the namespace admin."""
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.new_view)
-        return [path("new/", view, name="exporters_namespace_new"), *super().get_urls()]
+        return [self.page("new/", self.new_view, "namespace_new"), *super().get_urls()]
 
     @method_decorator(sensitive_post_parameters("connection_string"))
     def new_view(self, request: HttpRequest) -> HttpResponseBase:

@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils import timezone
 
 from ..access import roles
@@ -56,11 +56,7 @@ class NamespacePage(ScrapeConfigs):
 
     def get_urls(self) -> list[URLPattern]:
         own = [
-            path(
-                f"<int:object_id>/{name}/",
-                self.admin_site.admin_view(view),
-                name=f"exporters_namespace_{name}",
-            )
+            self.page(f"<int:object_id>/{name}/", view, f"namespace_{name}")
             for name, view in (
                 ("status", self.status_view),
                 ("entities", self.entities_view),

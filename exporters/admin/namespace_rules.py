@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 
 from ..access import roles
 from ..configuration.derivation import target as target_of
@@ -30,11 +30,7 @@ class NamespaceRules(HubAdmin):
     """Adds the rules page to the namespace admin."""
 
     def get_urls(self) -> list[URLPattern]:
-        own = path(
-            "<int:object_id>/rules/",
-            self.admin_site.admin_view(self.rules_view),
-            name="exporters_namespace_rules",
-        )
+        own = self.page("<int:object_id>/rules/", self.rules_view, "namespace_rules")
         return [own, *super().get_urls()]
 
     def rules_view(self, request: HttpRequest, object_id: int) -> HttpResponse:

@@ -5,7 +5,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 
 from ..access import roles
 from ..configuration import derivation
@@ -22,11 +22,7 @@ class SpareSlot(HubAdmin):
     """Adds the buttons for the spare secret to the credential admin. Each sends a POST."""
 
     def get_urls(self) -> list[URLPattern]:
-        own = path(
-            "<int:object_id>/spare/",
-            self.admin_site.admin_view(self.spare_view),
-            name="exporters_credential_spare",
-        )
+        own = self.page("<int:object_id>/spare/", self.spare_view, "credential_spare")
         return [own, *super().get_urls()]
 
     def spare_view(self, request: HttpRequest, object_id: int) -> HttpResponse:

@@ -1,7 +1,7 @@
 """The steps of a connection test after the read: authorization, SKU, entities, timeout and budget."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ..configuration.targets import Target
@@ -86,7 +86,7 @@ def _entities(snapshot: Snapshot, failure: Failure | None, target: Target) -> St
         detail += f" ({', '.join(left_out)})"
     if failure is not None:
         found = _failed(ENTITIES, failure, target, snapshot.duration_seconds)
-        return Step(ENTITIES, State.BAD, f"Incomplete: {detail}. {found.detail}", found.seconds, found.fix)
+        return replace(found, detail=f"Incomplete: {detail}. {found.detail}")
     if snapshot.throttled_requests:
         throttled = f"{_count(snapshot.throttled_requests, 'request')} throttled"
         return Step(ENTITIES, State.WARN, f"{detail}, {throttled}", snapshot.duration_seconds)

@@ -134,9 +134,7 @@ def summary(namespace: Namespace, now: datetime) -> Summary:
             "",
             "Prometheus has stopped scraping it. In Prometheus, open Status > Targets and look for its error.",
         )
-    if status is None:
-        return Summary(state, None, "", "")
-    if state is State.PAUSED:
+    if status is None or state is State.PAUSED:
         return Summary(state, None, "", "")
     if not status.reason and status.throttled_requests:
         message = f"Service Bus throttled {status.throttled_requests} requests during the last scrape."

@@ -118,15 +118,7 @@ def _start_simulator(children: list[Child]) -> dict[str, Any]:
     ready = folder / "simulator.json"
     ready.unlink(missing_ok=True)
     definition = _EXAMPLES / "demo-simulator.yaml"
-    command = [
-        sys.executable,
-        "-m",
-        "simulator",
-        "--definition",
-        str(definition),
-        "--directory",
-        str(folder),
-    ]
+    command = [sys.executable, "-m", "simulator", "--definition", str(definition), "--directory", str(folder)]
     with open(folder / "simulator.log", "wb") as log:  # its connection strings would clutter the terminal
         children.append(
             subprocess.Popen(  # noqa: S603 - our own command
