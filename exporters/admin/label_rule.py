@@ -56,7 +56,7 @@ class LabelRuleForm(KeepsHidden):
 @admin.register(LabelRule)
 class LabelRuleAdmin(HubAdmin):
     form = LabelRuleForm
-    list_display = ("does", "scope", "position", "reads", "matches", "writes")
+    list_display = ("action", "scope", "position", "reads", "matches", "writes")
     list_select_related = ("team", "namespace")
     list_filter = ("action", TeamFilter, "source")
     search_fields = ("team__name", "namespace__name", "regex", "target_label", "replacement")
@@ -86,10 +86,6 @@ class LabelRuleAdmin(HubAdmin):
             },
         ),
     )
-
-    @admin.display(description="action", ordering="action")
-    def does(self, rule: LabelRule) -> str:
-        return str(rule.action)  # as written in YAML, not capitalised
 
     @admin.display(description="source labels", ordering="source_labels")
     def reads(self, rule: LabelRule) -> str:

@@ -13,7 +13,6 @@ from django.db import transaction
 from ..models import LabelRule, Namespace, Source, Team
 from ..models.rules import MAX_RULES
 from ..pages.numbers import whole_number
-from ..prometheus.relabel import ACTIONS
 from .fields import LabelNamesField
 
 FIELDS = ("action", "source_labels", "separator", "regex", "modulus", "target_label", "replacement")
@@ -22,7 +21,6 @@ FIELDS = ("action", "source_labels", "separator", "regex", "modulus", "target_la
 class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
     """One rule. A space is a valid separator, so nothing is stripped."""
 
-    action = forms.ChoiceField(choices=[(action, action) for action in ACTIONS])
     source_labels = LabelNamesField(
         required=False, widget=AdminTextInputWidget, help_text="Names, separated by commas."
     )

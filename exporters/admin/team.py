@@ -61,6 +61,8 @@ class ChoosesUser:
 
 class MembersInline(ChoosesUser, TeamInline):
     model = Membership
+    verbose_name = "member"
+    verbose_name_plural = "members"
     form = MembershipForm
     autocomplete_fields = ("user",)
     extra = 0

@@ -1,5 +1,6 @@
 """Convert between label rules and a block of relabel_configs from prometheus.yml."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,8 @@ MAX_PASTED_CHARACTERS = 100_000
 MAX_PASTED_VALUES = 10_000
 # The keys that can hold such a block in prometheus.yml.
 _KEYS = ("relabel_configs", "metric_relabel_configs")
+# The path of a rule or of a value in it, such as relabel_configs[2].regex.
+_PATH = re.compile(r"\w*\[(?P<index>\d+)\]\.?(?P<key>.*)", re.DOTALL)
 _READERS = {
     key.name: key for key in KIND_OF[LabelRule].keys if key.name not in {"team", "namespace", "source"}
 }
@@ -24,7 +27,7 @@ class BlockError(ValueError):
     """The text is not a block of relabel_configs; `problems` has the positions and causes."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("\n".join(problem.within("line") for problem in problems))
+        super().__init__("\n".join(map(_words, problems)))
         self.problems = problems
 
 
@@ -52,6 +55,18 @@ def write(rules: Iterable[LabelRule]) -> str:
         values = {name: value for name, value in flat(rule).items() if name in _READERS}
         block.append({name: value for name, value in values.items() if value != defaults[name]})
     return yaml.dump(block, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100) if block else ""
+
+
+def _words(problem: Problem) -> str:
+    """Return a problem and its position, for example: Line 3, rule 1, modulus: Expected a whole number."""
+    path = _PATH.fullmatch(problem.path)
+    places = [
+        f"line {problem.line}" if problem.line else "",
+        f"rule {int(path['index']) + 1}" if path else "",
+        path["key"] if path else problem.path,
+    ]
+    place = ", ".join(filter(None, places))
+    return f"{place[0].upper()}{place[1:]}: {problem.message}" if place else problem.message
 
 
 def _rules(document: Document, root: Node | None) -> list[dict[str, Any] | None]:

@@ -26,19 +26,6 @@ _WRITES = frozenset({"replace", "hashmod", "lowercase", "uppercase"})
 class LabelRule(Versioned):
     """One entry of Prometheus's relabel_configs, for a namespace, a team (no namespace) or the hub (neither)."""
 
-    class Action(models.TextChoices):
-        REPLACE = "replace"
-        KEEP = "keep"
-        DROP = "drop"
-        KEEPEQUAL = "keepequal"
-        DROPEQUAL = "dropequal"
-        HASHMOD = "hashmod"
-        LABELMAP = "labelmap"
-        LABELDROP = "labeldrop"
-        LABELKEEP = "labelkeep"
-        LOWERCASE = "lowercase"
-        UPPERCASE = "uppercase"
-
     team = models.ForeignKey(
         Team, on_delete=models.CASCADE, null=True, blank=True, related_name="label_rules"
     )
@@ -49,7 +36,9 @@ class LabelRule(Versioned):
         blank=True,
         help_text="Rules in the same scope apply in this order. If empty, added after the last one.",
     )
-    action = models.CharField(max_length=10, choices=Action, default=Action.REPLACE)
+    action = models.CharField(
+        max_length=10, choices=[(action, action) for action in relabel.ACTIONS], default=relabel.REPLACE
+    )
     source_labels = models.JSONField(
         default=list,
         blank=True,
@@ -108,7 +97,7 @@ class LabelRule(Versioned):
             modulus=self.modulus,
             target_label=self.target_label,
             replacement=self.replacement,
-            action=str(self.action),
+            action=self.action,
         )
 
     def clean(self) -> None:

@@ -40,8 +40,8 @@ class SecretPair(models.Model):
         "expires",
         null=True,
         blank=True,
-        help_text="For a client secret: the date that Azure shows. A certificate and a signature say it "
-        "themselves.",
+        help_text="For a client secret: the date that Azure shows. Read from a certificate or signature "
+        "automatically.",
     )
     spare_secret = EncryptedField()
     spare_secret_reference = models.JSONField(default=dict, blank=True)

@@ -183,9 +183,12 @@ def test_a_pasted_block_becomes_rules_and_comes_out_again(platform: Client, targ
 @pytest.mark.parametrize(
     ("block", "said"),
     [
-        ("- regexp: a", "line:1:3: [0].regexp: Unknown key “regexp”. Did you mean “regex”?"),
-        ("- modulus: many", "line:1:12: [0].modulus: Expected a whole number."),
-        ("a: [", "This is not YAML"),
+        ("- regexp: a", "Line 1, rule 1, regexp: Unknown key “regexp”. Did you mean “regex”?"),
+        ("- modulus: many", "Line 1, rule 1, modulus: Expected a whole number."),
+        ("regexp: a\nmodulus: 1", "Line 1: Paste a list of rules"),
+        ("modulus: many", "Line 1, modulus: Expected a whole number."),
+        ("relabel_configs:\n- action: drop\n- if: x", "Line 3, rule 2, if: Unknown key"),
+        ("a: [", "Line 1: This is not YAML"),
         ("", "This contains no rules."),
         ("scrape_configs: []", "Paste a list of rules"),
     ],
