@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
 # Each unit is used up to its limit: 89 s, 89 min, 47 h, 59 days, 23 months.
 _UNITS = ((90, 1, "s"), (90 * 60, 60, "min"), (48 * 3600, 3600, "h"), (60 * 86400, 86400, "days"))
@@ -60,6 +60,6 @@ def seconds_text(seconds: float | None) -> str:
     return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.3g} s" if seconds < 1000 else f"{seconds:.0f} s"
 
 
-def thousands(number: float | None) -> SafeString:
-    """Return an integer with thin spaces between groups of three digits: 1 234 567."""
-    return mark_safe("-" if number is None else f"{int(number):,}".replace(",", "\u202f"))  # noqa: S308 - digits
+def thousands(number: float | None) -> str:
+    """Return an integer with commas between groups of three digits: 1,234,567."""
+    return "-" if number is None else f"{int(number):,}"

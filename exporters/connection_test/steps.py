@@ -156,5 +156,4 @@ def _failed(name: str, failure: Failure, target: Target, seconds: float | None) 
 
 
 def _count(number: int, noun: str) -> str:
-    plural = noun if number == 1 else f"{noun}s"
-    return f"{number:,} {plural}".replace(",", "\u202f")
+    return f"{number:,} {noun if number == 1 else f'{noun}s'}"

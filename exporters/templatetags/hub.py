@@ -75,7 +75,7 @@ def seconds(value: float | None) -> str:
 
 
 @_shown
-def thousands(value: float | None) -> SafeString:
+def thousands(value: float | None) -> str:
     return formatting.thousands(value)
 
 
