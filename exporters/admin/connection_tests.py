@@ -10,7 +10,7 @@ from django.template.loader import render_to_string
 from ..configuration.targets import Target
 from ..connection_test import run
 
-# The header of requests from trial.js.
+# The header of requests from connection_test.js.
 _HEADER = "X-Follow"
 _TYPE = "application/x-ndjson"
 
@@ -30,7 +30,7 @@ def stream(target: Target) -> StreamingHttpResponse:
 
 def refused(form: forms.Form) -> HttpResponse:
     """Return the form's errors, which the user must fix before a test, in the format of `stream`."""
-    html = render_to_string("admin/exporters/trial_refused.html", {"form": form})
+    html = render_to_string("admin/exporters/connection_test_refused.html", {"form": form})
     return HttpResponse(json.dumps({"result": html, "ok": None}) + "\n", content_type=_TYPE)
 
 
@@ -38,11 +38,13 @@ def _lines(target: Target) -> Iterator[str]:
     for event in run.follow(target):
         if isinstance(event, run.Step):
             said: dict[str, object] = {
-                "step": render_to_string("admin/exporters/trial_step.html", {"step": event})
+                "step": render_to_string("admin/exporters/connection_test_step.html", {"step": event})
             }
         else:
             said = {
-                "result": render_to_string("admin/exporters/trial_result.html", {"trial": event}),
+                "result": render_to_string(
+                    "admin/exporters/connection_test_result.html", {"connection_test": event}
+                ),
                 "ok": event.ok,
             }
         yield json.dumps(said) + "\n"

@@ -192,13 +192,13 @@ class NamespaceNew(HubAdmin):
         if what == "parse":
             return _parsed(request)
         form = NewNamespaceForm(request, _with_name(request.POST) if what else None)
-        tried: run.Trial | None = None
+        tested: run.ConnectionTest | None = None
         if what and form.is_valid() and form.namespace is not None:
             if what == "test":
                 target = target_of(form.namespace)
                 if connection_tests.is_followed(request):
                     return connection_tests.stream(target)
-                tried = run.run(target)
+                tested = run.run(target)
             elif form.may_store() and (namespace := form.save()) is not None:
                 return self._stored(request, form, namespace)
         context = {
@@ -207,9 +207,9 @@ class NamespaceNew(HubAdmin):
             "opts": self.opts,
             "form": form,
             "may_add_a_team": roles.allows(request.user, "add", Team),
-            "trial": tried,
+            "connection_test": tested,
             "pasted": _facts(form) if what else None,
-            "tested": "" if tried is None else "ok" if tried.ok else "failed",
+            "tested": "" if tested is None else "ok" if tested.ok else "failed",
         }
         if what and connection_tests.is_followed(request):
             return connection_tests.refused(form)

@@ -68,7 +68,7 @@ class NamespacePage(ScrapeConfigs):
     def status_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
         """Show the status page. On POST, run a button's action: test, scrape, pause, resume or clear."""
         namespace = self._namespace(request, object_id)
-        tried: run.Trial | None = None
+        tested: run.ConnectionTest | None = None
         if request.method == "POST":
             if not roles.allows(request.user, "change", Namespace, namespace):
                 raise PermissionDenied
@@ -76,7 +76,7 @@ class NamespacePage(ScrapeConfigs):
             if what == "test":
                 if connection_tests.is_followed(request):
                     return connection_tests.stream(target_of(namespace))
-                tried = run.run(target_of(namespace))
+                tested = run.run(target_of(namespace))
             else:
                 self._act(request, namespace, what)
                 return HttpResponseRedirect(request.path)
@@ -91,7 +91,7 @@ class NamespacePage(ScrapeConfigs):
             "failures": failures,
             "endpoint": self.endpoint(namespace),
             "changes": self._changes(request, namespace),
-            "trial": tried,
+            "connection_test": tested,
             "scrape_configs": self._scrape_configs(request, namespace),
         }
         return TemplateResponse(request, "admin/exporters/namespace_status.html", context)

@@ -15,7 +15,7 @@ from ..models import Credential, SecretSlot
 from .base import HubAdmin, comes_from_file
 
 # Testing more would take too long for a page, and they all use the same key.
-_TRIED_NAMESPACES = 3
+_TESTED_NAMESPACES = 3
 
 
 class SpareSlot(HubAdmin):
@@ -71,10 +71,10 @@ def _test(request: HttpRequest, credential: Credential, slot: SecretSlot) -> Non
     """Test one of the credential's secrets on namespaces that use the credential."""
     name = f"{slot.name.lower()} secret"
     namespaces = roles.visible(request.user, credential.namespaces.select_related("team", "credential__team"))
-    tried = list(namespaces.order_by("name")[:_TRIED_NAMESPACES])
-    if not tried:
+    tested = list(namespaces.order_by("name")[:_TESTED_NAMESPACES])
+    if not tested:
         messages.warning(request, f"The {name} can't be tested: no namespace uses this credential.")
-    for namespace in tried:
+    for namespace in tested:
         # The tested secret may replace one that is unavailable, but is only sent where the credential may be sent.
         problem = namespace.credential_problem()
         if problem:

@@ -22,7 +22,7 @@ from ..telemetry import internal_errors
 from .advice import fix
 from .steps import AUTHORISED, BUDGET, ENTITIES, NAME, PARSED, SKU, TIME, TLS, State, Step, after_the_read
 
-__all__ = ["State", "Step", "Trial", "follow", "run"]
+__all__ = ["ConnectionTest", "State", "Step", "follow", "run"]
 
 STEPS = (PARSED, NAME, TLS, AUTHORISED, SKU, ENTITIES, TIME, BUDGET)
 # For each of lookup and connect; both take milliseconds when they work.
@@ -32,7 +32,7 @@ _LINES = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class ConnectionTest:
     """The result: all steps, then what Prometheus would get, if anything was read."""
 
     steps: tuple[Step, ...]
@@ -51,14 +51,14 @@ class Trial:
         return next((step.detail for step in self.steps if step.state is State.BAD), "")
 
 
-def run(target: Target, seconds: float | None = None) -> Trial:
+def run(target: Target, seconds: float | None = None) -> ConnectionTest:
     """Test the target and return the result when done; `seconds` as in follow()."""
     *_, last = follow(target, seconds)
-    assert isinstance(last, Trial)  # noqa: S101 - follow() ends with one
+    assert isinstance(last, ConnectionTest)  # noqa: S101 - follow() ends with one
     return last
 
 
-def follow(target: Target, seconds: float | None = None) -> Iterator[Step | Trial]:
+def follow(target: Target, seconds: float | None = None) -> Iterator[Step | ConnectionTest]:
     """Yield each step as it ends, then the whole result. Uses no database, so that it can be streamed.
 
     `seconds` is the time that the read may take; by default, what Prometheus would allow.
@@ -85,15 +85,15 @@ def follow(target: Target, seconds: float | None = None) -> Iterator[Step | Tria
         yield note(Step(STEPS[len(steps)], State.BAD, failure.message, time.monotonic() - began, advice))
         for name in STEPS[len(steps) :]:
             yield note(Step(name, State.SKIPPED, "skipped"))
-        yield Trial(tuple(steps))
+        yield ConnectionTest(tuple(steps))
         return
-    result = scrape.try_out(target, allowed)
+    result = scrape.connection_test(target, allowed)
     answer = scrape.exposition(target, result, "")
     for step in after_the_read(answer.result.snapshot, target, allowed):
         yield note(step)
     lines = answer.body.decode().splitlines()
     shown, cut = "\n".join(lines[:_LINES]), len(lines) > _LINES
-    yield Trial(tuple(steps), shown, cut, count_series(answer.body), answer.result.snapshot)
+    yield ConnectionTest(tuple(steps), shown, cut, count_series(answer.body), answer.result.snapshot)
 
 
 def _failure(error: Exception) -> Failure:

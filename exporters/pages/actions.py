@@ -51,7 +51,7 @@ def scrape_now(namespaces: Iterable[Namespace]) -> list[Outcome]:
 
 def test(namespaces: Iterable[Namespace]) -> list[Outcome]:
     """Run a connection test for each namespace. Records nothing, and works for paused namespaces too."""
-    return in_parallel(_try_out, [derivation.target(namespace) for namespace in namespaces])
+    return in_parallel(_connection_test, [derivation.target(namespace) for namespace in namespaces])
 
 
 def clear_cache(namespaces: Iterable[Namespace]) -> list[Outcome]:
@@ -109,7 +109,7 @@ def _scrape(target: Target, seconds: float) -> Outcome:
     return _outcome(target, respond(target, seconds, "").result.snapshot)
 
 
-def _try_out(target: Target, seconds: float) -> Outcome:
+def _connection_test(target: Target, seconds: float) -> Outcome:
     done = run.run(target, seconds)
     outcome = _outcome(target, done.snapshot)
     if outcome.ok and not done.ok:  # it failed before the read

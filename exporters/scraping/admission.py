@@ -36,15 +36,15 @@ class Admission:
 
     @asynccontextmanager
     async def admitted(
-        self, target: Target, asked_at: float, deadline: float, *, is_test: bool
+        self, target: Target, asked_at: float, deadline: float, *, is_connection_test: bool
     ) -> AsyncIterator[None]:
         """Wait until a read may begin; raise ServiceBusError (overloaded) if it can't be finished in time.
 
-        `is_test` is for a connection test. `asked_at` is when a thread handed the read to the loop; it shows how
-        late the loop is. Both times are from time.monotonic().
+        `asked_at` is when a thread handed the read to the loop; it shows how late the loop is. Both times are from
+        time.monotonic().
         """
         now = time.monotonic()
-        entrant = Entrant("" if is_test else target.name, asked_at, deadline)
+        entrant = Entrant("" if is_connection_test else target.name, asked_at, deadline)
         verdict = self._queue.arrive(entrant, now, now - asked_at)
         if verdict is Verdict.WAITS:
             verdict = await self._wait(entrant)

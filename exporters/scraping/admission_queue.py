@@ -41,7 +41,7 @@ _PROMISED_SHARE = 0.2
 _PROMISED_SHARE_AFTER_REFUSAL = 0.3
 _WAITING_SHARE = 0.5
 # Share of the process that connection tests may use. They go before scrapes.
-_TRIAL_SHARE = 0.2
+_CONNECTION_TEST_SHARE = 0.2
 # The queue's speed is measured over periods of this length; each measurement has this weight.
 _PERIOD_SECONDS = 0.5
 _WEIGHT = 0.3
@@ -108,7 +108,7 @@ class AdmissionQueue:
     """The admission queue of one process. Not thread-safe."""
 
     def __init__(self, now: float) -> None:
-        self._scrapes, self._trials = _Line(), _Line()
+        self._scrapes, self._connection_tests = _Line(), _Line()
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._usual_cost = _UNKNOWN_SECONDS
         self._at = now  # the time that the debts refer to
@@ -121,7 +121,7 @@ class AdmissionQueue:
     @property
     def waiting(self) -> int:
         """The number of waiting reads."""
-        return len(self._scrapes.waiting) + len(self._trials.waiting)
+        return len(self._scrapes.waiting) + len(self._connection_tests.waiting)
 
     @property
     def speed(self) -> float:
@@ -171,7 +171,7 @@ class AdmissionQueue:
         self._lag_before = lag
         refused = list(self._too_late(now))
         begun = []
-        for line in (self._trials, self._scrapes):
+        for line in (self._connection_tests, self._scrapes):
             while line.waiting and line.debt < _BURST_SECONDS:
                 entrant = line.waiting.pop(0)
                 if now > entrant.share(_WAITING_SHARE):  # the last check of the queue could not foresee this
@@ -204,7 +204,7 @@ class AdmissionQueue:
     def _line_of(self, entrant: Entrant) -> tuple[_Line, float]:
         if entrant.name:
             return self._scrapes, self._speed
-        return self._trials, self._speed * _TRIAL_SHARE
+        return self._connection_tests, self._speed * _CONNECTION_TEST_SHARE
 
     def _advance(self, now: float, lag: float) -> None:
         """Reduce the debts by the time that has passed."""
@@ -216,7 +216,7 @@ class AdmissionQueue:
             pace = self._speed * (_HEADROOM if lag > _LATE_SECONDS / 3 else _HEADROOM_AT_EASE)
         done = elapsed * pace
         self._scrapes.debt = max(0.0, self._scrapes.debt - done)
-        self._trials.debt = max(0.0, self._trials.debt - done * _TRIAL_SHARE)
+        self._connection_tests.debt = max(0.0, self._connection_tests.debt - done * _CONNECTION_TEST_SHARE)
         if not self.waiting:
             self._speed += (1.0 - self._speed) * -math.expm1(-elapsed / _FORGET_SECONDS)
 
@@ -230,7 +230,7 @@ class AdmissionQueue:
         if entrant.name:
             self._note(entrant.name, was_refused=False)
         else:
-            self._trials.debt += entrant.cost
+            self._connection_tests.debt += entrant.cost
 
     def _note(self, name: str, *, was_refused: bool) -> _Known:
         known = self._known.setdefault(name, _Known(self._usual_cost))
@@ -245,7 +245,7 @@ class AdmissionQueue:
         if now - self._looked_at < _PERIOD_SECONDS / 2:
             return
         self._looked_at = now
-        for line, share in ((self._trials, _TRIAL_SHARE), (self._scrapes, 1.0)):
+        for line, share in ((self._connection_tests, _CONNECTION_TEST_SHARE), (self._scrapes, 1.0)):
             begins_at = now + max(0.0, line.debt - _BURST_SECONDS) / (self._speed * share)
             kept = []
             for entrant in line.waiting:

@@ -57,7 +57,7 @@ def read(
     seconds: float,
     last_read: Callable[[], Snapshot | None] | None = None,
     *,
-    is_test: bool = False,
+    is_connection_test: bool = False,
 ) -> Snapshot:
     """Read a namespace and return what was learned within `seconds` seconds.
 
@@ -69,7 +69,10 @@ def read(
     if target.problem is not None:
         return failed(target.problem.reason, target.problem.message)
     try:
-        return _io.run(_read(target, started, seconds, last_read, is_test=is_test), seconds + _GRACE_SECONDS)
+        return _io.run(
+            _read(target, started, seconds, last_read, is_connection_test=is_connection_test),
+            seconds + _GRACE_SECONDS,
+        )
     except TimeoutError:
         # The loop itself is late: the process has more work than its share of the machine allows.
         return failed(Reason.TIMEOUT, "The hub did not finish in time.", time.monotonic() - started)
@@ -144,18 +147,20 @@ async def _read(
     seconds: float,
     last_read: Callable[[], Snapshot | None] | None,
     *,
-    is_test: bool,
+    is_connection_test: bool,
 ) -> Snapshot:
     loop = asyncio.get_running_loop()
     # The loop's delay in starting this read counts toward its time.
     deadline = loop.time() + asked_at + seconds - time.monotonic()
     admission = _the_admission()
     try:
-        async with admission.admitted(target, asked_at, asked_at + seconds, is_test=is_test):
-            source = _source(target, {} if is_test else _pages_of(target), last_read)
+        async with admission.admitted(
+            target, asked_at, asked_at + seconds, is_connection_test=is_connection_test
+        ):
+            source = _source(target, {} if is_connection_test else _pages_of(target), last_read)
             budget = budget_for(target, source.endpoint.service, shared(), _events)
             snapshot = await read_namespace(source, _the_client(), deadline=deadline, budget=budget)
-        if not is_test:
+        if not is_connection_test:
             admission.learn(target, snapshot)
         return snapshot
     except ServiceBusError as error:

@@ -1,7 +1,7 @@
 """One scrape from request to result: admission, the read within its deadline, the hub's own metrics.
 
-respond(), scrape(), try_out() and exposition() are a scrape's boundary: none of them raises, whatever an endpoint
-sends and whatever bug the hub has. A bug becomes a failure with reason `internal`.
+respond(), scrape(), connection_test() and exposition() are a scrape's boundary: none of them raises, whatever an
+endpoint sends and whatever bug the hub has. A bug becomes a failure with reason `internal`.
 """
 
 import threading
@@ -134,13 +134,13 @@ def forget(target: Target) -> None:
     flights.forget(target)
 
 
-def try_out(target: Target, seconds: float) -> Result:
+def connection_test(target: Target, seconds: float) -> Result:
     """Read as scrape() does, for a connection test: with admission, but without effect on later scrapes."""
     refusal = _places.take(target.name)
     if refusal:
         return Result(_refused(refusal))
     try:
-        snapshot = reading.read(target, seconds, is_test=True)
+        snapshot = reading.read(target, seconds, is_connection_test=True)
         recording.count_bugs(snapshot)
         return Result(snapshot)
     except Exception as error:

@@ -111,7 +111,7 @@ def test_an_editor_may_test_a_string_but_not_store_it(
 ) -> None:
     editor = as_role(Role.EDITOR)
     tested = editor.post(PATH, _filled(team, bus.connection_string, "test"))
-    assert tested.context["trial"].ok
+    assert tested.context["connection_test"].ok
     answer = editor.post(PATH, _filled(team, bus.connection_string, "save"))
     assert "Only owners of team payments" in _errors(answer)["connection_string"][0]
     assert not Credential.objects.exists()

@@ -78,12 +78,12 @@ def _try_stored(page: BrowserPage) -> None:
     page.select_option("#id_team", label="payments")
     page.fill("#id_name", "tried-out")
     page.click("[data-test]")
-    page.wait_for_selector("#trial-result .note")
+    page.wait_for_selector("#connection-test-result .note")
 
 
 def _test(page: BrowserPage) -> None:
     page.click("[data-test]")
-    page.wait_for_selector("#trial-result .note")
+    page.wait_for_selector("#connection-test-result .note")
 
 
 def _plan_import(page: BrowserPage) -> None:

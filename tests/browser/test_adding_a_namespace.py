@@ -32,9 +32,9 @@ def test_a_pasted_connection_string_becomes_data_in_prometheus(open_page: OpenPa
     expect(page.locator("#id_name")).to_have_value("fresh")
 
     page.get_by_role("button", name="Test", exact=True).click()
-    expect(page.locator("#trial-result")).to_contain_text("It works:")
-    expect(page.locator("#trial-steps")).to_contain_text("2 queues, 1 topic, 1 subscription")
-    expect(page.locator("#trial-exposition")).to_contain_text(
+    expect(page.locator("#connection-test-result")).to_contain_text("It works:")
+    expect(page.locator("#connection-test-steps")).to_contain_text("2 queues, 1 topic, 1 subscription")
+    expect(page.locator("#connection-test-exposition")).to_contain_text(
         'servicebus_queue_active_messages{name="work"} 5.0'
     )
 
@@ -73,7 +73,7 @@ def test_who_goes_by_keyboard_is_at_the_button_again_after_the_test(open_page: O
         page.keyboard.press("Tab")
     expect(test).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.locator("#trial-result")).to_contain_text("It works:")
+    expect(page.locator("#connection-test-result")).to_contain_text("It works:")
     expect(test).to_be_focused()
 
 
@@ -90,7 +90,7 @@ def test_without_javascript_the_test_comes_with_the_page(open_page: OpenPage, de
     page.fill("#id_connection_string", wrong)
     page.get_by_role("button", name="Test", exact=True).click()
     expect(page.locator("#id_name")).to_have_value("fresh")
-    expect(page.locator("#trial-steps .bad")).to_contain_text("tick Manage")
+    expect(page.locator("#connection-test-steps .bad")).to_contain_text("tick Manage")
     expect(page.get_by_role("button", name="Save anyway")).to_be_visible()
     expect(page.get_by_text("What you entered is kept")).to_be_visible()
 

@@ -132,7 +132,7 @@ def test_people_sign_in_and_everything_that_pages_refer_to_is_below_the_path(dep
         page.goto(f"{base}/admin/exporters/namespace/1/status/")
         assert f"{PATH}/metrics/orders" in page.content()
         page.click("[data-test]")
-        page.wait_for_selector("#trial-result .note")
+        page.wait_for_selector("#connection-test-result .note")
         look()
 
         page.goto(f"{base}/admin/exporters/walllink/add/")

@@ -131,17 +131,17 @@ def test_the_earliest_deadline_is_first() -> None:
     assert order[-1] is late
 
 
-def test_a_trial_has_its_turn_in_an_overload_and_takes_its_share_at_most() -> None:
+def test_a_connection_test_has_its_turn_in_an_overload_and_takes_its_share_at_most() -> None:
     process = Process()
     process.run(30, 2 * CAPACITY)
-    trials = []
+    connection_tests = []
     others: list[Read] = []
     for _ in range(20):
-        trials.append(process.come(""))
+        connection_tests.append(process.come(""))
         others += process.run(1, 2 * CAPACITY)
     process.run(10)
-    assert in_time(trials) == len(trials)
-    assert max(read.begun_at - read.entrant.came_at for read in trials) < 1
+    assert in_time(connection_tests) == len(connection_tests)
+    assert max(read.begun_at - read.entrant.came_at for read in connection_tests) < 1
     flood = []
     for _ in range(10):
         flood += [process.come("") for _ in range(200)]

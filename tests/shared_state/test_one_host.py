@@ -125,11 +125,11 @@ async def test_a_proof_is_shared_and_forgotten_with_a_refusal(host: str) -> None
 
 async def test_a_credential_that_is_not_saved_proves_itself_with_each_read(host: str) -> None:
     for _ in range(10):
-        trial = budget_for(target("red", 0, 30, 30), host)
-        assert not await trial.is_proven()
-        assert await sent(trial, 1) == 1
-        await trial.answered(accepted=True)
-        assert await trial.is_proven()
+        unproven = budget_for(target("red", 0, 30, 30), host)
+        assert not await unproven.is_proven()
+        assert await sent(unproven, 1) == 1
+        await unproven.answered(accepted=True)
+        assert await unproven.is_proven()
 
 
 def test_the_highest_allowance_counts_until_nobody_asks_with_it_and_a_pause_has_come() -> None:

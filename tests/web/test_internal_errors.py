@@ -121,9 +121,9 @@ def test_a_bug_fails_the_test_the_action_and_the_command_as_it_fails_a_scrape(
 ) -> None:
     namespace = add_target(bus)
     breaks(stage)
-    tried = run.run(target_of(namespace))
-    assert not tried.ok
-    assert "its log has the traceback" in tried.problem
+    tested = run.run(target_of(namespace))
+    assert not tested.ok
+    assert "its log has the traceback" in tested.problem
     (outcome,) = actions.scrape_now([namespace])
     assert not outcome.ok
     with pytest.raises(SystemExit):
@@ -197,10 +197,10 @@ def test_a_bug_before_the_read_is_a_step_of_the_connection_test(
     namespace = add_target(bus)
     before = _count("reading")
     breaks(stage)
-    tried = run.run(target_of(namespace))
-    assert "its log has the traceback" in tried.problem
+    tested = run.run(target_of(namespace))
+    assert "its log has the traceback" in tested.problem
     assert _count("reading") == before + 1
-    assert SECRET not in caplog.text + tried.problem
+    assert SECRET not in caplog.text + tested.problem
 
 
 def test_a_collector_that_a_bug_stops_is_counted_in_a_connection_test_too(

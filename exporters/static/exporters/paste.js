@@ -1,7 +1,7 @@
 // Says at once what a pasted connection string is for, and suggests the name. Without this the button Test says it.
 "use strict";
 (() => {
-  const form = document.querySelector("form[data-trial]");
+  const form = document.querySelector("form[data-connection-test]");
   const box = document.getElementById("id_connection_string");
   const place = document.getElementById("pasted");
   const name = document.getElementById("id_name");

@@ -6,7 +6,7 @@ import pytest
 
 from exporters.configuration import derivation
 from exporters.connection_test import run
-from exporters.connection_test.run import State, Trial
+from exporters.connection_test.run import ConnectionTest, State
 from exporters.models import Credential, LabelRule, Namespace, NamespaceStatus, Team
 from exporters.scraping import reading, scrape, scrape_records
 from exporters.scraping.places import Places
@@ -14,34 +14,34 @@ from simulator import SimulatedNamespace, Simulator
 
 
 def _unsaved(team: Team, secret: str, **fields: Any) -> Namespace:
-    credential = Credential(name="tried", team=team, secret=secret)
-    return Namespace(name=fields.pop("name", "tried"), team=team, credential=credential, **fields)
+    credential = Credential(name="tested", team=team, secret=secret)
+    return Namespace(name=fields.pop("name", "tested"), team=team, credential=credential, **fields)
 
 
-def _try(namespace: Namespace) -> Trial:
+def _test(namespace: Namespace) -> ConnectionTest:
     return run.run(derivation.target(namespace))
 
 
-def _states(tried: Trial) -> dict[str, str]:
-    return {step.name: str(step.state) for step in tried.steps}
+def _states(tested: ConnectionTest) -> dict[str, str]:
+    return {step.name: str(step.state) for step in tested.steps}
 
 
-def _step(tried: Trial, name: str) -> run.Step:
-    return next(step for step in tried.steps if step.name == name)
+def _step(tested: ConnectionTest, name: str) -> run.Step:
+    return next(step for step in tested.steps if step.name == name)
 
 
 def test_what_is_not_saved_yet_is_tried_out_step_by_step(team: Team, bus: SimulatedNamespace) -> None:
-    tried = _try(_unsaved(team, bus.connection_string))
-    assert [step.name for step in tried.steps] == list(run.STEPS)
-    assert set(_states(tried).values()) == {"good"}
-    assert tried.ok
-    assert "RootManageSharedAccessKey" in _step(tried, "Connection string").detail
-    assert _step(tried, "TLS").detail.startswith("TLSv1.3 with 127.0.0.1, certificate valid for")
-    assert _step(tried, "SKU").detail == "Standard"
-    assert _step(tried, "Entities").detail == "2 queues, 1 topic, 2 subscriptions in 4 requests"
-    assert _step(tried, "Timeout").detail.endswith("of 9.5 s.")
-    assert "4 requests at 30 per second: within the budget." in _step(tried, "Budget").detail
-    assert all(step.seconds is not None for step in tried.steps[:3])
+    tested = _test(_unsaved(team, bus.connection_string))
+    assert [step.name for step in tested.steps] == list(run.STEPS)
+    assert set(_states(tested).values()) == {"good"}
+    assert tested.ok
+    assert "RootManageSharedAccessKey" in _step(tested, "Connection string").detail
+    assert _step(tested, "TLS").detail.startswith("TLSv1.3 with 127.0.0.1, certificate valid for")
+    assert _step(tested, "SKU").detail == "Standard"
+    assert _step(tested, "Entities").detail == "2 queues, 1 topic, 2 subscriptions in 4 requests"
+    assert _step(tested, "Timeout").detail.endswith("of 9.5 s.")
+    assert "4 requests at 30 per second: within the budget." in _step(tested, "Budget").detail
+    assert all(step.seconds is not None for step in tested.steps[:3])
 
 
 def test_the_exposition_is_what_prometheus_gets_with_label_rules_applied(
@@ -51,24 +51,24 @@ def test_the_exposition_is_what_prometheus_gets_with_label_rules_applied(
         team=team, source_labels=["name"], regex="([a-z]+)/.*", target_label="domain", position=1
     )
     namespace = _unsaved(team, bus.connection_string)
-    tried = _try(namespace)
-    assert 'domain="team",name="team/invoices"' in tried.exposition
+    tested = _test(namespace)
+    assert 'domain="team",name="team/invoices"' in tested.exposition
     target = derivation.target(namespace)
     answer = scrape.exposition(target, scrape.scrape(target, 9), "")
-    assert tried.series == scrape_records.count_series(answer.body)
+    assert tested.series == scrape_records.count_series(answer.body)
 
 
 def test_nothing_is_stored_and_nothing_is_remembered(team: Team, bus: SimulatedNamespace) -> None:
-    _try(_unsaved(team, bus.connection_string))
+    _test(_unsaved(team, bus.connection_string))
     scrape_records.recorder.flush()
     assert not Namespace.objects.exists()
     assert not Credential.objects.exists()
     assert not NamespaceStatus.objects.exists()
-    assert "tried" not in reading._known_pages
+    assert "tested" not in reading._known_pages
     assert "" not in reading._known_pages
 
 
-def test_a_connection_made_for_a_trial_is_closed_when_its_step_ends(
+def test_a_connection_made_for_a_connection_test_is_closed_when_its_step_ends(
     team: Team, bus: SimulatedNamespace
 ) -> None:
     at = reading.endpoint(derivation.target(_unsaved(team, bus.connection_string)))
@@ -79,58 +79,58 @@ def test_a_connection_made_for_a_trial_is_closed_when_its_step_ends(
 
 
 def test_a_wrong_key_names_the_policy_and_where_to_look(team: Team, bus: SimulatedNamespace) -> None:
-    tried = _try(_unsaved(team, bus.connection_string.replace(bus.key, "d3Jvbmc=")))
-    assert not tried.ok
-    step = _step(tried, "Authorization")
+    tested = _test(_unsaved(team, bus.connection_string.replace(bus.key, "d3Jvbmc=")))
+    assert not tested.ok
+    step = _step(tested, "Authorization")
     assert step.state is State.BAD
     assert "Shared access policies > the policy RootManageSharedAccessKey > tick Manage" in step.fix
-    assert _states(tried)["TLS"] == "good"
-    assert _states(tried)["Entities"] == "skipped"
-    assert "servicebus_up 0.0" in tried.exposition
-    assert "servicebus_scrape_error" in tried.exposition
+    assert _states(tested)["TLS"] == "good"
+    assert _states(tested)["Entities"] == "skipped"
+    assert "servicebus_up 0.0" in tested.exposition
+    assert "servicebus_scrape_error" in tested.exposition
 
 
 def test_a_key_that_may_only_listen_lacks_the_manage_right(team: Team, bus: SimulatedNamespace) -> None:
     secret = bus.add_key("listen-only", rights=["Listen"])
-    step = _step(_try(_unsaved(team, secret)), "Authorization")
+    step = _step(_test(_unsaved(team, secret)), "Authorization")
     assert (step.state, "the policy listen-only > tick Manage" in step.fix) == (State.BAD, True)
 
 
 def test_the_key_of_an_entity_reads_that_entity_alone(team: Team, bus: SimulatedNamespace) -> None:
     secret = bus.add_key("orders-manage", entity_path="orders")
-    tried = _try(_unsaved(team, secret))
-    assert tried.ok
-    assert _step(tried, "Connection string").detail.endswith("key orders-manage, for orders only")
-    assert _states(tried)["SKU"] == "skipped"
-    assert _step(tried, "Entities").detail.startswith("1 queue, 0 topics")
+    tested = _test(_unsaved(team, secret))
+    assert tested.ok
+    assert _step(tested, "Connection string").detail.endswith("key orders-manage, for orders only")
+    assert _states(tested)["SKU"] == "skipped"
+    assert _step(tested, "Entities").detail.startswith("1 queue, 0 topics")
 
 
 def test_a_name_that_does_not_resolve_stops_at_that_step(team: Team, settings: Any) -> None:
     settings.HUB_ENDPOINT_SUFFIXES = ["invalid"]
     secret = "Endpoint=sb://no-such-name.invalid/;SharedAccessKeyName=k;SharedAccessKey=c2VjcmV0"
-    tried = _try(_unsaved(team, secret))
-    assert _states(tried)["Connection string"] == "good"
-    assert _states(tried)["Name resolution"] == "bad"
-    assert _states(tried)["TLS"] == "skipped"
-    assert "private DNS zone" in _step(tried, "Name resolution").fix
-    assert tried.exposition == ""
+    tested = _test(_unsaved(team, secret))
+    assert _states(tested)["Connection string"] == "good"
+    assert _states(tested)["Name resolution"] == "bad"
+    assert _states(tested)["TLS"] == "skipped"
+    assert "private DNS zone" in _step(tested, "Name resolution").fix
+    assert tested.exposition == ""
 
 
 def test_a_certificate_that_is_not_trusted_stops_at_tls(
     team: Team, bus: SimulatedNamespace, settings: Any
 ) -> None:
     settings.HUB_CA_FILE = None
-    tried = _try(_unsaved(team, bus.connection_string))
-    assert _states(tried)["Name resolution"] == "good"
-    assert _states(tried)["TLS"] == "bad"
-    assert "certificate" in _step(tried, "TLS").detail
-    assert "HUB_CA_FILE" in _step(tried, "TLS").fix
+    tested = _test(_unsaved(team, bus.connection_string))
+    assert _states(tested)["Name resolution"] == "good"
+    assert _states(tested)["TLS"] == "bad"
+    assert "certificate" in _step(tested, "TLS").detail
+    assert "HUB_CA_FILE" in _step(tested, "TLS").fix
 
 
 def test_without_a_credential_one_is_asked_for(team: Team) -> None:
-    tried = _try(Namespace(name="bare", team=team, host="bare.servicebus.windows.net"))
-    assert _states(tried)["Connection string"] == "bad"
-    assert _step(tried, "Connection string").fix == "Choose a credential or paste a connection string."
+    tested = _test(Namespace(name="bare", team=team, host="bare.servicebus.windows.net"))
+    assert _states(tested)["Connection string"] == "bad"
+    assert _step(tested, "Connection string").fix == "Choose a credential or paste a connection string."
 
 
 def test_a_read_that_is_cut_says_what_was_found_and_that_it_does_not_fit(
@@ -139,20 +139,20 @@ def test_a_read_that_is_cut_says_what_was_found_and_that_it_does_not_fit(
     slow = simulator.add_namespace("slow", latency=0.4)
     for number in range(40):
         slow.add_topic(f"t{number}").add_subscription("s")
-    tried = _try(_unsaved(team, slow.connection_string, timeout_seconds=1.5, concurrency=1))
-    assert _states(tried)["Authorization"] == "good"
-    assert _states(tried)["Entities"] == "bad"
-    assert _states(tried)["Timeout"] == "bad"
-    assert "scrape_timeout" in _step(tried, "Timeout").fix
+    tested = _test(_unsaved(team, slow.connection_string, timeout_seconds=1.5, concurrency=1))
+    assert _states(tested)["Authorization"] == "good"
+    assert _states(tested)["Entities"] == "bad"
+    assert _states(tested)["Timeout"] == "bad"
+    assert "scrape_timeout" in _step(tested, "Timeout").fix
 
 
 def test_the_budget_says_how_long_a_full_read_takes_at_least(team: Team, simulator: Simulator) -> None:
     many = simulator.add_namespace("many")
     for number in range(22):
         many.add_topic(f"t{number}").add_subscription("s")
-    tried = _try(_unsaved(team, many.connection_string, requests_per_second=100, burst=5))
+    tested = _test(_unsaved(team, many.connection_string, requests_per_second=100, burst=5))
     assert (
-        "25 requests at 100 per second: a full read takes at least 0.20 s." in _step(tried, "Budget").detail
+        "25 requests at 100 per second: a full read takes at least 0.20 s." in _step(tested, "Budget").detail
     )
 
 
@@ -160,17 +160,17 @@ def test_no_step_shows_a_secret(team: Team, bus: SimulatedNamespace) -> None:
     for secret in (bus.connection_string, bus.connection_string.replace(bus.key, "d3Jvbmc=")):
         key = secret.partition("SharedAccessKey=")[2]
         assert key
-        assert key not in repr(_try(_unsaved(team, secret)))
+        assert key not in repr(_test(_unsaved(team, secret)))
 
 
-def test_a_hub_that_is_full_refuses_a_trial_too(
+def test_a_hub_that_is_full_refuses_a_connection_test_too(
     team: Team, bus: SimulatedNamespace, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(scrape, "_places", Places(1, 1))
     assert not scrape._places.take("another")
-    tried = _try(_unsaved(team, bus.connection_string))
-    assert _step(tried, "Authorization").state is State.BAD
-    assert "HUB_MAX_SCRAPES" in _step(tried, "Authorization").detail
+    tested = _test(_unsaved(team, bus.connection_string))
+    assert _step(tested, "Authorization").state is State.BAD
+    assert "HUB_MAX_SCRAPES" in _step(tested, "Authorization").detail
 
 
 @pytest.mark.parametrize(("timeout", "allowed"), [(None, 9.5), (5.0, 4.5), (60.0, 9.5), (0.5, 0.25)])

@@ -1,12 +1,12 @@
 // Shows a test's steps as they end. Without this the button sends the form, and the page comes back with all of them.
 "use strict";
 (() => {
-  const form = document.querySelector("form[data-trial]");
-  const section = document.getElementById("trial");
+  const form = document.querySelector("form[data-connection-test]");
+  const section = document.getElementById("connection-test");
   const button = form && form.querySelector("[data-test]");
   if (!form || !section || !button) { return; }
-  const steps = document.getElementById("trial-steps");
-  const result = document.getElementById("trial-result");
+  const steps = document.getElementById("connection-test-steps");
+  const result = document.getElementById("connection-test-result");
   const save = form.querySelector("[data-save]");
   const tested = form.elements.tested;
   const FIRST = "Save without testing";
