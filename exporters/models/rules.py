@@ -20,8 +20,6 @@ MAX_RULES = 100
 # The most RE2 instructions of all patterns in a scope. A name takes a few dozen, a list of 300 names about 3,000.
 MAX_RULE_INSTRUCTIONS = 100_000
 
-_WRITES = frozenset({"replace", "hashmod", "lowercase", "uppercase"})
-
 
 class LabelRule(Versioned):
     """One entry of Prometheus's relabel_configs, for a namespace, a team (no namespace) or the hub (neither)."""
@@ -123,7 +121,7 @@ class LabelRule(Versioned):
 
     def _reserved(self) -> dict[str, str]:
         label = self.target_label
-        if self.action not in _WRITES or label == "__name__" or label.startswith("__tmp"):
+        if self.action not in relabel.WRITING or label == "__name__" or label.startswith("__tmp"):
             return {}
         if label.startswith("__"):
             return {

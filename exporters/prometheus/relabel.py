@@ -21,8 +21,10 @@ ACTIONS = (
     *(REPLACE, KEEP, DROP, KEEPEQUAL, DROPEQUAL, HASHMOD),
     *(LABELMAP, LABELDROP, LABELKEEP, LOWERCASE, UPPERCASE),
 )
-# Actions that write or compare one label.
-_TARGETED = frozenset({REPLACE, HASHMOD, LOWERCASE, UPPERCASE, KEEPEQUAL, DROPEQUAL})
+# Actions that write one label.
+WRITING = frozenset({REPLACE, HASHMOD, LOWERCASE, UPPERCASE})
+# Actions that need a target label: they write it, or compare with it.
+_TARGETED = WRITING | {KEEPEQUAL, DROPEQUAL}
 # Actions that don't change labels.
 DECIDING = frozenset({KEEP, DROP, KEEPEQUAL, DROPEQUAL})
 ANYTHING = "(.*)"
