@@ -8,7 +8,7 @@ from ..configuration.targets import Target
 from ..formatting import seconds_text
 from ..servicebus.connection import ConnectionString
 from ..servicebus.entities import Failure, Snapshot
-from ..servicebus.errors import Reason
+from ..servicebus.errors import TOO_SLOW
 from ..servicebus.request_rate import Allowance
 from .advice import fix
 
@@ -112,7 +112,7 @@ _LEFT_OUT = {
 def _time(snapshot: Snapshot, allowed: float, failure: Failure | None) -> Step:
     took = f"{seconds_text(snapshot.duration_seconds)} of {seconds_text(allowed)}"
     raise_it = "Raise Prometheus's scrape_timeout and the namespace's timeout, or exclude entities."
-    if failure is not None and failure.reason in {Reason.TIMEOUT, Reason.BUDGET}:
+    if failure is not None and failure.reason in TOO_SLOW:
         return Step(
             TIME,
             State.BAD,

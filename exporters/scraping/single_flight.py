@@ -20,7 +20,7 @@ from ..configuration.targets import Target
 from ..servicebus import clock
 from ..servicebus.background_read import is_cut_short, with_fresher
 from ..servicebus.entities import Failure, Snapshot
-from ..servicebus.errors import Reason
+from ..servicebus.errors import OUT_OF_TIME, Reason
 from ..shared_state import shared
 from ..shared_state.layered import HeldLease, Wait
 from .result_cache import KeptResults
@@ -31,8 +31,6 @@ logger = logging.getLogger(__name__)
 # Renewed once per second during a read. Long enough to survive a moment without CPU time, but short compared to a
 # scrape.
 _LEASE_SECONDS = 3.0
-# Failures that a scrape with a later deadline may not have.
-_FOR_LACK_OF_TIME = frozenset({Reason.TIMEOUT, Reason.OVERLOADED})
 # How much earlier another scrape's deadline may be for its failure to be used as one's own.
 _SAME_DEADLINE_SECONDS = 0.5
 
@@ -216,7 +214,7 @@ class Flights:
 
 def _is_good_for(snapshot: Snapshot, its_deadline: float, deadline: float) -> bool:
     """Return whether another scrape's read can be used: not if it lacked time that this scrape has."""
-    lacked_time = any(failure.reason in _FOR_LACK_OF_TIME for failure in snapshot.failures)
+    lacked_time = any(failure.reason in OUT_OF_TIME for failure in snapshot.failures)
     return not lacked_time or its_deadline >= deadline - _SAME_DEADLINE_SECONDS
 
 

@@ -24,6 +24,20 @@ class Reason(StrEnum):
     INTERNAL = "internal"
 
 
+# There is no usable credential, or no trusted host: no request of the read can succeed.
+HOPELESS = frozenset({Reason.CREDENTIAL, Reason.DNS, Reason.TLS})
+# The host refuses the credential.
+REFUSED = frozenset({Reason.UNAUTHORIZED, Reason.FORBIDDEN})
+# There is no connection to the host: every request would fail for this reason, after a long wait.
+UNREACHABLE = frozenset({Reason.DNS, Reason.TLS, Reason.CONNECTION})
+# The namespace's budget or Service Bus allowed too few requests.
+TOO_FEW_REQUESTS = frozenset({Reason.BUDGET, Reason.THROTTLED})
+# The scrape's own time was too short for the requests that the read needs.
+TOO_SLOW = frozenset({Reason.TIMEOUT, Reason.BUDGET})
+# The read lacked time that a scrape with a later deadline may have.
+OUT_OF_TIME = frozenset({Reason.TIMEOUT, Reason.OVERLOADED})
+
+
 class ServiceBusError(Exception):
     """A read that failed for one of the known reasons.
 

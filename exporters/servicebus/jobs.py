@@ -8,13 +8,9 @@ from dataclasses import dataclass
 
 from . import tracebacks
 from .entities import Failure
-from .errors import Reason, ServiceBusError
+from .errors import HOPELESS, REFUSED, Reason, ServiceBusError
 
 logger = logging.getLogger(__name__)
-
-# After one of these, no further request can succeed. A refusal of the optional collector doesn't affect the others.
-_HOPELESS = frozenset({Reason.CREDENTIAL, Reason.DNS, Reason.TLS})
-_REFUSED = frozenset({Reason.UNAUTHORIZED, Reason.FORBIDDEN})
 
 # How often a read checks whether the waiting jobs justify another worker, while it has fewer than allowed.
 _LOOK_SECONDS = 0.1
@@ -139,7 +135,7 @@ class Work:
             except ServiceBusError as error:
                 failure = Failure(error.reason, error.message)
                 self.fail(collector, failure)
-                if error.reason in _HOPELESS or (error.reason in _REFUSED and collector != self._optional):
+                if error.reason in HOPELESS or (error.reason in REFUSED and collector != self._optional):
                     self._hopeless = failure
             except Exception as error:  # a bug fails one collector, not the whole read
                 self.fail(collector, Failure(Reason.INTERNAL, f"The hub has a bug ({type(error).__name__})."))

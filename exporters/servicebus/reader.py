@@ -11,7 +11,7 @@ from . import atom, clock
 from .budget import Budget, unshared
 from .client import Client, ThrottledError
 from .entities import Failure, NamespaceInfo, Queue, Snapshot, Subscription, Topic
-from .errors import Reason, ServiceBusError
+from .errors import TOO_FEW_REQUESTS, Reason, ServiceBusError
 from .jobs import Job, Work
 from .listing import PAGE_SIZE, STEP, Listing
 from .parallelism import Parallelism
@@ -227,7 +227,7 @@ class Read:
                 case Reason.NOT_FOUND:
                     # Deleted since it was listed: no failure.
                     self._selection.remove_topic(topic_name)
-                case Reason.BUDGET | Reason.THROTTLED:
+                case reason if reason in TOO_FEW_REQUESTS:
                     failure = Failure(error.reason, error.message)
                     self._turns.keep_back(topic_name, failure)
                     if not isinstance(error, ThrottledError):

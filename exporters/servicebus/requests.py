@@ -6,7 +6,7 @@ from .budget import Budget
 from .client import Client, ThrottledError
 from .connection import Endpoint
 from .credentials import Credential
-from .errors import Reason, ServiceBusError
+from .errors import UNREACHABLE, Reason, ServiceBusError
 from .parallelism import Parallelism
 
 # A throttled request is sent up to this many times, as far as the reduced budget allows, before its part of the read
@@ -14,8 +14,6 @@ from .parallelism import Parallelism
 _ATTEMPTS = 3
 # A refused token is renewed once; then the spare credential is tried.
 _REFUSALS = 2
-# Failures that would be the same for every request to the host, and that take long.
-_OF_THE_HOST = frozenset({Reason.DNS, Reason.TLS, Reason.CONNECTION})
 # All bodies of one read together. 20,000 queues with twelve AuthorizationRules each take 300 MB.
 MAX_READ_BYTES = 536_870_912
 
@@ -65,7 +63,7 @@ class Requests:
 
     async def _get_unproven(self, path: str, authorization: str, wait_until: float | None) -> bytes:
         former = self._unproven_error
-        if former is not None and former.reason in _OF_THE_HOST:
+        if former is not None and former.reason in UNREACHABLE:
             raise former
         try:
             body = await self._get(path, authorization, wait_until)
