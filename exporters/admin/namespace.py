@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from ..credentials.encryption import SecretUnavailableError
 from ..models import Namespace
 from ..models.namespaces import default_metric_groups
-from ..models.validators import METRIC_GROUPS
+from ..prometheus.metrics import GROUPS
 from . import owned_hosts
 from .fields import LabelsField
 from .hidden_choices import KeepsHidden
@@ -40,7 +40,7 @@ class NamespaceForm(KeepsHidden):
     )
     metric_groups = forms.MultipleChoiceField(
         required=False,
-        choices=[(group, _GROUPS[group]) for group in METRIC_GROUPS],
+        choices=[(group, _GROUPS[group]) for group in GROUPS],
         widget=forms.CheckboxSelectMultiple,
         initial=default_metric_groups,
         help_text="In addition to message counts and sizes, which are always exported.",

@@ -8,11 +8,10 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 
-from ..prometheus.metrics import METRIC_LABELS
+from ..prometheus.metrics import GROUPS, METRIC_LABELS
 from ..prometheus.patterns import pattern_problem
 from ..prometheus.relabel import MAX_LABEL_VALUE_CHARACTERS, MAX_LABELS_PER_SERIES, is_label_name
 
-METRIC_GROUPS = ("counts", "times", "state", "settings", "info", "namespace")
 # Labels that service discovery adds to a namespace; label rules can use all of them.
 MAX_NAMESPACE_LABELS = 50
 
@@ -115,8 +114,8 @@ def validate_target_labels(value: Any) -> None:
 
 
 def validate_metric_groups(value: Any) -> None:
-    if not isinstance(value, list) or any(group not in METRIC_GROUPS for group in value):
-        raise ValidationError("Choose from: " + ", ".join(METRIC_GROUPS) + ".")
+    if not isinstance(value, list) or any(group not in GROUPS for group in value):
+        raise ValidationError("Choose from: " + ", ".join(GROUPS) + ".")
     if len(set(value)) < len(value):
         raise ValidationError("List each group once.")
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from exporters import hub_yaml
 from exporters.models import Credential, IdentityGrant, LabelRule, Namespace, ScrapeToken, Team
-from exporters.models.validators import METRIC_GROUPS
+from exporters.prometheus.metrics import GROUPS
 from exporters.prometheus.relabel import ANYTHING
 
 from .conftest import CLIENT, CLIENT_SECRET, CONNECTION_STRING, KEY, TENANT
@@ -93,7 +93,7 @@ def configurations(draw: st.DrawFn) -> None:
                     enabled=draw(st.booleans()),
                     labels=draw(st.dictionaries(LABEL, TEXT | WORDS, max_size=3)),
                     include=draw(st.sampled_from(["", "orders.*", r"a\.b|\d+", "no"])),
-                    metric_groups=draw(st.lists(st.sampled_from(METRIC_GROUPS), unique=True)),
+                    metric_groups=draw(st.lists(st.sampled_from(GROUPS), unique=True)),
                     requests_per_second=draw(st.none() | SECONDS),
                     burst=draw(st.none() | st.integers(1, 100)),
                     concurrency=draw(st.integers(1, 256)),
