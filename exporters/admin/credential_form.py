@@ -12,7 +12,6 @@ from ..access import roles
 from ..credentials import references
 from ..credentials.encryption import SecretUnavailableError
 from ..models import Credential, SecretSlot
-from . import pasted
 from .fields import LinesField, SecretField
 from .hidden_choices import KeepsHidden
 from .pending_secrets import HeldSecrets
@@ -113,8 +112,6 @@ class CredentialForm(KeepsHidden):
         possible = Credential.Kind(kind).possible
         moved = kind != self._stored_kind
         for slot in SecretSlot:
-            if kind == Credential.Kind.CONNECTION_STRING:
-                cleaned[f"{slot}secret"] = pasted.tidied(cleaned.get(f"{slot}secret", ""))
             entered = cleaned.get(f"{slot}secret")
             for name in (f"{slot}secret", f"{slot}certificate_password"):
                 dropped = name not in possible or (moved and slot is SecretSlot.SPARE)

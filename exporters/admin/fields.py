@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from ..credentials.tidying import tidied
 from .pending_secrets import HeldSecrets
 
 
@@ -34,7 +35,7 @@ class SecretInput(forms.Widget):
         self.name = ""
 
     def value_from_datadict(self, data: Mapping[str, Any], files: Any, name: str) -> Entered:
-        return Entered(str(data.get(name) or "").strip(), str(data.get(f"{name}_held") or ""))
+        return Entered(tidied(str(data.get(name) or "")), str(data.get(f"{name}_held") or ""))
 
     def value_omitted_from_data(self, data: Mapping[str, Any], files: Any, name: str) -> bool:
         return False  # a missing value means an empty one: the form decides which stored secrets to keep

@@ -16,6 +16,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from ..access import roles
 from ..configuration.derivation import target as target_of
 from ..connection_test import run
+from ..credentials.tidying import tidied
 from ..models import Credential, Namespace, Team
 from ..pages.numbers import whole_number
 from . import choices, connection_tests, owned_hosts, pasted
@@ -85,7 +86,7 @@ class NewNamespaceForm(forms.Form):
         credential.queryset = offered.select_related("team").order_by("name").distinct()
 
     def clean_connection_string(self) -> str:
-        text = pasted.tidied(self.cleaned_data["connection_string"])
+        text = str(self.cleaned_data["connection_string"])
         if text:
             # Validate the string whatever other errors there are: nothing works without a usable one.
             pasted.look_at(text)
@@ -236,7 +237,7 @@ def _with_name(data: Any) -> Any:
     if data.get("name", "").strip() or not data.get("connection_string", "").strip():
         return data
     try:
-        name = pasted.look_at(pasted.tidied(data["connection_string"])).name
+        name = pasted.look_at(tidied(data["connection_string"])).name
     except ValidationError:
         return data  # the field reports the error
     filled = data.copy()
@@ -254,7 +255,7 @@ def _facts(form: NewNamespaceForm) -> pasted.Pasted | None:
 
 def _parsed(request: HttpRequest) -> JsonResponse:
     """Return the facts of a pasted connection string to the script, as JSON."""
-    text = pasted.tidied(str(request.POST.get("connection_string", "")))
+    text = tidied(str(request.POST.get("connection_string", "")))
     if not text:
         return JsonResponse({"html": "", "name": ""})
     try:

@@ -12,7 +12,6 @@ from ..servicebus.connection import Endpoint
 
 # Maximum length of a suggested name for a namespace or credential, leaving room for a suffix.
 _LONGEST = 55
-_QUOTES = ('""', "''", "“”")
 _ROOT_KEY = "RootManageSharedAccessKey"
 
 
@@ -25,14 +24,6 @@ class Pasted:
     entity_path: str
     name: str  # suggested for the target
     remarks: tuple[str, ...]  # what the key can and can't do
-
-
-def tidied(text: str) -> str:
-    """Return a connection string without the artifacts of copying: quotes around it, line breaks within it."""
-    text = "".join(line.strip() for line in text.splitlines())
-    if len(text) >= 2 and text[0] + text[-1] in _QUOTES:
-        return text[1:-1].strip()
-    return text
 
 
 def look_at(text: str) -> Pasted:
@@ -54,7 +45,7 @@ def _remarks(facts: Facts, key_name: str, entity_path: str) -> list[str]:
     if entity_path:
         remarks.append(
             f"It only grants access to {entity_path}: the hub can't read the namespace's other queues and topics, "
-            "or its SKU.f"
+            "or its SKU."
         )
     if facts.connection is not None and facts.connection.signature:
         ends = (

@@ -55,7 +55,7 @@ class Loaded:
         return {
             pk
             for pk, watched in self.references.items()
-            if any(references.signature(reference) != seen for reference, seen in watched)
+            if any(references.revision(reference) != seen for reference, seen in watched)
         }
 
 

@@ -230,7 +230,7 @@ def _watched(stored: "QuerySet[Credential]") -> Iterator[tuple[int, Watched]]:
     for pk, *referred in stored.exclude(nothing).values_list("pk", *names):
         yield (
             pk,
-            tuple((each, references.signature(each)) for each in referred if isinstance(each, dict) and each),
+            tuple((each, references.revision(each)) for each in referred if isinstance(each, dict) and each),
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from django.conf import settings
 
 from .encryption import SecretUnavailableError
+from .tidying import tidied
 
 # A certificate with its chain is far smaller; reading a device or a log file would exhaust the memory.
 _MAXIMUM_BYTES = 1024 * 1024
@@ -28,10 +29,9 @@ def describe(reference: Mapping[str, str]) -> str:
 
 
 def resolve(reference: Mapping[str, str]) -> str:
-    """Return the secret without trailing line breaks; raise UnresolvedReferenceError with what to set."""
+    """Return the secret, tidied; raise UnresolvedReferenceError with what to set."""
     kind, place = next(iter(reference.items()))
-    value = _from_environment(place) if kind == "env" else _from_file(place)
-    value = value.rstrip("\r\n")
+    value = tidied(_from_environment(place) if kind == "env" else _from_file(place))
     if not value:
         raise UnresolvedReferenceError(f"The {describe(reference)} is empty.")
     return value
@@ -75,7 +75,7 @@ def _from_file(path: str) -> str:
         ) from None
 
 
-def signature(reference: Mapping[str, str]) -> Hashable:
+def revision(reference: Mapping[str, str]) -> Hashable:
     """Return a value that changes when the referenced secret changes, without reading a file."""
     kind, place = next(iter(reference.items()))
     if kind == "env":

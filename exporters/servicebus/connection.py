@@ -109,7 +109,7 @@ def parse_host(text: str) -> Endpoint:
 def parse_connection_string(text: str) -> ConnectionString:
     """Parse a connection string from the Azure portal; raise ConnectionStringError."""
     values: dict[str, str] = {}
-    for part in text.strip().split(";"):
+    for part in text.split(";"):
         if not part.strip():
             continue
         name, found, value = part.partition("=")

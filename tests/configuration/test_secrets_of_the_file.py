@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from exporters.admin.fields import SecretInput
+from exporters.credentials import references
 from exporters.models import Credential, ScrapeToken
 
 from .conftest import CONNECTION_STRING, KEY, apply, errors
@@ -76,6 +78,22 @@ def test_a_reference_replaces_what_was_stored(
     row = Credential.objects.get()
     assert row.secret == ""
     assert row.reveal_secret() == CONNECTION_STRING
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        (f' "{CONNECTION_STRING}" \r\n', CONNECTION_STRING),
+        (CONNECTION_STRING.replace(";", ";\n "), CONNECTION_STRING),
+        ("a~client.Secret \n", "a~client.Secret"),
+        ('"quoted"\n', '"quoted"'),
+        ("-----BEGIN CERTIFICATE-----\nMII=\n", "-----BEGIN CERTIFICATE-----\nMII="),
+    ],
+)
+def test_a_referenced_secret_is_tidied_like_an_entered_one(tmp_path: Path, text: str, secret: str) -> None:
+    (tmp_path / "secret").write_text(text)
+    assert references.resolve({"file": str(tmp_path / "secret")}) == secret
+    assert SecretInput().value_from_datadict({"secret": text}, {}, "secret").text == secret
 
 
 def test_the_hubs_own_secrets_are_no_credentials() -> None:
