@@ -1,4 +1,4 @@
-"""What a worker process keeps between scrapes: the I/O loop, the HTTPS client, live credentials with their tokens."""
+"""Reads of namespaces, from any thread: they run on the I/O loop with the HTTPS client that the worker process keeps."""
 
 import asyncio
 import contextlib
@@ -11,29 +11,27 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 
-from ..configuration.targets import CredentialSpec, Target
+from ..configuration.targets import Target
 from ..credentials.endpoints import policy
-from ..models import Credential
-from ..servicebus import background_read, clock, credentials, entra
+from ..servicebus import background_read, clock
 from ..servicebus.client import Client
 from ..servicebus.connection import Endpoint
 from ..servicebus.entities import Failure, Snapshot
 from ..servicebus.errors import Reason, ServiceBusError
-from ..servicebus.events import Event, Events, SpareUsed, take
+from ..servicebus.events import Event, Events, take
 from ..servicebus.loop import IoLoop
 from ..servicebus.reachability import Handshake, look_up, shake_hands
 from ..servicebus.read_options import ReadOptions
 from ..servicebus.reader import read_namespace
 from ..shared_state import shared
 from ..telemetry import internal_errors
+from . import live_credentials
 from .admission import Admission
 from .budgets import budget_for
 
 # How long the loop may take to return its results after the deadline; the reserve in the request's own deadline covers
 # it.
 _GRACE_SECONDS = 0.3
-# More credentials than a hub has; each holds little more than a signature or a token.
-_KEPT_CREDENTIALS = 4096
 # Limit for data kept per namespace between reads; the most recently read ones stay. A hub is designed for half as many.
 MAX_KEPT_NAMESPACES = 20_000
 
@@ -48,8 +46,6 @@ _client: Client | None = None
 _admission: Admission | None = None
 # Only used on the I/O loop.
 _known_pages: "OrderedDict[str, dict[str, int]]" = OrderedDict()
-_pairs: dict[tuple[CredentialSpec, CredentialSpec], credentials.CredentialPair] = {}
-_live: "OrderedDict[CredentialSpec, credentials.Credential]" = OrderedDict()
 
 
 def read(
@@ -173,7 +169,7 @@ def _source(
     """Return what to read, and how; raise ServiceBusError if that is a problem."""
     return ReadOptions(
         endpoint=endpoint(target),
-        credential=_credentials(target),
+        credential=live_credentials.credential_of(target, _the_client().token_transport, _events),
         entity_path=target.connection.entity_path if target.connection is not None else "",
         include=target.include,
         exclude=target.exclude,
@@ -231,67 +227,6 @@ def _the_admission() -> Admission:
     return _admission
 
 
-def _credentials(target: Target) -> credentials.Credential:
-    """Return the live credential of a target, paired with its spare if there is one."""
-    spec, spare = target.credential, target.spare
-    assert spec is not None  # noqa: S101 - otherwise, there is a problem
-    if spare is None:
-        return _credential(spec)
-    pair = _pairs.get((spec, spare))
-    if pair is None:
-        if len(_pairs) >= _KEPT_CREDENTIALS:
-            _pairs.clear()  # one request teaches each pair again which of the two is refused
-        pair = _pairs[spec, spare] = credentials.CredentialPair(
-            _credential(spec),
-            _credential(spare),
-            SpareUsed(spec.credential_id, spec.name, spec.team),
-            _events,
-        )
-    return pair
-
-
-def _credential(spec: CredentialSpec) -> credentials.Credential:
-    """Return the live credential of a spec: created once, so that its token serves every scrape."""
-    live = _live.get(spec)
-    if live is None:
-        live = _live[spec] = _make(spec)
-        if len(_live) > _KEPT_CREDENTIALS:
-            _live.popitem(last=False)
-    else:
-        _live.move_to_end(spec)
-    return live
-
-
-def _make(spec: CredentialSpec) -> credentials.Credential:
-    connection = spec.connection
-    if connection is not None:
-        if connection.signature:
-            return credentials.SharedAccessSignatureCredential(connection.signature)
-        return credentials.SharedKeyCredential(connection.key_name, connection.key, connection.entity_path)
-    options: dict[str, Any] = {"transport": _the_client().token_transport()}
-    match spec.kind:
-        case Credential.Kind.CLIENT_SECRET:
-            return entra.client_secret_credential(
-                spec.tenant_id, spec.client_id, spec.secret, authority=spec.authority, **options
-            )
-        case Credential.Kind.CLIENT_CERTIFICATE:
-            return entra.client_certificate_credential(
-                spec.tenant_id,
-                spec.client_id,
-                spec.secret.encode(),
-                password=spec.certificate_password,
-                authority=spec.authority,
-                **options,
-            )
-        case Credential.Kind.MANAGED_IDENTITY:
-            return entra.managed_identity_credential(spec.client_id, **options)
-        case Credential.Kind.WORKLOAD_IDENTITY:
-            return entra.workload_identity_credential(
-                spec.tenant_id, spec.client_id, spec.token_file, authority=spec.authority, **options
-            )
-    raise ServiceBusError(Reason.CREDENTIAL, f"Unknown credential kind: {spec.kind}.")
-
-
 async def _close() -> None:
     global _admission, _client
     # Reads that continue in the background.
@@ -301,10 +236,7 @@ async def _close() -> None:
     await asyncio.gather(*others, return_exceptions=True)
     _admission = None
     _known_pages.clear()
-    _pairs.clear()
-    while _live:
-        _, live = _live.popitem()
-        await live.close()
+    await live_credentials.close()
     if _client is not None:
         await _client.close()
         _client = None
