@@ -10,7 +10,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 
-from ..scraping.places import OWN_PLACES_TAKEN, Places
+from ..concurrency_limit import OWN_PLACES_TAKEN, Places
 from .rate_limit import client_address, network
 
 # In one worker process at a time.

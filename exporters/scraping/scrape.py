@@ -13,6 +13,7 @@ from functools import partial
 
 from django.conf import settings
 
+from ..concurrency_limit import OWN_PLACES_TAKEN, Places
 from ..configuration.label_rules import label_rules
 from ..configuration.targets import Target
 from ..models import Outcome
@@ -23,7 +24,6 @@ from ..servicebus.entities import Snapshot
 from ..servicebus.errors import Reason
 from ..telemetry import internal_errors, metrics
 from . import admission, reading, recording, scrape_records
-from .places import OWN_PLACES_TAKEN, Places
 from .single_flight import Origin, flights
 
 # Concurrent scrapes of one namespace in a worker process, so that one that hangs doesn't take all places.

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
+from exporters.concurrency_limit import Places
 from exporters.configuration import derivation
 from exporters.connection_test import run
 from exporters.connection_test.run import ConnectionTest, State
 from exporters.models import Credential, LabelRule, Namespace, NamespaceStatus, Team
 from exporters.scraping import reading, scrape, scrape_records
-from exporters.scraping.places import Places
 from simulator import SimulatedNamespace, Simulator
 
 

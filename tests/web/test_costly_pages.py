@@ -17,9 +17,9 @@ from exporters.access.costly_pages import (
     pages,
     sign_ins,
 )
+from exporters.concurrency_limit import Places
 from exporters.configuration.reloader import reloader
 from exporters.scraping import last_reading
-from exporters.scraping.places import Places
 from tests.access import people
 from tests.support.run_command import Running
 
