@@ -19,7 +19,7 @@ from .access import roles
 from .models import Credential, Namespace
 from .pages import dashboard
 from .pages.search import search_term
-from .scraping.status import State
+from .scraping.state import State
 from .views.changes import changes
 
 

@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from .. import formatting
 from ..access import roles
 from ..models import Credential, Namespace, SecretSlot
-from ..scraping.status import state_of
+from ..scraping.state import state_of
 from .credential_form import CredentialForm, describe_secret
 from .grants import MOST_ROWS, SEARCH, GrantsInline
 from .spare_slot import SpareSlot

@@ -2,7 +2,7 @@
 
 from ..configuration.targets import CredentialSpec
 from ..models import Credential
-from ..scraping.status import ADVICE
+from ..scraping.state import ADVICE
 from ..servicebus.connection import ConnectionString
 from ..servicebus.errors import Reason
 

@@ -12,8 +12,8 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
 
 from ..models import Namespace, NamespaceStatus
-from ..scraping import status
-from ..scraping.status import FACTS, Facts, State, Summary
+from ..scraping import state
+from ..scraping.state import FACTS, Facts, State, Summary
 from ..telemetry.internal_errors import guarded
 
 PAGE_SIZE = 50
@@ -91,16 +91,16 @@ def board(
 
 def state_of(namespace: Namespace, now: datetime) -> State:
     """Return the namespace's state; failing if it can't be determined."""
-    return guarded(lambda: status.state_of(namespace, now), lambda: State.FAILING)
+    return guarded(lambda: scrape_state.state_of(namespace, now), lambda: State.FAILING)
 
 
 def _state(facts: Facts, now: datetime) -> State:
-    return guarded(lambda: status.state_from(facts, now), lambda: State.FAILING)
+    return guarded(lambda: scrape_state.state_from(facts, now), lambda: State.FAILING)
 
 
 def row(namespace: Namespace, now: datetime) -> Row:
     """Return the namespace's row, whatever is stored about its last scrape."""
     return guarded(
-        lambda: Row(namespace, getattr(namespace, "status", None), status.summary(namespace, now)),
+        lambda: Row(namespace, getattr(namespace, "status", None), scrape_state.summary(namespace, now)),
         lambda: Row(namespace, None, Summary(State.FAILING, None, UNREADABLE, REPORT_IT)),
     )

@@ -1,4 +1,4 @@
-"""Reads of namespaces, from any thread: they run on the I/O loop with the HTTPS client that the worker process keeps."""
+"""Reads of namespaces from any thread, on the I/O loop of the worker process and with its HTTPS client."""
 
 import asyncio
 import contextlib

@@ -17,7 +17,7 @@ from .. import formatting
 from ..models import NamespaceStatus, ScrapeRecord
 from ..pages import charts, degraded, entity_table, wording
 from ..pages.dashboard import Row
-from ..scraping.status import State
+from ..scraping.state import State
 from ..telemetry.internal_errors import guarded
 
 register = template.Library()

@@ -140,7 +140,7 @@ def test_what_can_not_be_shown_is_a_question_mark_and_counted(
 def test_a_bug_in_the_state_of_one_target_leaves_the_others(
     objects: dict[str, Any], admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exporters.scraping import status
+    from exporters.scraping import state
 
     right = status.summary
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from exporters.models import Membership, Namespace, NamespaceStatus, Team
 from exporters.pages import dashboard
-from exporters.scraping.status import State
+from exporters.scraping.state import State
 
 Make = Any
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporters.scraping import scrape_records, status
-from exporters.scraping.status import ADVICE, State
+from exporters.scraping.state import ADVICE, State
 from tests.browser.screenshots import shown_in_docs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
