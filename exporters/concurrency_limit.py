@@ -1,14 +1,18 @@
-"""Concurrency limits for requests: places per user, address or namespace, and overall."""
+"""A limit on concurrent work: by user, address or namespace, and overall."""
 
 import threading
 from collections import Counter
-
-# The reason why no place is free, as the HTTP status to answer with.
-OWN_PLACES_TAKEN = 429
-ALL_PLACES_TAKEN = 503
+from enum import Enum, auto
 
 
-class Places:
+class Full(Enum):
+    """Why no place is free."""
+
+    OWN = auto()  # this user, address or namespace has as many places as one may have
+    ALL = auto()
+
+
+class ConcurrencyLimit:
     """Counts places. Thread-safe."""
 
     def __init__(self, of_one: int, of_all: int) -> None:
@@ -17,15 +21,15 @@ class Places:
         self._taken: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def take(self, who: str) -> int:
-        """Take a place and return 0; if none is free, return OWN_PLACES_TAKEN or ALL_PLACES_TAKEN."""
+    def take(self, who: str) -> Full | None:
+        """Take a place and return None; if none is free, return the reason."""
         with self._lock:
             if self._taken[who] >= self._of_one:
-                return OWN_PLACES_TAKEN
+                return Full.OWN
             if self._taken.total() >= self._of_all:
-                return ALL_PLACES_TAKEN
+                return Full.ALL
             self._taken[who] += 1
-            return 0
+            return None
 
     def give(self, who: str) -> None:
         """Return a place."""

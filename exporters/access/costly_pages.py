@@ -10,7 +10,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 
-from ..concurrency_limit import OWN_PLACES_TAKEN, Places
+from ..concurrency_limit import ConcurrencyLimit, Full
 from .rate_limit import client_address, network
 
 # In one worker process at a time.
@@ -20,6 +20,7 @@ MAX_SIGN_INS = 8
 MAX_SIGN_INS_OF_AN_ADDRESS = 4
 
 _RETRY_SECONDS = "2"
+_STATUS = {Full.OWN: 429, Full.ALL: 503}
 # Expensive pages requested with GET. Every POST in the admin counts as well.
 _COSTLY = {
     "admin:exporters_namespace_entities",
@@ -30,8 +31,8 @@ _COSTLY = {
 }
 _SIGN_IN = "admin:login"
 
-pages = Places(MAX_COSTLY_PAGES_OF_A_USER, MAX_COSTLY_PAGES)
-sign_ins = Places(MAX_SIGN_INS_OF_AN_ADDRESS, MAX_SIGN_INS)
+pages = ConcurrencyLimit(MAX_COSTLY_PAGES_OF_A_USER, MAX_COSTLY_PAGES)
+sign_ins = ConcurrencyLimit(MAX_SIGN_INS_OF_AN_ADDRESS, MAX_SIGN_INS)
 
 
 class CostlyPages:
@@ -56,15 +57,15 @@ class CostlyPages:
         places, who = _needed(request)
         if places is None:
             return None
-        status = places.take(who)
-        if status:
-            page = render_to_string("busy.html", {"own": status == OWN_PLACES_TAKEN})
-            return HttpResponse(page, status=status, headers={"Retry-After": _RETRY_SECONDS})
+        full = places.take(who)
+        if full is not None:
+            page = render_to_string("busy.html", {"own": full is Full.OWN})
+            return HttpResponse(page, status=_STATUS[full], headers={"Retry-After": _RETRY_SECONDS})
         request.give_place = lambda: places.give(who)  # type: ignore[attr-defined]
         return None
 
 
-def _needed(request: HttpRequest) -> tuple[Places | None, str]:
+def _needed(request: HttpRequest) -> tuple[ConcurrencyLimit | None, str]:
     """Return the places that this page needs one of, and the user or address to count it under."""
     name = request.resolver_match.view_name if request.resolver_match else ""
     if name == _SIGN_IN and request.method == "POST":

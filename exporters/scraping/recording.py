@@ -12,7 +12,7 @@ from ..servicebus.entities import Snapshot
 from ..servicebus.errors import Reason
 from ..servicebus.events import Answered, Event, SpareUsed, ThrottlingBegan, ThrottlingEnded
 from ..telemetry import internal_errors, metrics
-from . import admission, last_uses, reading, scrape_records
+from . import last_uses, reading, scrape_records
 
 logger = logging.getLogger(__name__)
 
@@ -61,24 +61,26 @@ def _record_event(event: Event) -> None:
 _said: dict[str, str] = {}
 _saying = threading.Lock()
 
-# When refusals were last logged (monotonic), and how many there have been since then.
-_overloaded_said_at = -math.inf
-_refused_since = 0
-_OVERLOADED_SECONDS = 30.0
+# For each message of a refusal, when it was last logged (monotonic) and how many there have been since then.
+_refusals: dict[str, tuple[float, int]] = {}
+_REFUSALS_SECONDS = 30.0
 
 
-def say_overloaded() -> None:
-    """Log refusals in batches: a line for each would add work to an overloaded hub."""
-    global _overloaded_said_at, _refused_since
+def record_refusal(target: Target, message: str) -> None:
+    """Count a refused scrape. Log refusals in batches: a line for each would add work to an overloaded hub."""
+    metrics.SCRAPES.labels("refused").inc()
     with _saying:
-        _refused_since += 1
+        said_at, since = _refusals.get(message, (-math.inf, 0))
         now = time.monotonic()
-        if now - _overloaded_said_at < _OVERLOADED_SECONDS:
-            return
-        number, _refused_since, _overloaded_said_at = _refused_since, 0, now
-    logger.warning(
-        "Refusing scrapes (overloaded): %d since the last such message. %s", number, admission.MESSAGE
-    )
+        is_due = now - said_at >= _REFUSALS_SECONDS
+        _refusals[message] = (now, 0) if is_due else (said_at, since + 1)
+    if is_due:
+        logger.warning(
+            "Refusing scrapes (overloaded): %d since the last such message, the latest of %s. %s",
+            since + 1,
+            target.name,
+            message,
+        )
 
 
 def record_scrape(target: Target, snapshot: Snapshot, seconds: float) -> None:

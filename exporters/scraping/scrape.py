@@ -13,7 +13,7 @@ from functools import partial
 
 from django.conf import settings
 
-from ..concurrency_limit import OWN_PLACES_TAKEN, Places
+from ..concurrency_limit import ConcurrencyLimit, Full
 from ..configuration.label_rules import label_rules
 from ..configuration.targets import Target
 from ..models import Outcome
@@ -29,7 +29,11 @@ from .single_flight import Origin, flights
 # Concurrent scrapes of one namespace in a worker process, so that one that hangs doesn't take all places.
 MAX_SCRAPES_OF_A_NAMESPACE = 64
 
-_places = Places(MAX_SCRAPES_OF_A_NAMESPACE, settings.HUB_MAX_SCRAPES)
+_FULL = {
+    Full.OWN: f"The hub is already running {MAX_SCRAPES_OF_A_NAMESPACE} scrapes of this namespace.",
+    Full.ALL: "The hub is running as many scrapes as HUB_MAX_SCRAPES allows.",
+}
+_places = ConcurrencyLimit(MAX_SCRAPES_OF_A_NAMESPACE, settings.HUB_MAX_SCRAPES)
 # Rendering is CPU-bound, and only one thread of a process runs Python at a time. If many threads rendered at once, the
 # I/O loop and every read on it would have to wait behind all of them.
 _rendering = threading.Lock()
@@ -65,11 +69,9 @@ _NOT_RENDERED_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 def scrape(target: Target, seconds: float) -> Result:
     """Read a namespace within `seconds` seconds. Never raises: the snapshot contains any failure."""
-    refusal = _places.take(target.name)
-    if refusal:
-        with internal_errors.aside("records"):
-            metrics.SCRAPES.labels("refused").inc()
-        return Result(_refused(refusal))
+    full = _places.take(target.name)
+    if full is not None:
+        return _refused(target, _FULL[full])
     try:
         return _scrape(target, seconds)
     except Exception as error:
@@ -87,10 +89,7 @@ def _scrape(target: Target, seconds: float) -> Result:
         and not target.limits.cache_seconds
         and not flights.is_under_way(target)
     ):
-        with internal_errors.aside("records"):
-            metrics.SCRAPES.labels("refused").inc()
-            recording.say_overloaded()
-        return Result(reading.failed(Reason.OVERLOADED, admission.MESSAGE))
+        return _refused(target, admission.MESSAGE)
     started = time.monotonic()
     with internal_errors.aside("records"):
         metrics.SCRAPES_IN_FLIGHT.inc()
@@ -103,9 +102,9 @@ def _scrape(target: Target, seconds: float) -> Result:
     if answer.origin is Origin.READ:
         recording.count_bugs(answer.snapshot)
     with internal_errors.aside("records"):
-        if _is_refused(answer.snapshot):
-            metrics.SCRAPES.labels("refused").inc()
-            recording.say_overloaded()
+        refusal = _refusal(answer.snapshot)
+        if refusal is not None:
+            recording.record_refusal(target, refusal)
             return Result(answer.snapshot, answer.age_seconds)
         if answer.origin is not Origin.READ:
             metrics.SCRAPES_SHARED.labels(answer.origin).inc()
@@ -136,9 +135,9 @@ def forget(target: Target) -> None:
 
 def connection_test(target: Target, seconds: float) -> Result:
     """Read as scrape() does, for a connection test: with admission, but without effect on later scrapes."""
-    refusal = _places.take(target.name)
-    if refusal:
-        return Result(_refused(refusal))
+    full = _places.take(target.name)
+    if full is not None:
+        return Result(reading.failed(Reason.OVERLOADED, _FULL[full]))
     try:
         snapshot = reading.read(target, seconds, is_connection_test=True)
         recording.count_bugs(snapshot)
@@ -189,8 +188,16 @@ def _read_on(
     reading.read_on(target, snapshot, seconds, ended)
 
 
-def _is_refused(snapshot: Snapshot) -> bool:
-    return any(failure.reason is Reason.OVERLOADED for failure in snapshot.failures)
+def _refusal(snapshot: Snapshot) -> str | None:
+    """Return the message of the refusal if the read was refused, or None."""
+    return next((each.message for each in snapshot.failures if each.reason is Reason.OVERLOADED), None)
+
+
+def _refused(target: Target, message: str) -> Result:
+    """Count a refusal, log it, and return it as a result."""
+    with internal_errors.aside("records"):
+        recording.record_refusal(target, message)
+    return Result(reading.failed(Reason.OVERLOADED, message))
 
 
 def _internal_error(where: str, error: Exception) -> Snapshot:
@@ -198,11 +205,3 @@ def _internal_error(where: str, error: Exception) -> Snapshot:
     return reading.failed(
         Reason.INTERNAL, f"The hub has a bug ({type(error).__name__}); its log has the traceback."
     )
-
-
-def _refused(status: int) -> Snapshot:
-    if status == OWN_PLACES_TAKEN:
-        message = f"The hub is already running {MAX_SCRAPES_OF_A_NAMESPACE} scrapes of this namespace."
-    else:
-        message = "The hub is running as many scrapes as HUB_MAX_SCRAPES allows."
-    return reading.failed(Reason.OVERLOADED, message)

@@ -129,6 +129,8 @@ def test_what_is_over_the_limit_is_refused_at_once_also_with_more_clients_than_t
     assert all('\nservicebus_scrape_error{reason="overloaded"} 1.0\n' in body for body in refused)
     assert all("\nservicebus_up 0.0\n" in body for body in refused)
     assert all('reason="timeout"' in each.result() for each in admitted)
+    [line] = [each for each in scraped.hub.log.read_text().splitlines() if "Refusing scrapes" in each]
+    assert "HUB_MAX_SCRAPES" in line
     assert "\nservicebus_up 1.0\n" in scraped.scrape("healthy"), "the places are free again"
 
 
@@ -142,6 +144,8 @@ def test_one_namespace_does_not_take_the_places_of_all(
     wait_for(lambda: sum(each.done() for each in scrapes) >= surplus, "the surplus is refused")
     refused = [each.result() for each in scrapes if each.done()]
     assert all('\nservicebus_scrape_error{reason="overloaded"} 1.0\n' in body for body in refused)
+    [line] = [each for each in scraped.hub.log.read_text().splitlines() if "Refusing scrapes" in each]
+    assert f"hanging-0. The hub is already running {MAX_SCRAPES_OF_A_NAMESPACE} scrapes" in line
     assert "\nservicebus_up 1.0\n" in scraped.scrape("healthy")
     assert not all(each.done() for each in scrapes), "the others still hang"
 

@@ -25,7 +25,7 @@ APP = f"{ROOT / 'exporters'}/"
 # From the top. CONTRIBUTING.md has the same list.
 ROOMS = (
     *("views", "access", "scraping", "shared_state", "telemetry", "configuration", "models", "credentials"),
-    *("prometheus", "servicebus"),
+    *("concurrency_limit", "prometheus", "servicebus"),
 )
 # Dependencies that are passed down as arguments: the reader calls them, and doesn't know where they come from.
 HANDED_DOWN = {

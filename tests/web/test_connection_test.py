@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from exporters.concurrency_limit import Places
+from exporters.concurrency_limit import ConcurrencyLimit
 from exporters.configuration import derivation
 from exporters.connection_test import run
 from exporters.connection_test.run import ConnectionTest, State
@@ -166,8 +166,8 @@ def test_no_step_shows_a_secret(team: Team, bus: SimulatedNamespace) -> None:
 def test_a_hub_that_is_full_refuses_a_connection_test_too(
     team: Team, bus: SimulatedNamespace, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(scrape, "_places", Places(1, 1))
-    assert not scrape._places.take("another")
+    monkeypatch.setattr(scrape, "_places", ConcurrencyLimit(1, 1))
+    assert scrape._places.take("another") is None
     tested = _test(_unsaved(team, bus.connection_string))
     assert _step(tested, "Authorization").state is State.BAD
     assert "HUB_MAX_SCRAPES" in _step(tested, "Authorization").detail

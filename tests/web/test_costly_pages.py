@@ -17,7 +17,7 @@ from exporters.access.costly_pages import (
     pages,
     sign_ins,
 )
-from exporters.concurrency_limit import Places
+from exporters.concurrency_limit import ConcurrencyLimit, Full
 from exporters.configuration.reloader import reloader
 from exporters.scraping import last_reading
 from tests.access import people
@@ -54,7 +54,7 @@ def test_a_user_with_many_costly_pages_waits_and_others_do_not(objects: dict[str
     viewer, other = people.client("viewer"), people.client("editor")
     who = str(people.User.objects.get(username="viewer").pk)
     for _ in range(MAX_COSTLY_PAGES_OF_A_USER):
-        assert pages.take(who) == 0
+        assert pages.take(who) is None
     try:
         for method, address in _costly(objects):
             answer = getattr(viewer, method)(address)
@@ -71,7 +71,7 @@ def test_a_user_with_many_costly_pages_waits_and_others_do_not(objects: dict[str
 
 def test_all_users_together_leave_threads_for_the_rest(objects: dict[str, Any]) -> None:
     for number in range(MAX_COSTLY_PAGES):
-        assert pages.take(f"user {number}") == 0
+        assert pages.take(f"user {number}") is None
     try:
         answer = people.client("viewer").get("/admin/changes/")
         assert answer.status_code == 503
@@ -106,10 +106,10 @@ def test_a_test_that_is_followed_keeps_its_place_to_its_end(objects: dict[str, A
 
 
 def test_places_are_counted_for_each_and_for_all() -> None:
-    places = Places(2, 3)
-    assert [places.take(who) for who in "aaabbc"] == [0, 0, 429, 0, 503, 503]
+    places = ConcurrencyLimit(2, 3)
+    assert [places.take(who) for who in "aaabbc"] == [None, None, Full.OWN, None, Full.ALL, Full.ALL]
     places.give("a")
-    assert [places.take(who) for who in "bba"] == [0, 429, 503]
+    assert [places.take(who) for who in "bba"] == [None, Full.OWN, Full.ALL]
 
 
 def test_every_costly_page_exists() -> None:
