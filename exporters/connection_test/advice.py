@@ -2,7 +2,7 @@
 
 from ..configuration.targets import CredentialSpec
 from ..models import Credential
-from ..scraping.state import ADVICE
+from ..scraping.advice import ADVICE
 from ..servicebus.connection import ConnectionString
 from ..servicebus.errors import Reason
 

@@ -12,14 +12,26 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
 
 from ..models import Namespace, NamespaceStatus
-from ..scraping import state
-from ..scraping.state import FACTS, Facts, State, Summary
+from ..scraping import state as scrape_state
+from ..scraping.advice import ADVICE
+from ..scraping.state import FACTS, Facts, State
+from ..servicebus.errors import Reason
 from ..telemetry.internal_errors import guarded
 
 PAGE_SIZE = 50
 
 UNREADABLE = "The record of its last scrape can't be shown."
 REPORT_IT = "This is a bug in the hub. Report the traceback in its log."
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the start page shows about a namespace."""
+
+    state: State
+    since: datetime | None
+    message: str
+    advice: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +113,35 @@ def _state(facts: Facts, now: datetime) -> State:
 def row(namespace: Namespace, now: datetime) -> Row:
     """Return the namespace's row, whatever is stored about its last scrape."""
     return guarded(
-        lambda: Row(namespace, getattr(namespace, "status", None), scrape_state.summary(namespace, now)),
+        lambda: Row(namespace, getattr(namespace, "status", None), summary(namespace, now)),
         lambda: Row(namespace, None, Summary(State.FAILING, None, UNREADABLE, REPORT_IT)),
     )
+
+
+def summary(namespace: Namespace, now: datetime) -> Summary:
+    status: NamespaceStatus | None = getattr(namespace, "status", None)
+    state = scrape_state.state_of(namespace, now)
+    if state is State.NEVER:
+        return Summary(
+            state,
+            None,
+            "",
+            "Not scraped yet. Its Status page has the configuration for Prometheus.",
+        )
+    if state is State.STALE:
+        return Summary(
+            state,
+            status.at if status else None,
+            "",
+            "Prometheus has stopped scraping it. In Prometheus, open Status > Targets and look for its error.",
+        )
+    if status is None or state is State.PAUSED:
+        return Summary(state, None, "", "")
+    if not status.reason and status.throttled_requests:
+        message = f"Service Bus throttled {status.throttled_requests} requests during the last scrape."
+        return Summary(state, None, message, ADVICE[Reason.THROTTLED])
+    if not status.reason:
+        return Summary(state, status.since, "", "")
+    # A later version of the hub may have written a reason that this one doesn't have.
+    advice = {str(reason): text for reason, text in ADVICE.items()}.get(status.reason, "")
+    return Summary(state, status.since, status.message, advice)

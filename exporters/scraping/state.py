@@ -1,6 +1,5 @@
-"""A namespace's state in one word, from its last scrape: the start page sorts and colors by it."""
+"""A namespace's state in one word, from its last scrape."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -31,42 +30,6 @@ class State(StrEnum):
     def is_bad(self) -> bool:
         """Whether the target needs attention."""
         return self in {State.FAILING, State.THROTTLED, State.STALE}
-
-    @property
-    def css_class(self) -> str:
-        return "state-" + self.replace(" ", "-")
-
-
-# What to do about a failure. Shown after the message, which describes what is wrong.
-ADVICE: dict[Reason, str] = {
-    Reason.UNAUTHORIZED: "Enter a valid key with the Manage right in the credential. An Entra ID identity needs a "
-    "role on the namespace.",
-    Reason.FORBIDDEN: "Assign the identity a role on the namespace, or allow the hub's address in its firewall.",
-    Reason.NOT_FOUND: "Check the host and the connection string's EntityPath.",
-    Reason.DNS: "Check the spelling of the host and, for a private endpoint, the private DNS zone.",
-    Reason.TLS: "Check the host and, behind a TLS proxy, HUB_CA_FILE.",
-    Reason.CONNECTION: "Check firewalls, the port and the private endpoint.",
-    Reason.TIMEOUT: "Raise Prometheus's scrape_timeout and the namespace's timeout, or exclude entities.",
-    Reason.THROTTLED: "Lower the requests per second, or scrape less often.",
-    Reason.SERVER_ERROR: "If it persists, check Azure's status page.",
-    Reason.MALFORMED: "Check the host and any proxies in between.",
-    Reason.TOO_LARGE: "Check the host and any proxies in between.",
-    Reason.CHANGED: "Scrape again when entities are no longer being added or deleted.",
-    Reason.CREDENTIAL: "Open the credential and test it.",
-    Reason.BUDGET: "Raise the namespace's requests per second, or exclude entities.",
-    Reason.OVERLOADED: "Give the hub more CPU, add a replica, or scrape less often.",
-    Reason.INTERNAL: "This is a bug in the hub. Report the traceback in its log.",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What the start page shows about a namespace."""
-
-    state: State
-    since: datetime | None
-    message: str
-    advice: str
 
 
 class Facts(NamedTuple):
@@ -115,32 +78,3 @@ def state_from(facts: Facts, now: datetime) -> State:
 def stale_after(interval_seconds: float | None) -> timedelta:
     """Return the time without a scrape after which the cause is Prometheus rather than the namespace."""
     return timedelta(seconds=_STALE_INTERVALS * interval_seconds) if interval_seconds else _STALE_AFTER
-
-
-def summary(namespace: Namespace, now: datetime) -> Summary:
-    status: NamespaceStatus | None = getattr(namespace, "status", None)
-    state = state_of(namespace, now)
-    if state is State.NEVER:
-        return Summary(
-            state,
-            None,
-            "",
-            "Not scraped yet. Its Status page has the configuration for Prometheus.",
-        )
-    if state is State.STALE:
-        return Summary(
-            state,
-            status.at if status else None,
-            "",
-            "Prometheus has stopped scraping it. In Prometheus, open Status > Targets and look for its error.",
-        )
-    if status is None or state is State.PAUSED:
-        return Summary(state, None, "", "")
-    if not status.reason and status.throttled_requests:
-        message = f"Service Bus throttled {status.throttled_requests} requests during the last scrape."
-        return Summary(state, None, message, ADVICE[Reason.THROTTLED])
-    if not status.reason:
-        return Summary(state, status.since, "", "")
-    # A later version of the hub may have written a reason that this one doesn't have.
-    advice = {str(reason): text for reason, text in ADVICE.items()}.get(status.reason, "")
-    return Summary(state, status.since, status.message, advice)

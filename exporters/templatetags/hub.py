@@ -80,8 +80,14 @@ def thousands(value: float | None) -> str:
 
 
 @_shown
+def state_class(state: State) -> str:
+    """Return the CSS class of a state."""
+    return "state-" + state.replace(" ", "-")
+
+
+@_shown
 def chip(state: State) -> SafeString:
-    return format_html('<span class="chip {}">{}</span>', state.css_class, state)
+    return format_html('<span class="chip {}">{}</span>', state_class(state), state)
 
 
 @_shown

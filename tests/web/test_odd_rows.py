@@ -140,16 +140,14 @@ def test_what_can_not_be_shown_is_a_question_mark_and_counted(
 def test_a_bug_in_the_state_of_one_target_leaves_the_others(
     objects: dict[str, Any], admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exporters.scraping import state
-
-    right = status.summary
+    right = dashboard.summary
 
     def broken(namespace: Namespace, now: dt.datetime) -> Any:
         if namespace.name == "payments-bus":
             raise KeyError(namespace.name)
         return right(namespace, now)
 
-    monkeypatch.setattr(status, "summary", broken)
+    monkeypatch.setattr(dashboard, "summary", broken)
     page = admin.get("/admin/").text
     assert "payments-bus" in page
     assert "orders-bus" in page

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from exporters.scraping import scrape_records, status
-from exporters.scraping.state import ADVICE, State
+from exporters.scraping import scrape_records
+from exporters.scraping.advice import ADVICE
+from exporters.scraping.state import State
+from exporters.servicebus.errors import Reason
 from tests.browser.screenshots import shown_in_docs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -22,7 +24,7 @@ def test_every_state_is_explained(state: State) -> None:
 @pytest.mark.parametrize("reason", ADVICE)
 def test_every_reason_has_the_advice_of_the_pages(reason: str) -> None:
     rows = re.findall(rf"^\| {reason} \| (.+?) \|$", TEXT, re.MULTILINE)
-    assert ADVICE[status.Reason(reason)] in rows
+    assert ADVICE[Reason(reason)] in rows
 
 
 def test_docs_images_has_exactly_the_pictures_that_a_document_shows() -> None:
