@@ -13,12 +13,9 @@ class Outcome(models.TextChoices):
     FAILURE = "failure"
 
 
-class ScrapeRecord(models.Model):
-    """One scrape and its result. Records are written in batches outside the request, and only a namespace's newest
-    are kept.
-    """
+class Scrape(models.Model):
+    """What is stored about a scrape, both in its record and in the status of its namespace."""
 
-    namespace = models.ForeignKey(Namespace, on_delete=models.CASCADE, related_name="records")
     at = models.DateTimeField()
     outcome = models.CharField(max_length=8, choices=Outcome)
     # The first failure's reason, as in servicebus_scrape_error.
@@ -26,10 +23,21 @@ class ScrapeRecord(models.Model):
     message = models.TextField(blank=True)
     duration_seconds = models.FloatField()
     allowed_seconds = models.FloatField()
-    age_seconds = models.FloatField(default=0)
-    requests = models.PositiveIntegerField(default=0)
     throttled_requests = models.PositiveIntegerField(default=0)
     series = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        abstract = True
+
+
+class ScrapeRecord(Scrape):
+    """One scrape and its result. Records are written in batches outside the request, and only a namespace's newest
+    are kept.
+    """
+
+    namespace = models.ForeignKey(Namespace, on_delete=models.CASCADE, related_name="records")
+    age_seconds = models.FloatField(default=0)
+    requests = models.PositiveIntegerField(default=0)
 
     class Meta:
         ordering = ["-at"]
@@ -39,20 +47,15 @@ class ScrapeRecord(models.Model):
         return f"{self.namespace_id} {self.outcome} {self.at:%Y-%m-%d %H:%M:%S}"
 
 
-class NamespaceStatus(models.Model):
+class NamespaceStatus(Scrape):
     """A namespace's last scrape and a summary of the ones before, so that the start page reads one row per target."""
+
+    # The columns that are copied from the last scrape's record.
+    OF_THE_SCRAPE = tuple(field.name for field in Scrape._meta.fields)
 
     namespace = models.OneToOneField(
         Namespace, on_delete=models.CASCADE, primary_key=True, related_name="status"
     )
-    at = models.DateTimeField()
-    outcome = models.CharField(max_length=8, choices=Outcome)
-    reason = models.CharField(max_length=16, blank=True)
-    message = models.TextField(blank=True)
-    duration_seconds = models.FloatField()
-    allowed_seconds = models.FloatField()
-    throttled_requests = models.PositiveIntegerField(default=0)
-    series = models.PositiveIntegerField(default=0)
     since = models.DateTimeField(help_text="Time of the first scrape in a row with this outcome.")
     # Newest last: [[outcome's first letter, milliseconds], ...]
     recent = models.JSONField(default=list)

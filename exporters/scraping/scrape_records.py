@@ -36,19 +36,6 @@ KEPT_FAILURES = 40  # failures per namespace that stay even if there are newer s
 _PRUNE_EVERY = 150
 
 
-# What a status repeats of the last record.
-_COPIED = (
-    "at",
-    "outcome",
-    "reason",
-    "message",
-    "duration_seconds",
-    "allowed_seconds",
-    "throttled_requests",
-    "series",
-)
-
-
 class Recorder:
     """Takes records from any thread and writes them from its own thread, which starts with the first record."""
 
@@ -141,6 +128,8 @@ def write(batch: list[ScrapeRecord]) -> None:
         stored = Namespace.objects.filter(pk__in={record.namespace_id for record in batch})
         there = set(stored.values_list("pk", flat=True))
         known = [record for record in batch if record.namespace_id in there]  # some may have been deleted
+        for record in known:
+            record.pk = None  # an earlier try that was rolled back may have left one
         ScrapeRecord.objects.bulk_create(known, batch_size=500)
         _update_statuses(known)
 
@@ -163,14 +152,14 @@ def _update_statuses(records: list[ScrapeRecord]) -> None:
             continue  # another replica has already written a newer one
         if status.outcome != record.outcome:
             status.since = record.at
-        for name in _COPIED:
-            setattr(status, name, getattr(record, name))
+        for column in NamespaceStatus.OF_THE_SCRAPE:
+            setattr(status, column, getattr(record, column))
         status.recent = [*status.recent, [record.outcome[0], round(record.duration_seconds * 1000)]][-RECENT:]
     NamespaceStatus.objects.bulk_create(
         stored.values(),
         update_conflicts=True,
         unique_fields=["namespace"],
-        update_fields=[*_COPIED, "since", "recent"],
+        update_fields=[*NamespaceStatus.OF_THE_SCRAPE, "since", "recent"],
         batch_size=200,
     )
 
@@ -211,7 +200,7 @@ def remember(
         failure = next(iter(snapshot.failures), None)
         recorder.add(
             ScrapeRecord(
-                namespace_id=namespace_id,
+                namespace_id=namespace_id,  # the name may belong to another namespace by the time this is written
                 at=datetime.now(UTC),
                 outcome=outcome(snapshot),
                 reason=str(failure.reason) if failure else "",

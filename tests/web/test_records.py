@@ -139,6 +139,22 @@ def test_records_wait_while_the_database_is_away(stored: Namespace, monkeypatch:
     assert ScrapeRecord.objects.count() == 1
 
 
+def test_a_write_that_is_rolled_back_takes_no_number_from_another_processs_record(
+    stored: Namespace, monkeypatch: Any
+) -> None:
+    def away(batch: list[ScrapeRecord]) -> None:
+        raise OperationalError("the database is away")
+
+    scrape_records.recorder.add(_record())
+    with monkeypatch.context() as patched:
+        patched.setattr(scrape_records, "_update_statuses", away)
+        with pytest.raises(DatabaseError):
+            scrape_records.recorder.flush()
+    _record(seconds=1).save()  # by another process
+    scrape_records.recorder.flush()
+    assert ScrapeRecord.objects.count() == 2
+
+
 def test_the_newest_records_wait_when_not_all_can(stored: Namespace, monkeypatch: Any) -> None:
     monkeypatch.setattr(scrape_records, "QUEUE_LENGTH", 3)
     recorder = scrape_records.Recorder(in_background=False)
