@@ -87,7 +87,7 @@ def read_on(
 
 
 def failed(reason: Reason, message: str, duration_seconds: float = 0.0) -> Snapshot:
-    """Return the snapshot of a read that never began."""
+    """Return the snapshot of a scrape that read nothing."""
     return Snapshot(
         collectors={"namespace": Failure(reason, message)},
         duration_seconds=duration_seconds,

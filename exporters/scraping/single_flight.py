@@ -19,10 +19,11 @@ from functools import partial
 from ..configuration.targets import Target
 from ..servicebus import clock
 from ..servicebus.background_read import is_cut_short, with_fresher
-from ..servicebus.entities import Failure, Snapshot
+from ..servicebus.entities import Snapshot
 from ..servicebus.errors import OUT_OF_TIME, Reason
 from ..shared_state import shared
 from ..shared_state.layered import HeldLease, Wait
+from .reading import failed
 from .result_cache import KeptResults
 from .results import Stored, key_of
 
@@ -225,14 +226,8 @@ def _again(answer: Answer) -> Answer:
 
 
 def _no_answer_in_time(seconds: float) -> Answer:
-    failure = Failure(Reason.TIMEOUT, "A read started by another scrape did not finish in time.")
-    snapshot = Snapshot(
-        collectors={"namespace": failure},
-        duration_seconds=seconds,
-        read_at=time.time(),
-        began_at=clock.now(),
-    )
-    return Answer(snapshot, Origin.SHARED)
+    message = "A read started by another scrape did not finish in time."
+    return Answer(failed(Reason.TIMEOUT, message, seconds), Origin.SHARED)
 
 
 flights = Flights()

@@ -81,7 +81,6 @@ LISTED = {
     "exporters/shared_state/files.py:FileStore.sweep": (
         "a file's last use can't be had otherwise; too early costs a read"
     ),
-    "exporters/scraping/single_flight.py:_no_answer_in_time": _SHOWN,
     "exporters/site.py:HubAdminSite.index": _PAGE,
     "exporters/connection_test/run.py:_tls": _EXPIRY,
     "exporters/scraping/reading.py:failed": _SHOWN,
