@@ -8,7 +8,7 @@ from ..configuration.targets import Target
 from ..formatting import seconds_text
 from ..servicebus.connection import ConnectionString
 from ..servicebus.entities import Failure, Snapshot
-from ..servicebus.errors import TOO_SLOW
+from ..servicebus.errors import TOO_SLOW, Reason
 from ..servicebus.request_rate import Allowance
 from .advice import fix
 
@@ -19,6 +19,17 @@ ENTITIES, TIME, BUDGET = "Entities", "Timeout", "Budget"
 _CREDITS_PER_REQUEST, _CREDITS = 10, 1000
 # Prometheus's default, to calculate a scrape's share of the interval.
 _INTERVAL_SECONDS = 60.0
+# The steps that a read can fail at before it has read anything; with any other reason, it fails at the entities.
+_STEP_OF = {
+    Reason.CREDENTIAL: AUTHORISED,
+    Reason.UNAUTHORIZED: AUTHORISED,
+    Reason.FORBIDDEN: AUTHORISED,
+    Reason.NOT_FOUND: AUTHORISED,
+    Reason.TIMEOUT: TIME,
+    Reason.OVERLOADED: TIME,
+    Reason.THROTTLED: BUDGET,
+    Reason.BUDGET: BUDGET,
+}
 
 
 class State(StrEnum):
@@ -47,9 +58,12 @@ def after_the_read(snapshot: Snapshot, target: Target, allowed: float) -> Iterat
     anything = bool(snapshot.info or snapshot.queues or snapshot.topics)
     first = next(iter(snapshot.failures), None)
     if not anything and first is not None:
-        yield _failed(AUTHORISED, first, target, None)
-        for name in (SKU, ENTITIES, TIME, BUDGET):
-            yield Step(name, State.SKIPPED, "skipped")
+        at = _STEP_OF.get(first.reason, ENTITIES)
+        for name in (AUTHORISED, SKU, ENTITIES, TIME, BUDGET):
+            if name == at:
+                yield _failed(name, first, target, snapshot.duration_seconds)
+            else:
+                yield Step(name, State.SKIPPED, "skipped")
         return
     yield _authorised(target.connection)
     yield _sku(snapshot, target.connection)

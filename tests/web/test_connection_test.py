@@ -169,8 +169,27 @@ def test_a_hub_that_is_full_refuses_a_connection_test_too(
     monkeypatch.setattr(scrape, "_places", ConcurrencyLimit(1, 1))
     assert scrape._places.take("another") is None
     tested = _test(_unsaved(team, bus.connection_string))
-    assert _step(tested, "Authorization").state is State.BAD
-    assert "HUB_MAX_SCRAPES" in _step(tested, "Authorization").detail
+    assert _step(tested, "Timeout").state is State.BAD
+    assert "HUB_MAX_SCRAPES" in _step(tested, "Timeout").detail
+    assert _states(tested)["Authorization"] == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("fault", "step"),
+    [
+        ("hang", "Timeout"),
+        ("throttle", "Budget"),
+        ("server_error", "Entities"),
+        ("unauthorized", "Authorization"),
+    ],
+)
+def test_a_read_that_fails_does_so_at_the_step_of_its_reason(
+    team: Team, bus: SimulatedNamespace, fault: str, step: str
+) -> None:
+    bus.faults.set(fault)
+    states = _states(_test(_unsaved(team, bus.connection_string, timeout_seconds=1.0)))
+    after_tls = ("Authorization", "SKU", "Entities", "Timeout", "Budget")
+    assert {name: states[name] for name in after_tls if states[name] != "skipped"} == {step: "bad"}
 
 
 @pytest.mark.parametrize(("timeout", "allowed"), [(None, 9.5), (5.0, 4.5), (60.0, 9.5), (0.5, 0.25)])
