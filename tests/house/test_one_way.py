@@ -129,4 +129,4 @@ def test_contributing_lists_the_rooms_of_a_scrape() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     section = text.partition("### The path of a scrape")[2].partition("\n## ")[0]
     listed = [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")]
-    assert listed == [f"exporters/{room}/" for room in ROOMS]
+    assert [_room(name.removeprefix("exporters/")) for name in listed] == list(ROOMS)
