@@ -11,7 +11,7 @@ from ..models import Namespace
 from ..pages import actions as namespace_actions
 from .base import HubAdmin
 
-Action = Callable[[Iterable[Namespace]], list[namespace_actions.Outcome]]
+Action = Callable[[Iterable[Namespace]], list[namespace_actions.ActionResult]]
 
 
 class NamespaceActions(HubAdmin):
@@ -46,7 +46,7 @@ class NamespaceActions(HubAdmin):
         allowed = set(roles.changeable(request.user, queryset.order_by()).values_list("pk", flat=True))
         outcomes = action([namespace for namespace in chosen if namespace.pk in allowed])
         outcomes += [
-            namespace_actions.Outcome(
+            namespace_actions.ActionResult(
                 namespace.name, ok=False, problem="requires the editor role in its team"
             )
             for namespace in chosen

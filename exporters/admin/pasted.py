@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .. import formatting
 from ..credentials.encryption import SecretUnavailableError, fingerprint
-from ..credentials.inspection import Facts, examine_connection_string
+from ..credentials.inspection import SecretFacts, examine_connection_string
 from ..models import Credential, Team
 from ..servicebus.connection import Endpoint
 
@@ -40,7 +40,7 @@ def look_at(text: str) -> Pasted:
     )
 
 
-def _remarks(facts: Facts, key_name: str, entity_path: str) -> list[str]:
+def _remarks(facts: SecretFacts, key_name: str, entity_path: str) -> list[str]:
     remarks = []
     if entity_path:
         remarks.append(

@@ -20,9 +20,9 @@ from ..servicebus.errors import Reason, ServiceBusError
 from ..servicebus.reachability import Handshake
 from ..telemetry import internal_errors
 from .advice import fix
-from .steps import AUTHORISED, BUDGET, ENTITIES, NAME, PARSED, SKU, TIME, TLS, State, Step, after_the_read
+from .steps import AUTHORISED, BUDGET, ENTITIES, NAME, PARSED, SKU, TIME, TLS, Step, StepState, after_the_read
 
-__all__ = ["ConnectionTest", "State", "Step", "follow", "run"]
+__all__ = ["ConnectionTest", "Step", "StepState", "follow", "run"]
 
 STEPS = (PARSED, NAME, TLS, AUTHORISED, SKU, ENTITIES, TIME, BUDGET)
 # For each of lookup and connect; both take milliseconds when they work.
@@ -43,12 +43,12 @@ class ConnectionTest:
 
     @property
     def ok(self) -> bool:
-        return all(step.state is not State.BAD for step in self.steps)
+        return all(step.state is not StepState.BAD for step in self.steps)
 
     @property
     def problem(self) -> str:
         """The first failure in one line; empty if there is none."""
-        return next((step.detail for step in self.steps if step.state is State.BAD), "")
+        return next((step.detail for step in self.steps if step.state is StepState.BAD), "")
 
 
 def run(target: Target, seconds: float | None = None) -> ConnectionTest:
@@ -73,18 +73,20 @@ def follow(target: Target, seconds: float | None = None) -> Iterator[Step | Conn
 
     try:
         endpoint = reading.endpoint(target)
-        yield note(Step(PARSED, State.GOOD, _said_of(endpoint, target.connection), time.monotonic() - began))
+        yield note(
+            Step(PARSED, StepState.GOOD, _said_of(endpoint, target.connection), time.monotonic() - began)
+        )
         began = time.monotonic()
         found = reading.addresses(endpoint, _STEP_SECONDS)
-        yield note(Step(NAME, State.GOOD, _listed(found), time.monotonic() - began))
+        yield note(Step(NAME, StepState.GOOD, _listed(found), time.monotonic() - began))
         began = time.monotonic()
         yield note(_tls(reading.handshake(endpoint, found, _STEP_SECONDS), began))
     except Exception as error:
         failure = _failure(error)
         advice = fix(failure.reason, target.credential)
-        yield note(Step(STEPS[len(steps)], State.BAD, failure.message, time.monotonic() - began, advice))
+        yield note(Step(STEPS[len(steps)], StepState.BAD, failure.message, time.monotonic() - began, advice))
         for name in STEPS[len(steps) :]:
-            yield note(Step(name, State.SKIPPED, "skipped"))
+            yield note(Step(name, StepState.SKIPPED, "skipped"))
         yield ConnectionTest(tuple(steps))
         return
     result = scrape.connection_test(target, allowed)
@@ -122,9 +124,9 @@ def _listed(addresses: list[str]) -> str:
 def _tls(made: Handshake, began: float) -> Step:
     seconds = time.monotonic() - began
     if not made.version:
-        return Step(TLS, State.WARN, f"none: plain HTTP with {made.address}", seconds)
+        return Step(TLS, StepState.WARN, f"none: plain HTTP with {made.address}", seconds)
     detail = f"{made.version} with {made.address}"
     if made.certificate_expires is not None:
         left = made.certificate_expires - timezone.now()
         detail += f", certificate valid for {formatting.words(left.total_seconds())}"
-    return Step(TLS, State.GOOD, detail, seconds)
+    return Step(TLS, StepState.GOOD, detail, seconds)

@@ -32,7 +32,7 @@ _STEP_OF = {
 }
 
 
-class State(StrEnum):
+class StepState(StrEnum):
     """How a step ended; also its CSS class."""
 
     GOOD = "good"
@@ -46,7 +46,7 @@ class Step:
     """One step of the test: its name, the finding, its duration in seconds, and how to fix a failure."""
 
     name: str
-    state: State
+    state: StepState
     detail: str
     seconds: float | None = None
     fix: str = ""
@@ -63,7 +63,7 @@ def after_the_read(snapshot: Snapshot, target: Target, allowed: float) -> Iterat
             if name == at:
                 yield _failed(name, first, target, snapshot.duration_seconds)
             else:
-                yield Step(name, State.SKIPPED, "skipped")
+                yield Step(name, StepState.SKIPPED, "skipped")
         return
     yield _authorised(target.connection)
     yield _sku(snapshot, target.connection)
@@ -74,20 +74,22 @@ def after_the_read(snapshot: Snapshot, target: Target, allowed: float) -> Iterat
 
 def _authorised(connection: ConnectionString | None) -> Step:
     if connection is None:
-        return Step(AUTHORISED, State.GOOD, "Service Bus accepts the token.")
+        return Step(AUTHORISED, StepState.GOOD, "Service Bus accepts the token.")
     if connection.entity_path:
-        return Step(AUTHORISED, State.GOOD, f"The key grants access to “{connection.entity_path}” only.")
-    return Step(AUTHORISED, State.GOOD, "Service Bus accepts the key, and it has the Manage right.")
+        return Step(AUTHORISED, StepState.GOOD, f"The key grants access to “{connection.entity_path}” only.")
+    return Step(AUTHORISED, StepState.GOOD, "Service Bus accepts the key, and it has the Manage right.")
 
 
 def _sku(snapshot: Snapshot, connection: ConnectionString | None) -> Step:
     if snapshot.info is None or snapshot.info.sku is None:
         if connection is not None and connection.entity_path:
-            return Step(SKU, State.SKIPPED, "An entity's key can't read the namespace's properties.")
-        return Step(SKU, State.WARN, "Service Bus did not return it.")
+            return Step(SKU, StepState.SKIPPED, "An entity's key can't read the namespace's properties.")
+        return Step(SKU, StepState.WARN, "Service Bus did not return it.")
     units = snapshot.info.messaging_units
     plural = "s" if units != 1 else ""
-    return Step(SKU, State.GOOD, snapshot.info.sku + (f", {units} messaging unit{plural}" if units else ""))
+    return Step(
+        SKU, StepState.GOOD, snapshot.info.sku + (f", {units} messaging unit{plural}" if units else "")
+    )
 
 
 def _entities(snapshot: Snapshot, failure: Failure | None, target: Target) -> Step:
@@ -103,16 +105,16 @@ def _entities(snapshot: Snapshot, failure: Failure | None, target: Target) -> St
         return replace(found, detail=f"Incomplete: {detail}. {found.detail}")
     if snapshot.throttled_requests:
         throttled = f"{_count(snapshot.throttled_requests, 'request')} throttled"
-        return Step(ENTITIES, State.WARN, f"{detail}, {throttled}", snapshot.duration_seconds)
+        return Step(ENTITIES, StepState.WARN, f"{detail}, {throttled}", snapshot.duration_seconds)
     if not (snapshot.queues or snapshot.topics):
         return Step(
             ENTITIES,
-            State.WARN,
+            StepState.WARN,
             f"{detail}: nothing to export",
             snapshot.duration_seconds,
             "Check include and exclude." if snapshot.dropped else "",
         )
-    return Step(ENTITIES, State.GOOD, detail, snapshot.duration_seconds)
+    return Step(ENTITIES, StepState.GOOD, detail, snapshot.duration_seconds)
 
 
 _LEFT_OUT = {
@@ -129,13 +131,13 @@ def _time(snapshot: Snapshot, allowed: float, failure: Failure | None) -> Step:
     if failure is not None and failure.reason in TOO_SLOW:
         return Step(
             TIME,
-            State.BAD,
+            StepState.BAD,
             f"{took} was not enough.",
             fix=raise_it,
         )
     if snapshot.duration_seconds > 0.8 * allowed:
-        return Step(TIME, State.WARN, f"Close to the limit: {took}.", fix=raise_it)
-    return Step(TIME, State.GOOD, f"{took}.")
+        return Step(TIME, StepState.WARN, f"Close to the limit: {took}.", fix=raise_it)
+    return Step(TIME, StepState.GOOD, f"{took}.")
 
 
 def _budget(snapshot: Snapshot, target: Target, allowed: float) -> Step:
@@ -158,15 +160,15 @@ def _budget(snapshot: Snapshot, target: Target, allowed: float) -> Step:
     if least > allowed:
         return Step(
             BUDGET,
-            State.BAD,
+            StepState.BAD,
             detail + f" Only {seconds_text(allowed)} is allowed.",
             fix="Raise the timeout or the requests per second, or exclude entities.",
         )
-    return Step(BUDGET, State.WARN if least > 0.8 * allowed else State.GOOD, detail)
+    return Step(BUDGET, StepState.WARN if least > 0.8 * allowed else StepState.GOOD, detail)
 
 
 def _failed(name: str, failure: Failure, target: Target, seconds: float | None) -> Step:
-    return Step(name, State.BAD, failure.message, seconds, fix(failure.reason, target.credential))
+    return Step(name, StepState.BAD, failure.message, seconds, fix(failure.reason, target.credential))
 
 
 def _count(number: int, noun: str) -> str:

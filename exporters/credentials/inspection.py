@@ -22,7 +22,7 @@ _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class SecretFacts:
     """Facts about a secret that may be shown to anyone who may see its credential."""
 
     summary: str = ""  # for example: key RootManageSharedAccessKey, ends 4f2a
@@ -30,7 +30,7 @@ class Facts:
     connection: ConnectionString | None = None  # of a connection string; its repr hides the secret
 
 
-def examine_connection_string(secret: str) -> Facts:
+def examine_connection_string(secret: str) -> SecretFacts:
     """Return a connection string's facts; raise ValidationError with what is wrong and how to fix it."""
     try:
         connection = parse_connection_string(secret)
@@ -41,25 +41,25 @@ def examine_connection_string(secret: str) -> Facts:
         expires = signature_expiry(connection.signature)
         expires_at = None if expires is None else _moment(expires)
         key_name = connection.key_name or _signature_part(connection.signature, "skn")
-        return Facts(
+        return SecretFacts(
             ", ".join(filter(None, ["shared access signature", key_name and f"key {key_name}"])),
             expires_at,
             connection,
         )
     summary = f"key {connection.key_name}" + _ending(connection.key or "")
-    return Facts(summary, None, connection)
+    return SecretFacts(summary, None, connection)
 
 
-def examine_client_secret(secret: str) -> Facts:
+def examine_client_secret(secret: str) -> SecretFacts:
     if _GUID.match(secret):
         raise ValidationError(
             "This is the ID of a client secret, not the secret itself. Azure shows the secret in the Value column, "
             "once, when it is created."
         )
-    return Facts("client secret" + _ending(secret))
+    return SecretFacts("client secret" + _ending(secret))
 
 
-def examine_certificate(pem: str, password: str) -> Facts:
+def examine_certificate(pem: str, password: str) -> SecretFacts:
     """Return a certificate's facts; raise ValidationError if Entra ID can't use it.
 
     Entra ID needs an RSA key and its certificate. An expired certificate is not an error: a file of many credentials is
@@ -85,7 +85,7 @@ def examine_certificate(pem: str, password: str) -> Facts:
             "The private key doesn't match the certificate. The key's certificate must come first in the file."
         )
     thumbprint = certificate.fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303 - Azure's name
-    return Facts(f"certificate with thumbprint {thumbprint}", certificate.not_valid_after_utc)
+    return SecretFacts(f"certificate with thumbprint {thumbprint}", certificate.not_valid_after_utc)
 
 
 def _private_key(data: bytes, password: str) -> object:

@@ -101,13 +101,13 @@ class Credential(Versioned, SecretPair):
         """The name with the team, because another team may use the same name."""
         return f"{self.name} ({self.team or 'all teams'})"
 
-    def facts(self, slot: SecretSlot = SecretSlot.ACTIVE) -> inspection.Facts:
+    def facts(self, slot: SecretSlot = SecretSlot.ACTIVE) -> inspection.SecretFacts:
         """Return the facts about a secret that may be shown.
 
         Raises SecretUnavailableError, and ValidationError (keyed by field) for a secret that its kind can't use.
         """
         if not self.has_secret(f"{slot}secret"):
-            return inspection.Facts()
+            return inspection.SecretFacts()
         secret = self.reveal_secret(slot)
         try:
             match self.kind:
@@ -120,9 +120,9 @@ class Credential(Versioned, SecretPair):
         except ValidationError as error:
             field = "certificate_password" if error.code == inspection.PASSWORD else "secret"
             raise ValidationError({slot + field: error}) from None
-        return inspection.Facts()
+        return inspection.SecretFacts()
 
-    def take_expiry(self, slot: SecretSlot) -> inspection.Facts:
+    def take_expiry(self, slot: SecretSlot) -> inspection.SecretFacts:
         """Set the expiry that a secret contains; return its facts. For a client secret, keep the entered time."""
         facts = self.facts(slot)
         if self.kind != self.Kind.CLIENT_SECRET:
@@ -176,7 +176,7 @@ class Credential(Versioned, SecretPair):
         if self.pk:
             self._clean_users(facts[SecretSlot.ACTIVE])
 
-    def _clean_spare(self, facts: inspection.Facts, spare: inspection.Facts) -> None:
+    def _clean_spare(self, facts: inspection.SecretFacts, spare: inspection.SecretFacts) -> None:
         if not self.has_secret("spare_secret"):
             return
         if self.reveal_secret(SecretSlot.SPARE) == self.reveal_secret():
@@ -198,7 +198,7 @@ class Credential(Versioned, SecretPair):
             name for name in KIND_FIELDS if getattr(self, name) or getattr(self, f"{name}_reference", None)
         }
 
-    def _clean_users(self, facts: inspection.Facts) -> None:
+    def _clean_users(self, facts: inspection.SecretFacts) -> None:
         """Raise ValidationError for a change that would break a namespace that uses this credential."""
         for namespace in self.namespaces.all():  # during an import, those that hub.yaml wants
             if self.team_id is not None and namespace.team_id != self.team_id:

@@ -7,7 +7,7 @@ from typing import Any
 from ..prometheus import labelling
 from ..prometheus import metrics as catalogue
 from ..prometheus.collector import EntityFamilies
-from ..prometheus.labelling import Allowance, LabelRules, Labels
+from ..prometheus.labelling import LabelBudget, LabelRules, Labels
 from ..prometheus.metrics import EntityMetric
 from ..prometheus.relabel import DECIDING, Rule
 from ..prometheus.relabel_actions import Program, Work, present, process, program
@@ -109,7 +109,7 @@ def preview(
     rules = [program((rule,), True) for rule in tried.rules]
     made = Preview(list(map(Effect, names, tried.rules)), [])
     wanted = search.strip().lower()
-    allowance = Allowance()
+    allowance = LabelBudget()
     for kind, entities in _kinds(snapshot):
         metric = _representative(kind, tried)
         for each in entities:
@@ -229,7 +229,7 @@ def _identities(families: EntityFamilies) -> set[Identity]:
 def _moved(snapshot: Snapshot, stored: LabelRules, tried: LabelRules) -> Iterator[Moved]:
     """Yield examples, at most one per entity."""
     found = 0
-    allowance = Allowance()
+    allowance = LabelBudget()
     for kind, entities in _kinds(snapshot):
         metric = _representative(kind, tried)
         for entity in entities:

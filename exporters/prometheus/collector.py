@@ -13,7 +13,7 @@ from prometheus_client.samples import Sample
 from ..servicebus.entities import Counts, Snapshot
 from . import metrics as catalogue
 from .columns import ColumnFamily
-from .labelling import DROPPED, LIMITED, Allowance, Labeller, LabelRules, Labels
+from .labelling import DROPPED, LIMITED, LabelBudget, Labeller, LabelRules, Labels
 from .metrics import DEFAULT_GROUPS, EntityMetric, ScrapeMetric
 from .relabel import Rule
 from .relabel_outcomes import LabelLimitError
@@ -124,7 +124,7 @@ class EntityFamilies:
             catalogue.TOPIC: snapshot.topics,
             catalogue.SUBSCRIPTION: snapshot.subscriptions,
         }
-        allowance = Allowance()
+        allowance = LabelBudget()
         kinds = [_Kind(kind, of_kind, rules, groups, allowance) for kind, of_kind in entities.items()]
         # If rules apply to each series, a series can have any name, and therefore equal one of any metric.
         can_collide = any(kind.can_collide for kind in kinds)
@@ -224,7 +224,7 @@ class _Kind:
         entities: Sequence[Any],
         rules: LabelRules,
         groups: Collection[str],
-        allowance: Allowance,
+        allowance: LabelBudget,
     ) -> None:
         self.name = name
         self.entities = entities

@@ -102,7 +102,7 @@ DROPPED: Labels = {}
 LIMITED: Labels = {}
 
 
-class Allowance:
+class LabelBudget:
     """The CPU time and the bytes that labels may still take in this scrape."""
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ Inputs = tuple[Callable[[Any], tuple[Any, ...]], Callable[[tuple[Any, ...]], Lab
 class Labeller:
     """Labels the entities of one kind, for each of its metrics."""
 
-    def __init__(self, kind: str, entities: Sequence[Any], rules: LabelRules, allowance: Allowance) -> None:
+    def __init__(self, kind: str, entities: Sequence[Any], rules: LabelRules, allowance: LabelBudget) -> None:
         self.kind = kind
         self.entities = entities
         self._rules = rules

@@ -7,7 +7,7 @@ import pytest
 from exporters.concurrency_limit import ConcurrencyLimit
 from exporters.configuration import derivation
 from exporters.connection_test import run
-from exporters.connection_test.run import ConnectionTest, State
+from exporters.connection_test.run import ConnectionTest, StepState
 from exporters.models import Credential, LabelRule, Namespace, NamespaceStatus, Team
 from exporters.scraping import reading, scrape, scrape_records
 from simulator import SimulatedNamespace, Simulator
@@ -82,7 +82,7 @@ def test_a_wrong_key_names_the_policy_and_where_to_look(team: Team, bus: Simulat
     tested = _test(_unsaved(team, bus.connection_string.replace(bus.key, "d3Jvbmc=")))
     assert not tested.ok
     step = _step(tested, "Authorization")
-    assert step.state is State.BAD
+    assert step.state is StepState.BAD
     assert "Shared access policies > the policy RootManageSharedAccessKey > tick Manage" in step.fix
     assert _states(tested)["TLS"] == "good"
     assert _states(tested)["Entities"] == "skipped"
@@ -93,7 +93,7 @@ def test_a_wrong_key_names_the_policy_and_where_to_look(team: Team, bus: Simulat
 def test_a_key_that_may_only_listen_lacks_the_manage_right(team: Team, bus: SimulatedNamespace) -> None:
     secret = bus.add_key("listen-only", rights=["Listen"])
     step = _step(_test(_unsaved(team, secret)), "Authorization")
-    assert (step.state, "the policy listen-only > tick Manage" in step.fix) == (State.BAD, True)
+    assert (step.state, "the policy listen-only > tick Manage" in step.fix) == (StepState.BAD, True)
 
 
 def test_the_key_of_an_entity_reads_that_entity_alone(team: Team, bus: SimulatedNamespace) -> None:
@@ -169,7 +169,7 @@ def test_a_hub_that_is_full_refuses_a_connection_test_too(
     monkeypatch.setattr(scrape, "_places", ConcurrencyLimit(1, 1))
     assert scrape._places.take("another") is None
     tested = _test(_unsaved(team, bus.connection_string))
-    assert _step(tested, "Timeout").state is State.BAD
+    assert _step(tested, "Timeout").state is StepState.BAD
     assert "HUB_MAX_SCRAPES" in _step(tested, "Timeout").detail
     assert _states(tested)["Authorization"] == "skipped"
 
