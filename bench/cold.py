@@ -1,7 +1,7 @@
-"""`python -m bench.cold`: the cost of a scrape on new connections compared with kept ones; part of `make bench`.
+"""`python -m bench.cold`: the cost of a scrape on new connections, compared with open ones; part of `make bench`.
 
-One hub with one worker process is scraped cold, after the simulator has closed all connections, and warm, in turn. CPU
-is that of gunicorn and its worker. Exits with 1 if a goal is not met.
+Scrapes one hub with one worker process, alternating between cold scrapes (after the simulator has closed all
+connections) and warm ones. CPU time covers gunicorn and its worker. Exits with 1 if a goal is not met.
 """
 
 import argparse

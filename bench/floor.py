@@ -1,4 +1,4 @@
-"""The floor for a scrape: fetch the same pages at the same concurrency and discard them.
+"""The lower bound for a scrape: fetch the same pages at the same concurrency and discard them.
 
 `python -m bench.floor CA_FILE CONCURRENCY AUTHORIZATION URL_FILE`: for each line on standard input, fetches every URL
 in the file once and writes one line of JSON with wall and CPU seconds.

@@ -1,9 +1,10 @@
 """`python -m bench.hanging`: one healthy namespace among 200 that hang, in one hub with its default settings.
 
-The hanging namespaces (before the TLS handshake, after it, byte by byte) are all scraped continuously and at the same
-time, with Prometheus's default timeout of 10 s. Meanwhile, the healthy namespace is scraped every 200 ms, and the
-admin's sign-in and start pages are opened. Prints how long each took. Exits with 1 if the p99 of the healthy scrapes or
-of a page reaches 1 s, if one of them failed, or if a hanging namespace was answered later than its timeout.
+Some namespaces hang before the TLS handshake, some after it, and some respond byte by byte. The benchmark scrapes all
+of them concurrently and without pause, with Prometheus's default timeout of 10 s. At the same time, it scrapes the
+healthy namespace every 200 ms, and opens the admin's sign-in and start pages. Prints how long each took. Exits with 1
+if the p99 of the healthy scrapes or of a page reaches 1 s, if one of them failed, or if the scrape of a hanging
+namespace was answered after its timeout.
 """
 
 import argparse

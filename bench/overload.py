@@ -31,11 +31,9 @@ _RECOVERY_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One phase of the run."""
-
     name: str
     seconds: float
-    share: float  # share of the namespaces that are scraped; all of them are twice the capacity
+    share: float  # the share of namespaces to scrape; scraping all of them is twice the capacity
     busy_loops: int = 0
 
 
@@ -70,7 +68,7 @@ class _Run:
     async def run(self, shorter: float) -> int:
         capacity = await self._capacity()
         await asyncio.to_thread(self._restart)
-        # Two servers that scrape all namespaces at this interval make twice the capacity.
+        # Two servers that scrape all namespaces at this interval request twice the capacity.
         interval = len(self._names) / capacity
         timeout = min(10.0, interval)
         print(
@@ -100,7 +98,7 @@ class _Run:
             took = time.monotonic() - began
             up = sum(each.ended == "up" for each in scraper.done)
             print(
-                f"capacity, {what}: {up / took:.1f} scrapes a second ({_AT_ONCE} at a time, {len(scraper.done) - up} "
+                f"capacity, {what}: {up / took:.1f} scrapes per second ({_AT_ONCE} at a time, {len(scraper.done) - up} "
                 f"failed), p99 {quantile([each.seconds for each in scraper.done], 0.99):.2f} s, "
                 f"{1000 * (self._hub.cpu_seconds() - cpu) / max(1, up):.1f} ms of CPU each",
                 flush=True,
@@ -141,7 +139,7 @@ class _Run:
         lengths: Sequence[float],
     ) -> int:
         print(
-            "   from                offered    up refused failed unanswered     p50     p99  ms CPU  (a second)"
+            "   from                offered    up refused failed unanswered     p50     p99  ms CPU  (per second)"
         )
         verdict = True
         notes = []
@@ -155,7 +153,9 @@ class _Run:
                 bucket = end
             if phase.name == "2x capacity":
                 up = sum(each.ended == "up" for each in own) / length
-                notes.append(f"goodput at twice the capacity: {up:.1f} a second, {up / capacity:.0%} of it")
+                notes.append(
+                    f"goodput at twice the capacity: {up:.1f} per second, {up / capacity:.0%} of capacity"
+                )
                 verdict &= up >= _GOODPUT * capacity
             if phase.name.startswith("normal"):
                 recovered = _recovery(own, start, length)
@@ -209,7 +209,9 @@ def _recovery(scrapes: Sequence[Scrape], start: float, length: float) -> float:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--namespaces", type=int, default=1000, help="twice the capacity scrapes all of them")
+    parser.add_argument(
+        "--namespaces", type=int, default=1000, help="all of them are scraped at twice the capacity"
+    )
     parser.add_argument("--queues", type=int, default=100)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--shorter", type=float, default=1.0, help="divide each phase's length by this")

@@ -1,6 +1,6 @@
 """A Service Bus management endpoint for the demo, the tests and the benchmarks.
 
-It imports nothing from the rest of the project, so that it can't share a mistake with the reader. An example:
+It imports nothing from the rest of the project, so that it can't share a bug with the code that it tests. Example:
 
 simulator = Simulator()
 namespace = simulator.add_namespace("payments")

@@ -13,7 +13,7 @@ from ..scraping import last_uses, scrape_records
 from ..telemetry import internal_errors, metrics
 from .rate_limit import client_address, guessing, network
 
-# With HUB_SCRAPE_AUTH=none, every request counts as one with a platform token.
+# With HUB_SCRAPE_AUTH=none, every request has the access of a platform token.
 EVERYBODY = Grant(
     token_id=0,
     name="",
@@ -41,7 +41,7 @@ def presented_token(request: HttpRequest, *, bare: bool = False) -> str | None:
 
 
 def grant_for(request: HttpRequest, configuration: Configuration, *, bare: bool = False) -> Grant | None:
-    """Return what the request may see, or None if it needs a valid token; raise TooManyGuessesError."""
+    """Return the request's grant, or None if it lacks a valid token; raise TooManyGuessesError."""
     token = presented_token(request, bare=bare)
     address = client_address(request) if token else ""
     grant = _look_up(address, token, configuration) if token else None

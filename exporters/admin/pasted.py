@@ -17,7 +17,7 @@ _ROOT_KEY = "RootManageSharedAccessKey"
 
 @dataclass(frozen=True, slots=True)
 class Pasted:
-    """What may be shown of a connection string: nothing here is secret."""
+    """The parts of a connection string that may be shown; none of them is secret."""
 
     endpoint: Endpoint
     key_name: str
@@ -67,7 +67,7 @@ def _remarks(facts: SecretFacts, key_name: str, entity_path: str) -> list[str]:
 
 
 def suggest_name(endpoint: Endpoint, entity_path: str = "") -> str:
-    """Return a suggested name for the target, in the form of names: payments-prod, payments-prod-orders."""
+    """Return a valid name to suggest for the target: payments-prod, payments-prod-orders."""
     first = endpoint.host.partition(".")[0]
     words = f"{first}-{entity_path}" if entity_path else first
     return re.sub(r"[^a-z0-9]+", "-", words.lower())[:_LONGEST].strip("-")
@@ -89,7 +89,7 @@ def stored_as(text: str, team: Team) -> Credential | None:
 
 
 def free_credential_name(name: str, team: Team) -> str:
-    """Return an unused credential name for a target: its own name, with a number if the team already uses that."""
+    """Return an unused credential name for a target: the target's name, with a number if the team already uses it."""
     name = name[:_LONGEST]
     taken = set(Credential.objects.filter(team=team, name__startswith=name).values_list("name", flat=True))
     if name not in taken:

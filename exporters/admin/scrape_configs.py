@@ -1,4 +1,4 @@
-"""The Prometheus configuration for a namespace or a team, on their screens."""
+"""The Prometheus configuration on the page of a namespace or a team."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ from ..discovery.snippets import TOKEN_FILE, snippets
 from ..models import Namespace, ScrapeToken, Team
 from .base import HubAdmin
 
-# The most targets in a static configuration: nobody would read a longer one.
+# The most targets in a static configuration; a longer one would be unreadable.
 _MOST_STATIC = 20
 
 
 class ScrapeConfigs(HubAdmin):
-    """Adds scrape configurations, and when their tokens were last used, to an object's screen."""
+    """Adds scrape configurations, and the last use of each token, to an object's page."""
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -46,8 +46,8 @@ class ScrapeConfigs(HubAdmin):
 
 
 def _tokens(request: HttpRequest, team: Team, namespace: Namespace | None) -> "QuerySet[ScrapeToken]":
-    """Return the tokens that open the object, are not revoked and are visible to the user."""
-    # Platform tokens have no team: only users who may see them get them.
+    """Return the unrevoked tokens that grant access to the object and are visible to the user."""
+    # Also omits platform tokens (which have no team) for users who may not see them.
     found = roles.visible(request.user, ScrapeToken.objects.filter(revoked_at=None))
     listed = Q(namespaces__team=team) if namespace is None else Q(namespaces=namespace)
     opening = (

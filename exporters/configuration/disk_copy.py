@@ -119,7 +119,7 @@ class DiskCopy:
             file.execute("COMMIT")
 
     def _can_be_brought_up(self, state: "State | None", loaded: Loaded) -> bool:
-        """Return whether the file holds what this process last wrote, or what another one has written since."""
+        """Return whether writing the changes is enough: this process wrote the file, or another updated it since."""
         known = self._kept
         return (
             state is not None
@@ -152,7 +152,7 @@ class DiskCopy:
                 "database, or is damaged."
             )
         except ValueError:
-            # Without the error's text, which can contain values.
+            # Don't log the error's text: it can contain values.
             logger.warning("Not using the configuration's disk copy: another version of the hub made it.")
         return None
 
@@ -186,7 +186,7 @@ def _state(file: sqlite3.Connection) -> State | None:
 
 
 def _difference(known: Loaded | None, loaded: Loaded) -> list[tuple[str, int]]:
-    """Return the keys of changed objects; unchanged ones are the same object."""
+    """Return the kind and primary key of each changed object; unchanged objects are the same instance in both."""
     changed: list[tuple[str, int]] = []
     for kind in _KINDS:
         old, new = getattr(known, kind, {}), getattr(loaded, kind)

@@ -25,9 +25,9 @@ from .steps import AUTHORISED, BUDGET, ENTITIES, NAME, PARSED, SKU, TIME, TLS, S
 __all__ = ["ConnectionTest", "Step", "StepState", "follow", "run"]
 
 STEPS = (PARSED, NAME, TLS, AUTHORISED, SKU, ENTITIES, TIME, BUDGET)
-# For each of lookup and connect; both take milliseconds when they work.
+# Timeout for the name lookup, and for connecting; normally, each takes milliseconds.
 _STEP_SECONDS = 5.0
-# More than a screen holds; enough to show what the series look like.
+# More than fits on a screen, and enough to show what the series look like.
 _LINES = 60
 
 

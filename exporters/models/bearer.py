@@ -11,7 +11,7 @@ from django.utils import timezone
 
 
 class Scope(models.TextChoices):
-    """What a secret opens. An explicit value, so that a missing team or namespace can't widen it."""
+    """What a secret grants access to. The value is explicit, so that a missing team or namespace can't widen it."""
 
     ALL_TEAMS = "all_teams", "All namespaces of all teams"
     TEAM = "team", "All namespaces of the team"
@@ -19,9 +19,9 @@ class Scope(models.TextChoices):
 
 
 class BearerSecret(models.Model):
-    """A secret that expires at `expires_at` and that `revoke` ends permanently. Only its hash is stored."""
+    """A secret that is valid until `expires_at` or until it is revoked. Only its hash is stored."""
 
-    # The beginning of each secret, so that secret scanners recognise a leaked one.
+    # The beginning of each secret, so that secret scanners recognize a leaked one.
     PREFIX: ClassVar[str]
 
     # SHA-256 is enough: the secret has 256 random bits, too many to guess, so a slow hash would add nothing.
@@ -29,10 +29,10 @@ class BearerSecret(models.Model):
     expires_at = models.DateTimeField(
         "expires", null=True, blank=True, help_text="Leave empty for no expiry."
     )
-    # Editable, though in no form: otherwise the history would not show a change of it.
+    # No form shows it, but it is editable, because the history omits changes to non-editable fields.
     revoked_at = models.DateTimeField("revoked", null=True, blank=True)
     created_at = models.DateTimeField("made", auto_now_add=True)
-    # No default: each secret has to state what it opens. An unknown value opens nothing.
+    # No default: each secret must state its scope. An unknown value grants no access.
     scope = models.CharField("opens", max_length=9, choices=Scope)
     team_id: int | None  # from the field `team` of each subclass
 
@@ -73,12 +73,11 @@ class BearerSecret(models.Model):
         return self.token_hash[:8]
 
     def set_token(self, token: str) -> None:
-        """Set the secret's hash."""
         self.token_hash = self.hash(token)
 
     @property
     def state(self) -> str:
-        """The state in words: usable, expired or revoked."""
+        """usable, expired or revoked."""
         if self.revoked_at is not None:
             return "revoked"
         return "usable" if self.is_usable() else "expired"
@@ -92,7 +91,7 @@ class BearerSecret(models.Model):
         if self.revoked_at is None:
             self.revoked_at = timezone.now()
             self._change_reason = reason
-            # Save only this field, so that a concurrent change isn't overwritten, and save it in one transaction with
-            # the configuration's version, which tells an import that something has changed.
+            # Save only this field, so that a concurrent change isn't overwritten. Save it in one transaction with the
+            # configuration's version, from which an import detects the change.
             with transaction.atomic():
                 self.save(update_fields=["revoked_at"])

@@ -181,7 +181,7 @@ def test_what_is_in_use_is_not_deleted_and_the_page_says_what_to_do_first(
         ).content.decode(),
     ):
         assert f"/admin/exporters/namespace/{namespace.pk}/change/" in html
-        assert "First choose another one in these objects" in html
+        assert "First make these objects use another credential." in html
         assert 'value="Delete"' not in html
 
 
