@@ -1,4 +1,4 @@
-"""Measurements of the hub and of what it protects. They print figures and judge them by goals.
+"""Benchmarks of the hub, and of its effect on the namespaces that it reads. They compare their figures with goals.
 
-What tests need as well is in tests/support.
+Code that the tests need too is in tests/support.
 """

@@ -27,7 +27,7 @@ from .shapes import LATENCIES, SHAPES, name_of, simulator_of
 from .versus import LIMITS, Version, started
 
 CONCURRENCY = 32
-# The first shape once more, answered from a cached reading.
+# The first shape once more, answered from a cached result.
 CACHED = "cached"
 _CACHED_SCRAPES = 20
 _MAXIMUM_SLOW_SECONDS = 30  # a baseline run that takes longer isn't repeated

@@ -39,7 +39,7 @@ def main() -> int:
     options = _options()
     print(
         f"Standard namespace, {options.topics:,} topics x {options.subscriptions}, senders at {SENDER_RATE} of 1,000 "
-        f"credits a second, scraped by 2 Prometheus servers every {options.interval:g} s for {options.seconds:g} s"
+        f"credits per second, scraped by 2 Prometheus servers every {options.interval:g} s for {options.seconds:g} s"
     )
     print(
         f"{'':18}{'messages':>10} {'throttled':>10} | {'requests':>9} {'throttled':>10} | {'scrapes':>8} {'up 0':>5} "

@@ -84,12 +84,12 @@ class Stores:
         with redis.Redis.from_url(self._cache.url) as client:
             memory = float(client.info("memory")["used_memory"]) / 2**20
         print(
-            f"Redis             {commands / seconds:.0f} commands a second "
+            f"Redis             {commands / seconds:.0f} commands per second "
             f"({commands / max(1, scraped):.1f} a scrape), {redis_cpu / seconds:.3f} cores, {memory:.0f} MiB"
         )
         sessions = self._database.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = 'hub'")
         print(
-            f"PostgreSQL        {transactions / seconds:.1f} transactions a second, "
+            f"PostgreSQL        {transactions / seconds:.1f} transactions per second, "
             f"{database_cpu / seconds:.3f} cores, {int(sessions) - 1} connections"
         )
 

@@ -1,9 +1,9 @@
 """`make bench AGAINST=<commit>`, or `python -m bench.versus <commit>`: compare this version's CPU with an older one's.
 
 Each version runs as a separate hub with one worker process, on the same packages, and reads the same simulator. They
-are scraped as Prometheus scrapes, over kept connections and with the budget lifted, in alternating blocks: some scrapes
-of one, then of the other, and so on, so that other load on the machine affects both. CPU is all that gunicorn and its
-worker used meanwhile. Exits with 1 if a goal is not met.
+are scraped as by Prometheus, over persistent connections, without a budget, and in alternating blocks: some scrapes of
+one, then of the other, and so on, so that other load on the machine affects both. CPU is the time that gunicorn and its
+worker used. Exits with 1 if a goal is not met.
 """
 
 import argparse
@@ -60,7 +60,7 @@ class Version(Hub):
         return self._token
 
     def scrape(self, namespace: str) -> bytes:
-        """Scrape over a kept connection; return the raw body. Raises RuntimeError for a status other than 200."""
+        """Scrape over a persistent connection; return the raw body. Raises RuntimeError for a status other than 200."""
         if self._client is None:
             self._client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         headers = {**_HEADERS, "Authorization": f"Bearer {self._token}"}
@@ -105,7 +105,7 @@ def main() -> int:
         simulator = simulator_of(stack, folder, shapes)
         print(
             f"this version beside {options.commit}, one worker process each; ms of one scrape, median and quartiles of "
-            f"{options.rounds} blocks in turn"
+            f"{options.rounds} alternating blocks"
         )
         print(
             f"{'namespace, groups':38} {'latency':>7} | {'CPU':>20} {'older':>20} | {'wall':>6} {'older':>6} | "

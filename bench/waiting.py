@@ -51,11 +51,11 @@ class Cost:
 def main() -> int:
     options = _options()
     print(
-        f"{options.scrapes} scrapes that wait for another replica's reads: a second of their hub, without and with "
+        f"{options.scrapes} scrapes that wait for another replica's reads: cost per second, without and with "
         f"them, over {options.seconds:g} s"
     )
     print(
-        f"{'':34} | {'CPU ms':>8} {'switches':>9} | {'CPU ms':>8} {'switches':>9} | Redis commands a second"
+        f"{'':34} | {'CPU ms':>8} {'switches':>9} | {'CPU ms':>8} {'switches':>9} | Redis commands per second"
     )
     met = True
     with ExitStack() as stack:
@@ -108,7 +108,7 @@ def _measured(
         if _in_flight(waiter, token) != options.scrapes:
             raise RuntimeError("Not all scrapes have waited to the end.")
         if reads := _connections(waiter, simulated.port):
-            # Version 319e34e does so with Redis: it takes Redis to be broken when more than 100 scrapes use it at once.
+            # Version 319e34e does so with Redis: it considers Redis broken when more than 100 scrapes use it at once.
             return without, waiting, f"does not wait, but reads by itself: {reads} connections"
         return without, waiting, commands
 

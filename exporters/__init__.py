@@ -1,4 +1,4 @@
-"""The one Django app: everything that the hub does, in rooms (packages) whose imports go down only.
+"""The hub's only Django app. Its packages are layers, and a layer imports only from the layers below it.
 
-Directly in here is only what serves all rooms. Nothing in here imports `hub`, the project that runs the app.
+Modules at the top level serve several packages. Nothing in the app imports `hub`, the project that runs it.
 """

@@ -65,7 +65,7 @@ class BoundedBody:
             return _refused("A body needs a Content-Length; the hub takes none in chunks.", 411)
         length = _content_length(request)
         if length is None:
-            return _refused("The Content-Length is no number.", 400)
+            return _refused("The Content-Length is not a number.", 400)
         if length > MAX_IMPORT_BYTES:
             return _too_large(MAX_IMPORT_BYTES)
         if length > MAX_REQUEST_BYTES and not _is_import(request):

@@ -71,8 +71,8 @@ HUB_WORKERS = environment.integer("HUB_WORKERS", 2, minimum=1, maximum=64)
 # A scrape waits in its thread for Service Bus. Waiting threads cost little; with too few of them, hung targets would
 # block healthy ones.
 HUB_THREADS = environment.integer("HUB_THREADS", 256, minimum=2, maximum=2000)
-# Concurrent scrapes of a worker process; further ones are refused at once. Keep it below HUB_THREADS, so that the admin
-# and the health checks always find a free thread.
+# Concurrent scrapes of a worker process; further ones are refused immediately. Keep it below HUB_THREADS, so that there
+# is always a free thread for the admin and the health checks.
 HUB_MAX_SCRAPES = environment.integer("HUB_MAX_SCRAPES", max(1, HUB_THREADS - 24), minimum=1, maximum=2000)
 # Responses after which a worker process is replaced; 0: never.
 HUB_MAX_REQUESTS = environment.integer("HUB_MAX_REQUESTS", 0, minimum=0, maximum=10_000_000)
@@ -285,7 +285,7 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
-# A lockout ends by itself after 15 minutes; `manage.py axes_reset` ends it at once.
+# A lockout ends by itself after 15 minutes; `manage.py axes_reset` ends it immediately.
 AXES_ENABLE_ADMIN = False
 AXES_LOCKOUT_TEMPLATE = "429.html"
 

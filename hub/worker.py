@@ -171,7 +171,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
     def finish_request(self, conn: TConn, fs: Any) -> None:
         """Keep a connection after a response, or close it once the client has closed it or had time to.
 
-        If it were closed at once with unread data from the client, it could be reset before the client has read the
+        Closing it immediately, with unread data from the client, could reset it before the client has read the
         response.
         """
         if not fs.cancelled() and (fs.exception() or fs.result()):

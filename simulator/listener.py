@@ -27,7 +27,7 @@ class _Silent(asyncio.Protocol):
 
 
 class Listener:
-    """A port. It is bound at once, so its number is known before the simulator runs; `open` makes it listen.
+    """A port. It is bound immediately, so its number is known before the simulator runs; `open` makes it listen.
 
     `context`: None for plain HTTP.
     """

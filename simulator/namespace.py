@@ -91,7 +91,7 @@ class SimulatedNamespace:
     def _check_name(self, name: str) -> None:
         if not name or name.startswith(("/", "$")) or name.endswith("/"):
             raise ValueError(
-                f"{name!r} is no name of an entity: empty, or with a slash or a $ where none may be"
+                f"{name!r} is not a valid entity name: it is empty, or has a slash or a $ where none is allowed"
             )
         if name in self.queues or name in self.topics:
             raise ValueError(f"{self.name} has a queue or a topic named {name!r} already")

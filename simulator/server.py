@@ -189,7 +189,7 @@ class Simulator:
     # Ports
 
     def _switch(self, listener: Listener, mode: str) -> None:
-        """Change a port's mode (see `Listener.switch`), at once or when the simulator starts."""
+        """Change a port's mode (see `Listener.switch`), immediately or when the simulator starts."""
         if self.is_running:
             self.call(listener.switch(mode))
         else:

@@ -75,9 +75,9 @@ guessing = Guessing()
 def client_address(request: HttpRequest) -> str:
     """Return the client's address, or "" if it isn't known (a Unix socket).
 
-    Only proxies in HUB_TRUSTED_PROXIES are believed about X-Forwarded-For, because anyone can send the header. The
-    proxy nearest to the hub adds the last entry. If that is not an address, the proxy's own address counts: nobody can
-    hide behind a bad header.
+    X-Forwarded-For is trusted only from proxies in HUB_TRUSTED_PROXIES, because anyone can send the header. The proxy
+    nearest to the hub adds the last entry. If that isn't an address, the proxy's own address counts, so a client can't
+    hide behind a malformed header.
     """
     current = _parsed(str(request.META.get("REMOTE_ADDR", "")))
     hops = request.headers.get("X-Forwarded-For", "").rsplit(",", MAX_FORWARDED_ENTRIES)

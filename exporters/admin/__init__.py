@@ -1,7 +1,6 @@
-"""The screens of the admin, one module each, with their forms and widgets.
+"""The admin's pages, one module per kind of object, with their forms and widgets.
 
-What a screen shows is collected in `pages`, what a user may do is decided in `access`, and rules about stored values
-are in `models`.
+`pages` collects what a page shows, `access` decides what a user may do, and `models` validates stored values.
 """
 
 from . import credential, label_rule, namespace, team, token, user, wall_link

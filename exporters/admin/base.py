@@ -1,4 +1,4 @@
-"""Base classes for the admin's screens."""
+"""Base classes for the admin's pages."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -65,7 +65,7 @@ class HubList(ChangeList):
 
 
 class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
-    """A screen that shows and changes what the user's team roles allow. Django's own permissions are not used.
+    """Admin pages on which users see and change what their team roles allow. Django's own permissions are not used.
 
     An object of another team answers 404, as if it didn't exist. Objects from hub.yaml are read-only. Every object has
     a history.

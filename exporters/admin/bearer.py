@@ -1,4 +1,4 @@
-"""Shared by the screens of scrape tokens and wall links: secrets that the hub generates and shows once."""
+"""Shared by the pages for scrape tokens and wall links: secrets that the hub generates and shows once."""
 
 from typing import Any, ClassVar
 

@@ -1,4 +1,4 @@
-"""The screens for credentials: the list, and a credential's page with the namespaces that use it."""
+"""The pages for credentials: the list, and a credential's page with the namespaces that use it."""
 
 from datetime import timedelta
 from typing import Any

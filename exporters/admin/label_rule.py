@@ -1,4 +1,4 @@
-"""The screen of label rules, which are Prometheus's relabel_configs."""
+"""The pages for label rules, which are Prometheus's relabel_configs."""
 
 from typing import Any
 

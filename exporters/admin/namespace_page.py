@@ -97,7 +97,7 @@ class NamespacePage(ScrapeConfigs):
         return TemplateResponse(request, "admin/exporters/namespace_status.html", context)
 
     def entities_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
-        """Show the entities of the last reading or, on POST by a user who may change the namespace, of a new one."""
+        """Show the entities of the last read or, on POST by a user who may change the namespace, of a new one."""
         namespace = self._namespace(request, object_id)
         result = self._reading(request, namespace)
         choice = {
@@ -118,7 +118,7 @@ class NamespacePage(ScrapeConfigs):
         return TemplateResponse(request, "admin/exporters/namespace_entities.html", context)
 
     def exposition_view(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
-        """Show the last reading as the exposition that Prometheus gets. `?raw=1` returns all of it as text."""
+        """Show the last read's result as the exposition that Prometheus gets. `?raw=1` returns all of it as text."""
         namespace = self._namespace(request, object_id)
         result = self._reading(request, namespace)
         body = b""
@@ -148,9 +148,9 @@ class NamespacePage(ScrapeConfigs):
         return get_object_or_404(visible, pk=object_id)
 
     def _reading(self, request: HttpRequest, namespace: Namespace) -> scrape.Result | None:
-        """Return the newest available reading or, on POST, a new one.
+        """Return the newest cached result or, on POST, that of a new read.
 
-        A POST renders the page without a redirect: another worker process, with an older reading, could answer the
+        A POST renders the page without a redirect: another worker process, with an older result, could answer the
         redirect.
         """
         target = target_of(namespace)

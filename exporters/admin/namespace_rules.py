@@ -1,4 +1,4 @@
-"""The page for a namespace's rules, with a preview of their effect on its last reading."""
+"""The page for a namespace's rules, with a preview of their effect on its last read."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -121,7 +121,7 @@ def _may_read(request: HttpRequest, namespace: Namespace) -> bool:
 
 
 def _reading(request: HttpRequest, target: Target, namespace: Namespace) -> Result | None:
-    """Return the last reading or, if there is none or the user requests one and may read, a new one."""
+    """Return the last result. If there is none, or the user requests it, read again (if the user may)."""
     result = last_reading.last(target)
     again = request.method == "POST" and request.POST.get("do") == "read"
     if (result is None or again) and _may_read(request, namespace):

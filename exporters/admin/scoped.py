@@ -21,7 +21,7 @@ else:
 
 
 class Scoped:
-    """Limits the rows and choices of a screen, or of an inline, to what access/roles.py allows the user."""
+    """Limits the rows and choices of a page, or of an inline, to what access/roles.py allows the user."""
 
     model: Any
     autocomplete: type[AutocompleteSelect] = choices.AutocompleteOfAll

@@ -1,4 +1,4 @@
-"""The screen of scrape tokens, which the hub generates and shows once."""
+"""The pages for scrape tokens, which the hub generates and shows once."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The screen of users: Django's, without the permissions that teams and roles replace."""
+"""The pages for users: Django's, without the permissions that teams and roles replace."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""The screen of wall links, which the hub generates and shows once."""
+"""The pages for wall links, which the hub generates and shows once."""
 
 from typing import Any
 from urllib.parse import urljoin

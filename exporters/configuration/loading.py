@@ -244,7 +244,7 @@ def _grants(
     rows = ScrapeToken.namespaces.through._default_manager.filter(scrapetoken__in=stored)
     for token_id, namespace in rows.values_list("scrapetoken", "namespace").iterator(chunk_size=_ROWS):
         step()
-        # By primary key: another namespace may have the name by now, and the token must not open that one.
+        # By primary key: another namespace may have the name by now, and the token must not grant access to that one.
         if namespace in targets:
             listed.setdefault(token_id, []).append(targets[namespace].name)
     for token in stored.filter(revoked_at=None).iterator(chunk_size=_ROWS):

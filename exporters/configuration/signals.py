@@ -1,4 +1,4 @@
-"""Notify the reloader of changes to the configuration: this process at once, the others through the version row."""
+"""Notify the reloader of changes to the configuration: this process immediately, the others through the version row."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

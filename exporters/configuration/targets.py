@@ -96,7 +96,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a scrape token opens, as decided by `scope`. An empty team or list never means "all"."""
+    """What a scrape token grants access to, as decided by `scope`. An empty team or list never means "all"."""
 
     token_id: int
     name: str
@@ -150,7 +150,7 @@ class Configuration:
     )  # name and team of each; empty team: a platform credential
 
     def grant(self, token: str) -> Grant | None:
-        """Return what a token opens, or None if it is unknown, revoked or expired."""
+        """Return the token's grant, or None if it is unknown, revoked or expired."""
         digest = ScrapeToken.hash(token)
         grant = self.grants.get(digest)
         if grant is None or not hmac.compare_digest(grant.token_hash, digest):

@@ -23,7 +23,7 @@ class UnresolvedReferenceError(SecretUnavailableError):
 
 
 def describe(reference: Mapping[str, str]) -> str:
-    """Return where a reference points, as text for people: environment variable NAME, or file PATH."""
+    """Return where a reference points, for messages: environment variable NAME, or file PATH."""
     kind, place = next(iter(reference.items()))
     return f"environment variable {place}" if kind == "env" else f"file {place}"
 

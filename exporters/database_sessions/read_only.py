@@ -29,7 +29,7 @@ def why_away(connection: Any) -> str:
             **{**connection.get_connection_params(), "target_session_attrs": "any"}
         ) as session:
             if _refuses_writes(session):
-                return "read-only: it is no primary, or default_transaction_read_only is on"
+                return "read-only: it is not the primary, or default_transaction_read_only is on"
     except connection.Database.Error:
         pass
     return "doesn't answer"

@@ -1,4 +1,4 @@
 """What Prometheus needs to find the targets: HTTP service discovery, and configuration to copy.
 
-It answers no requests and checks no tokens; callers pass in what the token opens.
+It doesn't handle requests or check tokens; callers pass in the token's grant.
 """

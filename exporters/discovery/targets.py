@@ -17,7 +17,7 @@ class UnknownTeamError(LookupError):
 
 
 def groups(configuration: Configuration, grant: Grant, team: str | None) -> list[dict[str, Any]]:
-    """Return the target groups of the enabled namespaces that a token opens, all of them or one team's.
+    """Return the target groups of the enabled namespaces that a token has access to: all of them, or one team's.
 
     Raises UnknownTeamError, because an empty list would make a typo look like a team without namespaces.
     """

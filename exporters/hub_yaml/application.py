@@ -141,7 +141,7 @@ class Application:
             return []
 
     def _scope(self, entry: Entry, item: ScrapeToken) -> str:
-        """Return the token's scope from the file. Without a scope a token opens nothing, so omitting it is an error."""
+        """Return the token's scope from the file. Omitting it is an error: the token would have no access."""
         item.scope = entry.get("scope") or ""
         if item.scope not in ScrapeToken.Scope.values:
             entry.report(

@@ -28,8 +28,8 @@ class SecretPair(models.Model):
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     secret = EncryptedField()
-    # These fields are in no form, but editable, because the history shows no differences of other fields. A reference
-    # keeps the secret out of the database: {"env": NAME} or {"file": PATH}, read when it is needed.
+    # No form shows these fields, but they are editable, because the history omits changes to non-editable ones. A
+    # reference keeps the secret out of the database: {"env": NAME} or {"file": PATH}, read when it is needed.
     secret_reference = models.JSONField(default=dict, blank=True)
     secret_fingerprint = models.CharField(max_length=8, blank=True)
     secret_set_at = models.DateTimeField(null=True, blank=True)

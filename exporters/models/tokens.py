@@ -23,7 +23,7 @@ class ScrapeToken(Versioned, BearerSecret):
         validators=[slug_validator],
         help_text="Lowercase letters, digits and hyphens. Who uses it, for example prometheus-eu.",
     )
-    # Empty: a platform token. Only the scope decides what a token opens, never an empty team.
+    # Empty: a platform token. Only the scope decides what a token has access to, never an empty team.
     team = models.ForeignKey(
         Team,
         on_delete=models.CASCADE,
@@ -70,7 +70,7 @@ class ScrapeToken(Versioned, BearerSecret):
         return f"{self.name} ({self.prefix}…)" if self.prefix else self.name
 
     def set_token(self, token: str) -> None:
-        """Set the token's hash and, if the token is long enough, its first characters for people to recognise it."""
+        """Set the token's hash and, if the token is long enough, the first characters by which people recognize it."""
         super().set_token(token)
         visible = 12 if token.startswith(self.PREFIX) else 4
         self.prefix = token[:visible] if len(token) >= 24 else ""
@@ -83,7 +83,7 @@ class ScrapeToken(Versioned, BearerSecret):
             raise ValidationError({"name": "A token with this name already exists."})
 
     def listed(self) -> list[Namespace]:
-        """Return the listed namespaces that the token opens: those of its team, if it has one.
+        """Return the listed namespaces that the token has access to: those of its team, if it has one.
 
         A namespace that moves to another team stays on the list without effect.
         """
@@ -91,7 +91,7 @@ class ScrapeToken(Versioned, BearerSecret):
 
     @property
     def opens(self) -> str:
-        """What the token opens, in words."""
+        """What the token has access to, as text for pages."""
         match self.scope:
             case Scope.ALL_TEAMS:
                 return "all namespaces of all teams"

@@ -1,4 +1,4 @@
-"""Links to the wall page, which a screen on the wall shows without a sign-in."""
+"""Links to the wall page, which wall-mounted screens show without a sign-in."""
 
 from datetime import datetime, timedelta
 
@@ -54,7 +54,7 @@ class WallLink(BearerSecret):
 
     @classmethod
     def opened_by(cls, token: str) -> "WallLink | None":
-        """Return the link that a token opens now; None for an unknown, revoked or expired one."""
+        """Return the valid link with this token; None for an unknown, revoked or expired one."""
         link = cls.objects.filter(token_hash=cls.hash(token)).select_related("team").first()
         return link if link is not None and link.is_usable() else None
 

@@ -32,10 +32,10 @@ class EntityMetric:
     help: str
     kind: str
     group: str
-    read: Callable[[Any], Any]  # from the entity, or from its Counts when `of_counts`; None makes no sample
+    read: Callable[[Any], Any]  # from the entity, or from its Counts if `of_counts`; None: no sample
     absent: str  # when there is no sample
     of_counts: bool = False
-    # Labels in addition to the entity's own. None makes no sample.
+    # Labels in addition to the entity's own. None: no sample.
     extra_labels: Callable[[Any], dict[str, str] | None] | None = None
     extra_label_names: tuple[str, ...] = ()
 

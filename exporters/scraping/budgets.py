@@ -83,7 +83,7 @@ class _Proof:
         if self._is_saved:
 
             def noted(found: bytes | None, now: float) -> bytes:
-                # Another process may have succeeded meanwhile.
+                # Another process may have succeeded in the meantime.
                 if found == _PROVEN:
                     return found
                 return msgspec.msgpack.encode((now, error.reason, error.message[:900]))

@@ -1,7 +1,7 @@
 """The last read of a namespace, for pages that show it repeatedly without a new read each time.
 
-It is the last scrape's result that was kept, or that of a read for such a page. Scrapes don't keep every result; failed
-ones, for example, are usually not kept.
+It is the last cached result of a scrape, or that of a read for such a page. Not every scrape caches its result: failed
+ones, for example, usually don't.
 """
 
 import threading

@@ -75,7 +75,7 @@ def read(
 
 
 def refuses(target: Target, seconds: float) -> bool:
-    """Return whether a read with `seconds` seconds would be refused at once. Costs almost nothing."""
+    """Return whether a read with `seconds` seconds would be refused immediately. Costs almost nothing."""
     return _admission is not None and _io.is_running() and _admission.refuses(target, seconds)
 
 

@@ -9,8 +9,8 @@ from ..shared_state import shared
 from ..shared_state.store import Kept, StoreError
 from .results import Stored, decode, encode
 
-# Results that nobody waits for are also kept, for previews in the admin, but only this often, because it costs CPU
-# time.
+# Results that no other scrape waits for are also cached, for previews in the admin, but only this often, because it
+# costs CPU time.
 _KEEP_EVERY_SECONDS = 30.0
 _KEPT_SECONDS = 900.0
 # Limit for the decoded results that this process keeps, for namespaces whose reads are used more than once. An entity

@@ -1,8 +1,8 @@
 """A snapshot as compact bytes for other processes: compressed MessagePack.
 
-It is plain data on purpose: someone who can write to the cache must not be able to make the hub run code (as with
-pickle). It contains no secrets: only what was read, never the credentials. Times are stored as seconds before the end
-of the read, because clocks differ between machines.
+It is only plain data, so someone who can write to the cache can't make the hub run code (as with pickle). It contains
+no secrets: only what was read, never the credentials. Times are stored as seconds before the end of the read, because
+clocks differ between machines.
 """
 
 import hashlib
@@ -55,9 +55,9 @@ def encode(stored: Stored) -> bytes:
 
 
 def decode(body: bytes, finished_at: float) -> Stored | None:
-    """Return what was given to `encode`, for a read that ended at `finished_at` by this machine's clock.
+    """Decode the result of `encode`, for a read that ended at `finished_at` by this machine's clock.
 
-    None for anything else, such as data that another version of the hub has written.
+    Returns None for anything else, such as data that another version of the hub has written.
     """
     try:
         shape, allowed_seconds, relative = _decoder.decode(zlib.decompress(body))

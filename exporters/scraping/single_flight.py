@@ -170,7 +170,7 @@ class Flights:
         # Check this last, because it ends the lease unless the result is wanted.
         if self._is_to_be_kept(target, key, stored) or not lease.release_unless_wanted():
             if is_cut_short(snapshot):
-                # A read continued in the background after the last scrape may have ended meanwhile.
+                # A read that continued in the background after the last scrape may have ended by now.
                 beside = former()
                 if beside is not None:
                     stored = replace(

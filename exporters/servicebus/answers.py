@@ -65,7 +65,7 @@ class BoundedAnswers(ResponseHandler):
             self._host, self._address = tls.server_hostname or "", peer[0]
             self._count(self._host, 1)
         if tls:
-            # uvloop's transports are no instances of asyncio.Transport.
+            # uvloop's transports aren't instances of asyncio.Transport.
             cast(asyncio.Transport, transport).set_protocol(_Buffered(self, self._read_buffer))
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -80,7 +80,7 @@ class BoundedAnswers(ResponseHandler):
         return not self._host or self._may_use(self._host, self._address, self._made_at)
 
     def close(self) -> None:
-        """End the connection at once.
+        """Close the connection immediately.
 
         An orderly TLS shutdown would read on until the peer's close_notify, and keep everything that it sends until
         then.
@@ -99,7 +99,7 @@ class BoundedAnswers(ResponseHandler):
         if self._received > MAX_ANSWER_BYTES:
             self._refuse(f"A response has more than {MAX_ANSWER_BYTES} bytes, more than Service Bus sends.")
             return
-        if data.startswith(b"HTTP/1.1 200"):  # the usual response; what follows it is no interim response
+        if data.startswith(b"HTTP/1.1 200"):  # the usual response, which isn't an interim one
             super().data_received(data)
             return
         start = 0

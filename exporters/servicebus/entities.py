@@ -1,6 +1,6 @@
 """The contents of a namespace at one moment, as plain values that all come from the service.
 
-`None` always means that the service did not report the value; it makes no sample. Times are in Unix seconds (UTC),
+`None` always means that the service did not report the value; it produces no sample. Times are in Unix seconds (UTC),
 durations in seconds, sizes in bytes. "Never" (a time in the year 0001) and "forever" (a duration of .NET's
 TimeSpan.MaxValue) are `None` too, because neither has a number that a dashboard could use.
 
@@ -111,7 +111,7 @@ class Snapshot:
     requests: int = 0  # management requests sent, whatever their answer
     throttled_requests: int = 0  # of these, the ones answered with 429 or 503
     duration_seconds: float = 0.0
-    read_at: float = 0.0  # Unix seconds at the start of the read, for people
+    read_at: float = 0.0  # Unix seconds at the start of the read, for display
     began_at: float = 0.0  # the same by the machine's clock (servicebus.clock), for ages
     # Topics whose subscriptions come from an earlier read, because the budget did not allow reading them: name -> when
     # they were read, by the machine's clock. And the topics whose subscriptions are unknown.

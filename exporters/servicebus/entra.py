@@ -30,7 +30,7 @@ SCOPE = "https://servicebus.azure.net/.default"
 # The time from the start of one renewal to the next, while the current token is still valid.
 _RETRY_SECONDS = 15
 # The timeout of a sign-in, including retries. azure-core would wait for 5 minutes each time, and no other sign-in
-# starts meanwhile.
+# starts until then.
 _ANSWER_SECONDS = 30.0
 # A token that Service Bus refuses is replaced if it is at least this old. For a newer one, the replacement would be
 # refused too.

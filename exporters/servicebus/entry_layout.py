@@ -3,7 +3,7 @@
 The service's serializer writes similar entries: the same elements in the same order. The tags of one entry become a
 regular expression that reads the next entry in a twentieth of ElementTree's time.
 
-A layout reads everything that it matches correctly, even if it was learnt from an attacker's entry. ElementTree has
+A layout reads everything that it matches correctly, even if it was learned from an attacker's entry. ElementTree has
 read that entry, so its tags are balanced and their namespaces known. An entry that matches has the same tags; only
 values differ, and none of them can contain XML syntax. ElementTree also determines which value is which: it reads the
 entry with a number in place of each value.

@@ -80,7 +80,7 @@ class Names(AbstractResolver):
         return age >= self._seconds or age < _PATIENCE_SECONDS
 
     async def follow(self, host: str) -> None:
-        """Look a name up again if that is due, before a kept connection is used. Never raises for a failed look-up.
+        """Look a name up again if that is due, before an open connection is reused. Never raises for a failed look-up.
 
         A slow name server delays requests only briefly, once every DNS_SECONDS.
         """

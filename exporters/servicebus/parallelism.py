@@ -3,7 +3,7 @@
 import math
 
 # Further connections are opened if the waiting requests would take longer than this over the open ones. A new TLS
-# connection costs more CPU than ten requests on a kept connection, and two round trips before its first request.
+# connection costs more CPU than ten requests on an open connection, and two round trips before its first request.
 _WORTH_SECONDS = 0.5
 # Round trips before the first request on a new connection.
 _ROUND_TRIPS = 2
@@ -12,8 +12,8 @@ _ROUND_TRIPS = 2
 class Parallelism:
     """The number of concurrent requests for one read.
 
-    A read that finds a kept connection from an earlier read uses all that it is allowed, because later reads will reuse
-    its connections. Otherwise, it begins with one connection and opens more as the waiting requests justify them. A
+    A read that finds an open connection from an earlier read uses as many as allowed, because later reads will reuse
+    them. Otherwise, it begins with one connection and opens more as the waiting requests justify them. A
     scrape of a rarely scraped namespace therefore costs one TLS handshake, and a large namespace is still read quickly.
     """
 

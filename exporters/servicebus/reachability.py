@@ -19,7 +19,7 @@ from .errors import Reason, ServiceBusError
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """What was learnt from a connection that was made and closed again."""
+    """What a connection showed that was opened and closed again."""
 
     address: str
     version: str  # for example TLSv1.3; empty for plain HTTP, which the local emulator uses

@@ -91,7 +91,7 @@ class Read:
         self._remember_pages()
         info = self._failures.get("namespace")
         if info is not None and info.reason is Reason.NOT_FOUND and self._failures["queues"] is None:
-            # Not every endpoint has $namespaceinfo. If the queues can be listed, its absence is no failure.
+            # Not every endpoint has $namespaceinfo. If the queues can be listed, its absence is not a failure.
             self._failures["namespace"] = None
         unlisted = self._failures.get("topics")
         if unlisted is not None:  # without all topics, there may be further subscriptions
@@ -225,7 +225,7 @@ class Read:
         except ServiceBusError as error:
             match error.reason:
                 case Reason.NOT_FOUND:
-                    # Deleted since it was listed: no failure.
+                    # Deleted since it was listed, which is not a failure.
                     self._selection.remove_topic(topic_name)
                 case reason if reason in TOO_FEW_REQUESTS:
                     failure = Failure(error.reason, error.message)

@@ -4,10 +4,10 @@ A namespace receives at most `burst` requests in any window of `burst / requests
 any second for a Standard namespace. A plain token bucket would allow 60 in the second after a pause, which costs 60 %
 of the namespace's credits.
 
-After a pause, a burst may go out at once. From the end of its window on, requests are evenly spaced. The state is a
-plain value of constant size that all readers of a namespace share (threads, worker processes, replicas). `next_at`, the
-next step of the even schedule, advances by one step with each request, including those of the burst. It therefore
-encodes both the number of requests since `began` and the moment up to which the schedule is used up, and no list of
+After a pause, a burst may be sent without spacing. From the end of its window on, requests are evenly spaced. The state
+is a plain value of constant size that all readers of a namespace (threads, worker processes, replicas) share. The next
+step of the even schedule, `next_at`, advances by one step with each request, including those of the burst. It therefore
+encodes both the number of requests since `began` and the moment up to which the schedule is used up, so no list of
 requests is needed.
 
 Why a window never holds more than `burst` requests: a step of the schedule is `window / (burst - slack)` long, and the

@@ -1,6 +1,6 @@
 """Read the entries of a page, if the page has the form that the service's serializer writes.
 
-Entries are read with layouts learnt from earlier entries, the rest of the page with ElementTree. The scanner declines
+Entries are read with layouts learned from earlier entries, the rest of the page with ElementTree. The scanner declines
 every page that ElementTree might read differently, or refuse.
 """
 
@@ -12,7 +12,7 @@ from .entity_fields import Shape, Texts
 from .entry_layout import Layout, learn
 from .errors import ServiceBusError
 
-# The layouts learnt, by element, the most recently used first. A namespace has a few for each element: with and without
+# The learned layouts by element, the most recently used first. A namespace has a few for each element: with and without
 # forwarding, metadata, counts.
 _MOST_LAYOUTS = 16
 _layouts: dict[str, tuple[Layout, ...]] = {}

@@ -1,4 +1,4 @@
-"""The first working store of several with different reach.
+"""Several stores of different scope, of which the first working one is used.
 
 A store that fails is not used until a probe of everything that scrapes need succeeds, so a broken store costs sharing
 but never a scrape.

@@ -56,7 +56,7 @@ class RedisStore:
             max_connections=_CONNECTIONS,
             socket_timeout=_TIMEOUT_SECONDS,
             socket_connect_timeout=_TIMEOUT_SECONDS,
-            # No retries: `Layered` continues with the next store at once.
+            # No retries: `Layered` continues with the next store immediately.
             retry=None,
         )
         # This process's channel, for the ends of leases.
@@ -65,7 +65,7 @@ class RedisStore:
     def update(self, key: str, change: Change[T], seconds: float) -> T:
         name = f"{_PREFIX}{key}:value"
         with self._connection() as connection:
-            while True:  # until no one else has changed it in between
+            while True:  # until no other client changes it in between
                 with _as_store_error():
                     _, found, (whole, microseconds) = _ask(
                         connection, ("WATCH", name), ("GET", name), ("TIME",)

@@ -1,7 +1,7 @@
 """Where scrapes keep what they share: small values, results, and leases on reads under way.
 
-Three stores do the same with different reach: Redis for replicas, files for one machine's worker processes, memory for
-the threads of one process. `layered.Layered` uses the first that works.
+Three stores have the same interface and differ in scope: Redis for replicas, files for one machine's worker processes,
+memory for the threads of one process. `layered.Layered` uses the first that works.
 
 Each store has its own clock, common to all its users: Redis its server's, files and memory the machine's clock since
 boot. Ages are differences between times of the same store, so they don't depend on any machine's date.
@@ -94,7 +94,7 @@ class Store(Protocol):
         ...
 
     def renew(self, leases: Sequence[Any]) -> None:
-        """Renew these leases of this store; those that were lost meanwhile stay lost."""
+        """Renew these leases of this store; those that were lost in the meantime stay lost."""
         ...
 
     def ended(self, keys: Sequence[str]) -> list[str]:

@@ -32,7 +32,7 @@ class Processes(Collector):
         cpu = sum(int(field) for field in master[11:15])  # its own, and those of children that ended
         resident, open_files, most_files = int(master[21]), *self._files(self._parent)
         for child in children:
-            # It may end meanwhile; its time then counts for the parent in the next answer.
+            # It may have ended by now; the next response then counts its time as the parent's.
             with contextlib.suppress(OSError):
                 stat = self._stat(child)
                 files = self._files(child)

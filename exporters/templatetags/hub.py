@@ -35,7 +35,7 @@ def _shown(function: F) -> F:
     return function
 
 
-# The order of the navigation: screens used daily come first. Unlisted screens follow in Django's order.
+# The order of the navigation: pages used daily come first. Unlisted pages follow in Django's order.
 _ORDER = (
     "Namespace",
     "Credential",
@@ -135,7 +135,7 @@ def hub_version() -> str:
 
 @register.simple_tag(takes_context=True)
 def navigation(context: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the screens that the user may open, according to the admin's each_context, the most used first."""
+    """Return the pages that the user may open, according to the admin's each_context, the most used first."""
     shown = [app for app in context.get("available_apps", ()) if app["app_label"] in _APPS]
     models = sorted((model for app in shown for model in app["models"]), key=_place)
     screens = [(model["name"], model["admin_url"]) for model in models if model.get("admin_url")]

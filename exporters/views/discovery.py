@@ -1,4 +1,4 @@
-"""`/sd`: Prometheus HTTP service discovery of the namespaces that a token opens."""
+"""`/sd`: Prometheus HTTP service discovery of the namespaces that a token has access to."""
 
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse

@@ -1,4 +1,4 @@
-"""`/metrics/<namespace>` scrapes a namespace then and there. `/metrics` has the hub's own metrics."""
+"""`/metrics/<namespace>` scrapes a namespace on each request. `/metrics` has the hub's own metrics."""
 
 import math
 
@@ -77,7 +77,7 @@ def namespace(request: HttpRequest, name: str) -> HttpResponse:
     if grant is None:
         return unauthorized()
     target = configuration.targets.get(name)
-    # Unknown, paused and other teams' namespaces get the same answer, so that a token can't tell which ones exist.
+    # Unknown, paused and other teams' namespaces get the same response, so that it doesn't reveal which ones exist.
     if target is None or not target.enabled or not grant.opens(target):
         return _plain(
             f"This token can't scrape a namespace “{name}”. It may be paused, belong to another team or be "

@@ -1,4 +1,4 @@
-"""`/wall/<token>` shows the state of targets on a screen on the wall, without a sign-in."""
+"""`/wall/<token>` shows the state of targets on a wall-mounted screen, without a sign-in."""
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render

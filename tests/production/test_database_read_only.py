@@ -21,7 +21,7 @@ from tests.support.servers import PostgreSQL, wait_for
 
 pytestmark = pytest.mark.e2e
 
-READ_ONLY = "read-only: it is no primary, or default_transaction_read_only is on"
+READ_ONLY = "read-only: it is not the primary, or default_transaction_read_only is on"
 
 
 @dataclass
