@@ -200,7 +200,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="scrapes that count, for each row")
     parser.add_argument("--only", choices=list(SHAPES), help="one shape alone")
-    parser.add_argument("--without-baseline", action="store_true", help="leave the slow SDK exporter out")
+    parser.add_argument("--without-baseline", action="store_true", help="skip the slow SDK exporter")
     return parser.parse_args()
 
 

@@ -85,7 +85,7 @@ class Stores:
             memory = float(client.info("memory")["used_memory"]) / 2**20
         print(
             f"Redis             {commands / seconds:.0f} commands per second "
-            f"({commands / max(1, scraped):.1f} a scrape), {redis_cpu / seconds:.3f} cores, {memory:.0f} MiB"
+            f"({commands / max(1, scraped):.1f} per scrape), {redis_cpu / seconds:.3f} cores, {memory:.0f} MiB"
         )
         sessions = self._database.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = 'hub'")
         print(
@@ -159,7 +159,7 @@ def _report(
     )
     print(
         f"CPU               hub {hub.cpu_seconds() / wall:.2f} cores "
-        f"({1000 * hub.cpu_seconds() / max(1, scraped):.1f} ms a scrape), simulator "
+        f"({1000 * hub.cpu_seconds() / max(1, scraped):.1f} ms per scrape), simulator "
         f"{simulated.cpu_seconds() / wall:.2f}, Prometheus {sum(s.cpu_seconds() for s in servers) / wall:.2f}"
     )
     print(

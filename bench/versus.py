@@ -104,7 +104,7 @@ def main() -> int:
         shapes = {shape: SHAPES[shape] for shape in GOALS if options.only in (None, shape)}
         simulator = simulator_of(stack, folder, shapes)
         print(
-            f"this version beside {options.commit}, one worker process each; ms of one scrape, median and quartiles of "
+            f"this version and {options.commit}, one worker process each; ms per scrape, median and quartiles of "
             f"{options.rounds} alternating blocks"
         )
         print(

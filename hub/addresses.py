@@ -34,7 +34,7 @@ def external_url(text: str) -> str:
     if parts.scheme not in _DEFAULT_PORTS:
         raise UnsupportedAddressError("it doesn't begin with https:// or http://")
     if "@" in parts.netloc:
-        raise UnsupportedAddressError("it contains a user name or password")
+        raise UnsupportedAddressError("it contains a username or password")
     if "?" in text or "#" in text:
         raise UnsupportedAddressError("it contains a query or fragment")
     if port == 0:
@@ -92,7 +92,7 @@ def _external_path(path: str) -> str:
     segments = path.split("/")[1:]
     if not _PATH.fullmatch(path) or {".", ".."}.intersection(segments):
         raise UnsupportedAddressError(
-            "its path has other characters than letters, digits and . _ ~ - between single slashes"
+            "its path contains characters other than letters, digits and . _ ~ - between single slashes"
         )
     if segments and segments[0] in OWN_SEGMENTS:
         raise UnsupportedAddressError(

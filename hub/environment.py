@@ -59,11 +59,11 @@ def _problem(value: str) -> str:
     if len(value) > MAX_SETTING_CHARACTERS:
         return f"is longer than {MAX_SETTING_CHARACTERS} characters"
     if not value.strip():
-        return "holds white space only; give a value, or leave it empty"
+        return "contains only white space; set a value, or leave it empty"
     if any("\ud800" <= character <= "\udfff" for character in value):
         return "is not UTF-8"
     if _CONTROL.search(value):
-        return "holds a control character"
+        return "contains a control character"
     return ""
 
 
@@ -129,7 +129,9 @@ def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
 
 
 def seconds(name: str, default: float, *, minimum: float, maximum: float) -> float:
-    return _number(name, default, _DECIMAL, minimum, maximum, f"seconds, from {minimum:g} to {maximum:g}")
+    return _number(
+        name, default, _DECIMAL, minimum, maximum, f"a number of seconds from {minimum:g} to {maximum:g}"
+    )
 
 
 def _number(
@@ -168,7 +170,7 @@ def hosts(name: str) -> list[str]:
         name,
         [],
         lambda value: [addresses.allowed_host(word) for word in _words(value)],
-        "names of hosts without scheme and port, like hub.example.com",
+        "host names without a scheme or port, like hub.example.com",
     )
 
 
@@ -206,6 +208,6 @@ def _converted(name: str, default: T, convert: Callable[[str], T], takes: str) -
     try:
         return convert(value)
     except addresses.UnsupportedAddressError as error:
-        raise ImproperlyConfigured(f"{name} is not supported: {error}. It takes {takes}.") from None
+        raise ImproperlyConfigured(f"{name} is invalid: {error}. Use {takes}.") from None
     except ValueError:
-        raise ImproperlyConfigured(f"{name} is not understood; it takes {takes}.") from None
+        raise ImproperlyConfigured(f"{name} is invalid. Use {takes}.") from None

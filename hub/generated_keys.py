@@ -31,7 +31,7 @@ def _kept(folder: Path, file_name: str, make: Callable[[], str]) -> str:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, UnicodeDecodeError) as error:
-        raise ImproperlyConfigured(f"HUB_DATA_DIR holds {file_name}, which can't be read: {error}") from None
+        raise ImproperlyConfigured(f"{file_name} in HUB_DATA_DIR can't be read: {error}") from None
     key = make()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def _kept(folder: Path, file_name: str, make: Callable[[], str]) -> str:
         return path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise ImproperlyConfigured(
-            f"HUB_DATA_DIR ({folder}) can't be written: {error}. Name a writable folder in HUB_DATA_DIR, "
+            f"HUB_DATA_DIR ({folder}) is not writable: {error}. Set HUB_DATA_DIR to a writable folder, "
             "or set HUB_SECRET_KEY and HUB_ENCRYPTION_KEYS."
         ) from None
     return key

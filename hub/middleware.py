@@ -62,7 +62,9 @@ class BoundedBody:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if "Transfer-Encoding" in request.headers:
             # Django would treat the body as empty. Browsers and Prometheus send a Content-Length.
-            return _refused("A body needs a Content-Length; the hub takes none in chunks.", 411)
+            return _refused(
+                "A request body requires a Content-Length; chunked requests are not supported.", 411
+            )
         length = _content_length(request)
         if length is None:
             return _refused("The Content-Length is not a number.", 400)
@@ -92,9 +94,7 @@ def _is_import(request: HttpRequest) -> bool:
 
 
 def _too_large(most: int) -> HttpResponse:
-    return _refused(
-        f"This request is larger than {most:,} bytes, which is the most that this address takes.", 413
-    )
+    return _refused(f"This request is larger than {most:,} bytes, the limit for this address.", 413)
 
 
 def _refused(text: str, status: int) -> HttpResponse:
@@ -142,9 +142,7 @@ class DatabaseAway(MiddlewareMixin):
         away = isinstance(exception, InterfaceError | OperationalError | ProgrammingError)
         if not away and not is_read_only(exception):
             return None
-        logger.error(
-            "%s: the database doesn't answer, is read-only or is not migrated: %s", request.path, exception
-        )
+        logger.error("%s: the database is down, read-only or not migrated: %s", request.path, exception)
         # Without the request, because the signed-in user is in the database.
         return HttpResponse(loader.render_to_string("503.html"), status=503, headers={"Retry-After": "5"})
 

@@ -188,8 +188,8 @@ class Handover:
         if now >= self._shunned_until[slot]:
             self._shunned_until[slot] = now + _SHUNNED_SECONDS
             logger.warning(
-                "A worker process did not take a request for one of its namespaces within %g s. For %g s "
-                "other worker processes answer them.",
+                "A worker process did not take a request for one of its namespaces within %g s. Other worker "
+                "processes will answer its requests for %g s.",
                 PATIENCE_SECONDS,
                 _SHUNNED_SECONDS,
             )

@@ -18,7 +18,7 @@ def main() -> int:
         is_tls = environment.text("HUB_TLS_CERT_FILE") is not None
         return 0 if probe.status("/-/healthy", port=port, is_tls=is_tls) == 200 else 1
     except (OSError, ImproperlyConfigured) as error:
-        sys.stderr.write(f"The hub doesn't answer: {error}\n")
+        sys.stderr.write(f"The hub isn't responding: {error}\n")
         return 1
 
 

@@ -36,7 +36,7 @@ HUB_PORT = environment.integer("HUB_PORT", 9580, minimum=1, maximum=65535)
 HUB_TLS_CERT_FILE = environment.file("HUB_TLS_CERT_FILE")
 HUB_TLS_KEY_FILE = environment.file("HUB_TLS_KEY_FILE")
 if bool(HUB_TLS_CERT_FILE) != bool(HUB_TLS_KEY_FILE):
-    raise ImproperlyConfigured("HUB_TLS_CERT_FILE and HUB_TLS_KEY_FILE are set together or not at all.")
+    raise ImproperlyConfigured("Set both HUB_TLS_CERT_FILE and HUB_TLS_KEY_FILE, or neither.")
 HUB_EXTERNAL_URL = environment.external_url(
     "HUB_EXTERNAL_URL", f"{'https' if HUB_TLS_CERT_FILE else 'http'}://localhost:{HUB_PORT}"
 )
@@ -145,7 +145,7 @@ try:
     DATABASES: dict[str, Any] = {"default": server_urls.database(_database_url)}
 except ValueError:
     raise ImproperlyConfigured(
-        "HUB_DATABASE_URL is not understood; it takes postgres://user:password@host:5432/name or sqlite:////path."
+        "HUB_DATABASE_URL is invalid. Use postgres://user:password@host:5432/name or sqlite:////path."
     ) from None
 # The most connections of one worker process. Scrapes need none; the admin and the configuration refresh share these.
 # PostgreSQL must allow hubs x HUB_WORKERS x this many.

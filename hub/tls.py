@@ -47,8 +47,8 @@ class Certificate:
         except OSError as error:
             if self._context is None:
                 raise
-            logger.error("The changed certificate is not taken, the former one goes on: %s", error)
+            logger.error("Can't load the new certificate; keeping the previous one: %s", error)
             return self._context
         if self._context is not None:
-            logger.info("The certificate was read anew from %s.", self._files[0])
+            logger.info("Reloaded the certificate from %s.", self._files[0])
         return context

@@ -84,7 +84,9 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
             self.set_accept_enabled(False)
             if now - self._told_at > _TOLD_EVERY_SECONDS:
                 self._told_at = now
-                logger.error("Connections have to wait, as this process may open no more files: %s", error)
+                logger.error(
+                    "New connections are waiting: this process has no free file descriptors: %s", error
+                )
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Start or stop accepting connections; the loop calls this on each of its turns."""
@@ -165,7 +167,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
         try:
             return super().handle_request(req, conn)
         except TimeoutError:
-            logger.debug("A client took no answer for %g s.", _BODY_SECONDS)
+            logger.debug("A client did not accept its response within %g s.", _BODY_SECONDS)
             return False
 
     def finish_request(self, conn: TConn, fs: Any) -> None:

@@ -109,7 +109,9 @@ def _chosen_port(port: int | None, kept: Path | None) -> int:
     try:
         return int(kept.read_text(encoding="ascii"))
     except ValueError:
-        raise CannotStartError(f"{kept} holds no port number; remove it to have a free port chosen") from None
+        raise CannotStartError(
+            f"{kept} doesn't contain a port number; remove it to use any free port"
+        ) from None
 
 
 def _make(directory: Path | None, port: int) -> Simulator:
@@ -117,7 +119,7 @@ def _make(directory: Path | None, port: int) -> Simulator:
         return Simulator(directory=directory, port=port, fast=True)
     except OSError as error:
         raise CannotStartError(
-            f"port {port}: {error.strerror}. Stop what listens there, or choose another with --port."
+            f"port {port}: {error.strerror}. Stop the program that uses it, or choose another port with --port."
         ) from None
 
 

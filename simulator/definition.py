@@ -42,7 +42,7 @@ def read(text: str) -> dict[str, Any]:
     try:
         definition = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise DefinitionError(f"this is no YAML: {error}") from None
+        raise DefinitionError(f"this is not YAML: {error}") from None
     if not isinstance(definition, dict):
         raise DefinitionError("a definition is a mapping with the keys namespaces and identity")
     return definition

@@ -146,7 +146,7 @@ class Simulator:
     def start(self) -> None:
         """Start the thread and return when all ports accept connections."""
         if self._loop is not None:
-            raise RuntimeError("the simulator runs already")
+            raise RuntimeError("the simulator is already running")
         loop = uvloop.new_event_loop() if self._fast else asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(loop,), name="simulator", daemon=True)
         self._loop = loop
@@ -177,7 +177,7 @@ class Simulator:
         """Run a coroutine in the simulator's own thread and return its result."""
         if self._loop is None:
             work.close()
-            raise RuntimeError("the simulator doesn't run")
+            raise RuntimeError("the simulator is not running")
         result: Future[Any] = asyncio.run_coroutine_threadsafe(work, self._loop)
         return result.result(timeout=10)
 

@@ -39,7 +39,7 @@ class ImportForm(forms.Form):
     text = forms.CharField(
         required=False,
         strip=False,
-        label="Or paste its texts text",
+        label="Or paste its text",
         widget=forms.Textarea(attrs={"rows": 14, "spellcheck": "false"}),
         help_text="Secrets must be references: secret: {env: NAME} or {file: PATH}.",
     )

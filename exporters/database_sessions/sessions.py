@@ -33,7 +33,7 @@ class Session(psycopg.Connection[Any]):
                     heard_at = now
                 elif now - heard_at > self.patience:
                     self.pgconn.finish()
-                    raise psycopg.OperationalError(f"the server said nothing for {self.patience:g} s")
+                    raise psycopg.OperationalError(f"the server has not responded for {self.patience:g} s")
                 wanted = gen.send(ready)
         except StopIteration as end:
             return end.value

@@ -23,22 +23,22 @@ def refusals(settings: Any) -> list[str]:
         return []
     found = []
     if settings.DEBUG:
-        found.append("HUB_DEBUG=1 shows settings and code on error pages. Take it away, or set it to 0.")
+        found.append("HUB_DEBUG=1 shows settings and code on error pages. Remove it, or set it to 0.")
     if "*" in settings.ALLOWED_HOSTS:
         found.append(
-            "HUB_ALLOWED_HOSTS=* lets a forged Host header into links. Name the hosts under which people open the "
-            "hub, or leave it out: the host of HUB_EXTERNAL_URL is allowed then."
+            "HUB_ALLOWED_HOSTS=* lets a forged Host header get into links. List the host names under which users open "
+            "the hub, or remove it: the host of HUB_EXTERNAL_URL is allowed by default."
         )
     if settings.HUB_KEYS_ARE_GENERATED:
         folder = Path(settings.HUB_DATA_DIR)
         found.append(
-            "The keys are not set, so that generated ones would be used, which a lost folder takes along and no "
-            "other replica has. Set HUB_SECRET_KEY and HUB_ENCRYPTION_KEYS (docs/configuration.md says how to make "
-            f"them). To go on with those of {folder}: HUB_SECRET_KEY_FILE={folder / 'secret_key'} and "
-            f"HUB_ENCRYPTION_KEYS_FILE={folder / 'encryption_key'}."
+            "The keys are not set. The hub would generate them in its data folder: they would be lost with that "
+            "folder, and other replicas would not have them. Set HUB_SECRET_KEY and HUB_ENCRYPTION_KEYS (see "
+            f"docs/configuration.md). To keep using the keys in {folder}, set "
+            f"HUB_SECRET_KEY_FILE={folder / 'secret_key'} and HUB_ENCRYPTION_KEYS_FILE={folder / 'encryption_key'}."
         )
     if settings.SECRET_KEY.startswith("django-insecure-"):
-        found.append("HUB_SECRET_KEY is one that Django made for development. Make one of your own.")
+        found.append("HUB_SECRET_KEY is a key that Django generated for development. Generate a new one.")
     return found
 
 
@@ -64,6 +64,6 @@ def ignored_proxy(environment: Mapping[str, str]) -> str:
     if not named:
         return ""
     return (
-        f"{', '.join(named)}: the hub uses no proxy for its connections to Service Bus and Microsoft Entra ID, as it "
-        "has to check the addresses that it connects to. Let it connect to them directly (docs/operations.md)."
+        f"{', '.join(named)}: the hub doesn't use a proxy to connect to Service Bus and Microsoft Entra ID, because it "
+        "must check the addresses that it connects to. Allow direct connections (docs/operations.md)."
     )

@@ -35,7 +35,8 @@ class Credential(Versioned, SecretPair):
         null=True,
         blank=True,
         related_name="credentials",
-        help_text="Whose namespaces may use it. Empty: the platform's; teams use it where it is granted to them.",
+        help_text="The team whose namespaces can use it. Leave empty for a platform credential, which you can grant "
+        "to teams.",
     )
     kind = models.CharField(max_length=20, choices=Kind, default=Kind.CONNECTION_STRING)
     tenant_id = models.CharField(
@@ -50,26 +51,27 @@ class Credential(Versioned, SecretPair):
         max_length=64,
         blank=True,
         validators=[client_id_validator],
-        help_text="Application (client) ID; for a managed identity only when it is user-assigned.",
+        help_text="Application (client) ID. For a managed identity, only if it is user-assigned.",
     )
     authority = models.CharField(
         max_length=200,
         blank=True,
         validators=[validate_authority],
-        help_text="Login host of a sovereign cloud, for example login.microsoftonline.us. Empty: the public "
+        help_text="Sign-in host of a sovereign cloud, for example login.microsoftonline.us. Leave empty for the public "
         "cloud.",
     )
     token_file = models.CharField(
         max_length=500,
         blank=True,
         validators=[validate_absolute_path],
-        help_text="Workload identity: path of the federated token. Empty: AZURE_FEDERATED_TOKEN_FILE.",
+        help_text="For workload identity: the path of the federated token. If empty, AZURE_FEDERATED_TOKEN_FILE "
+        "is used.",
     )
     hosts = models.JSONField(
         default=list,
         blank=True,
-        help_text="Of a team's own credential: where it may be sent, one host a line, for example "
-        "payments-prod.servicebus.windows.net. A connection string may always go to the host that it names.",
+        help_text="For a team's credential: the hosts that it can be sent to, one per line, for example "
+        "payments-prod.servicebus.windows.net. A connection string can always be sent to its own host.",
     )
     source = source_field()
     created_at = models.DateTimeField(auto_now_add=True)
@@ -83,13 +85,13 @@ class Credential(Versioned, SecretPair):
             models.UniqueConstraint(
                 fields=["team", "name"],
                 name="one_credential_of_a_name_in_a_team",
-                violation_error_message="The team has a credential of this name already.",
+                violation_error_message="The team already has a credential with this name.",
             ),
             models.UniqueConstraint(
                 fields=["name"],
                 condition=models.Q(team=None),
                 name="one_platform_credential_of_a_name",
-                violation_error_message="The platform has a credential of this name already.",
+                violation_error_message="A platform credential with this name already exists.",
             ),
         ]
 
@@ -144,7 +146,7 @@ class Credential(Versioned, SecretPair):
             stored = Credential.objects.select_for_update().get(pk=self.pk)
             if host_port not in stored.hosts:
                 stored.hosts = sorted({*stored.hosts, host_port})
-                stored._change_reason = "a namespace was given it"  # type: ignore[attr-defined]
+                stored._change_reason = "assigned to a namespace"  # type: ignore[attr-defined]
                 stored.save(update_fields=["hosts"])
 
     def clean(self) -> None:
@@ -154,10 +156,10 @@ class Credential(Versioned, SecretPair):
         errors = kind.wrong_fields(self._given())
         if kind.is_platforms and self.team_id is not None:
             errors["team"] = (
-                "This identity is the hub's own. Leave the team empty, and grant it to teams for hosts."
+                "This is the hub's own identity. Leave the team empty, and grant it to teams with a list of hosts."
             )
         if self.hosts and self.team_id is None:
-            errors["hosts"] = "Leave this empty without a team: a grant names its own hosts."
+            errors["hosts"] = "Leave this empty if there is no team: each grant lists its hosts."
         try:
             self.hosts = check_hosts(self.hosts or [])
         except ValidationError as error:
@@ -187,8 +189,8 @@ class Credential(Versioned, SecretPair):
         if one and other and (one.endpoint, one.entity_path) != (other.endpoint, other.entity_path):
             raise ValidationError(
                 {
-                    "spare_secret": f"This connection string is for {_whole(other)}, the active one for "
-                    f"{_whole(one)}. The spare one is another key of the same namespace."
+                    "spare_secret": f"This connection string is for {_whole(other)}, but the active one is for "
+                    f"{_whole(one)}. Enter another key of the same namespace."
                 }
             )
 

@@ -99,7 +99,7 @@ def test_an_owner_allows_a_host_by_saving_a_namespace_there(
     entra.refresh_from_db()
     assert entra.hosts == [ALLOWED, host]
     assert entra.reveal_secret() == "a-client-secret-of-payments"
-    assert entra.history.first().history_change_reason == "a namespace was given it"
+    assert entra.history.first().history_change_reason == "assigned to a namespace"
     assert loading.load().targets["new"].credential is not None
 
 

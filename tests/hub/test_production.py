@@ -113,8 +113,8 @@ def test_a_setting_that_is_not_understood_is_said_in_one_line(tmp_path: Path, co
     answer = run(command, tmp_path, HUB_EXTERNAL_URL="hub.example.org")
     assert answer.returncode == 1
     assert answer.stderr == (
-        "HUB_EXTERNAL_URL is not supported: it doesn't begin with https:// or http://. "
-        "It takes an address like https://hub.example.com or https://example.com/hub.\n"
+        "HUB_EXTERNAL_URL is invalid: it doesn't begin with https:// or http://. "
+        "Use an address like https://hub.example.com or https://example.com/hub.\n"
     )
 
 

@@ -111,7 +111,7 @@ def test_mistakes_end_it_with_a_sentence(tmp_path: Path) -> None:
         for arguments, message in (
             (("--definition", wrong), "wrong.yaml: the namespace demo has no colour"),
             (("--definition", tmp_path / "missing.yaml"), "can't be read"),
-            (("--port", port), f"port {port}: Address already in use. Stop what listens there"),
+            (("--port", port), f"port {port}: Address already in use. Stop the program that uses it"),
             (("--control-port", port), f"--control-port {port}: Address already in use"),
         ):
             done = subprocess.run(_command(*arguments), cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-// Shows a test's steps as they end. Without this the button sends the form, and the page comes back with all of them.
+// Shows a test's steps as they end. Without JavaScript, the button submits the form, and the response has all steps.
 "use strict";
 (() => {
   const form = document.querySelector("form[data-connection-test]");
@@ -17,7 +17,7 @@
     save.textContent = ok === null ? FIRST : ok ? "Save" : "Save anyway";
   }
 
-  // A running clock: a long test shows that it goes on.
+  // A running clock shows that a long test is still in progress.
   function waiting() {
     const item = document.createElement("li");
     const started = Date.now();
@@ -68,7 +68,7 @@
     } finally {
       clock.stop();
       button.disabled = false;
-      // A disabled button loses the focus; who goes by keyboard would begin at the top of the page again.
+      // A disabled button loses the focus, and keyboard users would be back at the top of the page.
       if (focused && document.activeElement === document.body) { button.focus({ preventScroll: true }); }
       delete section.dataset.busy;
     }

@@ -1,10 +1,10 @@
-// Gives each .copy a button that copies its text. Without this the text is selected by hand.
+// Adds a button to each .copy that copies its text. Without JavaScript, users select the text themselves.
 "use strict";
 document.addEventListener("DOMContentLoaded", () => {
   const SHOWN = 4000; // milliseconds
 
   async function copy(text, source) {
-    if (navigator.clipboard) { // only on https and on this machine
+    if (navigator.clipboard) { // only with https or on localhost
       await navigator.clipboard.writeText(text);
       return;
     }

@@ -1,6 +1,5 @@
-// Names for inputs that Django's admin leaves without: the boxes that one types into to choose from a long list, the two
-// halves of a date with its time, and what stands in the rows of a table of inputs; and for the cells of its
-// tables. Also scrolls the navigation to where one is.
+// Adds accessible names that Django's admin lacks: for autocomplete inputs, for the two inputs of a date and time, for the
+// inputs in the rows of an inline, and for table cells. Also scrolls the navigation to the current page.
 "use strict";
 (() => {
   const text = (element) => (element ? element.textContent.trim().replace(/:$/, "") : "");
@@ -55,7 +54,7 @@
     for (const field of document.querySelectorAll(".vDateField, .vTimeField")) {
       name(field, `${labelOf(field)}: ${field.classList.contains("vDateField") ? "date" : "time"}`);
     }
-    // On a small screen each row is a card (admin.css), whose lines say what they are.
+    // On small screens, each row is a card (admin.css) whose lines need labels.
     const cells = "#result_list tbody :is(td, th):not(.action-checkbox, [data-label]), .inline-group tbody td:not(.original, [data-label], [colspan])";
     for (const cell of document.querySelectorAll(cells)) {
       cell.dataset.label = headOf(cell).replace(/\?$/, "");
@@ -66,7 +65,7 @@
   }
 
   let waiting = false;
-  // On a small screen the navigation is wider than the screen.
+  // On small screens, the navigation is wider than the screen.
   function showCurrent() {
     const list = document.querySelector("#main-nav ul");
     const link = list && list.querySelector("[aria-current]");

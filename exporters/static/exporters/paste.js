@@ -1,4 +1,4 @@
-// Says at once what a pasted connection string is for, and suggests the name. Without this the button Test says it.
+// Shows what a pasted connection string is for, and suggests a name. Without JavaScript, the Test button does.
 "use strict";
 (() => {
   const form = document.querySelector("form[data-connection-test]");
@@ -41,6 +41,6 @@
   }
   box.addEventListener("input", soon);
   if (box.value) { soon(); } // pasted before this was loaded
-  // The box that one types into tells jQuery alone what was chosen.
+  // The autocomplete input reports its choice only as a jQuery event.
   django.jQuery("#id_team").on("change", soon);
 })();

@@ -1,13 +1,12 @@
-// Fetches the page anew every so many seconds and puts its part with data-refresh in the place of the old one. Where one
-// is on the page stays: the scroll position, the focus, what stands in a search box outside of it. Without JavaScript the
-// page is the same, and stands still.
+// Fetches the page again every data-refresh seconds and replaces the element with that attribute. The scroll position, the
+// focus and any text in a search box outside the element are kept. Without JavaScript, the page just doesn't refresh.
 "use strict";
 (() => {
   const part = document.querySelector("[data-refresh]");
   const seconds = Number(part.dataset.refresh);
   const key = "hub-refresh";
 
-  // What moves by itself can be stopped (WCAG 2.2.2).
+  // Users must be able to pause automatic updates (WCAG 2.2.2).
   const label = document.createElement("label");
   const box = document.createElement("input");
   const said = document.createElement("span");
@@ -36,7 +35,7 @@
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       const replacement = fresh.getElementById(part.id);
       if (answer.status === 404) {
-        part.replaceChildren(); // a link that has ended shows nothing any more
+        part.replaceChildren(); // an expired or revoked link must show nothing
       }
       if (!answer.ok || !replacement) {
         said.textContent = answer.status === 404
@@ -48,7 +47,7 @@
       const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
       const chosen = getSelection();
       if (!chosen.isCollapsed && part.contains(chosen.anchorNode)) {
-        return; // somebody is copying
+        return; // the user is copying text
       }
       part.replaceChildren(...replacement.childNodes);
       document.title = fresh.title;

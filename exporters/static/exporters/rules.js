@@ -1,4 +1,4 @@
-// Tries the rules while they are typed. Without this the button Try does the same.
+// Previews the rules as the user types. Without JavaScript, the Try button does.
 "use strict";
 (() => {
   const form = document.getElementById("rules-form");
@@ -8,7 +8,7 @@
   let timer = 0;
   let current = null;
 
-  // What is wrong stands at its field, and goes when it is put right.
+  // Errors are shown at their fields, and removed once corrected.
   function mark() {
     for (const field of form.querySelectorAll(".rule .rule-field")) {
       const input = field.querySelector("input, select");
@@ -39,7 +39,7 @@
       const answer = await fetch(form.action, {
         method: "POST", body: data, headers: { "X-Preview": "1" }, signal: asked.signal, redirect: "error",
       });
-      if (answer.status === 429 && current === asked) {  // the hub still works on earlier previews
+      if (answer.status === 429 && current === asked) {  // the hub is still working on earlier previews
         timer = setTimeout(show, 2000);
         return;
       }
