@@ -137,7 +137,7 @@ def _report(
     wall = options.seconds
     p99 = quantile(settled, 0.99)
     print(
-        f"scrapes           {scraped} ({scraped / wall:.0f} a second; {expected:.0f} would fit into the time)"
+        f"scrapes           {scraped} ({scraped / wall:.0f} per second; {expected:.0f} would fit into the time)"
     )
     print(
         f"failed            {failed} without an answer; with servicebus_up 0: {empty_at_first} of {scraped_at_first} "

@@ -1,4 +1,4 @@
-"""A token opens only what its scope lists; nothing that is removed widens it."""
+"""A token grants access only to what its scope lists; removing an object never widens it."""
 
 import threading
 from collections.abc import Callable

@@ -23,7 +23,7 @@ def test_it_refreshes_itself_and_keeps_the_focus_and_what_was_typed(open_page: O
     before = scraped()
     page.wait_for_timeout(1000)  # times are in whole seconds
     assert demo.hub.get("/metrics/payments-prod", demo.ids["token"])[0] == 200
-    # The record is written a moment later. A page that becomes visible again refreshes at once.
+    # The record is written a moment later. A page that becomes visible again refreshes immediately.
     for _ in range(60):
         with page.expect_response("**/admin/"):
             page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")

@@ -1,4 +1,4 @@
-"""Configuration objects, and secrets that a test can recognise in any output."""
+"""Configuration objects, and secrets that a test can recognize in any output."""
 
 from collections.abc import Callable
 from pathlib import Path

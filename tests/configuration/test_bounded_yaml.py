@@ -1,4 +1,4 @@
-"""YAML from outside: within the bounds, it is read as PyYAML reads it; above them, it is refused at once."""
+"""YAML from outside: within the bounds, it is read as PyYAML reads it; beyond them, it is refused immediately."""
 
 import random
 import string

@@ -1,4 +1,4 @@
-"""Every mistake in hub.yaml is reported with line, column and path, all at once, and nothing is changed."""
+"""Every mistake in hub.yaml is reported with line, column and path, all in one run, and nothing is changed."""
 
 import pytest
 

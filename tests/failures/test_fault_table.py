@@ -92,7 +92,7 @@ def test_every_fault_has_its_reason_in_time_and_hides_nothing_that_was_read(
 def test_the_log_says_once_what_is_wrong_and_no_secret(
     scene: Scene, answers: dict[str, tuple[str, float]]
 ) -> None:
-    for row in ROWS:  # a second time: nothing has changed, so nothing is logged
+    for row in ROWS:  # scraped again: nothing has changed, so nothing is logged
         if row.reason and row.reason not in {"timeout", "budget"}:
             ask(scene, row)
     lines = [json.loads(line) for line in scene.hub.log.read_text().splitlines() if line.startswith("{")]

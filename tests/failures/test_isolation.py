@@ -1,6 +1,6 @@
 """Hanging, slow or excess scrapes take nothing from the others; a worker that ends finishes its scrapes.
 
-Nothing here measures time: whether something waits is checked against reads that are known to hang meanwhile.
+Nothing here measures time: whether something waits is checked against reads that are known to hang at that time.
 """
 
 import http.client

@@ -44,7 +44,7 @@ def _file(frame: FrameType) -> str | None:
 
 @contextmanager
 def calls_between_files() -> Iterator[set[Call]]:
-    """Collect the calls from file to file below exporters/, of this thread and of those that start meanwhile."""
+    """Collect the calls from file to file below exporters/, of this thread and of those that it starts."""
     found: set[Call] = set()
 
     def note(frame: FrameType, event: str, _: Any) -> None:

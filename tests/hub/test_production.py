@@ -37,7 +37,7 @@ def run(command: list[str], tmp_path: Path, **variables: str) -> subprocess.Comp
     ("mistake", "says"),
     [
         ({"HUB_SECRET_KEY": "", "HUB_ENCRYPTION_KEYS": ""}, "Set HUB_SECRET_KEY and HUB_ENCRYPTION_KEYS"),
-        ({"HUB_SECRET_KEY": "django-insecure-x"}, "HUB_SECRET_KEY is one that Django made"),
+        ({"HUB_SECRET_KEY": "django-insecure-x"}, "HUB_SECRET_KEY is a key that Django generated"),
         ({"HUB_DEBUG": "1"}, "HUB_DEBUG=1"),
         ({"HUB_ALLOWED_HOSTS": "hub.example.org,*"}, "HUB_ALLOWED_HOSTS=*"),
     ],
@@ -128,7 +128,7 @@ def test_a_folder_for_data_that_cannot_be_made_is_said_so(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("in the way")
     answer = run(PREPARE, tmp_path, **KEYS, HUB_DATA_DIR=str(tmp_path / "file" / "data"))
     assert answer.returncode == 1
-    assert "Name a writable folder in HUB_DATA_DIR" in answer.stderr
+    assert "Set HUB_DATA_DIR to a writable folder" in answer.stderr
     assert "Traceback" not in answer.stderr
 
 

@@ -161,11 +161,11 @@ def test_a_handshake_that_does_not_go_on_is_ended(tmp_path: Path) -> None:
 def test_a_worker_that_may_open_no_more_files_lives_on_and_answers_when_it_may(limited: Limited) -> None:
     worker = limited.workers()[0].pid
     with clients(limited.port, 200):
-        wait_for(lambda: "may open no more files" in limited.log.read_text(), "the limit is met")
+        wait_for(lambda: "no free file descriptors" in limited.log.read_text(), "the limit is met")
     wait_for(limited.is_up, "it answers again")
     assert limited.workers()[0].pid == worker
     # The worker tries again once per second, and logs it once per minute.
-    assert limited.log.read_text().count("may open no more files") == 1
+    assert limited.log.read_text().count("no free file descriptors") == 1
 
 
 @pytest.mark.parametrize("limited", ["-Sn 256"], indirect=True)

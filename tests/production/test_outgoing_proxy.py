@@ -50,7 +50,7 @@ def test_scrapes_and_the_probe_go_directly_and_the_log_says_it_once(
             with pytest.raises(TimeoutError):
                 listener.accept()
             log = hub.log.read_text()
-            assert log.count("HTTPS_PROXY, HTTP_PROXY: the hub uses no proxy") == 1
+            assert log.count("HTTPS_PROXY, HTTP_PROXY: the hub doesn't use a proxy") == 1
             assert "pa55word" not in log
         finally:
             hub.close()
@@ -67,4 +67,4 @@ def test_the_deployment_check_says_it(tmp_path: Path) -> None:
         check=False,
     )
     assert "hub.W013" in done.stderr
-    assert "HTTPS_PROXY: the hub uses no proxy" in done.stderr
+    assert "HTTPS_PROXY: the hub doesn't use a proxy" in done.stderr

@@ -1,4 +1,4 @@
-"""Last uses are noted at once and written at most once a minute, and no use is lost to an unavailable database."""
+"""Last uses are noted immediately and written at most once a minute, and no use is lost to an unavailable database."""
 
 import os
 from datetime import datetime

@@ -192,7 +192,7 @@ def test_readers_who_wait_have_their_turns_in_the_order_in_which_they_came() -> 
     assert min(after - before for before, after in pairwise(waits)) > 0.033
     bucket, had, wait = take(bucket, STANDARD, 1000.5, 1, 0.9)  # wouldn't wait long enough
     assert had == 0
-    assert take(bucket, STANDARD, 1000.5, 1, 5)[2] == wait  # and takes nobody's turn
+    assert take(bucket, STANDARD, 1000.5, 1, 5)[2] == wait  # and doesn't take another reader's turn
 
 
 @pytest.mark.parametrize("step", [-3600.0, -5.0, 3600.0])

@@ -1,4 +1,4 @@
-"""Complete reads of a namespace that changes randomly meanwhile, compared with what they must and may show."""
+"""Complete reads of a namespace that changes randomly during the read, compared with what they must and may show."""
 
 import asyncio
 from collections import defaultdict

@@ -39,7 +39,7 @@ def reads(bus: SimulatedNamespace) -> int:
 
 
 def scrape_together(pool: ThreadPoolExecutor, *hubs: tuple[Hub, str]) -> list[Future[str]]:
-    """Start 50 scrapes at once, distributed over the hubs in turn."""
+    """Start 50 concurrent scrapes, distributed over the hubs in turn."""
     start = threading.Barrier(SCRAPES)
 
     def one(number: int) -> str:

@@ -1,4 +1,4 @@
-"""A real Redis refuses some of what the hub needs: scrapes go on at once, and the hub reports the problem."""
+"""A real Redis refuses some of what the hub needs: scrapes continue immediately, and the hub reports the problem."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""A reading is unchanged after passing through the store that scrapes share."""
+"""A result is unchanged after passing through the store that scrapes share."""
 
 import zlib
 from typing import Any

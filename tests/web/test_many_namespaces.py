@@ -13,7 +13,7 @@ from exporters.scraping import last_reading
 from tests.support import company
 from tests.support.permissions import pages_of
 
-# Pages that list everything on purpose (files, and the objects deleted with a team) or show a reading.
+# Pages that list everything on purpose (files, and the objects deleted with a team) or show the result of a read.
 WHOLE = ("?export", "/sd", "/-/", "/team/{team}/delete/", "/entities/", "/exposition/")
 FEW, MANY = 120, 400
 

@@ -1,4 +1,4 @@
-"""The page of a namespace's rules: rules are previewed on a reading, moved, imported, exported and saved."""
+"""The page of a namespace's rules: rules are previewed on a cached result, moved, imported, exported and saved."""
 
 import re
 import time
