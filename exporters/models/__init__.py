@@ -1,7 +1,7 @@
 """What the database stores: the configuration (teams, credentials, namespaces, label rules, tokens) and scrape records.
 
 A model checks its own values, so that forms and hub.yaml report the same errors. Permissions are in `access`; models
-read no namespace and import nothing from the layers above.
+read no namespace and import nothing from the packages above.
 """
 
 from . import users  # noqa: F401 - keeps their history

@@ -1,4 +1,4 @@
 """The hub's own metrics, summed over its worker processes, and the counter of internal errors.
 
-Any layer above may use these counters. A namespace's metrics are in `prometheus`.
+Any package above may use these counters. A namespace's metrics are in `prometheus`.
 """

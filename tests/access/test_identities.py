@@ -117,7 +117,7 @@ def test_a_test_of_its_secret_asks_for_the_grant_too(objects: dict[str, Any]) ->
 def test_a_grant_of_what_became_a_teams_shows_it_to_nobody(
     objects: dict[str, Any], granted: IdentityGrant
 ) -> None:
-    """Two administrators act concurrently: one moves the credential into a team, the other grants it to another team."""
+    """Two administrators act at once: one moves the credential into a team, the other grants it to another team."""
     Credential.objects.filter(pk=objects["identity"]).update(
         team_id=objects["other_team"], kind="client_secret"
     )

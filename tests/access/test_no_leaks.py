@@ -1,4 +1,4 @@
-"""Plant recognisable secrets everywhere, exercise everything, and search all output for them."""
+"""Plant recognizable secrets everywhere, exercise everything, and search all output for them."""
 
 import io
 import logging

@@ -1,4 +1,4 @@
-"""A scrape passes through the rooms downward: no function of a room calls one of a room above it."""
+"""A scrape passes through the packages downward: no function calls one of a package above its own."""
 
 import sys
 import threading
@@ -72,7 +72,7 @@ def _room(file: str) -> str:
 
 
 def _upward(calls: set[Call]) -> set[Call]:
-    """Return the calls that go up, or leave the list of rooms."""
+    """Return the calls that go up, or leave the list of packages."""
     places = {room: place for place, room in enumerate(ROOMS)}
     return {
         (caller, callee)
@@ -118,7 +118,7 @@ def test_a_call_that_goes_up_is_found(
 
 
 class Noisy(Events):
-    """Calls a room above the client whenever the client adds an event."""
+    """Calls a package above the client whenever the client adds an event."""
 
     def append(self, event: Event) -> None:
         reading.failed(Reason.INTERNAL, "")
