@@ -193,7 +193,7 @@ if HUB_REDIS_URL:
         server_urls.check_redis(HUB_REDIS_URL)
     except ValueError:
         raise ImproperlyConfigured(
-            "HUB_REDIS_URL is not understood; it takes redis://:password@host:6379/0, or rediss:// with TLS."
+            "HUB_REDIS_URL is invalid. Use redis://:password@host:6379/0, or rediss:// with TLS."
         ) from None
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -153,7 +153,9 @@ class DiskCopy:
             )
         except ValueError:
             # Don't log the error's text: it can contain values.
-            logger.warning("Not using the configuration's disk copy: another version of the hub made it.")
+            logger.warning(
+                "Not using the configuration's disk copy: it was written by another version of the hub."
+            )
         return None
 
 
