@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hub-cold-")))
         simulator = simulator_of(stack, folder, {shape: SHAPES[shape] for shape in _SHAPES})
         hub = started(stack, ROOT, simulator)
-        print(f"cold beside warm scrapes, in turn; ms of one scrape, medians of {options.rounds} rounds")
+        print(f"cold and warm scrapes, alternating; ms per scrape, medians of {options.rounds} rounds")
         print(
             f"{'namespace':38} {'latency':>7} | {'cold CPU':>8} {'warm':>6} | {'cold wall':>9} {'warm':>6} | "
             f"{'CPU ratio':>9} {'at most':>7}"

@@ -104,6 +104,6 @@ class MembershipAdmin(ChoosesUser, HubAdmin):
     list_select_related = ("user", "team")
     list_filter = ("role", TeamFilter)
     search_fields = ("user__username", "user__email", "team__name")
-    # An owner can add any user, and must not be able to guess the email address piece by piece by searching.
+    # Owners can add any user. If they could search email addresses, they could find one out character by character.
     administrators_search_fields = ("user__email",)
     autocomplete_fields = ("user", "team")
