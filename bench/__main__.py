@@ -121,7 +121,7 @@ def _row(
 
 
 def _answered_from_the_cache(hub: Version, token: str) -> list[goals.Goal]:
-    """Measure the cost of the hub itself, with scrapes answered from a cached reading of 100 queues."""
+    """Measure the cost of the hub itself, with scrapes answered from a cached result with 100 queues."""
     cpus = []
     for attempt in range(_CACHED_SCRAPES + 1):
         cpu = hub.cpu_nanoseconds()

@@ -151,7 +151,7 @@ class Layer:
             return True
         if self._rests_until > time.monotonic():
             return False
-        # Wait for the first probe, because anything shared in another store meanwhile would be lost. After a failure,
+        # Wait for the first probe, because anything shared in another store until then would be lost. After a failure,
         # one thread probes, and the others continue with the next store.
         if not self._probing.acquire(blocking=not self.problem):
             return False
