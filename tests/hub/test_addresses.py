@@ -66,9 +66,9 @@ def test_an_address_has_one_form(given: str, normalised: str) -> None:
         ("https://hub.example.com:port", "host or port"),
         ("https://hub.example.com:65536", "host or port"),
         ("https://hub.example.com:0", "port is 0"),
-        ("https://user@hub.example.com", "user name"),
-        ("https://user:word@hub.example.com", "user name"),
-        ("https://@hub.example.com", "user name"),
+        ("https://user@hub.example.com", "username"),
+        ("https://user:word@hub.example.com", "username"),
+        ("https://@hub.example.com", "username"),
         ("https://hub.example.com?", "query"),
         ("https://hub.example.com/?team=x", "query"),
         ("https://hub.example.com/#top", "fragment"),
@@ -80,7 +80,7 @@ def test_an_address_has_one_form(given: str, normalised: str) -> None:
         ("https://hub.example.com/admin/hub", "/admin, which is a path of the hub"),
         ("https://hub.example.com/a b", "white space"),
         ("https://hub.exa\tmple.com", "white space"),
-        ("https://hub.example.com\\@evil.example", "user name"),
+        ("https://hub.example.com\\@evil.example", "username"),
     ],
 )
 def test_an_address_that_is_not_supported_is_refused_with_the_reason(given: str, why: str) -> None:
