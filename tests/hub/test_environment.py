@@ -29,7 +29,11 @@ def test_booleans_are_spelt_in_the_usual_ways(
             "a whole number from 1 to 65535",
         ),
         (lambda: environment.integer("HUB_X", 1, minimum=1, maximum=65535), "many", "a whole number"),
-        (lambda: environment.seconds("HUB_X", 1, minimum=0, maximum=5), "nan", "a number of seconds from 0 to 5"),
+        (
+            lambda: environment.seconds("HUB_X", 1, minimum=0, maximum=5),
+            "nan",
+            "a number of seconds from 0 to 5",
+        ),
         (lambda: environment.choice("HUB_X", "a", ["a", "b"]), "c", "one of a, b"),
         (lambda: environment.external_url("HUB_X", ""), "hub.example.org", "an address like https://"),
         (lambda: environment.external_url("HUB_X", ""), "HTTPS://:9580", "an address like https://"),
