@@ -1,5 +1,6 @@
 """Adding and changing the other objects: typed values arrive, and errors appear at their fields."""
 
+import html
 import threading
 from typing import Any
 
@@ -31,6 +32,10 @@ class TestTeams:
         }
         assert browser.post(self.ADD, {"name": "orders", **members}).status_code == 302
         assert Membership.objects.get(team__name="orders").role == "owner"
+
+    def test_a_members_row_is_called_member(self, browser: Client) -> None:
+        page = html.unescape(browser.get(self.ADD).content.decode())
+        assert '"addText": "Add another Member"' in page
 
     def test_a_user_is_in_a_team_once(self, browser: Client, administrator: Any, team: Any) -> None:
         fields = {"user": administrator.pk, "team": team.pk, "role": "viewer"}
@@ -168,6 +173,13 @@ class TestLabelRules:
         found = errors(browser.post(self.ADD, FILLED["labelrule"] | fields))
         assert list(found) == [field]
         assert message in found[field][0]
+
+    def test_actions_are_written_as_in_yaml(self, browser: Client, namespace: Namespace) -> None:
+        assert '<option value="keepequal">keepequal</option>' in browser.get(self.ADD).content.decode()
+        LabelRule.objects.create(namespace=namespace, action="labeldrop", regex="x")
+        listed = browser.get("/admin/exporters/labelrule/").content.decode()
+        assert "labeldrop" in listed
+        assert "Labeldrop" not in listed
 
     def test_the_rules_move_with_their_namespace(self, namespace: Namespace) -> None:
         rule = LabelRule.objects.create(namespace=namespace, target_label="x")

@@ -17,6 +17,12 @@ def _seen(answer: Any) -> str:
     return str(answer.context["seen"])
 
 
+def test_a_file_is_chosen_or_its_text_pasted(browser: Client) -> None:
+    page = browser.get(PATH).content.decode()
+    assert "Takes precedence over pasted text." in page
+    assert "Or paste its text<" in page.replace(":<", "<")
+
+
 def test_the_difference_is_shown_before_anything_changes(browser: Client) -> None:
     answer = browser.post(PATH, {"do": "plan", "text": FILE})
     page = answer.content.decode()
