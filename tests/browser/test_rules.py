@@ -10,7 +10,7 @@ def test_a_rule_shows_its_effect_while_it_is_typed(open_page: OpenPage, demo: De
     address = f"/admin/exporters/namespace/{demo.ids['orders-prod']}/rules/"
     page = open_page(address)
     expect(page.locator("#entities caption")).to_contain_text("entities")
-    page.click("text=Add a rule")
+    page.get_by_role("button", name="Add a rule").click()
     page.fill("#id_rule-0-source_labels", "name")
     page.fill("#id_rule-0-regex", "(.).*")
     page.fill("#id_rule-0-target_label", "initial")
@@ -36,7 +36,7 @@ def test_a_rule_shows_its_effect_while_it_is_typed(open_page: OpenPage, demo: De
 
 def test_a_mistake_stands_at_its_field_until_it_is_put_right(open_page: OpenPage, demo: Demo) -> None:
     page = open_page(f"/admin/exporters/namespace/{demo.ids['orders-prod']}/rules/")
-    page.click("text=Add a rule")
+    page.get_by_role("button", name="Add a rule").click()
     target, regex = page.locator("#id_rule-0-target_label"), page.locator("#id_rule-0-regex")
     expect(page.locator("#id_rule-0-target_label_error")).to_contain_text("needs a target label")
     target.fill("initial")
