@@ -19,8 +19,8 @@ from .hidden_choices import KeepsHidden
 from .hub_yaml import HubYaml
 from .namespace_actions import NamespaceActions
 from .namespace_new import NamespaceNew
-from .namespace_page import NamespacePage
 from .namespace_rules import NamespaceRules
+from .namespace_status import NamespaceStatusPage
 from .team_filter import TeamFilter
 
 _GROUPS = {
@@ -62,7 +62,7 @@ class NamespaceForm(KeepsHidden):
 
 
 @admin.register(Namespace)
-class NamespaceAdmin(NamespaceActions, NamespaceRules, NamespaceNew, NamespacePage, HubYaml):
+class NamespaceAdmin(NamespaceActions, NamespaceRules, NamespaceNew, NamespaceStatusPage, HubYaml):
     form = NamespaceForm
     list_display = ("name", "team", "endpoint", "credential", "enabled", "source")
     list_select_related = ("team", "credential")

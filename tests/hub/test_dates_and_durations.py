@@ -40,8 +40,8 @@ LISTED = {
     "exporters/admin/pending_secrets.py:HeldSecrets.hold": (
         "sessions are shared by hubs and outlive the machine's start"
     ),
-    "exporters/admin/namespace_page.py:NamespacePage._context": _PAGE,
-    "exporters/admin/namespace_page.py:NamespacePage.status_view": _PAGE,
+    "exporters/admin/namespace_readings.py:NamespaceReadingPages._context": _PAGE,
+    "exporters/admin/namespace_status.py:NamespaceStatusPage.status_view": _PAGE,
     "exporters/admin/token.py:StateFilter.queryset": _EXPIRY,
     "exporters/configuration/targets.py:Configuration.grant": _EXPIRY,
     "exporters/hub_yaml/secret_values.py:set_revoked": _RECORDED,
