@@ -67,7 +67,7 @@ LISTED = {
         "the copy is for the time after a restart, when no other clock goes on"
     ),
     "exporters/scraping/scrape_records.py:remember": _SHOWN,
-    "exporters/credentials/references.py:signature": _CHANGED,
+    "exporters/credentials/references.py:revision": _CHANGED,
     "exporters/servicebus/retry_after.py:retry_after_seconds": (
         "it can be a date; the pause is at most a minute"
     ),
