@@ -66,7 +66,7 @@ class CostlyPages:
 
 
 def _needed(request: HttpRequest) -> tuple[ConcurrencyLimit | None, str]:
-    """Return the places that this page needs one of, and the user or address to count it under."""
+    """Return the limit that applies to this request, or None, and the user or address that it counts for."""
     name = request.resolver_match.view_name if request.resolver_match else ""
     if name == _SIGN_IN and request.method == "POST":
         return sign_ins, network(client_address(request))

@@ -128,7 +128,7 @@ def test_a_folder_for_data_that_cannot_be_made_is_said_so(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("in the way")
     answer = run(PREPARE, tmp_path, **KEYS, HUB_DATA_DIR=str(tmp_path / "file" / "data"))
     assert answer.returncode == 1
-    assert "Set HUB_DATA_DIR to a writable folder" in answer.stderr
+    assert "Set HUB_DATA_DIR to a writable directory" in answer.stderr
     assert "Traceback" not in answer.stderr
 
 
