@@ -49,7 +49,7 @@ class Scoped:
             required = kwargs.setdefault("required", not hasattr(self.model, "namespace"))
             if required:
                 # Users who can't leave the field empty don't need to know what an empty one means.
-                kwargs.setdefault("help_text", db_field.help_text.partition(" Empty:")[0])
+                kwargs.setdefault("help_text", db_field.help_text.partition(" Leave empty")[0])
             if required and kwargs["queryset"].count() == 1:
                 kwargs.setdefault("initial", kwargs["queryset"].first())
         if related is Credential:

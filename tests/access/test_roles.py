@@ -54,7 +54,7 @@ def test_the_only_team_that_a_form_offers_is_chosen_beforehand(objects: dict[str
 def test_only_who_may_leave_the_team_empty_is_told_what_that_means(objects: dict[str, Any]) -> None:
     for model in ("scrapetoken", "walllink"):
         address = f"/admin/exporters/{model}/add/"
-        for telling in ("Empty: a ", "All namespaces of all teams"):
+        for telling in ("Leave empty for a ", "All namespaces of all teams"):
             assert telling not in people.client("owner").get(address).content.decode()
             assert telling in people.client("admin").get(address).content.decode()
 

@@ -195,7 +195,7 @@ def test_prepare_names_a_configuration_file_that_is_not_there(tmp_path: Path) ->
         check=False,
     )
     assert done.returncode != 0
-    assert "HUB_CONFIG is /nowhere/hub.yaml, which is not a file." in done.stderr
+    assert "HUB_CONFIG names /nowhere/hub.yaml, which is not a file." in done.stderr
 
 
 @pytest.mark.e2e

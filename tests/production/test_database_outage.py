@@ -129,7 +129,8 @@ def test_a_copy_that_is_not_this_hubs_own_is_not_used(
     elif difference == "database":
         variables["HUB_DATABASE_URL"] = environment["HUB_DATABASE_URL"] + "2"
     elif difference == "damage":
-        copy.write_bytes(copy.read_bytes()[:-20])
+        whole = copy.read_bytes()
+        copy.write_bytes(whole[: len(whole) // 2])
     else:
         _write_another_version(copy, environment)
     fresh = start(**variables)

@@ -112,7 +112,7 @@ def test_keys_and_certificates_outlive_a_run(certificates: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("namespaces: [", "no YAML"),
+        ("namespaces: [", "not YAML"),
         ("- a", "a definition is a mapping"),
         ("spaces: []", "the definition has no spaces; known are namespaces, identity"),
         ("namespaces: [{sku: Basic}]", "every namespace needs a name"),
