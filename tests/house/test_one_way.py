@@ -27,6 +27,8 @@ ROOMS = (
     *("views", "access", "scraping", "shared_state", "telemetry", "configuration", "models", "credentials"),
     *("concurrency_limit", "prometheus", "servicebus"),
 )
+# On PostgreSQL, queries open sessions through it. It is below `models`.
+_SESSIONS = "database_sessions"
 # Dependencies that are passed down as arguments: the reader calls them, and doesn't know where they come from.
 HANDED_DOWN = {
     "scraping/budgets.py": "the namespace's bucket in the shared state (servicebus.budget.Update and Proof)",
@@ -73,7 +75,7 @@ def _room(file: str) -> str:
 
 def _upward(calls: set[Call]) -> set[Call]:
     """Return the calls that go up, or leave the list of packages."""
-    places = {room: place for place, room in enumerate(ROOMS)}
+    places = {room: place for place, room in enumerate((*ROOMS, _SESSIONS))}
     return {
         (caller, callee)
         for caller, callee in calls
@@ -99,7 +101,7 @@ def test_a_scrape_flows_one_way(
             assert answer.status_code == 200
         reading.close()
     rooms = {_room(file) for call in calls for file in call}
-    assert rooms == set(ROOMS)
+    assert rooms - {_SESSIONS} == set(ROOMS)
     assert _upward(calls) == set()
     assert {callee for caller, callee in calls if callee in HANDED_DOWN} == set(HANDED_DOWN)
 
