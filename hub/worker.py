@@ -1,8 +1,8 @@
-"""gunicorn's threaded worker, changed: idle clients hold no thread, and a namespace's scrapes go to one process.
+"""gunicorn's threaded worker, changed so that idle clients use no thread and each namespace is scraped by one process.
 
-gunicorn's own worker gives each new connection a thread for up to 5 s before its first byte, and without a limit after
-it. As many clients as there are threads can start a request or a TLS handshake and vanish, and then no scrape is
-answered any more. Its loop also waits for up to 2 s for each client that doesn't close a connection after its last
+In gunicorn's own worker, a new connection occupies a thread for up to 5 s until its first byte, and then without a time
+limit. If as many clients as there are threads begin a request or a TLS handshake and then stall, the worker answers no
+more scrapes. Its loop also waits for up to 2 s for each client that doesn't close a connection after its last
 response. hub/owners.py assigns namespaces to processes.
 """
 
@@ -32,7 +32,7 @@ _FIRST_BYTE_SECONDS = 10.0
 _HEAD_SECONDS = 5.0
 # Between two pieces of a request's body, and for sending a whole response: more than a slow network needs.
 _BODY_SECONDS = 20.0
-# From the last response on a connection to its end: the time and bytes for what the client still sends.
+# After the last response on a connection: how long, and for how many bytes, to keep reading until the client closes it.
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 65_536
 _NO_MORE_FILES = {errno.EMFILE, errno.ENFILE}
@@ -42,7 +42,7 @@ _TOLD_EVERY_SECONDS = 60.0
 
 
 class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
-    """Waits for first bytes in its poller, and ends requests that begin but don't continue."""
+    """Waits for the first byte of each connection in the poller, and ends requests that stall."""
 
     slot = 0  # set by hub/gunicorn.py before the fork
 
@@ -58,7 +58,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
         self._told_at = -math.inf
 
     def init_process(self) -> None:
-        """Start to work, in the new process."""
+        """Create the handover to other workers, and run the worker; called in the new process."""
         if owners.slots is not None:
             self._handover = owners.Handover(owners.slots, self.slot, settings.FORCE_SCRIPT_NAME or "")
         super().init_process()
@@ -72,7 +72,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
     def accept(self, listener: Any) -> None:
         """Accept a connection.
 
-        Without a free file descriptor leave it waiting, where gunicorn's own worker would exit.
+        If the process has no free file descriptors, leave the connection in the backlog; gunicorn's worker would exit.
         """
         try:
             super().accept(listener)
@@ -89,7 +89,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
                 )
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """Start or stop accepting connections; the loop calls this on each of its turns."""
+        """Start or stop accepting connections; the loop calls this on every iteration."""
         before = self._accepting
         super().set_accept_enabled(enabled and time.monotonic() >= self._accepts_from)
         handover = self._handover
@@ -126,7 +126,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
         for taken in handover.take():
             self.nr_conns += 1
             conn = TConn(self.cfg, *taken)
-            # Never with TLS, which init() would start: see hub/relay.py.
+            # Skip init(), which would start TLS: with TLS, requests are relayed instead (hub/relay.py).
             conn.initialized = True
             conn.parser = get_parser(self.cfg, conn.sock, conn.client)
             super().enqueue_req(conn)
@@ -220,7 +220,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
                 _end(conn.sock)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """Keep no connection beyond the deadline when the worker ends, including silent ones."""
+        """When the worker shuts down, close all connections by the deadline, even those that have sent nothing."""
         super()._cap_keepalive(deadline)
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, deadline)
@@ -231,7 +231,7 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
 
 
 def _end(connection: socket.socket) -> None:
-    """Let the thread that reads from a socket see its end; that thread then closes it."""
+    """Make the thread that reads from a socket see end-of-file; that thread then closes the socket."""
     with contextlib.suppress(OSError):  # already closed
         # Not the TLS socket's own shutdown(), which removes its state while a thread uses it.
         socket.socket.shutdown(connection, socket.SHUT_RDWR)

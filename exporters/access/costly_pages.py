@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from ..concurrency_limit import ConcurrencyLimit, Full
 from .rate_limit import client_address, network
 
-# In one worker process at a time.
+# Maximum number of concurrent requests in one worker process.
 MAX_COSTLY_PAGES = 8
 MAX_COSTLY_PAGES_OF_A_USER = 3
 MAX_SIGN_INS = 8
@@ -36,7 +36,7 @@ sign_ins = ConcurrencyLimit(MAX_SIGN_INS_OF_AN_ADDRESS, MAX_SIGN_INS)
 
 
 class CostlyPages:
-    """Middleware that answers 429 or 503 if no place is free. It must come after the middleware that sets the user."""
+    """Middleware that answers 429 or 503 at a limit. It must come after the middleware that sets the user."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

@@ -67,8 +67,8 @@ class HubList(ChangeList):
 class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
     """Admin pages on which users see and change what their team roles allow. Django's own permissions are not used.
 
-    An object of another team answers 404, as if it didn't exist. Objects from hub.yaml are read-only. Every object has
-    a history.
+    A request for another team's object gets a 404, as if the object didn't exist. Objects from hub.yaml are read-only.
+    Every object has a history.
     """
 
     change_form_template = "admin/exporters/change_form.html"
@@ -76,8 +76,8 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
     list_per_page = 50
     # Fields that only platform administrators search, because a match would reveal something to others.
     administrators_search_fields: tuple[str, ...] = ()
-    # What users who may not change the object see instead of a field that Django would show as it is stored; empty:
-    # nothing.
+    # Maps a field to the one shown instead of it to users who may not change the object, because Django would show the
+    # stored value. If mapped to an empty string, the field is hidden.
     shown_read_only: ClassVar[dict[str, str]] = {}
     # Facets count the whole list once for each choice.
     show_facets = admin.ShowFacets.NEVER
@@ -90,7 +90,7 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
         return [url for url in super().get_urls() if url.name and not url.name.endswith("_simple_history")]
 
     def page(self, route: str, view: Callable[..., HttpResponseBase], name: str) -> URLPattern:
-        """Return the URL of a page below the screen's own: admin:exporters_<name>."""
+        """Return the URL pattern of a page below this admin's own URL, with the name admin:exporters_<name>."""
         found: URLPattern = path(route, self.admin_site.admin_view(view), name=f"exporters_{name}")
         return found
 
@@ -144,7 +144,7 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
         return super().get_object(request, object_id, from_field or None)  # an empty _to_field means no field
 
     def _seen(self, request: HttpRequest, obj: Any) -> str:
-        """Return a mark that changes whenever the object, or a row of an inline on its page, changes."""
+        """Return a version string that changes whenever the object, or a row of an inline on its page, changes."""
         records = [self.model.history.filter(id=obj.pk)]
         for inline in self.get_inline_instances(request, obj):
             parent = _get_foreign_key(self.model, inline.model, fk_name=inline.fk_name)
@@ -169,7 +169,7 @@ class HubAdmin(Scoped, SimpleHistoryAdmin):  # type: ignore[misc]
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
     ) -> Any:
-        # Before Django checks other permissions: an object that the user can't see answers as if it didn't exist.
+        # Before Django checks other permissions: respond as if an object that the user can't see didn't exist.
         of_an_object = object_id is not None and self.has_view_permission(request)
         if of_an_object and self.get_object(request, unquote(str(object_id))) is None:
             raise Http404

@@ -139,7 +139,7 @@ class Applied:
 
 
 def _all_rules(namespace: Namespace, scope: Scope, rows: Rows) -> list[Applied]:
-    """Return the rules in the order in which they apply, with the form's rows instead of the rules stored for them."""
+    """Return the rules in the order in which they apply, with the form's rows in place of the stored rules."""
     stored = rules_by_scope()
     team = namespace.team_id
     found = []

@@ -57,7 +57,7 @@ def _remarks(facts: SecretFacts, key_name: str, entity_path: str) -> list[str]:
     elif key_name == _ROOT_KEY:
         remarks.append(
             "It is the namespace's root key, which also allows sending, receiving and deleting. Create a separate "
-            "Manage policy for the hub, so that you can revoke it alone."
+            "Manage policy for the hub, so that you can revoke it separately."
         )
     if not remarks or key_name != _ROOT_KEY:
         remarks.append(

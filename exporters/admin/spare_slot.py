@@ -14,7 +14,7 @@ from ..credentials.encryption import SecretUnavailableError
 from ..models import Credential, SecretSlot
 from .base import HubAdmin, comes_from_file
 
-# Testing more would take too long for a page, and they all use the same key.
+# Testing more namespaces would take too long for a page, and all of them use the same secret.
 _TESTED_NAMESPACES = 3
 
 

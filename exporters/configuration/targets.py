@@ -34,8 +34,8 @@ class CredentialSpec:
     client_id: str = ""
     authority: str = ""
     token_file: str = ""
-    # Primary key of the stored credential; 0 in a test of an unsaved one. Uses of its spare secret are counted under
-    # it.
+    # Primary key of the stored credential; 0 in a test of an unsaved one. Identifies the credential when a use of its
+    # spare secret is counted.
     credential_id: int = 0
     name: str = ""
     team: str = ""  # empty: a platform credential
@@ -56,13 +56,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A namespace, ready to scrape, with everything resolved: nothing below parses a host or a secret again."""
+    """A namespace, ready to scrape, with everything resolved: no later step of a scrape parses a host or a secret."""
 
     name: str
     team: str
     enabled: bool
     host: str  # as entered; empty: the connection string's own
-    endpoint: Endpoint | None  # None if it is not known, which is a problem
+    endpoint: Endpoint | None  # None if unknown; `problem` then says why
     credential: CredentialSpec | None
     problem: Failure | None  # why the namespace can't be read
     labels: tuple[tuple[str, str], ...]

@@ -2,8 +2,8 @@
 
 Values are encrypted with Fernet under the first key in HUB_ENCRYPTION_KEYS and decrypt under any of them. Each value is
 bound to its row and column and doesn't decrypt in another row, so someone who can write to the database can't make the
-hub send one team's key to another team's host. Values that don't decrypt raise; ciphertext is never returned as a
-value.
+hub send one team's key to another team's host. Reading a value that can't be decrypted raises an error; it
+never returns ciphertext.
 """
 
 import hashlib
@@ -131,8 +131,8 @@ class EncryptedField(_TextField):
         return Sealed(value) if value else ""
 
     def to_python(self, value: Any) -> Any:
-        # loaddata passes back what value_to_string wrote. Typing it into a form gains nothing: the ciphertext of
-        # another row doesn't decrypt in this one.
+        # loaddata passes back what value_to_string wrote. A user who enters such a value in a form gains nothing:
+        # ciphertext from another row can't be decrypted in this one.
         if isinstance(value, str) and value.startswith(_SERIALIZED):
             return Sealed(value.removeprefix(_SERIALIZED))
         return value

@@ -272,7 +272,7 @@ ENTITIES_LIMIT = ScrapeMetric(
 ENTITIES_DROPPED = ScrapeMetric(
     "servicebus_entities_dropped",
     "Number of entities not exported, by reason: the include and exclude patterns (filtered), a label rule (rule), "
-    "listed twice other than by overlapping pages or with a series that rules made identical to another "
+    "listed twice (not counting the overlap of pages) or with a series that label rules made identical to another "
     "(duplicate), above max_entities (limit), or labels above the limits (label_limit).",
     NAMESPACE,
     ("reason",),

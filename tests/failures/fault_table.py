@@ -41,9 +41,9 @@ def token_endpoint(kind: str) -> Prepare:
     return prepare
 
 
-_HOST = "Check the host; a proxy on the way may answer in the namespace's place."
+_HOST = "Check the host; a proxy in between may be answering instead of the namespace."
 _KEY = "Enter a valid key with the Manage right in the credential (docs/azure-permissions.md)."
-_SLOW = "Look at Azure's status page. The hub asks again with the next scrape; nothing else is held up by it."
+_SLOW = "Look at Azure's status page. The hub retries at the next scrape; no other namespace is delayed."
 _THROTTLED = (
     "Lower requests per second, scrape less often, or leave entities out. The hub has slowed down by itself."
 )
@@ -72,7 +72,7 @@ ROWS = (
         "the connection is reset",
         "connection",
         "closed the connection without a response",
-        "Check firewalls and proxies on the way.",
+        "Check firewalls and proxies in between.",
         fault("reset"),
     ),
     Row(
@@ -80,7 +80,7 @@ ROWS = (
         "the certificate's CA is not known",
         "tls",
         "was rejected",
-        "Behind a TLS proxy name its CA in HUB_CA_FILE. Certificates are always verified.",
+        "Behind a TLS proxy, set HUB_CA_FILE to a file with its CA certificate. Certificates are always verified.",
         fault("unknown_ca"),
         own_port=True,
     ),
@@ -89,7 +89,7 @@ ROWS = (
         "the certificate is another host's",
         "tls",
         "was rejected",
-        "Check the host; it must be the namespace's own name, also with a private endpoint.",
+        "Check the host; it must be the namespace's own name, even with a private endpoint.",
         fault("wrong_host"),
         own_port=True,
     ),
@@ -115,7 +115,7 @@ ROWS = (
         "404 of the namespace",
         "not_found",
         "The namespace or entity doesn't exist (404)",
-        "Check the host and the connection string's EntityPath; the namespace may be deleted.",
+        "Check the host and the connection string's EntityPath; the namespace may have been deleted.",
         fault("not_found"),
     ),
     Row(
@@ -123,7 +123,7 @@ ROWS = (
         "a topic is deleted between the listing and its subscriptions",
         "",
         "",
-        "Nothing: the topic is gone from the series too.",
+        "Nothing: the topic no longer has series either.",
         fault("delete_topic", topic="events"),
         shown="everything else; `servicebus_up` stays 1",
     ),
@@ -168,7 +168,7 @@ ROWS = (
         fault("server_error", path="*/subscriptions"),
         shown="queues and topics",
     ),
-    Row("html", "HTML in the place of XML", "malformed", "", _HOST, fault("html")),
+    Row("html", "HTML instead of XML", "malformed", "", _HOST, fault("html")),
     Row(
         "redirect",
         "a redirect",
@@ -184,12 +184,12 @@ ROWS = (
         "the connection ends in the middle of a body",
         "connection",
         "in the middle of a response",
-        "Check firewalls and proxies on the way.",
+        "Check firewalls and proxies in between.",
         fault("cut"),
     ),
     Row(
         "endless",
-        "a body without end",
+        "an endless body",
         "too_large",
         "is larger than",
         _HOST,
@@ -230,7 +230,7 @@ ROWS = (
         "no answer before the handshake",
         "timeout",
         "The read was not complete at the deadline",
-        "Check firewalls that drop packets without a word, and the private endpoint.",
+        "Check firewalls that silently drop packets, and the private endpoint.",
         fault("hang_handshake"),
         own_port=True,
     ),
@@ -254,7 +254,7 @@ ROWS = (
     ),
     Row(
         "no-budget",
-        "the budget allows no reading in time",
+        "the budget doesn't allow a complete read in time",
         "budget",
         "budget for management requests does not allow more",
         "Raise requests per second, leave entities out, or scrape less often.",
@@ -263,7 +263,7 @@ ROWS = (
     ),
     Row(
         "no-counts",
-        "entities without CountDetails, as while Service Bus throttles",
+        "entities without CountDetails, which Service Bus omits while it throttles",
         "",
         "",
         "Nothing: the counts are back with the next scrape.",
@@ -331,12 +331,12 @@ def build(simulator: Simulator, rows: tuple[Row, ...] = ROWS) -> tuple[dict[str,
 def table() -> str:
     """Return the matrix as the Markdown table of docs/failures.md."""
     lines = [
-        "| fault | reason | beside it Prometheus sees | the log says | what to do |",
+        "| fault | reason | what else Prometheus gets | the log says | what to do |",
         "| --- | --- | --- | --- | --- |",
     ]
     for row in (*ROWS, OVERLOADED):
         reason = f"`{row.reason}`" if row.reason else "none"
-        log = f"… {row.log} …" if row.log else "its cause" if row.reason else "nothing"
+        log = f"… {row.log} …" if row.log else "why the page was rejected" if row.reason else "nothing"
         lines.append(f"| {row.fault} | {reason} | {row.shown} | {log} | {row.to_do} |")
     return "\n".join(lines) + "\n"
 

@@ -11,7 +11,7 @@ def test_no_scrape_fails_while_every_key_is_rotated() -> None:
     for name in ("postgres", "initdb"):
         programs.require(name)
     figures = rotation.measure(seconds=0)  # one full rotation
-    assert figures.steps.keys() >= {"promoted", "active key made anew", "encryption key taken away"}
+    assert figures.steps.keys() >= {"promoted", "active key regenerated", "encryption key taken away"}
     assert len(figures.seconds) > 20
     assert figures.failures == []
     # The spare key has taken over; otherwise nothing was rotated.

@@ -204,7 +204,7 @@ def test_processes_with_different_dates_keep_one_budget_and_share_it_evenly(
     assert _most_in_a_window(together, burst / rate) <= burst
     # A burst, then the rate: minus 3 %, and minus the losses of readers that wake up late on a busy machine.
     assert 0.7 * (burst + rate * (6 - burst / rate)) <= len(together)
-    # The burst goes to whoever comes first; from then on, the readers take turns.
+    # The first readers get the burst; after it, the readers take turns.
     evenly = max(of_one[0] for of_one in due) + burst / rate
     shares = [sum(at > evenly for at in of_one) for of_one in due]
     assert min(shares) >= 0.8 * max(shares)

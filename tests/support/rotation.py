@@ -136,12 +136,12 @@ class Rotation:
         yield "put into the spare slot", lambda: admin.put_into_spare(bus.connection_string_for(second))
         yield "spare tried out", lambda: admin.spare("test", "The spare secret works for rotated.")
         yield "promoted", lambda: admin.spare("promote", "is now active")
-        yield "key made anew", lambda: bus.add_key(first)
+        yield "key regenerated", lambda: bus.add_key(first)
         yield "put into the spare slot", lambda: admin.put_into_spare(bus.connection_string_for(first))
         yield "encryption key added", lambda: self._write([*self._read(), _new_key()])
         yield "encryption key put first", lambda: self._write(list(reversed(self._read())))
         # Without preparation: the active key is regenerated, and the spare one takes over.
-        yield "active key made anew", lambda: bus.add_key(second)
+        yield "active key regenerated", lambda: bus.add_key(second)
         yield "secrets encrypted anew", lambda: self._hub.manage("reencrypt")
         yield "encryption key taken away", lambda: self._write(self._read()[:1])
         yield "promoted", lambda: admin.spare("promote", "is now active")
@@ -186,7 +186,7 @@ def measure(seconds: float) -> Figures:
         with Scraper(hub, token, figures):
             while not figures.steps or time.monotonic() < end:
                 for name, do in rotation.steps():
-                    time.sleep(_SETTLED_SECONDS if name.endswith("made anew") else _PAUSE_SECONDS)
+                    time.sleep(_SETTLED_SECONDS if name.endswith("regenerated") else _PAUSE_SECONDS)
                     do()
                     figures.steps[name] = figures.steps.get(name, 0) + 1
             time.sleep(_PAUSE_SECONDS)
