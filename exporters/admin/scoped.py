@@ -85,8 +85,11 @@ class RowPermissions(TabularInline):
     """Base of inlines, whose permissions Django asks for with the object of the page."""
 
     def _allows(self, request: HttpRequest, action: str, parent: Any) -> bool:
-        """Return whether the user may view, add, change or delete rows; without a parent, any rows at all."""
-        raise NotImplementedError
+        """Return whether the user may view, add, change or delete rows; without a parent, any rows at all.
+
+        Nobody may, unless a subclass allows it.
+        """
+        return False
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._allows(request, "view", obj)
