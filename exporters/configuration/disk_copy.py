@@ -29,6 +29,10 @@ logger = logging.getLogger(__name__)
 
 FILE_NAME = "configuration.sealed"
 _KINDS: dict[str, Any] = {"teams": str, "targets": Target, "grants": Grant, "credentials": KnownCredential}
+# Rows of other versions of the hub have other fields. They are read as far as they fit, but rewritten when possible.
+_SHAPE = hashlib.sha256(
+    repr([msgspec.inspect.type_info(kind) for kind in _KINDS.values()]).encode()
+).hexdigest()
 _SCHEMA = "CREATE TABLE IF NOT EXISTS copy (kind TEXT, pk INTEGER, sealed TEXT, PRIMARY KEY (kind, pk)) WITHOUT ROWID"
 _PUT = "INSERT OR REPLACE INTO copy VALUES (?, ?, ?)"
 _STATE = "state"
@@ -44,6 +48,7 @@ class State:
     mark: int
     references: str  # a digest of the files and variables that secrets were read from
     counts: Mapping[str, int]
+    shape: str = ""  # of the rows; empty in copies of versions that did not store it
 
 
 class DiskCopy:
@@ -78,6 +83,14 @@ class DiskCopy:
             self._kept = None
             if not self._failing:
                 logger.warning("Can't write the configuration's disk copy: %s", error)
+            self._failing = True
+        except ValueError:
+            # Don't log the error's text: it can contain values.
+            self._kept = None
+            if not self._failing:
+                logger.warning(
+                    "Can't write the configuration's disk copy: it has a value that is not valid text."
+                )
             self._failing = True
         else:
             self._failing = False
@@ -125,6 +138,7 @@ class DiskCopy:
             state is not None
             and known is not None
             and known.ring is loaded.ring
+            and state.shape == _SHAPE
             and known.version.number <= state.number <= loaded.version.number
         )
 
@@ -133,7 +147,7 @@ class DiskCopy:
             self._referring = loaded.references
             self._references = hashlib.sha256(repr(sorted(loaded.references.items())).encode()).hexdigest()
         counts = {kind: len(getattr(loaded, kind)) for kind in _KINDS}
-        return State(loaded.version.number, loaded.version.mark, self._references, counts)
+        return State(loaded.version.number, loaded.version.mark, self._references, counts, _SHAPE)
 
     def read(self) -> tuple[Configuration, float] | None:
         """Return the copy and the seconds since it was last known to be current; None if there is no usable copy."""

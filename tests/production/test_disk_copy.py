@@ -1,7 +1,10 @@
 """The copy's format: whatever a configuration can contain is restored unchanged."""
 
-from dataclasses import make_dataclass
+import sqlite3
+from contextlib import closing
+from dataclasses import make_dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,8 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporters.configuration.disk_copy import _KINDS, _open, _seal
+from exporters.configuration import loading
+from exporters.configuration.disk_copy import _KINDS, _STATE, DiskCopy, State, _open, _seal
 from exporters.configuration.targets import Limits, Target
+from exporters.models import Team
 from exporters.prometheus.relabel import Rule
 from exporters.servicebus.entities import Failure
 from exporters.servicebus.errors import Reason
@@ -71,3 +76,40 @@ def test_a_value_that_does_not_fit_its_type_is_refused(change: dict[str, Any]) -
 def test_what_is_not_plain_data_is_refused_when_it_is_written() -> None:
     with pytest.raises(TypeError, match="object"):
         _seal("rules", 1, {"rule": object()})
+
+
+@pytest.fixture
+def folder(db: None, tmp_path: Path, settings: Any) -> Path:
+    settings.HUB_DATA_DIR = tmp_path
+    return tmp_path
+
+
+def test_rows_in_another_versions_format_are_rewritten_although_nothing_has_changed(folder: Path) -> None:
+    team = Team.objects.create(name="payments")
+    loaded, copy = loading.everything(), DiskCopy()
+    copy.keep(loaded)
+    with closing(sqlite3.connect(copy.path)) as file, file:
+        (sealed,) = file.execute("SELECT sealed FROM copy WHERE kind = ?", (_STATE,)).fetchone()
+        state = msgspec.to_builtins(_open(State, _STATE, 0, sealed))
+        del state["shape"]
+        file.execute("UPDATE copy SET sealed = ? WHERE kind = ?", (_seal(_STATE, 0, state), _STATE))
+        other = _seal("teams", team.pk, {"name": "in another format"})
+        file.execute("UPDATE copy SET sealed = ? WHERE kind = 'teams'", (other,))
+    assert copy.read() is None
+    DiskCopy().keep(loaded)
+    kept = copy.read()
+    assert kept is not None
+    assert kept[0] == loaded.configuration
+
+
+def test_a_value_that_is_not_valid_text_costs_the_copy_and_nothing_else(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    loaded, copy = loading.everything(), DiskCopy()
+    for _ in range(2):
+        copy.keep(replace(loaded, teams={1: "secret \udcff"}))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "disk copy" in line
+    assert "secret" not in line
+    copy.keep(loaded)
+    assert copy.read() is not None
