@@ -46,7 +46,8 @@ class CredentialForm(KeepsHidden):
         help_text="The connection string, the client secret, or the certificate with its private key as PEM.",
     )
     certificate_password = SecretField(
-        rows=1, help_text="Only for a certificate with an encrypted private key. Enter it together with the certificate."
+        rows=1,
+        help_text="Only for a certificate with an encrypted private key. Enter it together with the certificate.",
     )
     spare_secret = SecretField(
         rows=6,

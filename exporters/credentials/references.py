@@ -45,6 +45,8 @@ def _from_environment(name: str) -> str:
         # Anything that doesn't look like a name may be the secret itself, entered instead of the name.
         named = name if name == name.upper() else "given here"
         raise UnresolvedReferenceError(f"The environment variable {named} is not set. Set it for the hub.")
+    if any("\ud800" <= character <= "\udfff" for character in value):  # bytes that are not UTF-8
+        raise UnresolvedReferenceError(f"The environment variable {name} is not UTF-8 text.")
     return value
 
 

@@ -151,3 +151,10 @@ def test_a_revoked_token_stays_revoked(whole: str) -> None:
     assert plan.changes == ()
     assert "can't be restored" in plan.warnings[0].message
     assert ScrapeToken.objects.get(name="prometheus").revoked_at is not None
+
+
+def test_a_variable_that_is_not_utf8_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKEN_SECRET", "abc\udcff")  # as Python shows a byte that is not UTF-8
+    with pytest.raises(references.UnresolvedReferenceError, match="BROKEN_SECRET is not UTF-8") as caught:
+        references.resolve({"env": "BROKEN_SECRET"})
+    assert "abc" not in str(caught.value)
