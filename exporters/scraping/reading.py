@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterator
@@ -42,6 +43,7 @@ logger = logging.getLogger(__name__)
 _io = IoLoop()
 # What has happened during reads and was not taken yet.
 _events: Events = Events()
+os.register_at_fork(after_in_child=_events.clear)  # the parent process records its own
 _client: Client | None = None
 _admission: Admission | None = None
 # Only used on the I/O loop.

@@ -102,9 +102,8 @@ def _scrape(target: Target, seconds: float) -> Result:
     if answer.origin is Origin.READ:
         recording.count_bugs(answer.snapshot)
     with internal_errors.aside("records"):
-        refusal = _refusal(answer.snapshot)
-        if refusal is not None:
-            recording.record_refusal(target, refusal)
+        if any(failure.reason is Reason.OVERLOADED for failure in answer.snapshot.failures):
+            recording.record_refusal(target, admission.MESSAGE)
             return Result(answer.snapshot, answer.age_seconds)
         if answer.origin is not Origin.READ:
             metrics.SCRAPES_SHARED.labels(answer.origin).inc()
@@ -186,11 +185,6 @@ def _read_on(
         keep(more)
 
     reading.read_on(target, snapshot, seconds, ended)
-
-
-def _refusal(snapshot: Snapshot) -> str | None:
-    """Return the message of the refusal if the read was refused, or None."""
-    return next((each.message for each in snapshot.failures if each.reason is Reason.OVERLOADED), None)
 
 
 def _refused(target: Target, message: str) -> Result:
